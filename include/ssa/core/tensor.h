@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "ssa/core/allocator.h"
+#include "ssa/core/dtype.h"
+#include "ssa/core/shape.h"
+
+namespace ssa {
+
+/// Where a tensor lives and which backend computes on it. `reference` and `cpu` both use host
+/// memory; they are told apart so that the slow, readable backend is never mixed in by accident.
+enum class Device { reference, cpu, cuda };
+std::string_view name(Device device);
+
+/// A buffer; shared by all the tensors that view it.
+class Storage {
+ public:
+  Storage(size_t bytes, MemoryCategory category);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  std::byte* data() { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* data_;
+  size_t bytes_;
+  MemoryCategory category_;
+};
+
+/// A strided view of a storage. Copying a Tensor copies the view, not the elements. A
+/// default-constructed tensor is empty (`!t.defined()`): "not given".
+class Tensor {
+ public:
+  Tensor() = default;
+  /// Uninitialised, contiguous.
+  static Tensor empty(const Shape& shape, DType dtype, Device device,
+                      MemoryCategory category = MemoryCategory::activations);
+  static Tensor zeros(const Shape& shape, DType dtype, Device device,
+                      MemoryCategory category = MemoryCategory::activations);
+  /// Same shape, dtype and device; contiguous and uninitialised.
+  static Tensor empty_like(const Tensor& other,
+                           MemoryCategory category = MemoryCategory::activations);
+  /// A host tensor with a copy of `values`.
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape, Device device,
+                     MemoryCategory category = MemoryCategory::activations);
+
+  bool defined() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  int rank() const { return shape_.rank(); }
+  int64_t dim(int axis) const { return shape_[axis]; }
+  int64_t numel() const { return shape_.numel(); }
+  const std::vector<int64_t>& strides() const { return strides_; }
+  int64_t stride(int axis) const {
+    return strides_[static_cast<size_t>(axis < 0 ? axis + rank() : axis)];
+  }
+  DType dtype() const { return dtype_; }
+  Device device() const { return device_; }
+  size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype_); }
+  bool is_contiguous() const;
+  /// True if no other tensor views the same storage.
+  bool unique() const { return storage_.use_count() == 1; }
+
+  /// First element. Throws ShapeError if T is not the tensor's dtype.
+  template <class T>
+  T* data() {
+    check_dtype(DTypeOf<T>::value);
+    return reinterpret_cast<T*>(raw());
+  }
+  template <class T>
+  const T* data() const {
+    check_dtype(DTypeOf<T>::value);
+    return reinterpret_cast<const T*>(raw());
+  }
+  std::byte* raw();
+  const std::byte* raw() const;
+
+  /// The same elements in another shape; the tensor must be contiguous.
+  Tensor view(const Shape& shape) const;
+  /// Elements start … start+length-1 of an axis.
+  Tensor slice(int axis, int64_t start, int64_t length) const;
+  Tensor transpose(int axis0, int axis1) const;
+
+ private:
+  void check_dtype(DType wanted) const;
+  std::shared_ptr<Storage> storage_;
+  Shape shape_;
+  std::vector<int64_t> strides_;  // in elements
+  int64_t offset_ = 0;            // in elements
+  DType dtype_ = DType::f32;
+  Device device_ = Device::cpu;
+};
+
+template <class T>
+Tensor Tensor::from(const std::vector<T>& values, const Shape& shape, Device device,
+                    MemoryCategory category) {
+  SSA_CHECK(static_cast<int64_t>(values.size()) == shape.numel(),
+            "Tensor::from: {} values for shape {}", values.size(), to_string(shape));
+  Tensor tensor = empty(shape, DTypeOf<T>::value, device, category);
+  for (size_t i = 0; i < values.size(); ++i) tensor.data<T>()[i] = values[i];
+  return tensor;
+}
+
+}  // namespace ssa
