@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ssa/core/philox.h"
+
+namespace ssa {
+
+/// Which sources each target may attend to: the one abstraction behind every attention pattern
+/// (dense, windowed, stochastically subsampled). Positions are always original positions.
+///
+/// Invariants: every position is a target exactly once; within a window no source occurs twice.
+/// The order of a window's sources has no meaning for attention, so they are kept ascending:
+/// neighbours in memory are read together, and tiles that causality masks wholly can be skipped.
+/// Targets are ascending too, except in windows that a cyclic shift wraps around the image's edge,
+/// where they stay in the window's own raster order.
+struct SourcePlan {
+  int64_t positions = 0;           ///< N
+  int64_t windows = 0;             ///< W
+  int64_t targets_per_window = 0;  ///< T
+  int64_t sources_per_window = 0;  ///< S
+  std::vector<int32_t> targets;    ///< (W, T)
+  std::vector<int32_t> sources;    ///< (W, S), each row ascending
+
+  /// Part of the full N×N attention matrix that is computed: W·T·S / N². 0 for an empty plan.
+  double sampled_fraction() const;
+  bool operator==(const SourcePlan&) const = default;
+};
+
+enum class PlanKind {
+  dense,         ///< W = 1, T = S = N, identity
+  unbiased,      ///< W = 1, T = N, S = round((1 - drop)·N) of a uniform permutation
+  local_1d,      ///< windows of a Gaussian-noised order, optionally causal
+  local_2d,      ///< blocks of a grid shuffled horizontally, then vertically; causal: bands of rows
+  swin_windows,  ///< sub-windows inside each (shifted) window of an image
+};
+
+/// Everything but randomness that determines a plan. Fields that a kind does not use are ignored.
+struct PlanSpec {
+  PlanKind kind = PlanKind::dense;
+  int64_t positions = 0;  ///< N (rows·columns for grids)
+  bool causal = false;    ///< local_1d, local_2d
+  double drop = 0.0;      ///< unbiased: part of the sources dropped, 0 ≤ drop < 1
+  int64_t windows = 1;    ///< local_1d; local_2d causal: number of bands
+  /// local kinds: standard deviation as a fraction of the input length, in 2-D of the number of
+  /// rows of the grid, in swin_windows of the rows of a window. Finite, ≥ 0.
+  double sigma = 0.0;
+  double sigma_columns = 0.0;  ///< local_2d, swin_windows: the same for the columns
+
+  // Grids.
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t block_rows = 0;  ///< local_2d not causal, swin_windows (sub-window): block height
+  int64_t block_columns = 0;
+  int64_t window_rows = 0;  ///< swin_windows: window height (14)
+  int64_t window_columns = 0;
+  /// swin_windows: cyclic shift of the window grid, 0 ≤ shift < window. Cell (r, c) of the shifted
+  /// grid holds original position ((r + shift_rows) mod rows, (c + shift_columns) mod columns), as
+  /// after torch.roll(x, (-shift_rows, -shift_columns)). A window that wraps around the edge holds
+  /// regions that are no neighbours: the attention mask keeps them apart, the plan does not.
+  int64_t shift_rows = 0;
+  int64_t shift_columns = 0;
+};
+
+/// Throws ConfigError with the nearest valid values if the spec cannot be drawn (N not divisible
+/// by W, drop or sigma out of range, blocks that do not tile the grid, ...).
+void validate(const PlanSpec& spec);
+
+/// Draws one plan (Hussain et al., arXiv 2306.01705, section 3). A pure function of its arguments:
+/// `key.stream` is replaced by the number of the window that is shuffled, everything else of the
+/// key (seed, purpose, step, rank, layer) tells draws apart. Throws ConfigError like validate().
+///
+/// Which words a plan reads, so that another implementation can draw the same bits; eps is
+/// normal_from_word(word):
+/// - unbiased: stream 0; position j has word j; the k positions of the smallest words are sources
+///   (ties: the lower position).
+/// - local_1d: position j has eps of word j and the order is that of j + (sigma·N)·eps in f64
+///   (ties: the lower position). Stream 0; causal: window v shuffles [0, (v+1)·T) with stream v.
+/// - local_2d: a shuffled region of n cells, cell i in raster order, reads word i for the
+/// horizontal
+///   pass and word n + i for the vertical pass, where i is the cell that the element stands in
+///   before that pass. Stream 0; causal: band v shuffles rows [0, (v+1)·rows/W) with stream v.
+/// - swin_windows: the same inside each window (sigma times the window's side); stream = the
+///   window's number in raster order of the shifted grid. The plan's windows are the sub-windows,
+///   window by window, raster order inside each.
+SourcePlan draw_plan(const PlanSpec& spec, const RngKey& key);
+
+}  // namespace ssa

@@ -1,0 +1,84 @@
+// Plans over a sequence: dense, unbiased, local.
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "sampling/noisy_order.h"
+#include "sampling/plan_kinds.h"
+
+namespace ssa {
+
+namespace {
+
+/// Writes the indices of [first, last) to `sources`, ascending.
+void write_sources(std::vector<Noised>::const_iterator first,
+                   std::vector<Noised>::const_iterator last, int32_t* sources) {
+  int32_t* end =
+      std::transform(first, last, sources, [](const Noised& element) { return element.index; });
+  std::sort(sources, end);
+}
+
+void draw_causal(const PlanSpec& spec, const RngKey& key, SourcePlan& plan) {
+  const int64_t window_size = plan.targets_per_window;
+  const double scale = noise_scale(spec.sigma, spec.positions);
+  std::vector<Noised> line;
+  for (int64_t v = 0; v < plan.windows; ++v) {
+    const int64_t first = v * window_size;  // of the last T entries of the order
+    const int64_t visible = first + window_size;
+    noise_places(draw_normals(key.with_stream(v), visible).data(), visible, 1, scale, line);
+    // Only which elements are among the last T matters, not their order.
+    std::nth_element(line.begin(), line.begin() + first, line.end());
+    write_sources(line.begin() + first, line.end(), &plan.sources[static_cast<size_t>(first)]);
+  }
+}
+
+}  // namespace
+
+SourcePlan draw_dense(const PlanSpec& spec) {
+  SourcePlan plan = plan_in_order(spec.positions, 1, spec.positions);
+  plan.sources = plan.targets;
+  return plan;
+}
+
+int64_t unbiased_sources(const PlanSpec& spec) {
+  return std::llround((1.0 - spec.drop) * static_cast<double>(spec.positions));
+}
+
+SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key) {
+  const int64_t kept = unbiased_sources(spec);
+  SourcePlan plan = plan_in_order(spec.positions, 1, kept);
+  std::vector<uint64_t> order;  // word above, position below: unequal, so ties are settled
+  order.reserve(static_cast<size_t>(spec.positions));
+  for (const uint32_t word : draw_words(key.with_stream(0), spec.positions)) {
+    order.push_back(uint64_t{word} << 32 | order.size());
+  }
+  if (kept < spec.positions) {
+    std::nth_element(order.begin(), order.begin() + kept, order.end());
+  }
+  for (size_t i = 0; i < plan.sources.size(); ++i) {
+    plan.sources[i] = static_cast<int32_t>(order[i] & 0xffffffffu);
+  }
+  std::sort(plan.sources.begin(), plan.sources.end());
+  return plan;
+}
+
+SourcePlan draw_local_1d(const PlanSpec& spec, const RngKey& key) {
+  const int64_t window_size = spec.positions / spec.windows;
+  SourcePlan plan = plan_in_order(spec.positions, spec.windows, window_size);
+  if (spec.causal) {
+    draw_causal(spec, key, plan);
+    return plan;
+  }
+  std::vector<Noised> line;
+  noise_places(draw_normals(key.with_stream(0), spec.positions).data(), spec.positions, 1,
+               noise_scale(spec.sigma, spec.positions), line);
+  std::sort(line.begin(), line.end());
+  for (int64_t first = 0; first < spec.positions; first += window_size) {
+    write_sources(line.begin() + first, line.begin() + first + window_size,
+                  &plan.sources[static_cast<size_t>(first)]);
+  }
+  return plan;
+}
+
+}  // namespace ssa

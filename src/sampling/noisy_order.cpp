@@ -1,0 +1,74 @@
+#include "sampling/noisy_order.h"
+
+#include <algorithm>
+
+namespace ssa {
+
+namespace {
+
+template <class T, class F>
+std::vector<T> map_words(const RngKey& key, int64_t count, F&& f) {
+  std::vector<T> values(static_cast<size_t>(count));
+  for (size_t begin = 0; begin < values.size(); begin += 4) {
+    const auto block = key.words(static_cast<uint32_t>(begin / 4));
+    const size_t end = std::min(begin + 4, values.size());
+    for (size_t i = begin; i < end; ++i) values[i] = f(block[i - begin]);
+  }
+  return values;
+}
+
+}  // namespace
+
+std::vector<uint32_t> draw_words(const RngKey& key, int64_t count) {
+  return map_words<uint32_t>(key, count, [](uint32_t word) { return word; });
+}
+
+std::vector<double> draw_normals(const RngKey& key, int64_t count) {
+  return map_words<double>(key, count, normal_from_word);
+}
+
+double noise_scale(double sigma, int64_t length) {
+  // Far above any use, where the order is uniform anyway, the product must stay finite.
+  constexpr double kUniform = 1e12;
+  return std::min(sigma, kUniform) * static_cast<double>(length);
+}
+
+void noise_places(const double* normals, int64_t count, int64_t stride, double scale,
+                  std::vector<Noised>& line) {
+  line.resize(static_cast<size_t>(count));
+  for (int64_t j = 0; j < count; ++j) {
+    line[static_cast<size_t>(j)] = {static_cast<double>(j) + scale * normals[j * stride],
+                                    static_cast<int32_t>(j)};
+  }
+}
+
+std::vector<int32_t> shuffle_grid(int64_t rows, int64_t columns, double row_scale,
+                                  double column_scale, const RngKey& key) {
+  const int64_t cells = rows * columns;
+  const std::vector<double> normals = draw_normals(key, 2 * cells);
+  std::vector<Noised> line;
+
+  std::vector<int32_t> horizontal(static_cast<size_t>(cells));
+  for (int64_t r = 0; r < rows; ++r) {
+    noise_places(&normals[static_cast<size_t>(r * columns)], columns, 1, column_scale, line);
+    std::sort(line.begin(), line.end());
+    for (int64_t c = 0; c < columns; ++c) {
+      horizontal[static_cast<size_t>(r * columns + c)] =
+          static_cast<int32_t>(r * columns + line[static_cast<size_t>(c)].index);
+    }
+  }
+
+  std::vector<int32_t> vertical(static_cast<size_t>(cells));
+  for (int64_t c = 0; c < columns; ++c) {
+    noise_places(&normals[static_cast<size_t>(cells + c)], rows, columns, row_scale, line);
+    std::sort(line.begin(), line.end());
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t from = line[static_cast<size_t>(r)].index;
+      vertical[static_cast<size_t>(r * columns + c)] =
+          horizontal[static_cast<size_t>(from * columns + c)];
+    }
+  }
+  return vertical;
+}
+
+}  // namespace ssa

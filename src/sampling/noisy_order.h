@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ssa/core/philox.h"
+
+namespace ssa {
+
+// The random orders that source plans are cut from.
+
+/// Words 0 … count-1 of a stream.
+std::vector<uint32_t> draw_words(const RngKey& key, int64_t count);
+/// Standard normals of words 0 … count-1 of a stream.
+std::vector<double> draw_normals(const RngKey& key, int64_t count);
+
+/// Standard deviation in elements of `sigma`, a fraction of `length`.
+double noise_scale(double sigma, int64_t length);
+
+/// An element with its noised place, ordered by place, then by index.
+struct Noised {
+  double place;
+  int32_t index;
+  bool operator<(const Noised& other) const {
+    return place < other.place || (place == other.place && index < other.index);
+  }
+};
+
+/// {j + scale·normals[j·stride], j} for j in [0, count), not yet sorted.
+void noise_places(const double* normals, int64_t count, int64_t stride, double scale,
+                  std::vector<Noised>& line);
+
+/// A rows × columns grid in which each row was permuted by noised columns, then each column by
+/// noised rows: the raster index of the element that landed in each cell (rows·columns). The scales
+/// are standard deviations in rows and in columns.
+std::vector<int32_t> shuffle_grid(int64_t rows, int64_t columns, double row_scale,
+                                  double column_scale, const RngKey& key);
+
+}  // namespace ssa

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "ssa/sampling/source_plan.h"
+
+namespace ssa {
+
+// One function a kind of plan. Each takes a spec that validate() accepted.
+
+SourcePlan draw_dense(const PlanSpec& spec);
+SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key);
+SourcePlan draw_local_1d(const PlanSpec& spec, const RngKey& key);
+SourcePlan draw_local_2d(const PlanSpec& spec, const RngKey& key);
+SourcePlan draw_swin_windows(const PlanSpec& spec, const RngKey& key);
+
+/// Number of sources that an unbiased plan keeps: round((1 - drop)·N), halves away from zero.
+int64_t unbiased_sources(const PlanSpec& spec);
+
+/// A plan with room for all sources and, as targets, every position in order.
+SourcePlan plan_in_order(int64_t positions, int64_t windows, int64_t sources_per_window);
+
+}  // namespace ssa
