@@ -1,0 +1,322 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ssa/config/field.h"
+
+namespace ssa {
+
+// The whole configuration: plain structs whose member initialisers are the defaults. Each struct
+// has one fields() function, which names every key with its comment and its valid values; loading,
+// dumping, overriding, help and validation all walk it (see field.h). Rules that tie several keys
+// together are in src/config/validate.cpp. docs/reference/config.md is made from this file.
+
+enum class Task { byte_lm, word_lm, image_generation, image_classification, graph_regression };
+constexpr auto choices(Task) {
+  return std::to_array<std::string_view>(
+      {"byte_lm", "word_lm", "image_generation", "image_classification", "graph_regression"});
+}
+enum class ActivationKind { gelu, relu, elu };
+constexpr auto choices(ActivationKind) {
+  return std::to_array<std::string_view>({"gelu", "relu", "elu"});
+}
+enum class PositionKind { alibi, relative_2d, none };
+constexpr auto choices(PositionKind) {
+  return std::to_array<std::string_view>({"alibi", "relative_2d", "none"});
+}
+enum class EmbeddingKind { plain, adaptive };
+constexpr auto choices(EmbeddingKind) {
+  return std::to_array<std::string_view>({"plain", "adaptive"});
+}
+enum class SsaKind { none, unbiased, local };
+constexpr auto choices(SsaKind) {
+  return std::to_array<std::string_view>({"none", "unbiased", "local"});
+}
+enum class Precision { fp32, bf16, fp16 };
+constexpr auto choices(Precision) {
+  return std::to_array<std::string_view>({"fp32", "bf16", "fp16"});
+}
+enum class OptimizerKind { adam, adamw, sgd };
+constexpr auto choices(OptimizerKind) {
+  return std::to_array<std::string_view>({"adam", "adamw", "sgd"});
+}
+enum class DecayKind { constant, linear, cosine, inverse_sqrt };
+constexpr auto choices(DecayKind) {
+  return std::to_array<std::string_view>({"constant", "linear", "cosine", "inverse_sqrt"});
+}
+enum class EvalMode { renorm, ensemble };
+constexpr auto choices(EvalMode) { return std::to_array<std::string_view>({"renorm", "ensemble"}); }
+
+/// Largest value of keys that end up as an int32 position or in a product of two sizes.
+inline constexpr double kMaxSize = 2147483647.0;
+
+struct EmbeddingConfig {
+  EmbeddingKind kind = EmbeddingKind::plain;
+  std::vector<int64_t> cutoffs;  // adaptive
+  int64_t factor = 4;            // adaptive
+  bool tie_weights = true;
+  bool tie_projections = true;  // adaptive
+
+  template <class V>
+  void fields(V& v) {
+    v.field("kind", kind, anything(),
+            "plain: one table. adaptive: narrower bands for rarer words (Baevski & Auli 2018).");
+    v.field("cutoffs", cutoffs, between(1, kMaxSize),
+            "adaptive: where each band after the first begins, ascending, as in [20000, 60000].");
+    v.field("factor", factor, between(1, 1024),
+            "adaptive: each band is narrower than the one before by this factor.");
+    v.field("tie_weights", tie_weights, anything(),
+            "Use the input embedding as the output matrix.");
+    v.field("tie_projections", tie_projections, anything(),
+            "adaptive: use the input projections of the bands in the output too.");
+  }
+  bool operator==(const EmbeddingConfig&) const = default;
+};
+
+struct ModelConfig {
+  int64_t layers = 16;
+  int64_t width = 1024;
+  int64_t ffn_width = 4096;
+  int64_t heads = 8;
+  ActivationKind activation = ActivationKind::gelu;
+  PositionKind position = PositionKind::alibi;
+  bool final_norm = true;
+  EmbeddingConfig embedding;
+  double dropout = 0.0;
+  double attention_dropout = 0.0;
+  double activation_dropout = 0.0;
+  double softmax_dropout = 0.0;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("layers", layers, between(1, 10000), "Number of transformer blocks.");
+    v.field("width", width, between(1, 1048576), "Model width d, a multiple of `heads`.");
+    v.field("ffn_width", ffn_width, between(1, 4194304), "Hidden width of the feed-forward part.");
+    v.field("heads", heads, between(1, 65536), "Attention heads.");
+    v.field("activation", activation, anything(), "Activation of the feed-forward part.");
+    v.field("position", position, anything(),
+            "Position bias of the attention. alibi: Press et al. 2021. relative_2d: a learned "
+            "table over row and column distance, for images.");
+    v.field("final_norm", final_norm, anything(), "Layer norm after the last block.");
+    v.section("embedding", embedding, "Input embedding and output matrix.");
+    v.field("dropout", dropout, below_one(), "Dropout on embeddings and residual branches.");
+    v.field("attention_dropout", attention_dropout, below_one(), "Dropout on attention weights.");
+    v.field("activation_dropout", activation_dropout, below_one(),
+            "Dropout after the activation of the feed-forward part.");
+    v.field("softmax_dropout", softmax_dropout, below_one(),
+            "Dropout on the tail projections of the adaptive softmax.");
+  }
+  bool operator==(const ModelConfig&) const = default;
+};
+
+/// `sigma: 0.25` or `sigma: {first: 0.02, last: 0.1}`.
+struct SigmaConfig {
+  double first = 0.02;
+  double last = 0.1;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("first", first, at_least(0).unit("part of the input length"),
+            "In the first layer that samples.");
+    v.field("last", last, at_least(0).unit("part of the input length"), "In the last layer.");
+  }
+  bool operator==(const SigmaConfig&) const = default;
+};
+
+struct SsaConfig {
+  SsaKind kind = SsaKind::none;
+  int64_t layers = 0;  // the last n layers; 0: all of them
+  int64_t windows = 4;
+  SigmaConfig sigma;
+  double drop = 0.5;
+  double finetune_fraction = 0.0;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("kind", kind, anything(),
+            "none: dense attention. unbiased: a uniform sample of the sources. local: windows of "
+            "a noisy order of the sources.");
+    v.field("layers", layers, between(0, 10000), "Sample in the last n layers. 0: in all of them.");
+    v.field("windows", windows, between(1, kMaxSize),
+            "local: number of windows; must divide `data.length` and `eval.length`.");
+    v.section("sigma", sigma,
+              "local: standard deviation of the noise on the order, linear over the layers that "
+              "sample. 0: plain windows; large: uniform sampling.",
+              /*number_sets_all=*/true);
+    v.field("drop", drop, below_one(), "unbiased: part of the sources that is dropped.");
+    v.field("finetune_fraction", finetune_fraction, between(0, 1).unit("part of the steps"),
+            "Train with dense attention for this last part of the steps (+FT).");
+  }
+  bool operator==(const SsaConfig&) const = default;
+};
+
+struct DataConfig {
+  std::string name;
+  std::string path;
+  int64_t length = 1024;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("name", name, anything(), "Name of the data set, for logs and reports.");
+    v.field("path", path, required(),
+            "Folder made by `ssa-data prepare`; for byte_lm also any plain file.");
+    v.field("length", length, between(1, kMaxSize).unit("positions"),
+            "Length of a training sequence.");
+  }
+  bool operator==(const DataConfig&) const = default;
+};
+
+struct OptimizerConfig {
+  OptimizerKind kind = OptimizerKind::adam;
+  double lr = 1e-3;
+  std::vector<double> betas = {0.9, 0.999};
+  double eps = 1e-8;
+  double weight_decay = 0.0;
+  double momentum = 0.9;  // sgd
+
+  template <class V>
+  void fields(V& v) {
+    v.field("kind", kind, anything(),
+            "adam adds weight decay to the gradient, adamw to the weights.");
+    v.field("lr", lr, at_least(0), "Learning rate at its peak, after the warm-up.");
+    v.field("betas", betas, below_one().count(2),
+            "adam, adamw: decay rates of the gradient's mean and mean square.");
+    v.field("eps", eps, above(0), "adam, adamw: added to the denominator.");
+    v.field("weight_decay", weight_decay, at_least(0), "Weight decay.");
+    v.field("momentum", momentum, below_one(), "sgd: momentum.");
+  }
+  bool operator==(const OptimizerConfig&) const = default;
+};
+
+struct ScheduleConfig {
+  int64_t warmup_steps = 0;
+  double warmup_lr = 0.0;  // learning rate at step 0
+  DecayKind decay = DecayKind::cosine;
+  double min_lr = 0.0;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("warmup_steps", warmup_steps, between(0, 1e12).unit("steps"),
+            "Linear warm-up from `warmup_lr` to the peak.");
+    v.field("warmup_lr", warmup_lr, at_least(0), "Learning rate at step 0 of the warm-up.");
+    v.field("decay", decay, anything(), "How the learning rate falls after the warm-up.");
+    v.field("min_lr", min_lr, at_least(0),
+            "Learning rate at the last step; a lower limit for inverse_sqrt.");
+  }
+  bool operator==(const ScheduleConfig&) const = default;
+};
+
+struct TrainConfig {
+  int64_t steps = 1000;
+  int64_t batch_size = 16;
+  int64_t micro_batch = 0;  // 0 is written `auto`
+  Precision precision = Precision::fp32;
+  uint64_t seed = 1;
+  double clip_norm = 0.0;  // 0: no clipping
+  bool activation_checkpointing = false;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  int64_t log_every = 10;
+  int64_t eval_every = 1000;        // 0: only at the end
+  int64_t eval_tokens = 0;          // tokens of the valid split scored during training; 0: all
+  int64_t checkpoint_every = 1000;  // 0: only at the end
+  int64_t keep_checkpoints = 3;
+  int64_t max_skipped_steps = 10;  // consecutive non-finite steps before giving up with exit code 5
+
+  template <class V>
+  void fields(V& v) {
+    v.field("steps", steps, between(1, 1e12).unit("steps"), "Optimizer steps of the whole run.");
+    v.field("batch_size", batch_size, between(1, kMaxSize).unit("sequences"),
+            "Sequences (images, graphs) a step, over all ranks together.");
+    v.field("micro_batch", micro_batch, between(0, kMaxSize).unit("sequences").zero_is("auto"),
+            "Sequences computed at a time; gradients are accumulated over a batch. Lower it when "
+            "memory runs out. auto: as many as a rank has.");
+    v.field("precision", precision, anything(),
+            "Of activations and matrix products; weights and optimizer state stay fp32.");
+    v.field("seed", seed, anything(), "Of initial weights, data order, sampling and dropout.");
+    v.field("clip_norm", clip_norm, at_least(0),
+            "Largest norm of the whole gradient. 0: no clipping.");
+    v.field("activation_checkpointing", activation_checkpointing, anything(),
+            "Recompute each block's activations in the backward pass: less memory, more time.");
+    v.section("optimizer", optimizer, "");
+    v.section("schedule", schedule, "The learning rate over the steps.");
+    v.field("log_every", log_every, between(1, 1e12).unit("steps"),
+            "How often the training loss is logged.");
+    v.field("eval_every", eval_every, between(0, 1e12).unit("steps"),
+            "How often the valid split is scored. 0: only at the end.");
+    v.field("eval_tokens", eval_tokens, between(0, 1e15).unit("tokens"),
+            "How much of the valid split is scored during training. 0: all of it.");
+    v.field("checkpoint_every", checkpoint_every, between(0, 1e12).unit("steps"),
+            "How often a checkpoint is saved. 0: only at the end.");
+    v.field("keep_checkpoints", keep_checkpoints, between(1, 1e6),
+            "How many checkpoints stay in the run folder, the newest.");
+    v.field("max_skipped_steps", max_skipped_steps, between(0, 1e6).unit("steps"),
+            "Consecutive steps with a non-finite loss or gradient before giving up (exit code 5).");
+  }
+  bool operator==(const TrainConfig&) const = default;
+};
+
+struct EvalConfig {
+  int64_t length = 0;  // 0: data.length
+  int64_t overlap = 0;
+  EvalMode mode = EvalMode::renorm;
+  int64_t samples = 50;
+  int64_t batch_size = 0;  // sequences at a time; 0: train.micro_batch
+
+  template <class V>
+  void fields(V& v) {
+    v.field("length", length, between(0, kMaxSize).unit("positions"),
+            "Length of the sliding window. 0: `data.length`.");
+    v.field("overlap", overlap, between(0, kMaxSize).unit("positions"),
+            "Positions a window shares with the one before; they are context and not scored "
+            "again. Less than the length.");
+    v.field("mode", mode, anything(),
+            "renorm: one dense pass. ensemble: mean prediction over sampled sub-models.");
+    v.field("samples", samples, between(1, 1e6), "ensemble: number of sub-models.");
+    v.field("batch_size", batch_size, between(0, kMaxSize).unit("sequences"),
+            "Sequences at a time. 0: as `train.micro_batch`.");
+  }
+  bool operator==(const EvalConfig&) const = default;
+};
+
+struct Config {
+  Task task = Task::byte_lm;
+  ModelConfig model;
+  SsaConfig ssa;
+  DataConfig data;
+  TrainConfig train;
+  EvalConfig eval;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("task", task, required(), "What is learned.");
+    v.section("model", model, "Size and structure of the transformer.");
+    v.section("ssa", ssa, "Stochastically subsampled self-attention.");
+    v.section("data", data, "What is trained on.");
+    v.section("train", train, "How it is trained.");
+    v.section("eval", eval, "How it is scored.");
+  }
+  bool operator==(const Config&) const = default;
+};
+
+/// Reads a YAML file (following `include:`), applies `key=value` overrides, checks everything.
+/// Throws one ConfigError that lists every problem found, each with file, line and key, unknown
+/// keys with the nearest valid name.
+Config load_config(const std::string& path, const std::vector<std::string>& overrides = {});
+/// The same for text; `origin` stands for the file name in messages.
+Config parse_config(const std::string& yaml, const std::string& origin,
+                    const std::vector<std::string>& overrides = {});
+/// Complete YAML: every key, resolved. load_config() of it gives the same Config.
+std::string dump_config(const Config& config);
+/// Markdown: every key with its type, default, valid values and comment (docs/reference/config.md).
+std::string config_reference();
+
+/// The dotted key of each leaf value with its text, in file order: what two runs differ in.
+std::vector<std::pair<std::string, std::string>> flatten_config(const Config& config);
+
+}  // namespace ssa

@@ -1,0 +1,99 @@
+#include <filesystem>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <unistd.h>
+
+#include "config/config_test_support.h"
+
+using namespace ssa;
+using namespace ssa::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder of config files that goes when the test ends.
+class ConfigFolder {
+ public:
+  ConfigFolder() {
+    std::string pattern = (fs::temp_directory_path() / "ssa-config-XXXXXX").string();
+    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
+    root_ = pattern;
+  }
+  ~ConfigFolder() {
+    std::error_code ignored;
+    fs::remove_all(root_, ignored);
+  }
+  ConfigFolder(const ConfigFolder&) = delete;
+  ConfigFolder& operator=(const ConfigFolder&) = delete;
+
+  std::string write(const std::string& file, const std::string& text) const {
+    const fs::path path = root_ / file;
+    fs::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+    return path.string();
+  }
+
+  /// The message of load_config(), with this folder's path taken out.
+  std::string problem_in(const std::string& path) const {
+    try {
+      load_config(path);
+      return {};
+    } catch (const ConfigError& error) {
+      std::string text = error.what();
+      const std::string prefix = root_.string() + "/";
+      for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix)) {
+        text.erase(at, prefix.size());
+      }
+      return text;
+    }
+  }
+
+ private:
+  fs::path root_;
+};
+
+}  // namespace
+
+TEST_CASE("an including file wins key by key", "[config]") {
+  const ConfigFolder folder;
+  folder.write("base/a.yaml", kRequired + "train: {steps: 5, seed: 9}\nssa: {sigma: 0.3}\n");
+  folder.write("base/b.yaml", "include: a.yaml\ntrain: {steps: 6}\nssa: {sigma: {last: 0.4}}\n");
+  const Config config =
+      load_config(folder.write("c.yaml", "train: {optimizer: {lr: 0.5}}\ninclude: base/b.yaml\n"),
+                  {"train.seed=2"});
+  CHECK(config.task == Task::byte_lm);
+  CHECK(config.train.steps == 6);
+  CHECK(config.train.seed == 2);
+  CHECK(config.train.optimizer.lr == 0.5);
+  CHECK(config.ssa.sigma == SigmaConfig{0.3, 0.4});
+}
+
+TEST_CASE("problems name the file that has them", "[config]") {
+  const ConfigFolder folder;
+  folder.write("base.yaml", "task: byte_lm\ndata: {path: d, length: 6}\ntrain: {stepz: 5}\n");
+  CHECK(folder.problem_in(
+            folder.write("c.yaml", "include: base.yaml\n\nssa: {kind: local, windows: 4}\n")) ==
+        "base.yaml:3: train.stepz: unknown key; did you mean train.steps?\n"
+        "c.yaml:3: ssa.windows: ssa.windows 4 does not divide data.length 6; nearest valid "
+        "windows: 3 or 6; nearest valid lengths: 4 or 8");
+}
+
+TEST_CASE("includes that cannot be followed are problems", "[config]") {
+  const ConfigFolder folder;
+  CHECK(folder.problem_in(folder.write("self.yaml", kRequired + "include: ./self.yaml\n")) ==
+        "self.yaml:3: include: self.yaml includes itself, directly or through others");
+  folder.write("one.yaml", "include: two.yaml\n");
+  folder.write("two.yaml", "include: sub/../one.yaml\n");
+  CHECK(folder.problem_in(folder.write("start.yaml", "include: one.yaml\n")) ==
+        "two.yaml:1: include: one.yaml includes itself, directly or through others");
+  CHECK(folder.problem_in(folder.write("c.yaml", kRequired + "include: gone.yaml\n")) ==
+        "c.yaml:3: include: gone.yaml cannot be read: No such file or directory");
+  CHECK(folder.problem_in(folder.write("c.yaml", "include: [a, b]\n")) ==
+        "c.yaml:1: include: expected the path of one file, got a list");
+  CHECK(
+      folder.problem_in(folder.write("c.yaml", "include: .\n")).starts_with("c.yaml:1: include: "));
+  folder.write("broken.yaml", "a: [\n");
+  CHECK(folder.problem_in(folder.write("c.yaml", "include: broken.yaml\n")) ==
+        "broken.yaml:2: not valid YAML: end of sequence flow not found");
+}

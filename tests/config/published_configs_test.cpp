@@ -1,0 +1,74 @@
+#include <filesystem>
+
+#include <catch2/catch.hpp>
+
+#include "config/config_test_support.h"
+
+using namespace ssa;
+using namespace ssa::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path kConfigs = fs::path(SSA_SOURCE_DIR) / "configs";
+
+Config published(const std::string& name) { return load_config((kConfigs / name).string()); }
+
+}  // namespace
+
+TEST_CASE("every file in configs/ loads and survives a round trip", "[config]") {
+  int files = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(kConfigs)) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    CAPTURE(entry.path());
+    const Config config = load_config(entry.path().string());
+    CHECK(parse_config(dump_config(config), "dump") == config);
+  }
+  CHECK(files >= 10);
+}
+
+TEST_CASE("the Enwik8 configs state the paper's set-up", "[config]") {
+  const Config dense = published("enwik8_s0.yaml");
+  CHECK(dense.model.layers == 16);
+  CHECK(dense.model.width == 1024);
+  CHECK(dense.model.ffn_width == 4096);
+  CHECK(dense.model.heads == 8);
+  CHECK(dense.data.length == 4096);
+  CHECK(dense.train.batch_size == 64);
+  CHECK(dense.train.steps == 10000);
+  CHECK(dense.train.optimizer.lr == 0.001);
+  CHECK(dense.train.schedule.warmup_steps == 4000);
+  CHECK(dense.train.schedule.decay == DecayKind::linear);
+  CHECK(dense.train.schedule.min_lr == 0.0005);
+  CHECK(dense.eval.length == 4096);
+  CHECK(dense.eval.overlap == 3072);
+  CHECK(dense.ssa.kind == SsaKind::none);
+}
+
+TEST_CASE("SSA configs differ from their dense base in SSA alone", "[config]") {
+  struct Case {
+    std::string name;
+    std::string base;
+    int64_t layers;
+    int64_t windows;
+  };
+  const auto [name, base, layers, windows] =
+      GENERATE(values<Case>({{"enwik8_s16_l2", "enwik8_s0", 16, 2},
+                             {"enwik8_s16_l4", "enwik8_s0", 16, 4},
+                             {"enwik8_s12_l4", "enwik8_s0", 12, 4},
+                             {"enwik8_mini_s6_l4", "enwik8_mini_s0", 6, 4}}));
+  CAPTURE(name);
+  Config config = published(name + ".yaml");
+  CHECK(config.ssa.kind == SsaKind::local);
+  CHECK(config.ssa.layers == layers);
+  CHECK(config.ssa.windows == windows);
+  CHECK(config.ssa.finetune_fraction == 0.0);
+  Config tuned = published(name + "_ft.yaml");
+  CHECK(tuned.ssa.finetune_fraction == 0.1);
+  tuned.ssa.finetune_fraction = 0.0;
+  CHECK(tuned == config);
+  const Config dense = published(base + ".yaml");
+  config.ssa = dense.ssa;
+  CHECK(config == dense);
+}

@@ -1,0 +1,52 @@
+#include "config/suggest.h"
+
+#include <catch2/catch.hpp>
+
+#include "ssa/config/config.h"
+
+using namespace ssa;
+
+TEST_CASE("edit distance counts swaps of neighbours as one", "[config]") {
+  CHECK(edit_distance("", "") == 0);
+  CHECK(edit_distance("", "abc") == 3);
+  CHECK(edit_distance("abc", "") == 3);
+  CHECK(edit_distance("kitten", "sitting") == 3);
+  CHECK(edit_distance("steps", "setps") == 1);
+  CHECK(edit_distance("ca", "abc") == 3);
+}
+
+TEST_CASE("the nearest key is offered", "[config]") {
+  Config config;
+  FieldList fields;
+  config.fields(fields);
+  struct Case {
+    std::string_view given;
+    std::string_view nearest;
+  };
+  const auto [given, nearest] = GENERATE(values<Case>({
+      {"train.batch_sise", "train.batch_size"},
+      {"train.batch-size", "train.batch_size"},
+      {"eval.batch_sise", "eval.batch_size"},  // the same name in two sections
+      {"model.layer", "model.layers"},
+      {"ssa.layer", "ssa.layers"},
+      {"model.steps", "train.steps"},  // right name, wrong section
+      {"train.lr", "train.optimizer.lr"},
+      {"train.warmup_steps", "train.schedule.warmup_steps"},
+      {"trian.optimizer.lr", "train.optimizer.lr"},
+      {"modle", "model"},
+      {"learning_rate", "train.optimizer.lr"},  // another program's name
+      {"model.embed_dim", "model.width"},
+  }));
+  CAPTURE(given);
+  CHECK(unknown_key_message(fields, given) ==
+        "unknown key; did you mean " + std::string(nearest) + "?");
+}
+
+TEST_CASE("with nothing near, the section's keys are listed", "[config]") {
+  Config config;
+  FieldList fields;
+  config.fields(fields);
+  CHECK(unknown_key_message(fields, "data.zzzzzzzz") == "unknown key; data has name, path, length");
+  CHECK(unknown_key_message(fields, "zzzzzzzz") ==
+        "unknown key; the top level has task, model, ssa, data, train, eval");
+}
