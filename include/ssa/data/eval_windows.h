@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ssa/data/lm_batch.h"
+
+namespace ssa {
+
+/// One sequence of a sliding-window evaluation. All are positions in the split; the sequence covers
+/// targets start … start+length-1, of which score_from … score_to-1 are scored.
+struct EvalWindow {
+  int64_t start = 0;
+  int64_t score_from = 0;
+  int64_t score_to = 0;
+  bool operator==(const EvalWindow&) const = default;
+};
+
+/// Windows of `length` that advance by length - overlap. The first scores all its tokens, a later
+/// one only those that no earlier one did, so that each token of the split is scored exactly once.
+/// The last window may run past the split's end. Throws ConfigError unless 0 ≤ overlap < length,
+/// DataError for an empty split.
+std::vector<EvalWindow> sliding_windows(int64_t split_bytes, int64_t length, int64_t overlap);
+
+/// Windows first … first+count-1 as a batch (count, length); targets that are not scored are
+/// kNoTarget, positions past the split's end have input kStartByte.
+LmBatch window_batch(std::span<const uint8_t> split, const std::vector<EvalWindow>& windows,
+                     int64_t first, int64_t count, int64_t length);
+/// The same, safe against a file that shrinks meanwhile (DataError).
+LmBatch window_batch(const ByteDataset& dataset, Split split,
+                     const std::vector<EvalWindow>& windows, int64_t first, int64_t count,
+                     int64_t length);
+
+}  // namespace ssa

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+
+#include "ssa/data/lm_batch.h"
+
+namespace ssa {
+
+/// The rows of a global batch that one rank (or one micro-batch) reads.
+struct BatchSlice {
+  int64_t first = 0;
+  int64_t count = -1;  ///< -1: all that follow
+};
+
+/// The order in which training reads a split: a pure function of (seed, sample number), without
+/// state, so that a run resumes exactly from its step number, whatever the number of ranks.
+///
+/// An epoch reads non-overlapping blocks of `length` bytes, each once, in an order of its own and
+/// from an offset of its own in [0, length), so that blocks are cut elsewhere every time. So that
+/// all epochs have the same number of blocks, whatever their offset, each leaves out less than two
+/// blocks' worth of bytes at the ends. A split shorter than two blocks has one block, at 0.
+class LmSampler {
+ public:
+  /// Throws DataError if the split is shorter than one block, ConfigError if `length` < 1.
+  LmSampler(uint64_t seed, int64_t split_bytes, int64_t length);
+
+  int64_t length() const { return length_; }
+  int64_t blocks_per_epoch() const { return blocks_; }
+  /// First target's position in the split. Sample numbers count over the whole run:
+  /// step·batch_size + row.
+  int64_t start_of(int64_t sample_number) const;
+  /// Rows first … first+count-1 of the global batch of a step. Throws ShapeError if the slice is
+  /// not inside the batch, DataError if the file has shrunk.
+  LmBatch batch(const ByteDataset& dataset, Split split, int64_t batch_size, int64_t step,
+                BatchSlice slice = {}) const;
+
+ private:
+  uint64_t seed_;
+  int64_t length_;
+  int64_t blocks_;
+  bool random_offset_;
+};
+
+}  // namespace ssa

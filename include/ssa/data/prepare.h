@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ssa/data/dataset_info.h"
+
+namespace ssa {
+
+/// A data set name, and what this version can do with it.
+struct KnownDataset {
+  std::string_view name;
+  std::string_view layout;  ///< what `ssa-data prepare` expects, and how it is split
+  bool supported;
+};
+const std::vector<KnownDataset>& known_datasets();
+
+struct PrepareProgress {
+  int64_t bytes_written = 0;
+  int64_t input_read = 0;   ///< bytes read of the (packed) input files
+  int64_t input_bytes = 0;  ///< their sizes
+};
+
+struct PrepareOptions {
+  std::string name;                 ///< a supported name of known_datasets()
+  std::vector<std::string> inputs;  ///< several only for `bytes`: put one behind the other
+  std::string output;               ///< folder to make
+  std::function<void(const PrepareProgress&)> progress;  ///< called every few hundred KiB
+  std::function<bool()> interrupted;                     ///< true: stop and leave nothing behind
+  std::function<void(const std::string&)> note;          ///< choices made, for the user to see
+};
+
+/// Makes a prepared folder (dataset.json, data.bin) from plain or packed files (zip, gz, xz, zst,
+/// bz2, tar, tar.*), streaming. The folder appears under its name complete or not at all: it is
+/// written aside as `output.partial`, synced and renamed.
+///
+/// An existing prepared folder is replaced; any other folder that is not empty is refused. Throws
+/// ConfigError for names and inputs that make no sense, DataError for missing, truncated or corrupt
+/// inputs and when the output cannot be written, Error with ExitCode::interrupted when told to
+/// stop.
+DatasetInfo prepare_dataset(const PrepareOptions& options);
+
+}  // namespace ssa

@@ -1,0 +1,151 @@
+#include "folder_writer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "ssa/core/error.h"
+
+namespace ssa {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+[[noreturn]] void fail(std::string_view what, const fs::path& path, int error) {
+  throw DataError("cannot {} '{}': {}", what, path.string(), std::strerror(error));
+}
+
+/// "out/enwik8/" and "out/enwik8" are the same folder; ".partial" goes behind the name.
+fs::path without_trailing_slash(const fs::path& path) {
+  const fs::path absolute = fs::absolute(path).lexically_normal();
+  return absolute.has_filename() ? absolute : absolute.parent_path();
+}
+
+void check_replaceable(const fs::path& target, std::span<const std::string_view> replaceable) {
+  std::error_code error;
+  const auto status = fs::symlink_status(target, error);
+  if (!fs::exists(status)) return;
+  if (!fs::is_directory(status)) {
+    throw DataError("output '{}' exists and is not a folder. Give another --output.",
+                    target.string());
+  }
+  for (const auto& entry : fs::directory_iterator(target, error)) {
+    const std::string name = entry.path().filename().string();
+    if (std::ranges::find(replaceable, name) == replaceable.end()) {
+      throw DataError(
+          "output '{}' is not empty and not a prepared data set (it holds '{}'). Give another "
+          "--output, or remove it first.",
+          target.string(), name);
+    }
+  }
+  if (error) fail("list", target, error.value());
+}
+
+void sync_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail("open", folder, errno);
+  const int result = ::fsync(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  // Some file systems cannot sync folders; EINVAL says that this is one of them.
+  if (result != 0 && error != EINVAL) fail("sync", folder, error);
+}
+
+/// Opens and locks the folder to write into, emptied of what a killed process left.
+int open_locked(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail("make folder", folder, error.value());
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail("open", folder, errno);
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    const int reason = errno;
+    ::close(descriptor);
+    if (reason == EWOULDBLOCK) {
+      throw DataError("another process is preparing this data set now ('{}' is locked)",
+                      folder.string());
+    }
+    fail("lock", folder, reason);
+  }
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    fs::remove_all(entry.path(), error);
+    if (error) break;
+  }
+  if (error) {
+    ::close(descriptor);
+    fail("clear", folder, error.value());
+  }
+  return descriptor;
+}
+
+}  // namespace
+
+FolderWriter::FolderWriter(const fs::path& target, std::span<const std::string_view> replaceable)
+    : target_(without_trailing_slash(target)), partial_(target_) {
+  check_replaceable(target_, replaceable);
+  partial_ += ".partial";
+  folder_ = open_locked(partial_);
+}
+
+FolderWriter::~FolderWriter() {
+  if (file_ >= 0) ::close(file_);
+  if (!committed_) {
+    std::error_code ignored;  // the error that led here is the one to report
+    fs::remove_all(partial_, ignored);
+  }
+  ::close(folder_);
+}
+
+void FolderWriter::start_file(std::string_view name) {
+  finish_file();
+  file_path_ = partial_ / name;
+  file_ = ::open(file_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file_ < 0) fail("create", file_path_, errno);
+}
+
+void FolderWriter::write(std::span<const uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::write(file_, bytes.data(), bytes.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) fail("write", file_path_, errno);
+    bytes = bytes.subspan(static_cast<size_t>(done));
+  }
+}
+
+void FolderWriter::finish_file() {
+  if (file_ < 0) return;
+  if (::fsync(file_) != 0) fail("sync", file_path_, errno);
+  // Errors of delayed writes may show up only here.
+  if (::close(std::exchange(file_, -1)) != 0) fail("close", file_path_, errno);
+}
+
+void FolderWriter::commit() {
+  finish_file();
+  sync_folder(partial_);
+  std::error_code error;
+  if (fs::is_directory(target_, error) && !fs::is_empty(target_, error)) {
+    // The old folder swaps places with the new one, so that the name always leads to a whole one.
+    if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
+      committed_ = true;
+      fs::remove_all(partial_, error);
+      sync_folder(target_.parent_path());
+      return;
+    }
+    if (errno != EINVAL && errno != ENOSYS) fail("replace", target_, errno);
+    // A file system that cannot swap: the old one goes first, and is not there for a moment.
+    fs::remove_all(target_, error);
+    if (error) fail("remove", target_, error.value());
+  }
+  if (::rename(partial_.c_str(), target_.c_str()) != 0) fail("rename to", target_, errno);
+  committed_ = true;
+  sync_folder(target_.parent_path());
+}
+
+}  // namespace ssa

@@ -1,0 +1,86 @@
+#include "ssa/data/lm_sampler.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <vector>
+
+#include "ssa/core/error.h"
+#include "ssa/core/philox.h"
+
+namespace ssa {
+
+namespace {
+
+constexpr int kRounds = 6;           // streams 0 … kRounds-1 of an epoch's key
+constexpr int kOffsetStream = 0xff;  // the epoch's offset
+
+/// A pseudo-random permutation of 0 … count-1 that needs no table: a Feistel network whose rounds
+/// are words of Philox permutes the next larger power of four, and a value that lands outside is
+/// permuted again until it is inside (Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
+/// CT-RSA 2002). A run of any length may thus resume at any sample in constant time and memory.
+int64_t permuted(int64_t index, int64_t count, const RngKey& key) {
+  // Never below 2 × 4 bits: with very few bits the rounds reach only some of the permutations.
+  const int bits = std::bit_width(static_cast<uint64_t>(count - 1));
+  const int half = std::max(4, (bits + 1) / 2);
+  const uint64_t mask = (uint64_t{1} << half) - 1;
+  auto value = static_cast<uint64_t>(index);
+  do {
+    uint64_t left = value >> half;
+    uint64_t right = value & mask;
+    for (int round = 0; round < kRounds; ++round) {
+      const uint32_t word = key.with_stream(round).words(static_cast<uint32_t>(right))[0];
+      const uint64_t mixed = left ^ (word & mask);
+      left = right;
+      right = mixed;
+    }
+    value = (left << half) | right;
+  } while (value >= static_cast<uint64_t>(count));
+  return static_cast<int64_t>(value);
+}
+
+}  // namespace
+
+LmSampler::LmSampler(uint64_t seed, int64_t split_bytes, int64_t length)
+    : seed_(seed), length_(length) {
+  if (length < 1) throw ConfigError("data.length is {}, at least 1 is needed", length);
+  if (split_bytes < length) {
+    throw DataError(
+        "the split has {} bytes, fewer than one sequence of data.length = {}. Lower data.length or "
+        "use a larger data set.",
+        split_bytes, length);
+  }
+  random_offset_ = split_bytes / 2 >= length;
+  blocks_ = random_offset_ ? (split_bytes - length + 1) / length : 1;
+}
+
+int64_t LmSampler::start_of(int64_t sample_number) const {
+  SSA_CHECK(sample_number >= 0, "LmSampler: sample number {} is negative", sample_number);
+  const int64_t epoch = sample_number / blocks_;
+  SSA_CHECK(epoch <= std::numeric_limits<uint32_t>::max(),
+            "LmSampler: sample {} is past epoch 2^32", sample_number);
+  const RngKey key{
+      .seed = seed_, .purpose = RngPurpose::data, .step = static_cast<uint32_t>(epoch)};
+  int64_t offset = 0;
+  if (random_offset_) {
+    const auto words = key.with_stream(kOffsetStream).words(0);
+    const uint64_t random = (uint64_t{words[0]} << 32) | words[1];
+    offset = static_cast<int64_t>(random % static_cast<uint64_t>(length_));
+  }
+  return offset + permuted(sample_number % blocks_, blocks_, key) * length_;
+}
+
+LmBatch LmSampler::batch(const ByteDataset& dataset, Split split, int64_t batch_size, int64_t step,
+                         BatchSlice slice) const {
+  const int64_t count = slice.count < 0 ? batch_size - slice.first : slice.count;
+  SSA_CHECK(step >= 0 && slice.first >= 0 && count >= 0 && slice.first <= batch_size - count,
+            "LmSampler: rows {} … {} are not inside a batch of {} sequences (step {})", slice.first,
+            slice.first + count - 1, batch_size, step);
+  std::vector<int64_t> starts;
+  for (int64_t row = slice.first; row < slice.first + count; ++row) {
+    starts.push_back(start_of(step * batch_size + row));
+  }
+  return lm_batch(dataset, split, starts, length_);
+}
+
+}  // namespace ssa

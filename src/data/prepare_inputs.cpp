@@ -1,0 +1,150 @@
+#include "prepare_inputs.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "ssa/core/error.h"
+
+#include "input_stream.h"
+
+namespace ssa {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kEnwik8 = "enwik8";
+constexpr size_t kNamesInMessages = 10;
+
+std::string join(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kNamesInMessages); ++i) text += "\n  " + names[i];
+  if (names.size() > kNamesInMessages) {
+    text += fmt::format("\n  … {} more", names.size() - kNamesInMessages);
+  }
+  return text;
+}
+
+void tell(const PrepareOptions& options, const std::string& text) {
+  if (options.note) options.note(text);
+}
+
+/// enwik8, enwik8.zip, ..., and prefixes: enwik8_first_N with or without a packed ending.
+bool names_enwik8(const std::string& file) {
+  if (file == kEnwik8 || file.starts_with("enwik8_first_")) return true;
+  return std::ranges::any_of(packed_suffixes(), [&](std::string_view suffix) {
+    return file == std::string(kEnwik8) + std::string(suffix);
+  });
+}
+
+/// The one file of a folder that can be meant.
+std::string choose_in_folder(const PrepareOptions& options, const std::string& folder) {
+  if (fs::exists(fs::path(folder) / kDatasetFile)) {
+    throw DataError("'{}' is a prepared data set already: give it as data.path", folder);
+  }
+  const bool enwik8 = options.name == kEnwik8;
+  std::vector<std::string> candidates;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string file = entry.path().filename().string();
+    if (!entry.is_regular_file() || file.starts_with('.')) continue;
+    if (!enwik8 || names_enwik8(file)) candidates.push_back(entry.path().string());
+  }
+  if (error) throw DataError("cannot list '{}': {}", folder, error.message());
+  std::ranges::sort(candidates);
+  if (candidates.empty()) {
+    throw DataError("'{}' holds no {}: give the file itself as --input", folder,
+                    enwik8 ? "enwik8, enwik8.zip or the like" : "file");
+  }
+  if (candidates.size() > 1) {
+    throw DataError("'{}' holds several files that can be meant; give one as --input:{}", folder,
+                    join(candidates));
+  }
+  tell(options, fmt::format("reading {}", candidates.front()));
+  return candidates.front();
+}
+
+std::vector<std::string> members_of(const std::string& path) {
+  std::vector<std::string> members;
+  InputStream stream(path);
+  if (!stream.is_archive()) return members;
+  while (stream.next_member()) members.push_back(stream.member());
+  if (members.empty()) throw DataError("archive '{}' holds no file", path);
+  return members;
+}
+
+/// The member called enwik8, else the only one.
+std::string choose_member(const PrepareOptions& options, const std::string& path,
+                          const std::vector<std::string>& members) {
+  if (members.size() == 1) return members.front();
+  std::vector<std::string> named;
+  for (const std::string& member : members) {
+    if (fs::path(member).filename() == kEnwik8) named.push_back(member);
+  }
+  if (named.size() != 1) {
+    throw DataError(
+        "archive '{}' has {} files, {} of them called enwik8: unpack the right one and give it as "
+        "--input. It holds:{}",
+        path, members.size(), named.empty() ? "none" : "several", join(members));
+  }
+  tell(options,
+       fmt::format("reading only {} of the {} files in {}", named.front(), members.size(), path));
+  return named.front();
+}
+
+void check_name(const std::string& name) {
+  std::string supported;
+  for (const KnownDataset& known : known_datasets()) {
+    if (known.supported) supported += fmt::format(" {}", known.name);
+    if (known.name != name) continue;
+    if (known.supported) return;
+    throw ConfigError(
+        "data set '{}' is not supported by this version; see `ssa-data list` for those that are",
+        name);
+  }
+  throw ConfigError("unknown data set '{}'; supported:{} (`bytes` takes any file)", name,
+                    supported);
+}
+
+}  // namespace
+
+std::vector<PrepareInput> settle_inputs(const PrepareOptions& options) {
+  check_name(options.name);
+  if (options.inputs.empty()) throw ConfigError("no --input given");
+  if (options.output.empty()) throw ConfigError("no --output given");
+  const bool enwik8 = options.name == kEnwik8;
+  if (enwik8 && options.inputs.size() > 1) {
+    throw ConfigError("enwik8 is made from one file, {} inputs are given; `bytes` takes several",
+                      options.inputs.size());
+  }
+  std::vector<PrepareInput> inputs;
+  for (const std::string& given : options.inputs) {
+    std::error_code ignored;
+    if (!fs::exists(given, ignored)) {
+      throw DataError("input '{}' does not exist{}", given,
+                      enwik8 ? fmt::format(". enwik8 is a text of {} bytes, mostly found as "
+                                           "enwik8.zip",
+                                           kEnwik8Bytes)
+                             : "");
+    }
+    PrepareInput input;
+    input.path = fs::is_directory(given, ignored) ? choose_in_folder(options, given) : given;
+    const std::vector<std::string> members = members_of(input.path);
+    if (enwik8 && !members.empty()) {
+      input.only_member = choose_member(options, input.path, members);
+    } else if (members.size() > 1) {
+      tell(options, fmt::format("putting the {} files in {} together, in this order:{}",
+                                members.size(), input.path, join(members)));
+    }
+    inputs.push_back(std::move(input));
+  }
+  if (inputs.size() > 1) {
+    tell(options, fmt::format("putting {} inputs together, in the order given", inputs.size()));
+  }
+  return inputs;
+}
+
+}  // namespace ssa

@@ -1,0 +1,129 @@
+#include "ssa/data/byte_dataset.h"
+
+#include <filesystem>
+#include <set>
+
+#include "ssa/data/prepare.h"
+
+#include "test_files.h"
+
+using namespace ssa;
+using namespace ssa::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string as_text(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
+
+void prepare(const std::string& input, const std::string& output) {
+  PrepareOptions options;
+  options.name = "bytes";
+  options.inputs = {input};
+  options.output = output;
+  prepare_dataset(options);
+}
+
+std::string open_error(const std::string& path) {
+  return error_of(ExitCode::data, [&] { ByteDataset::open(path); });
+}
+
+}  // namespace
+
+TEST_CASE("a data set opens from a plain file and from a prepared folder") {
+  const TempFolder folder;
+  const std::string content = some_bytes(2'000);
+  write_file(folder / "text", content);
+  prepare(folder / "text", folder / "ready");
+  for (const std::string& path : {folder / "text", folder / "ready"}) {
+    const ByteDataset dataset = ByteDataset::open(path);
+    CHECK(dataset.info().bytes == 2'000);
+    CHECK(as_text(dataset.split(Split::train)) == content.substr(0, 1'800));
+    CHECK(as_text(dataset.split(Split::valid)) == content.substr(1'800, 100));
+    CHECK(as_text(dataset.split(Split::test)) == content.substr(1'900));
+    CHECK(as_text(dataset.bytes()) == content);
+    CHECK(dataset.split_size(Split::valid) == 100);
+    CHECK_FALSE(dataset.official_split());
+    std::vector<uint8_t> part(10);
+    dataset.read(Split::valid, 90, part);
+    CHECK(as_text(part) == content.substr(1'890, 10));
+    CHECK_THROWS_AS(dataset.read(Split::valid, 91, part), ShapeError);  // not into the test split
+    const std::set<char> distinct(content.begin(), content.end());
+    CHECK(scan(dataset).distinct_bytes == static_cast<int64_t>(distinct.size()));
+    CHECK_NOTHROW(verify(dataset));
+  }
+  CHECK(scan(ByteDataset::open(folder / "text")).checksum ==
+        ByteDataset::open(folder / "ready").info().checksum);
+}
+
+TEST_CASE("what cannot be opened is named, with what to do") {
+  const TempFolder folder;
+  write_file(folder / "empty", "");
+  write_file(folder / "short", "too short");
+  write_archive(folder / "text.gz", "raw", "gzip", {{"x", some_bytes(2'000)}});
+  fs::create_directory(folder / "bare");
+  CHECK(contains(open_error(folder / "none"), folder / "none"));
+  CHECK(contains(open_error(folder / "enwik8"), "100000000"));
+  CHECK(contains(open_error(folder / "empty"), "empty"));
+  CHECK(contains(open_error(folder / "short"), "at least 20"));
+  CHECK(contains(open_error(folder / "bare"), "dataset.json"));
+  CHECK(contains(open_error(""), "data.path"));
+  CHECK(contains(open_error(folder / "text.gz"),
+                 "ssa-data prepare bytes --input " + (folder / "text.gz")));
+  // The packed file beside the path that was meant.
+  CHECK(contains(open_error(folder / "text"),
+                 "ssa-data prepare bytes --input " + (folder / "text.gz")));
+}
+
+TEST_CASE("a damaged prepared folder is told from a whole one") {
+  const TempFolder folder;
+  write_file(folder / "text", some_bytes(2'000));
+  prepare(folder / "text", folder / "ready");
+  const std::string data = folder / "ready/data.bin";
+
+  SECTION("truncated") {
+    fs::resize_file(data, 1'999);
+    const std::string error = open_error(folder / "ready");
+    CHECK(contains(error, data));
+    CHECK(contains(error, "1999"));
+    CHECK(contains(error, "2000"));
+  }
+  SECTION("without its data") {
+    fs::remove(data);
+    CHECK(contains(open_error(folder / "ready"), "2000"));
+  }
+  SECTION("one bit flipped") {
+    std::string content = read_file(data);
+    content[1'234] = static_cast<char>(content[1'234] ^ 1);
+    write_file(data, content);
+    const ByteDataset dataset = ByteDataset::open(folder / "ready");
+    const std::string error = error_of(ExitCode::data, [&] { verify(dataset); });
+    CHECK(contains(error, data));
+    CHECK(contains(error, "damaged"));
+  }
+  SECTION("shrunk while open") {
+    const ByteDataset dataset = ByteDataset::open(folder / "ready");
+    fs::resize_file(data, 10);
+    CHECK(contains(error_of(ExitCode::data, [&] { dataset.split(Split::test); }), "shrunk"));
+    CHECK(contains(error_of(ExitCode::data, [&] { verify(dataset); }), "shrunk"));
+    std::vector<uint8_t> part(10);
+    CHECK(contains(error_of(ExitCode::data, [&] { dataset.read(Split::test, 0, part); }), "2000"));
+  }
+}
+
+TEST_CASE("relative paths are also looked for under SSA_DATA_DIR") {
+  const TempFolder folder;
+  const ScopedEnvironment environment("SSA_DATA_DIR", folder.path());
+  write_file(folder / "text", some_bytes(2'000));
+  CHECK(ByteDataset::open("no-such-folder/text").path() == folder / "text");
+  fs::create_directory(folder / "no-such-folder");
+  write_file(folder / "no-such-folder/text", some_bytes(3'000));
+  CHECK(ByteDataset::open("no-such-folder/text").info().bytes == 3'000);
+  CHECK(contains(open_error("no-such-folder/none"), folder / "no-such-folder/none"));
+  CHECK(contains(open_error("no-such-folder/none"), folder / "none"));
+  open_error("/no-such-folder/text");  // an absolute path is meant as it is
+
+  write_archive(folder / "enwik8_first_3000.xz", "raw", "xz", {{"x", some_bytes(3'000)}});
+  CHECK(contains(open_error("data/enwik8"), "ssa-data prepare enwik8 --input " +
+                                                (folder / "enwik8_first_3000.xz") +
+                                                " --output data/enwik8"));
+}

@@ -1,0 +1,106 @@
+#include "ssa/data/eval_windows.h"
+
+#include <filesystem>
+
+#include "test_files.h"
+
+using namespace ssa;
+using namespace ssa::test;
+
+TEST_CASE("windows by hand") {
+  CHECK(sliding_windows(10, 4, 2) ==
+        std::vector<EvalWindow>{{0, 0, 4}, {2, 4, 6}, {4, 6, 8}, {6, 8, 10}});
+  CHECK(sliding_windows(10, 4, 0) == std::vector<EvalWindow>{{0, 0, 4}, {4, 4, 8}, {8, 8, 10}});
+  CHECK(sliding_windows(3, 4, 3) == std::vector<EvalWindow>{{0, 0, 3}});
+  CHECK(sliding_windows(4, 4, 3) == std::vector<EvalWindow>{{0, 0, 4}});
+}
+
+TEST_CASE("every token is scored once, with the context that the overlap promises") {
+  for (int64_t bytes = 1; bytes <= 40; ++bytes) {
+    for (int64_t length = 1; length <= 14; ++length) {
+      for (int64_t overlap = 0; overlap < length; ++overlap) {
+        const auto windows = sliding_windows(bytes, length, overlap);
+        std::vector<int> scored(static_cast<size_t>(bytes), 0);
+        for (size_t i = 0; i < windows.size(); ++i) {
+          const auto& [start, from, to] = windows[i];
+          REQUIRE(start == static_cast<int64_t>(i) * (length - overlap));
+          REQUIRE(from == (i == 0 ? 0 : start + overlap));
+          REQUIRE(to == std::min(start + length, bytes));
+          REQUIRE(from < to);  // no window without work
+          for (int64_t j = from; j < to; ++j) ++scored[static_cast<size_t>(j)];
+        }
+        REQUIRE(scored == std::vector<int>(static_cast<size_t>(bytes), 1));
+      }
+    }
+  }
+}
+
+TEST_CASE("window batches score each byte once and agree with brute force") {
+  const TempFolder folder;
+  const std::string content = some_bytes(900);
+  write_file(folder / "text", content);
+  const ByteDataset dataset = ByteDataset::open(folder / "text");
+  const auto split = dataset.split(Split::valid);
+  REQUIRE(split.size() == 45);
+  for (const auto& [length, overlap] : std::vector<std::pair<int64_t, int64_t>>{
+           {7, 3}, {10, 0}, {10, 9}, {45, 20}, {64, 32}, {1, 0}}) {
+    CAPTURE(length, overlap);
+    const auto windows = sliding_windows(45, length, overlap);
+    const auto count = static_cast<int64_t>(windows.size());
+    const LmBatch batch = window_batch(split, windows, 0, count, length);
+    REQUIRE(batch.sequences == count);
+    REQUIRE(batch.length == length);
+    int64_t scored = 0;
+    for (int64_t row = 0; row < count; ++row) {
+      const EvalWindow& window = windows[static_cast<size_t>(row)];
+      for (int64_t i = 0; i < length; ++i) {
+        const int64_t position = window.start + i;
+        const int32_t input = batch.inputs[static_cast<size_t>(row * length + i)];
+        const int32_t target = batch.targets[static_cast<size_t>(row * length + i)];
+        const bool inside = position > 0 && position < 45;
+        REQUIRE(input == (inside ? split[static_cast<size_t>(position - 1)] : kStartByte));
+        if (position >= window.score_from && position < window.score_to) {
+          ++scored;
+          REQUIRE(target == split[static_cast<size_t>(position)]);
+        } else {
+          REQUIRE(target == kNoTarget);
+        }
+      }
+    }
+    CHECK(scored == 45);
+    // In pieces, and read from the file: the same.
+    std::vector<int32_t> inputs, targets;
+    for (int64_t first = 0; first < count; first += 3) {
+      const LmBatch part = window_batch(dataset, Split::valid, windows, first,
+                                        std::min<int64_t>(3, count - first), length);
+      inputs.insert(inputs.end(), part.inputs.begin(), part.inputs.end());
+      targets.insert(targets.end(), part.targets.begin(), part.targets.end());
+    }
+    CHECK(inputs == batch.inputs);
+    CHECK(targets == batch.targets);
+  }
+}
+
+TEST_CASE("windows that make no sense are refused") {
+  error_of(ExitCode::usage, [] { sliding_windows(10, 4, 4); });
+  error_of(ExitCode::usage, [] { sliding_windows(10, 4, -1); });
+  error_of(ExitCode::usage, [] { sliding_windows(10, 0, 0); });
+  error_of(ExitCode::data, [] { sliding_windows(0, 4, 2); });
+  const std::vector<uint8_t> split(10, 'x');
+  const auto windows = sliding_windows(10, 4, 2);
+  CHECK_THROWS_AS(window_batch(split, windows, 0, 5, 4), ShapeError);
+  CHECK_THROWS_AS(window_batch(split, windows, -1, 1, 4), ShapeError);
+  CHECK_THROWS_AS(window_batch(split, windows, 0, 1, 3), ShapeError);  // scores past its end
+  CHECK_THROWS_AS(window_batch(split, {{8, 8, 11}}, 0, 1, 4), ShapeError);
+}
+
+TEST_CASE("a file that shrinks during evaluation is an error") {
+  const TempFolder folder;
+  write_file(folder / "text", some_bytes(10'000));
+  const ByteDataset dataset = ByteDataset::open(folder / "text");
+  const auto windows = sliding_windows(dataset.split_size(Split::test), 64, 32);
+  std::filesystem::resize_file(folder / "text", 9'000);
+  CHECK(contains(
+      error_of(ExitCode::data, [&] { window_batch(dataset, Split::test, windows, 0, 2, 64); }),
+      "shrunk"));
+}

@@ -1,0 +1,263 @@
+#include "ssa/data/prepare.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+#include <sys/resource.h>
+
+#include "ssa/data/byte_dataset.h"
+
+#include "test_files.h"
+
+using namespace ssa;
+using namespace ssa::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+PrepareOptions options_for(const std::string& name, const std::vector<std::string>& inputs,
+                           const std::string& output) {
+  PrepareOptions options;
+  options.name = name;
+  options.inputs = inputs;
+  options.output = output;
+  return options;
+}
+
+/// Prepares and returns what the user is told.
+std::string prepare_and_listen(PrepareOptions options) {
+  std::string told;
+  options.note = [&told](const std::string& text) { told += text + "\n"; };
+  prepare_dataset(options);
+  return told;
+}
+
+std::string prepare_error(ExitCode code, const PrepareOptions& options) {
+  return error_of(code, [&] { prepare_dataset(options); });
+}
+
+/// Files cannot grow past `bytes` in this scope: writes fail as on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    old_handler_ = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{bytes, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, old_handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit old_{};
+  void (*old_handler_)(int) = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("prepare makes a folder with the bytes and their description") {
+  const TempFolder folder;
+  const std::string content = some_bytes(700'000);
+  write_archive(folder / "enwik8.zip", "zip", "none", {{"enwik8", content}});
+  const DatasetInfo info =
+      prepare_dataset(options_for("enwik8", {folder / "enwik8.zip"}, folder / "a/b/out/"));
+  CHECK(info.bytes == 700'000);
+  CHECK(info.sources == std::vector<std::string>{"enwik8.zip"});
+  CHECK(info.distinct_bytes == 256);
+  CHECK_FALSE(info.official_split());
+  CHECK(read_file(folder / "a/b/out/data.bin") == content);
+  CHECK(read_file(folder / "a/b/out/dataset.json") == dataset_to_json(info));
+  CHECK_FALSE(fs::exists(folder / "a/b/out.partial"));
+  CHECK_NOTHROW(verify(ByteDataset::open(folder / "a/b/out")));
+}
+
+TEST_CASE("prepare reports its progress") {
+  const TempFolder folder;
+  write_file(folder / "text", some_bytes(1'000'000));
+  PrepareOptions options = options_for("bytes", {folder / "text"}, folder / "out");
+  std::vector<PrepareProgress> reports;
+  options.progress = [&](const PrepareProgress& progress) { reports.push_back(progress); };
+  prepare_dataset(options);
+  REQUIRE(reports.size() >= 3);
+  for (size_t i = 1; i < reports.size(); ++i) {
+    CHECK(reports[i].bytes_written >= reports[i - 1].bytes_written);
+  }
+  CHECK(reports.back().bytes_written == 1'000'000);
+  CHECK(reports.back().input_read == 1'000'000);
+  CHECK(reports.back().input_bytes == 1'000'000);
+}
+
+TEST_CASE("bytes puts inputs and members together and says so") {
+  const TempFolder folder;
+  const std::string a = some_bytes(5'000, 1), b = some_bytes(6'000, 2), c = some_bytes(7'000, 3);
+  write_archive(folder / "ab.tar.xz", "tar", "xz", {{"a", a}, {"b", b}});
+  write_archive(folder / "c.gz", "raw", "gzip", {{"c", c}});
+  const std::string told = prepare_and_listen(
+      options_for("bytes", {folder / "c.gz", folder / "ab.tar.xz"}, folder / "out"));
+  CHECK(read_file(folder / "out/data.bin") == c + a + b);
+  CHECK(contains(told, "2 files"));
+  CHECK(contains(told, "2 inputs"));
+}
+
+TEST_CASE("enwik8 is picked out of an archive by its name") {
+  const TempFolder folder;
+  const std::string text = some_bytes(5'000);
+  write_archive(folder / "e.zip", "zip", "none", {{"readme", "hello"}, {"data/enwik8", text}});
+  const std::string told =
+      prepare_and_listen(options_for("enwik8", {folder / "e.zip"}, folder / "out"));
+  CHECK(read_file(folder / "out/data.bin") == text);
+  CHECK(contains(told, "data/enwik8"));
+
+  write_archive(folder / "f.tar", "tar", "none", {{"one", "hello"}, {"two", text}});
+  const std::string error =
+      prepare_error(ExitCode::data, options_for("enwik8", {folder / "f.tar"}, folder / "out2"));
+  CHECK(contains(error, "\n  one"));
+  CHECK(contains(error, "\n  two"));
+
+  write_archive(folder / "g.tar", "tar", "none", {{"only", text}});
+  CHECK_NOTHROW(prepare_dataset(options_for("enwik8", {folder / "g.tar"}, folder / "out3")));
+}
+
+TEST_CASE("a folder as input has to hold exactly one candidate") {
+  const TempFolder folder;
+  const TempFolder input;
+  write_file(input / "README.md", "not it");
+  const auto options = options_for("enwik8", {input.path()}, folder / "out");
+  CHECK(contains(prepare_error(ExitCode::data, options), "holds no"));
+  write_archive(input / "enwik8_first_5000.xz", "raw", "xz", {{"x", some_bytes(5'000)}});
+  CHECK(contains(prepare_and_listen(options), "enwik8_first_5000.xz"));
+  CHECK(fs::file_size(folder / "out/data.bin") == 5'000);
+  write_file(input / "enwik8", some_bytes(100));
+  const std::string error = prepare_error(ExitCode::data, options);
+  CHECK(contains(error, input / "enwik8\n"));
+  CHECK(contains(error, "enwik8_first_5000.xz"));
+  CHECK(contains(
+      prepare_error(ExitCode::data, options_for("bytes", {folder / "out"}, folder / "out2")),
+      "prepared data set already"));
+}
+
+TEST_CASE("names and inputs that make no sense are usage errors") {
+  const TempFolder folder;
+  write_file(folder / "text", some_bytes(100));
+  const std::string text = folder / "text";
+  CHECK(contains(prepare_error(ExitCode::usage, options_for("enwik9", {text}, folder / "out")),
+                 "enwik8"));
+  CHECK(contains(prepare_error(ExitCode::usage, options_for("cifar10", {text}, folder / "out")),
+                 "not supported"));
+  prepare_error(ExitCode::usage, options_for("enwik8", {text, text}, folder / "out"));
+  prepare_error(ExitCode::usage, options_for("bytes", {}, folder / "out"));
+  prepare_error(ExitCode::usage, options_for("bytes", {text}, ""));
+  CHECK(contains(
+      prepare_error(ExitCode::data, options_for("enwik8", {folder / "none"}, folder / "out")),
+      "100000000"));
+  CHECK(folder.names() == std::vector<std::string>{"text"});
+}
+
+TEST_CASE("a failure leaves nothing behind") {
+  const TempFolder folder;
+  const TempFolder input;
+  write_file(input / "text", some_bytes(2'000'000));
+  write_file(input / "empty", "");
+  write_file(input / "tiny", "nineteen bytes here");
+  write_archive(input / "cut.gz", "raw", "gzip", {{"x", some_bytes(1'000'000)}});
+  fs::resize_file(input / "cut.gz", fs::file_size(input / "cut.gz") / 2);
+  const std::string text = input / "text";
+
+  SECTION("corrupt input") {
+    CHECK(contains(prepare_error(ExitCode::data,
+                                 options_for("bytes", {text, input / "cut.gz"}, folder / "out")),
+                   "cut.gz"));
+  }
+  SECTION("empty and too short inputs") {
+    prepare_error(ExitCode::data, options_for("bytes", {text, input / "empty"}, folder / "out"));
+    prepare_error(ExitCode::data, options_for("bytes", {input / "tiny"}, folder / "out"));
+  }
+  SECTION("disk full") {
+    const FileSizeLimit limit(1'000'000);  // a short write, then none
+    const std::string error =
+        prepare_error(ExitCode::data, options_for("bytes", {text}, folder / "out"));
+    CHECK(contains(error, "data.bin"));
+  }
+  SECTION("interrupted") {
+    PrepareOptions options = options_for("bytes", {text}, folder / "out");
+    int calls = 0;
+    options.interrupted = [&calls] { return ++calls == 3; };
+    prepare_error(ExitCode::interrupted, options);
+  }
+  SECTION("with an older one in place, which stays as it was") {
+    write_file(input / "old", some_bytes(3'000, 9));
+    prepare_dataset(options_for("bytes", {input / "old"}, folder / "out"));
+    prepare_error(ExitCode::data, options_for("bytes", {text, input / "cut.gz"}, folder / "out"));
+    CHECK(folder.names() == std::vector<std::string>{"out"});
+    CHECK_NOTHROW(verify(ByteDataset::open(folder / "out")));
+    CHECK(read_file(folder / "out/data.bin") == some_bytes(3'000, 9));
+    fs::remove_all(folder / "out");
+  }
+  CHECK(folder.names().empty());
+}
+
+TEST_CASE("a prepared folder is replaced, any other is not touched") {
+  const TempFolder folder;
+  write_file(folder / "old", some_bytes(3'000, 1));
+  write_file(folder / "new", some_bytes(4'000, 2));
+  fs::create_directory(folder / "out");  // empty: fine
+  prepare_dataset(options_for("bytes", {folder / "old"}, folder / "out"));
+  const ByteDataset opened = ByteDataset::open(folder / "out");
+  prepare_dataset(options_for("bytes", {folder / "new"}, folder / "out"));
+  CHECK(read_file(folder / "out/data.bin") == some_bytes(4'000, 2));
+  CHECK_NOTHROW(verify(opened));  // a reader keeps what it opened
+  CHECK_FALSE(fs::exists(folder / "out.partial"));
+
+  write_file(folder / "out/thesis.txt", "precious");
+  const auto options = options_for("bytes", {folder / "old"}, folder / "out");
+  CHECK(contains(prepare_error(ExitCode::data, options), "thesis.txt"));
+  CHECK(read_file(folder / "out/thesis.txt") == "precious");
+  CHECK(contains(
+      prepare_error(ExitCode::data, options_for("bytes", {folder / "old"}, folder / "new")),
+      "not a folder"));
+}
+
+TEST_CASE("what a killed process left is cleared") {
+  const TempFolder folder;
+  write_file(folder / "text", some_bytes(3'000));
+  fs::create_directory(folder / "out.partial");
+  write_file(folder / "out.partial/data.bin", "half of it");
+  prepare_dataset(options_for("bytes", {folder / "text"}, folder / "out"));
+  CHECK(folder.names() == std::vector<std::string>{"out", "text"});
+  CHECK(read_file(folder / "out/data.bin") == some_bytes(3'000));
+}
+
+TEST_CASE("two processes cannot prepare the same folder at a time") {
+  const TempFolder folder;
+  write_file(folder / "text", some_bytes(3'000));
+  PrepareOptions options = options_for("bytes", {folder / "text"}, folder / "out");
+  bool tried = false;
+  options.progress = [&](const PrepareProgress&) {
+    if (std::exchange(tried, true)) return;
+    const auto second = options_for("bytes", {folder / "text"}, folder / "out");
+    CHECK(contains(prepare_error(ExitCode::data, second), "another process"));
+  };
+  prepare_dataset(options);
+  CHECK(tried);
+  CHECK_NOTHROW(verify(ByteDataset::open(folder / "out")));
+}
+
+TEST_CASE("the known prefix of enwik8 prepares to its known checksum") {
+  const char* root = std::getenv("SSA_DATA_DIR");
+  const std::string packed = std::string(root ? root : "") + "/enwik8_first_4154064.xz";
+  if (!root || !fs::exists(packed)) {
+    WARN("skipped: SSA_DATA_DIR holds no enwik8_first_4154064.xz");
+    return;
+  }
+  const TempFolder folder;
+  const DatasetInfo info = prepare_dataset(options_for("enwik8", {packed}, folder / "out"));
+  CHECK(info.bytes == 4'154'064);
+  CHECK(info.distinct_bytes == 200);
+  CHECK(info.checksum == "b43469d48e3bacdd");
+  CHECK_FALSE(info.official_split());
+}
