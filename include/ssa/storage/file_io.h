@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ssa/storage/checksum.h"
+
+namespace ssa {
+
+// Every byte that a run writes passes through these functions. They retry interrupted calls and
+// short writes, throw CheckpointError with the path and the system's reason, and let tests fail
+// or stop the program at any one of them.
+
+enum class FileOp { make_directory, open, write, sync, close, rename, exchange, remove };
+std::string_view name(FileOp op);
+
+/// What a test wants to happen instead of a file operation.
+struct FileFault {
+  int error = 0;             ///< errno to fail with; 0: no failure
+  bool short_write = false;  ///< write only the first half of the bytes (then fail, if `error`)
+};
+
+/// Called before each file operation. Not thread safe: for tests only.
+using FileFaultHook = std::function<FileFault(FileOp op, const std::string& path)>;
+/// Installs a hook; an empty one removes it.
+void set_file_fault_hook(FileFaultHook hook);
+
+/// A file being written, with the size and the checksum of what was written so far.
+class OutputFile {
+ public:
+  enum class Mode {
+    replace,  ///< starts empty
+    append    ///< every write goes to the end; size and checksum cover only what is added
+  };
+  OutputFile(std::string path, Mode mode);
+  /// Closes without a word; call close() to hear of errors.
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(const void* data, size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Returns when the content is on the disk.
+  void sync();
+  void close();
+  const std::string& path() const { return path_; }
+  uint64_t bytes() const { return bytes_; }
+  std::string checksum() const { return checksum_.hex(); }
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  uint64_t bytes_ = 0;
+  Checksum checksum_;
+};
+
+/// A file opened for reading at any offset. It is read, not mapped: a file that shrinks while in
+/// use gives an error, not a signal.
+class InputFile {
+ public:
+  explicit InputFile(std::string path);
+  ~InputFile();
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&& other) noexcept;
+
+  /// Reads exactly `bytes` bytes. Throws CheckpointError if the file has fewer.
+  void read(void* data, uint64_t bytes, uint64_t offset) const;
+  const std::string& path() const { return path_; }
+  /// Size when it was opened.
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  uint64_t bytes_ = 0;
+};
+
+/// The whole of a file no larger than `limit` bytes.
+std::string read_text_file(const std::string& path, uint64_t limit);
+/// Checksum of a whole file.
+std::string checksum_of(const InputFile& file);
+
+/// Makes a directory and, where they are missing, those above it.
+void make_directories(const std::string& path);
+/// Returns when the directory's entries (creations, renames) are on the disk.
+void sync_directory(const std::string& path);
+void rename_path(const std::string& from, const std::string& to);
+/// Swaps two paths in one step. False where the file system cannot.
+bool exchange_paths(const std::string& a, const std::string& b);
+/// Removes a file or a directory with everything in it; nothing there is fine.
+void remove_tree(const std::string& path);
+/// Names in a directory, sorted; none if it does not exist.
+std::vector<std::string> list_directory(const std::string& path);
+bool path_exists(const std::string& path);
+/// Writes `text` to `path + ".partial"`, syncs it and renames it: readers see the old content or
+/// the new one, never a part.
+void write_file_atomically(const std::string& path, std::string_view text);
+
+}  // namespace ssa

@@ -1,0 +1,255 @@
+#include "ssa/storage/file_io.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ssa/core/error.h"
+
+namespace ssa {
+
+namespace {
+
+constexpr size_t kReadChunk = size_t{1} << 20;    // stays in the cache while it is hashed
+constexpr size_t kWriteChunk = size_t{64} << 20;  // Linux writes at most 2 GiB a call
+
+FileFaultHook& fault_hook() {
+  static FileFaultHook hook;
+  return hook;
+}
+
+FileFault fault_at(FileOp op, const std::string& path) {
+  return fault_hook() ? fault_hook()(op, path) : FileFault{};
+}
+
+std::string_view hint(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free disk space, or lower train.keep_checkpoints";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "; choose a run folder that you may write to";
+    default:
+      return "";
+  }
+}
+
+[[noreturn]] void fail(std::string_view what, const std::string& path, int error) {
+  throw CheckpointError("cannot {} {}: {}{}", what, path,
+                        std::error_code(error, std::generic_category()).message(), hint(error));
+}
+
+/// Fails the operation if a test asked for that.
+void inject(FileOp op, const std::string& path) {
+  if (const FileFault fault = fault_at(op, path); fault.error) fail(name(op), path, fault.error);
+}
+
+template <class Call>
+auto retry_interrupted(Call&& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+void close_quietly(int& descriptor) noexcept {
+  if (descriptor >= 0) ::close(std::exchange(descriptor, -1));
+}
+
+}  // namespace
+
+std::string_view name(FileOp op) {
+  constexpr std::array<std::string_view, 8> kNames = {
+      "make directory", "open", "write", "sync", "close", "rename", "exchange", "remove"};
+  return kNames.at(static_cast<size_t>(op));
+}
+
+void set_file_fault_hook(FileFaultHook hook) { fault_hook() = std::move(hook); }
+
+OutputFile::OutputFile(std::string path, Mode mode) : path_(std::move(path)) {
+  inject(FileOp::open, path_);
+  const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::append ? O_APPEND : O_TRUNC);
+  descriptor_ = retry_interrupted([&] { return ::open(path_.c_str(), flags, 0666); });
+  if (descriptor_ < 0) fail("open", path_, errno);
+}
+
+OutputFile::~OutputFile() { close_quietly(descriptor_); }
+
+void OutputFile::write(const void* data, size_t bytes) {
+  const auto* next = static_cast<const std::byte*>(data);
+  size_t left = bytes;
+  while (left > 0) {
+    const FileFault fault = fault_at(FileOp::write, path_);
+    if (fault.error && !fault.short_write) fail("write", path_, fault.error);
+    size_t chunk = std::min(left, kWriteChunk);
+    if (fault.short_write) chunk = (chunk + 1) / 2;
+    const ssize_t done = retry_interrupted([&] { return ::write(descriptor_, next, chunk); });
+    if (done < 0) fail("write", path_, errno);
+    if (fault.error) fail("write", path_, fault.error);
+    checksum_.update(next, static_cast<size_t>(done));
+    next += done;
+    left -= static_cast<size_t>(done);
+    bytes_ += static_cast<uint64_t>(done);
+  }
+}
+
+void OutputFile::sync() {
+  inject(FileOp::sync, path_);
+  if (retry_interrupted([&] { return ::fsync(descriptor_); }) < 0) fail("sync", path_, errno);
+}
+
+void OutputFile::close() {
+  inject(FileOp::close, path_);
+  // Linux closes the descriptor even where close() reports EINTR: never call it twice.
+  if (::close(std::exchange(descriptor_, -1)) < 0 && errno != EINTR) fail("close", path_, errno);
+}
+
+InputFile::InputFile(std::string path) : path_(std::move(path)) {
+  // Non-blocking, so that a pipe put in a file's place cannot hang the program.
+  descriptor_ =
+      retry_interrupted([&] { return ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
+  if (descriptor_ < 0) fail("open", path_, errno);
+  struct stat status {};
+  if (::fstat(descriptor_, &status) < 0 || !S_ISREG(status.st_mode)) {
+    close_quietly(descriptor_);
+    throw CheckpointError("cannot read {}: it is not a regular file", path_);
+  }
+  bytes_ = static_cast<uint64_t>(status.st_size);
+}
+
+InputFile::~InputFile() { close_quietly(descriptor_); }
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      bytes_(other.bytes_) {}
+
+InputFile& InputFile::operator=(InputFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+void InputFile::read(void* data, uint64_t bytes, uint64_t offset) const {
+  auto* next = static_cast<std::byte*>(data);
+  while (bytes > 0) {
+    const ssize_t done = retry_interrupted([&] {
+      return ::pread(descriptor_, next, std::min<uint64_t>(bytes, kWriteChunk),
+                     static_cast<off_t>(offset));
+    });
+    if (done < 0) fail("read", path_, errno);
+    if (done == 0) {
+      throw CheckpointError("{} ends at byte {}, {} bytes early: it was truncated", path_, offset,
+                            bytes);
+    }
+    next += done;
+    offset += static_cast<uint64_t>(done);
+    bytes -= static_cast<uint64_t>(done);
+  }
+}
+
+std::string read_text_file(const std::string& path, uint64_t limit) {
+  const InputFile file(path);
+  if (file.bytes() > limit) {
+    throw CheckpointError("{} has {} bytes; at most {} were expected", path, file.bytes(), limit);
+  }
+  std::string text(file.bytes(), '\0');
+  file.read(text.data(), text.size(), 0);
+  return text;
+}
+
+std::string checksum_of(const InputFile& file) {
+  std::vector<std::byte> chunk(std::min<uint64_t>(file.bytes(), kReadChunk));
+  Checksum checksum;
+  for (uint64_t offset = 0; offset < file.bytes(); offset += chunk.size()) {
+    const uint64_t bytes = std::min<uint64_t>(chunk.size(), file.bytes() - offset);
+    file.read(chunk.data(), bytes, offset);
+    checksum.update(chunk.data(), bytes);
+  }
+  return checksum.hex();
+}
+
+void make_directories(const std::string& path) {
+  inject(FileOp::make_directory, path);
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) fail("make directory", path, error.value());
+}
+
+void sync_directory(const std::string& path) {
+  inject(FileOp::sync, path);
+  int descriptor =
+      retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  if (descriptor < 0) fail("open directory", path, errno);
+  const int result = retry_interrupted([&] { return ::fsync(descriptor); });
+  const int error = errno;
+  close_quietly(descriptor);
+  // Some file systems cannot sync a directory and say EINVAL: theirs are written in order anyway.
+  if (result < 0 && error != EINVAL) fail("sync directory", path, error);
+}
+
+void rename_path(const std::string& from, const std::string& to) {
+  inject(FileOp::rename, to);
+  if (::rename(from.c_str(), to.c_str()) < 0) fail("rename to", to, errno);
+}
+
+bool exchange_paths(const std::string& a, const std::string& b) {
+  const FileFault fault = fault_at(FileOp::exchange, b);
+  const long result = fault.error ? -1L
+                                  : ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD,
+                                              b.c_str(), RENAME_EXCHANGE);
+  if (result == 0) return true;
+  const int error = fault.error ? fault.error : errno;
+  if (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP) return false;
+  fail("exchange", b, error);
+}
+
+void remove_tree(const std::string& path) {
+  inject(FileOp::remove, path);
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) fail("remove", path, error.value());
+}
+
+std::vector<std::string> list_directory(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(path, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    fail("list directory", path, error.value());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool path_exists(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
+void write_file_atomically(const std::string& path, std::string_view text) {
+  const std::string partial = path + ".partial";
+  OutputFile file(partial, OutputFile::Mode::replace);
+  file.write(text);
+  file.sync();
+  file.close();
+  rename_path(partial, path);
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  sync_directory(parent.empty() ? "." : parent);
+}
+
+}  // namespace ssa

@@ -1,0 +1,78 @@
+#include "ssa/storage/run_folder.h"
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "ssa/core/error.h"
+#include "ssa/storage/file_io.h"
+
+namespace ssa {
+
+namespace {
+
+/// "process 123 on host a", as the holder of the lock left it.
+std::string holder(int descriptor) {
+  std::array<char, 300> text{};
+  const ssize_t bytes = ::pread(descriptor, text.data(), text.size(), 0);
+  std::string result(text.data(), bytes > 0 ? static_cast<size_t>(bytes) : 0);
+  while (!result.empty() && result.back() == '\n') result.pop_back();
+  return result.empty() ? "another process" : result;
+}
+
+/// For the message of whoever comes second; the lock holds without it.
+void write_holder(int descriptor) {
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
+  const std::string text = fmt::format("process {} on host {}\n", ::getpid(), host.data());
+  if (::ftruncate(descriptor, 0) == 0) {
+    [[maybe_unused]] const ssize_t done = ::pwrite(descriptor, text.data(), text.size(), 0);
+  }
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::string path) : path_(std::move(path)) {
+  make_directories(path_);
+  lock();
+}
+
+RunFolder::~RunFolder() {
+  if (lock_descriptor_ >= 0) ::close(lock_descriptor_);
+}
+
+RunFolder::RunFolder(RunFolder&& other) noexcept
+    : path_(std::move(other.path_)),
+      lock_descriptor_(std::exchange(other.lock_descriptor_, -1)),
+      locked_(std::exchange(other.locked_, false)) {}
+
+void RunFolder::lock() {
+  const std::string lock_path = path_ + "/run.lock";
+  const int descriptor = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) {
+    throw CheckpointError("cannot open {}: {}; choose a run folder that you may write to",
+                          lock_path, std::error_code(errno, std::generic_category()).message());
+  }
+  int result = ::flock(descriptor, LOCK_EX | LOCK_NB);
+  while (result < 0 && errno == EINTR) result = ::flock(descriptor, LOCK_EX | LOCK_NB);
+  if (result < 0 && errno == EWOULDBLOCK) {
+    const std::string who = holder(descriptor);
+    ::close(descriptor);
+    throw ConfigError("run folder {} is in use by {}: stop it, or choose another with --run-dir",
+                      path_, who);
+  }
+  locked_ = result == 0;
+  lock_descriptor_ = descriptor;
+  if (locked_) write_holder(descriptor);
+}
+
+void RunFolder::write_config(std::string_view yaml) const {
+  write_file_atomically(config_path(), yaml);
+}
+
+}  // namespace ssa

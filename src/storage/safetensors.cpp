@@ -1,0 +1,163 @@
+#include "ssa/storage/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <tuple>
+
+#include <nlohmann/json.hpp>
+
+#include "ssa/core/error.h"
+
+namespace ssa {
+
+namespace {
+
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
+constexpr size_t kSizeBytes = 8;
+
+std::string_view safetensors_name(DType dtype) {
+  switch (dtype) {
+    case DType::f64:
+      return "F64";
+    case DType::f32:
+      return "F32";
+    case DType::bf16:
+      return "BF16";
+    case DType::f16:
+      return "F16";
+    case DType::i32:
+      return "I32";
+    case DType::u8:
+      return "U8";
+  }
+  return "";
+}
+
+void check_host(const Tensor& tensor, const std::string& name) {
+  SSA_CHECK(tensor.defined() && tensor.is_contiguous() && tensor.device() != Device::cuda,
+            "safetensors: tensor '{}' must be defined, contiguous and in host memory", name);
+}
+
+std::vector<const NamedTensor*> in_file_order(const std::vector<NamedTensor>& tensors,
+                                              const std::string& path) {
+  std::vector<const NamedTensor*> order;
+  for (const NamedTensor& named : tensors) {
+    check_host(named.tensor, named.name);
+    if (named.name == "__metadata__") {
+      throw CheckpointError("cannot write {}: '__metadata__' is a reserved name", path);
+    }
+    order.push_back(&named);
+  }
+  const auto by_size_and_name = [](const NamedTensor* a, const NamedTensor* b) {
+    const size_t size_a = size_of(a->tensor.dtype());
+    const size_t size_b = size_of(b->tensor.dtype());
+    return std::tie(size_b, a->name) < std::tie(size_a, b->name);
+  };
+  std::sort(order.begin(), order.end(), by_size_and_name);
+  return order;
+}
+
+/// The header with its size before it and spaces behind it, so that the elements begin at a
+/// multiple of 8.
+std::string header_text(const std::vector<const NamedTensor*>& order,
+                        const SafetensorsMetadata& metadata, const std::string& path) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const NamedTensor* named : order) {
+    const uint64_t end = offset + named->tensor.bytes();
+    if (header.contains(named->name)) {
+      throw CheckpointError("cannot write {}: two tensors are called '{}'", path, named->name);
+    }
+    header[named->name] = {{"dtype", safetensors_name(named->tensor.dtype())},
+                           {"shape", named->tensor.shape().dims()},
+                           {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string json;
+  try {
+    json = header.dump();
+  } catch (const nlohmann::json::exception& error) {  // a name that is no UTF-8
+    throw CheckpointError("cannot write {}: {}", path, error.what());
+  }
+  json.append((8 - json.size() % 8) % 8, ' ');
+  std::string text(kSizeBytes, '\0');
+  for (size_t i = 0; i < kSizeBytes; ++i) text[i] = static_cast<char>(json.size() >> (8 * i));
+  return text + json;
+}
+
+}  // namespace
+
+void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors,
+                       const SafetensorsMetadata& metadata) {
+  const auto order = in_file_order(tensors, file.path());
+  file.write(header_text(order, metadata, file.path()));
+  for (const NamedTensor* named : order) file.write(named->tensor.raw(), named->tensor.bytes());
+}
+
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                       const SafetensorsMetadata& metadata) {
+  const std::string partial = path + ".partial";
+  OutputFile file(partial, OutputFile::Mode::replace);
+  write_safetensors(file, tensors, metadata);
+  file.sync();
+  file.close();
+  rename_path(partial, path);
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  sync_directory(parent.empty() ? "." : parent);
+}
+
+SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
+  std::array<uint8_t, kSizeBytes> bytes{};
+  file_.read(bytes.data(), bytes.size(), 0);
+  uint64_t header_bytes = 0;
+  for (size_t i = 0; i < kSizeBytes; ++i) header_bytes |= uint64_t{bytes[i]} << (8 * i);
+  if (header_bytes > kMaxHeaderBytes || header_bytes > file_.bytes() - kSizeBytes) {
+    throw CheckpointError(
+        "{} is no valid safetensors file: it says that its header has {} bytes (file: {} bytes, "
+        "limit: {})",
+        path, header_bytes, file_.bytes(), kMaxHeaderBytes);
+  }
+  std::string text(header_bytes, '\0');
+  file_.read(text.data(), text.size(), kSizeBytes);
+  data_offset_ = kSizeBytes + header_bytes;
+  header_ = parse_safetensors_header(text, file_.bytes() - data_offset_, path);
+  for (size_t i = 0; i < header_.entries.size(); ++i) index_[header_.entries[i].name] = i;
+}
+
+std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> names;
+  for (const auto& entry : header_.entries) names.push_back(entry.name);
+  return names;
+}
+
+const SafetensorsEntry& SafetensorsFile::entry(const std::string& name) const {
+  const auto found = index_.find(name);
+  if (found == index_.end()) {
+    throw CheckpointError("{} has no tensor '{}' ({} others): was it written for another model?",
+                          path(), name, index_.size());
+  }
+  return header_.entries[found->second];
+}
+
+Tensor SafetensorsFile::load(const std::string& name, Device device,
+                             MemoryCategory category) const {
+  const SafetensorsEntry& wanted = entry(name);
+  Tensor tensor = Tensor::empty(wanted.shape, wanted.dtype, device, category);
+  load_into(name, tensor);
+  return tensor;
+}
+
+void SafetensorsFile::load_into(const std::string& name, Tensor& tensor) const {
+  check_host(tensor, name);
+  const SafetensorsEntry& stored = entry(name);
+  if (tensor.dtype() != stored.dtype || !(tensor.shape() == stored.shape)) {
+    throw CheckpointError("{}: tensor '{}' is {} {} in the file, {} {} in the model", path(), name,
+                          ssa::name(stored.dtype), to_string(stored.shape),
+                          ssa::name(tensor.dtype()), to_string(tensor.shape()));
+  }
+  file_.read(tensor.raw(), tensor.bytes(), data_offset_ + stored.begin);
+}
+
+}  // namespace ssa

@@ -1,0 +1,127 @@
+#include "ssa/storage/tensorboard.h"
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <chrono>
+
+#include <unistd.h>
+
+#include "ssa/core/error.h"
+
+namespace ssa {
+
+namespace {
+
+// Field numbers of tensorflow/core/util/event.proto and framework/summary.proto.
+constexpr uint32_t kEventWallTime = 1;     // double
+constexpr uint32_t kEventStep = 2;         // int64
+constexpr uint32_t kEventFileVersion = 3;  // string
+constexpr uint32_t kEventSummary = 5;      // Summary
+constexpr uint32_t kEventSessionLog = 7;   // SessionLog
+constexpr uint32_t kSummaryValue = 1;      // repeated Summary.Value
+constexpr uint32_t kValueTag = 1;          // string
+constexpr uint32_t kValueSimpleValue = 2;  // float
+constexpr uint32_t kSessionStatus = 1;     // enum
+constexpr uint64_t kSessionStart = 1;
+
+enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+template <class Unsigned>
+void append_little_endian(std::string& out, Unsigned value) {
+  for (size_t i = 0; i < sizeof(value); ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+}
+
+void append_varint(std::string& out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>((value & 0x7f) | 0x80));
+  out.push_back(static_cast<char>(value));
+}
+
+void append_key(std::string& out, uint32_t field, WireType type) {
+  append_varint(out, (field << 3) | type);
+}
+
+void append_varint_field(std::string& out, uint32_t field, uint64_t value) {
+  append_key(out, field, kVarint);
+  append_varint(out, value);
+}
+
+void append_bytes_field(std::string& out, uint32_t field, std::string_view bytes) {
+  append_key(out, field, kBytes);
+  append_varint(out, bytes.size());
+  out.append(bytes);
+}
+
+/// Records store their checksums scrambled, so that a checksum over them is a good one as well.
+uint32_t masked_crc(std::string_view bytes) {
+  const uint32_t crc = crc32c(bytes.data(), bytes.size());
+  return std::rotr(crc, 15) + 0xa282ead8u;
+}
+
+std::string record(std::string_view event) {
+  std::string out;
+  append_little_endian(out, uint64_t{event.size()});
+  append_little_endian(out, masked_crc(out));
+  out.append(event);
+  append_little_endian(out, masked_crc(event));
+  return out;
+}
+
+double wall_time() {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(since_epoch).count();
+}
+
+/// TensorBoard reads a folder's files in the order of their names, hence the padded time first.
+std::string event_file_path(const std::string& dir) {
+  static std::atomic<int> files_of_this_process = 0;
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') host = {"localhost"};
+  return fmt::format("{}/events.out.tfevents.{:010}.{}.{}.{}", dir,
+                     static_cast<int64_t>(wall_time()), host.data(), ::getpid(),
+                     files_of_this_process++);
+}
+
+}  // namespace
+
+EventWriter::EventWriter(const std::string& dir, int64_t last_step)
+    : file_(event_file_path(dir), OutputFile::Mode::append) {
+  std::string fields;
+  append_bytes_field(fields, kEventFileVersion, "brain.Event:2");
+  write_event(fields, 0);
+  if (last_step < 0) return;
+  std::string session_log;
+  append_varint_field(session_log, kSessionStatus, kSessionStart);
+  fields.clear();
+  append_bytes_field(fields, kEventSessionLog, session_log);
+  write_event(fields, last_step + 1);
+}
+
+void EventWriter::write_event(std::string_view fields, int64_t step) {
+  std::string event;
+  append_key(event, kEventWallTime, kFixed64);
+  append_little_endian(event, std::bit_cast<uint64_t>(wall_time()));
+  if (step != 0) append_varint_field(event, kEventStep, static_cast<uint64_t>(step));
+  event.append(fields);
+  file_.write(record(event));
+}
+
+void EventWriter::scalar(const std::string& tag, int64_t step, double value) {
+  std::string summary_value;
+  append_bytes_field(summary_value, kValueTag, tag);
+  append_key(summary_value, kValueSimpleValue, kFixed32);
+  append_little_endian(summary_value, std::bit_cast<uint32_t>(static_cast<float>(value)));
+  std::string summary;
+  append_bytes_field(summary, kSummaryValue, summary_value);
+  std::string fields;
+  append_bytes_field(fields, kEventSummary, summary);
+  write_event(fields, step);
+}
+
+void EventWriter::write(const MetricsEvent& event) {
+  for (const auto& [name, value] : numbers(event)) {
+    scalar(event.split + "/" + name, event.step, value);
+  }
+}
+
+}  // namespace ssa

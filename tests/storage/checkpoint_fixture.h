@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+#include <stdlib.h>
+
+#include "ssa/core/philox.h"
+#include "ssa/storage/checkpoint.h"
+
+namespace ssa::testing {
+
+/// A folder of its own, removed at the end. In memory where there is such a place: the tests sync
+/// thousands of files, and what they check does not depend on a disk.
+class TempDir {
+ public:
+  TempDir() {
+    for (const std::string& parent :
+         {std::string("/dev/shm"), std::filesystem::temp_directory_path().string()}) {
+      path_ = parent + "/ssa-storage-XXXXXX";
+      if (::mkdtemp(path_.data())) return;
+    }
+    throw std::runtime_error("cannot make a temporary folder");
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  const std::string& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+/// Installs a fault hook for as long as it lives.
+struct HookGuard {
+  explicit HookGuard(FileFaultHook hook) { set_file_fault_hook(std::move(hook)); }
+  ~HookGuard() { set_file_fault_hook({}); }
+};
+
+inline std::string read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline void write_bytes(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+/// A host tensor of random bits.
+inline Tensor random_tensor(const Shape& shape, DType dtype, uint64_t seed) {
+  Tensor tensor = Tensor::empty(shape, dtype, Device::cpu);
+  const RngKey key{seed};
+  for (size_t i = 0; i < tensor.bytes(); ++i) {
+    tensor.raw()[i] = static_cast<std::byte>(key.word(i) & 0xff);
+  }
+  return tensor;
+}
+
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+         std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+}
+
+/// What a run has at a step: a pure function of it.
+inline CheckpointData data_of_step(int64_t step) {
+  const auto seed = static_cast<uint64_t>(step) * 16;
+  CheckpointData data;
+  data.step = step;
+  data.model = {{"embedding.weight", random_tensor({37, 11}, DType::f32, seed)},
+                {"blocks.0.attention.query.weight", random_tensor({5, 7}, DType::bf16, seed + 1)},
+                {"empty", random_tensor({0, 3}, DType::f32, seed + 2)}};
+  data.optimizer = {{"m.embedding.weight", random_tensor({37, 11}, DType::f32, seed + 3)},
+                    {"count", random_tensor({}, DType::i32, seed + 4)}};
+  data.state_json = "{\"step\":" + std::to_string(step) + "}";
+  return data;
+}
+
+inline bool same_tensors(const SafetensorsFile& file, const std::vector<NamedTensor>& expected) {
+  bool same = file.names().size() == expected.size();
+  for (const NamedTensor& named : expected) {
+    same = same && file.contains(named.name) &&
+           same_bits(file.load(named.name, Device::cpu, MemoryCategory::data), named.tensor);
+  }
+  return same;
+}
+
+/// Whether a checkpoint holds exactly what the run has at its step.
+inline bool is_intact(const LoadedCheckpoint& checkpoint) {
+  const CheckpointData expected = data_of_step(checkpoint.step);
+  return same_tensors(checkpoint.model, expected.model) &&
+         same_tensors(checkpoint.optimizer, expected.optimizer) &&
+         checkpoint.state_json == expected.state_json;
+}
+
+/// Asserts that `call()` throws a CheckpointError whose message contains each of `parts`.
+template <class Call>
+void require_checkpoint_error(Call&& call, const std::vector<std::string>& parts) {
+  std::string message;
+  ExitCode code = ExitCode::ok;
+  try {
+    call();
+  } catch (const Error& error) {
+    message = error.what();
+    code = error.code();
+  }
+  CAPTURE(message);
+  REQUIRE(code == ExitCode::checkpoint);
+  for (const std::string& part : parts) {
+    CAPTURE(part);
+    REQUIRE(message.find(part) != std::string::npos);
+  }
+}
+
+}  // namespace ssa::testing

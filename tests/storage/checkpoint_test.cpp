@@ -1,0 +1,216 @@
+#include "ssa/storage/checkpoint.h"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "ssa/core/version.h"
+
+#include "storage/checkpoint_fixture.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+std::vector<std::string> folders(const TempDir& run) { return list_directory(run / "checkpoints"); }
+
+std::string file_of(const TempDir& run, int64_t step, const std::string& file) {
+  return run / ("checkpoints/step-" + std::to_string(step) + "/" + file);
+}
+
+const std::vector<std::string> kFiles = {"model.safetensors", "optimizer.safetensors", "state.json",
+                                         "manifest.json"};
+
+}  // namespace
+
+TEST_CASE("a saved checkpoint comes back bit by bit") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(7), 3);
+  REQUIRE(folders(run) == std::vector<std::string>{"latest", "step-7"});
+  REQUIRE(read_bytes(run / "checkpoints/latest") == "step-7\n");
+
+  const LoadedCheckpoint checkpoint = open_checkpoint(run / "checkpoints/step-7");
+  REQUIRE(checkpoint.step == 7);
+  REQUIRE(is_intact(checkpoint));
+  REQUIRE(checkpoint.engine_version == version());
+  REQUIRE(checkpoint.engine_commit == git_commit());
+  REQUIRE(open_checkpoint(run / "checkpoints/latest").path == run / "checkpoints/step-7");
+}
+
+TEST_CASE("the manifest lists each file with its size and checksum") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(7), 3);
+  const auto manifest = nlohmann::json::parse(read_bytes(file_of(run, 7, "manifest.json")));
+  REQUIRE(manifest["format"] == 1);
+  REQUIRE(manifest["step"] == 7);
+  REQUIRE(manifest["files"].size() == 3);
+  for (const auto& [file, record] : manifest["files"].items()) {
+    const std::string bytes = read_bytes(file_of(run, 7, file));
+    Checksum checksum;
+    checksum.update(bytes.data(), bytes.size());
+    REQUIRE(record["bytes"] == bytes.size());
+    REQUIRE(record["xxh3_128"] == checksum.hex());
+  }
+}
+
+TEST_CASE("a run without checkpoints has no latest one") {
+  const TempDir run;
+  std::vector<std::string> warnings;
+  REQUIRE_FALSE(find_latest_checkpoint(run.path(), &warnings));
+  std::filesystem::create_directories(run / "checkpoints/.step-3.partial");
+  std::filesystem::create_directories(run / "checkpoints/step-x");
+  REQUIRE_FALSE(find_latest_checkpoint(run.path(), &warnings));
+  REQUIRE(warnings.empty());
+  require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-1"); },
+                           {"there is no checkpoint", "step-1"});
+}
+
+TEST_CASE("the newest checkpoints are kept by count") {
+  const TempDir run;
+  for (const int64_t step : {5, 10, 15, 100}) save_checkpoint(run.path(), data_of_step(step), 2);
+  REQUIRE(folders(run) == std::vector<std::string>{"latest", "step-100", "step-15"});
+  save_checkpoint(run.path(), data_of_step(110), 1);
+  REQUIRE(folders(run) == std::vector<std::string>{"latest", "step-110"});
+  REQUIRE(find_latest_checkpoint(run.path(), nullptr)->step == 110);
+  REQUIRE_THROWS_AS(save_checkpoint(run.path(), data_of_step(120), 0), CheckpointError);
+}
+
+TEST_CASE("after a resume from an earlier step, newest means saved last") {
+  const TempDir run;
+  for (const int64_t step : {10, 20, 30}) save_checkpoint(run.path(), data_of_step(step), 3);
+  save_checkpoint(run.path(), data_of_step(15), 3);  // resumed from step 10
+  REQUIRE(find_latest_checkpoint(run.path(), nullptr)->step == 15);
+  REQUIRE(folders(run) == std::vector<std::string>{"latest", "step-15", "step-20", "step-30"});
+  save_checkpoint(run.path(), data_of_step(20), 3);
+  REQUIRE(find_latest_checkpoint(run.path(), nullptr)->step == 20);
+}
+
+TEST_CASE("a checkpoint of the same step is replaced") {
+  const TempDir run;
+  const bool can_exchange = GENERATE(true, false);
+  const HookGuard hook([&](FileOp op, const std::string&) {
+    return FileFault{op == FileOp::exchange && !can_exchange ? EINVAL : 0, false};
+  });
+  CheckpointData other = data_of_step(4);
+  other.step = 9;
+  save_checkpoint(run.path(), other, 3);
+  REQUIRE_FALSE(is_intact(*find_latest_checkpoint(run.path(), nullptr)));
+  save_checkpoint(run.path(), data_of_step(9), 3);
+  REQUIRE(is_intact(*find_latest_checkpoint(run.path(), nullptr)));
+  REQUIRE(folders(run) == std::vector<std::string>{"latest", "step-9"});
+}
+
+TEST_CASE("what an interrupted save left behind is removed by the next one") {
+  const TempDir run;
+  std::filesystem::create_directories(run / "checkpoints/.step-3.partial");
+  write_bytes(run / "checkpoints/.step-3.partial/model.safetensors", "half");
+  write_bytes(run / "checkpoints/.latest.partial", "ste");
+  save_checkpoint(run.path(), data_of_step(4), 3);
+  REQUIRE(folders(run) == std::vector<std::string>{"latest", "step-4"});
+}
+
+TEST_CASE("damage to any file is found, and the checkpoint before is used") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(1), 3);
+  save_checkpoint(run.path(), data_of_step(2), 3);
+  const std::string file = GENERATE(from_range(kFiles));
+  const std::string path = file_of(run, 2, file);
+  const std::string intact = read_bytes(path);
+  const auto check_refused = [&] {
+    require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-2"); },
+                             {run / "checkpoints/step-2"});
+    std::vector<std::string> warnings;
+    const auto checkpoint = find_latest_checkpoint(run.path(), &warnings);
+    REQUIRE(checkpoint->step == 1);
+    REQUIRE(is_intact(*checkpoint));
+    REQUIRE(warnings.size() == 1);
+    REQUIRE(warnings[0].find(run / "checkpoints/step-2") != std::string::npos);
+    REQUIRE(warnings[0].find(run / "checkpoints/step-1 is used instead") != std::string::npos);
+  };
+
+  SECTION("truncated") {
+    for (const size_t size : {size_t{0}, size_t{1}, intact.size() / 2, intact.size() - 2}) {
+      write_bytes(path, intact.substr(0, size));
+      check_refused();
+    }
+  }
+  SECTION("longer") {
+    write_bytes(path, intact + "x");
+    check_refused();
+  }
+  SECTION("missing") {
+    std::filesystem::remove(path);
+    check_refused();
+  }
+  SECTION("a bit flipped") {
+    const RngKey key{3};
+    for (uint64_t i = 0; i < 40; ++i) {
+      std::string flipped = intact;
+      // The manifest's last two bytes are its brace and newline, whose loss is another section's.
+      const size_t position = key.word(2 * i) % (intact.size() - 2);
+      flipped[position] = static_cast<char>(flipped[position] ^ (1 << (key.word(2 * i + 1) % 8)));
+      CAPTURE(position, intact[position], flipped[position]);
+      write_bytes(path, flipped);
+      check_refused();
+    }
+  }
+}
+
+TEST_CASE("messages about damage name the file, what was expected and what was found") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(2), 3);
+  const std::string path = file_of(run, 2, "model.safetensors");
+  const auto manifest = nlohmann::json::parse(read_bytes(file_of(run, 2, "manifest.json")));
+  const std::string expected = manifest["files"]["model.safetensors"]["xxh3_128"];
+  std::string bytes = read_bytes(path);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_bytes(path, bytes);
+  Checksum actual;
+  actual.update(bytes.data(), bytes.size());
+  require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-2"); },
+                           {path, "is damaged", expected, actual.hex()});
+  // All are damaged now: starting afresh in silence would be worse than stopping.
+  require_checkpoint_error([&] { find_latest_checkpoint(run.path(), nullptr); },
+                           {"no checkpoint in", "--resume none", path});
+}
+
+TEST_CASE("a manifest of another format is refused even if its checksum is right") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(2), 3);
+  const std::string path = file_of(run, 2, "manifest.json");
+  auto manifest = nlohmann::json::parse(read_bytes(path));
+  manifest.erase("checksum");
+  const auto reseal = [&] {
+    const std::string body = manifest.dump();
+    Checksum checksum;
+    checksum.update(body.data(), body.size());
+    auto sealed = manifest;
+    sealed["checksum"] = checksum.hex();
+    write_bytes(path, sealed.dump());
+  };
+  reseal();
+  REQUIRE(open_checkpoint(run / "checkpoints/step-2").step == 2);  // the seal itself is right
+  std::string reason;
+  SECTION("format") {
+    manifest["format"] = 2;
+    reason = "format 2";
+  }
+  SECTION("a file outside") {
+    manifest["files"]["../latest"] = {{"bytes", 7}, {"xxh3_128", "0"}};
+    reason = "outside";
+  }
+  SECTION("a file not listed") {
+    manifest["files"].erase("state.json");
+    reason = "does not list state.json";
+  }
+  SECTION("wrong type") {
+    manifest["files"] = "none";
+    reason = "no valid manifest";
+  }
+  SECTION("deep nesting") {
+    for (int i = 0; i < 100; ++i) manifest = {{"a", manifest}};
+    reason = "nested deeper";
+  }
+  reseal();
+  require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-2"); }, {reason});
+}

@@ -1,0 +1,115 @@
+#include "ssa/storage/file_io.h"
+
+#include <set>
+
+#include <catch2/catch.hpp>
+#include <sys/stat.h>
+
+#include "ssa/storage/checksum.h"
+
+#include "storage/checkpoint_fixture.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+std::string hex_of(const std::string& text) {
+  Checksum checksum;
+  checksum.update(text.data(), text.size());
+  return checksum.hex();
+}
+
+}  // namespace
+
+TEST_CASE("checksums agree with published values") {
+  REQUIRE(hex_of("") == "99aa06d3014798d86001c324468d497f");  // xxh128sum of an empty file
+  REQUIRE(crc32c("123456789", 9) == 0xe3069283u);             // the standard check value
+  const std::string zeros(32, '\0');
+  REQUIRE(crc32c(zeros.data(), zeros.size()) == 0x8a9136aau);  // RFC 3720, B.4
+}
+
+TEST_CASE("a checksum does not depend on how the bytes are cut") {
+  std::string text(3'000'000, 'a');
+  for (size_t i = 0; i < text.size(); i += 7) text[i] = static_cast<char>(i);
+  Checksum pieces;
+  for (size_t i = 0; i < text.size(); i += 1013) {
+    pieces.update(text.data() + i, std::min<size_t>(1013, text.size() - i));
+  }
+  REQUIRE(pieces.hex() == hex_of(text));
+  const TempDir dir;
+  write_bytes(dir / "file", text);
+  REQUIRE(checksum_of(InputFile(dir / "file")) == hex_of(text));
+}
+
+TEST_CASE("an output file knows its size and checksum") {
+  const TempDir dir;
+  OutputFile file(dir / "file", OutputFile::Mode::replace);
+  file.write("one");
+  file.write("two");
+  REQUIRE(file.bytes() == 6);
+  REQUIRE(file.checksum() == hex_of("onetwo"));
+  file.close();
+  REQUIRE(read_bytes(dir / "file") == "onetwo");
+  OutputFile more(dir / "file", OutputFile::Mode::append);
+  more.write("!");
+  more.close();
+  REQUIRE(read_bytes(dir / "file") == "onetwo!");
+}
+
+TEST_CASE("an atomic write that fails at any point leaves the old content") {
+  const TempDir dir;
+  int operations = 0;
+  {
+    const HookGuard hook([&](FileOp, const std::string&) {
+      ++operations;
+      return FileFault{};
+    });
+    write_file_atomically(dir / "file", "old");
+  }
+  REQUIRE(operations >= 5);
+  for (int failing = 0; failing < operations; ++failing) {
+    write_file_atomically(dir / "file", "old");
+    int operation = 0;
+    bool renamed = false;
+    const HookGuard hook([&](FileOp op, const std::string&) {
+      const bool fails = operation++ == failing;
+      renamed = renamed || (op == FileOp::rename && !fails);
+      return FileFault{fails ? EIO : 0, false};
+    });
+    REQUIRE_THROWS_AS(write_file_atomically(dir / "file", "new"), CheckpointError);
+    REQUIRE(read_bytes(dir / "file") == (renamed ? "new" : "old"));
+  }
+}
+
+TEST_CASE("reading beyond the end, directories, pipes and missing files are errors, not hangs") {
+  const TempDir dir;
+  write_bytes(dir / "file", "12345");
+  const InputFile file(dir / "file");
+  char bytes[6];
+  require_checkpoint_error([&] { file.read(bytes, 6, 0); }, {dir / "file", "truncated"});
+  require_checkpoint_error([&] { InputFile opened(dir.path()); }, {"not a regular file"});
+  REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
+  require_checkpoint_error([&] { InputFile opened(dir / "pipe"); }, {"not a regular file"});
+  require_checkpoint_error([&] { InputFile opened(dir / "none"); }, {dir / "none", "No such file"});
+  require_checkpoint_error([&] { read_text_file(dir / "file", 4); }, {"5 bytes", "at most 4"});
+}
+
+TEST_CASE("a file that shrinks while it is open gives an error") {
+  const TempDir dir;
+  write_bytes(dir / "file", std::string(100, 'x'));
+  const InputFile file(dir / "file");
+  std::filesystem::resize_file(dir / "file", 10);
+  std::string bytes(100, ' ');
+  require_checkpoint_error([&] { file.read(bytes.data(), bytes.size(), 0); }, {"ends at byte 10"});
+}
+
+TEST_CASE("file operations have names of their own") {
+  std::set<std::string_view> names;
+  for (int op = 0; op <= static_cast<int>(FileOp::remove); ++op) {
+    names.insert(name(static_cast<FileOp>(op)));
+  }
+  REQUIRE(names.size() == 8);
+  REQUIRE(name(FileOp::sync) == "sync");
+  REQUIRE(name(FileOp::remove) == "remove");
+}

@@ -1,0 +1,137 @@
+#include "ssa/storage/metrics.h"
+
+#include <cmath>
+#include <limits>
+
+#include <catch2/catch.hpp>
+
+#include "storage/checkpoint_fixture.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+MetricsEvent train_event(int64_t step) {
+  MetricsEvent event;
+  event.step = step;
+  event.loss = 5.0 / static_cast<double>(step + 1);
+  event.metrics = {{"bits_per_byte", 0.1 * static_cast<double>(step)}};
+  event.lr = 1e-3;
+  event.grad_norm = 0.25;
+  event.tokens = (int64_t{1} << 60) + step;
+  event.tokens_per_second = 1234.5;
+  event.elapsed_seconds = 0.5 * static_cast<double>(step);
+  event.peak_memory_bytes = 1 << 20;
+  return event;
+}
+
+MetricsEvent valid_event(int64_t step) {
+  MetricsEvent event;
+  event.step = step;
+  event.split = "valid";
+  event.loss = 2.5;
+  event.metrics = {{"perplexity", 12.2}, {"top1", 0.5}};
+  return event;
+}
+
+}  // namespace
+
+TEST_CASE("an event is one line with the documented keys in order") {
+  REQUIRE(to_json_line(train_event(4)) ==
+          R"({"step":4,"split":"train","loss":1.0,"bits_per_byte":0.4,"lr":0.001,"grad_norm":0.25,)"
+          R"("tokens":1152921504606846980,"tokens_per_second":1234.5,"elapsed_seconds":2.0,)"
+          R"("peak_memory_bytes":1048576})");
+  REQUIRE(to_json_line(valid_event(4)) ==
+          R"({"step":4,"split":"valid","loss":2.5,"perplexity":12.2,"top1":0.5})");
+}
+
+TEST_CASE("numbers that are not finite become null and come back as NaN") {
+  const TempDir dir;
+  MetricsEvent event;
+  event.loss = std::numeric_limits<double>::infinity();
+  event.metrics = {{"perplexity", std::numeric_limits<double>::quiet_NaN()}};
+  event.grad_norm = -std::numeric_limits<double>::infinity();
+  REQUIRE(to_json_line(event) ==
+          R"({"step":0,"split":"train","loss":null,"perplexity":null,"grad_norm":null})");
+  MetricsWriter(dir / "metrics.jsonl", -1).write(event);
+  const auto events = read_metrics(dir / "metrics.jsonl");
+  REQUIRE(events.size() == 1);
+  REQUIRE(std::isnan(events[0].loss.value()));
+  REQUIRE(std::isnan(events[0].metrics.at(0).second));
+  REQUIRE(std::isnan(events[0].grad_norm.value()));
+  REQUIRE_FALSE(events[0].lr.has_value());
+}
+
+TEST_CASE("events come back as they were, and each is there as soon as it is written") {
+  const TempDir dir;
+  MetricsWriter writer(dir / "metrics.jsonl", -1);
+  std::vector<MetricsEvent> written;
+  for (int64_t step = 0; step < 5; ++step) {
+    written.push_back(step == 3 ? valid_event(step) : train_event(step));
+    writer.write(written.back());
+    REQUIRE(read_metrics(dir / "metrics.jsonl") == written);
+  }
+}
+
+TEST_CASE("a resumed run's file is that of an uninterrupted one") {
+  const TempDir dir;
+  const std::string path = dir / "metrics.jsonl";
+  const auto run = [](MetricsWriter& writer, int64_t first, int64_t last) {
+    for (int64_t step = first; step <= last; ++step) {
+      writer.write(train_event(step));
+      if (step % 5 == 0) writer.write(valid_event(step));
+    }
+  };
+  MetricsWriter uninterrupted(dir / "uninterrupted.jsonl", -1);
+  run(uninterrupted, 1, 20);
+  {
+    MetricsWriter writer(path, -1);
+    run(writer, 1, 13);
+  }
+  write_bytes(path, read_bytes(path) + R"({"step":14,"split":"tra)");
+  {
+    MetricsWriter writer(path, 10);
+    run(writer, 11, 17);
+  }
+  MetricsWriter writer(path, 17);
+  run(writer, 18, 20);
+  REQUIRE(read_bytes(path) == read_bytes(dir / "uninterrupted.jsonl"));
+  REQUIRE_FALSE(path_exists(path + ".partial"));
+
+  MetricsWriter afresh(path, -1);
+  REQUIRE(read_bytes(path).empty());
+}
+
+TEST_CASE("the reader skips what is no event") {
+  const TempDir dir;
+  const std::string good = to_json_line(train_event(1));
+  write_bytes(dir / "metrics.jsonl",
+              "\n" + good +
+                  "\n[1]\n{\"step\":1}\n{\"step\":\"x\",\"split\":\"train\"}\n\xff\xfe\n" +
+                  to_json_line(valid_event(2)) + "\n" + good.substr(0, good.size() / 2));
+  REQUIRE(read_metrics(dir / "metrics.jsonl") ==
+          std::vector<MetricsEvent>{train_event(1), valid_event(2)});
+  require_checkpoint_error([&] { read_metrics(dir / "none"); }, {dir / "none"});
+}
+
+TEST_CASE("an event that could be written only in part does not spoil the next one") {
+  const TempDir dir;
+  MetricsWriter writer(dir / "metrics.jsonl", -1);
+  writer.write(train_event(1));
+  {
+    const HookGuard hook([](FileOp, const std::string&) { return FileFault{ENOSPC, true}; });
+    require_checkpoint_error([&] { writer.write(train_event(2)); }, {"No space left"});
+  }
+  writer.write(train_event(3));
+  REQUIRE(read_metrics(dir / "metrics.jsonl") ==
+          std::vector<MetricsEvent>{train_event(1), train_event(3)});
+}
+
+TEST_CASE("the numbers of an event have the names of its line") {
+  const auto all = numbers(train_event(4));
+  REQUIRE(all.size() == 8);
+  REQUIRE(all[0] == std::pair<std::string, double>("loss", 1.0));
+  REQUIRE(all[1].first == "bits_per_byte");
+  REQUIRE(all[7] == std::pair<std::string, double>("peak_memory_bytes", 1048576.0));
+}

@@ -1,0 +1,94 @@
+#include "ssa/storage/tensorboard.h"
+
+#include <cstring>
+
+#include <catch2/catch.hpp>
+
+#include "storage/checkpoint_fixture.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+template <class T>
+T read_as(const std::string& bytes, size_t offset) {
+  T value;
+  REQUIRE(offset + sizeof(T) <= bytes.size());
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+uint32_t masked(const std::string& bytes) {
+  const uint32_t crc = crc32c(bytes.data(), bytes.size());
+  return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
+}
+
+/// The payloads of all records, their checksums verified, the wall time (first 9 bytes) cut off.
+std::vector<std::string> events_without_time(const std::string& bytes) {
+  std::vector<std::string> events;
+  size_t offset = 0;
+  while (offset < bytes.size()) {
+    const auto size = read_as<uint64_t>(bytes, offset);
+    REQUIRE(read_as<uint32_t>(bytes, offset + 8) == masked(bytes.substr(offset, 8)));
+    const std::string event = bytes.substr(offset + 12, size);
+    REQUIRE(read_as<uint32_t>(bytes, offset + 12 + size) == masked(event));
+    REQUIRE(event[0] == '\x09');  // field 1, 64 bits
+    REQUIRE(read_as<double>(event, 1) > 1.6e9);
+    events.push_back(event.substr(9));
+    offset += size + 16;
+  }
+  return events;
+}
+
+}  // namespace
+
+// The expected bytes are Event messages as Google's protobuf library serialises them.
+TEST_CASE("an event file has the bytes that TensorBoard expects") {
+  const TempDir dir;
+  EventWriter writer(dir.path());
+  writer.scalar("train/loss", 300, 1.5);
+  writer.scalar("x", 0, -2.0);
+  const auto events = events_without_time(read_bytes(writer.path()));
+  REQUIRE(events.size() == 3);
+  REQUIRE(events[0] ==
+          "\x1a\x0d"
+          "brain.Event:2");
+  REQUIRE(events[1] == std::string("\x10\xac\x02\x2a\x13\x0a\x11\x0a\x0a"
+                                   "train/loss"
+                                   "\x15\x00\x00\xc0\x3f",
+                                   24));
+  REQUIRE(events[2] == std::string("\x2a\x0a\x0a\x08\x0a\x01x\x15\x00\x00\x00\xc0", 12));
+}
+
+TEST_CASE("a resumed run tells from which step on older points are void") {
+  const TempDir dir;
+  const EventWriter writer(dir.path(), 9);
+  const auto events = events_without_time(read_bytes(writer.path()));
+  REQUIRE(events.size() == 2);
+  REQUIRE(events[1] == "\x10\x0a\x3a\x02\x08\x01");  // step 10, session_log {status: START}
+}
+
+TEST_CASE("each number of an event becomes a point under split/name") {
+  const TempDir dir;
+  EventWriter writer(dir.path());
+  MetricsEvent event;
+  event.step = 7;
+  event.split = "valid";
+  event.loss = 2.5;
+  event.metrics = {{"perplexity", 12.25}};
+  writer.write(event);
+  const auto events = events_without_time(read_bytes(writer.path()));
+  REQUIRE(events.size() == 3);
+  REQUIRE(events[1].find("valid/loss") != std::string::npos);
+  REQUIRE(events[2].find("valid/perplexity") != std::string::npos);
+}
+
+TEST_CASE("event files are named so that none is overwritten") {
+  const TempDir dir;
+  const EventWriter first(dir.path());
+  const EventWriter second(dir.path());
+  REQUIRE(first.path() != second.path());
+  REQUIRE(first.path().rfind(dir / "events.out.tfevents.", 0) == 0);
+  require_checkpoint_error([&] { EventWriter none(dir / "none"); }, {dir / "none"});
+}
