@@ -10,8 +10,7 @@
 
 namespace ssa {
 
-// The safetensors format: an 8-byte little-endian header
-// size, a JSON header, then the tensors' elements with neither gaps nor overlaps.
+XX
 
 struct NamedTensor {
   std::string name;

@@ -1,0 +1,192 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "ssa/core/philox.h"
+#include "ssa/core/tensor.h"
+
+namespace ssa {
+
+// The contract between the engine and the machines it runs on. `reference/` is its readable,
+// naive, f64-capable definition; every other backend is tested against that.
+//
+// Unless a primitive says otherwise: tensors are contiguous and on the backend's device, floating
+// tensors of one call share one dtype, "statistics" (losses, means, log-sum-exps) are f32, or f64
+// when the data are f64, sums are accumulated in f32 or better, outputs are allocated by the
+// caller and may not alias inputs except where "in place" is allowed. `accumulate` adds to the
+// output instead of overwriting it. Shapes are in comments, outermost axis first.
+
+enum class Activation { gelu, relu, elu };
+
+/// Dropout: element i of a tensor is kept where RngKey word i ≥ probability·2^32, and then scaled
+/// by 1/(1-probability). The mask is never stored; backward draws it again.
+struct Dropout {
+  double probability = 0.0;
+  RngKey key;
+  bool active() const { return probability > 0.0; }
+  /// Words below this are dropped.
+  uint32_t threshold() const { return static_cast<uint32_t>(probability * 0x1p32); }
+  bool keeps(uint64_t element) const { return key.word(element) >= threshold(); }
+};
+
+/// out (M, N) = op(a) · op(b) [+ bias] [+ out], where op(a) is (M, K) and op(b) is (K, N).
+struct MatmulArgs {
+  Tensor a{};  ///< (M, K), or (K, M) if transpose_a
+  Tensor b{};  ///< (K, N), or (N, K) if transpose_b
+  bool transpose_a = false;
+  bool transpose_b = false;
+  Tensor bias{};  ///< (N), added to every row; optional
+  Tensor out{};   ///< (M, N)
+  bool accumulate = false;
+};
+
+/// A source plan on the device (paper, section 3; sampling/source_plan.h).
+struct PlanTensors {
+  Tensor targets;  ///< (W, T) i32
+  Tensor sources;  ///< (W, S) i32
+  int64_t windows() const { return targets.dim(0); }
+  int64_t targets_per_window() const { return targets.dim(1); }
+  int64_t sources_per_window() const { return sources.dim(1); }
+};
+
+/// Attention over a source plan. For target i = targets[w][t] and the sources j of window w:
+///
+///   logit_ij = clip(scale · q_i·k_j) + bias_h(i, j)        masked where causal and j > i
+///   out_i    = Σ_j dropout(softmax_j(logit_ij)) · v_j
+///
+/// Targets without a visible source get output 0, log-sum-exp -inf, and pass no gradient.
+struct AttentionArgs {
+  Tensor query;  ///< (B, N, H, D); rows of H·D may be strided (a slice of a wider tensor)
+  Tensor key;    ///< (B, N, H, D), same strides rule
+  Tensor value;  ///< (B, N, H, D), same strides rule
+  PlanTensors plan;
+  double scale = 1.0;
+  bool causal = false;
+  Tensor alibi_slopes;  ///< (H) f32, bias -slope_h·(i - j); optional
+  Dropout dropout;      ///< on the softmax weights; element index ((b·H + h)·N + i)·N + j
+
+  // Room for what later models need; a backend that lacks one of these throws if it is given.
+  Tensor relative_table;  ///< ((2R-1)·(2C-1), H), learned 2-D bias over a grid of grid_columns
+  int64_t grid_columns = 0;
+  Tensor pair_bias;       ///< (B, N, N, H), EGT edge bias
+  Tensor pair_gate;       ///< (B, N, N, H), EGT edge gate before its sigmoid
+  double logit_clip = 0;  ///< 0: no clipping
+
+  Tensor out;  ///< (B, N, H, D)
+  Tensor lse;  ///< (B, H, N) log-sum-exp of the logits, statistics dtype
+};
+
+/// Gradients of attention. `forward` is as it was in the forward call, out and lse filled.
+struct AttentionBackwardArgs {
+  AttentionArgs forward;
+  Tensor grad_out;    ///< (B, N, H, D)
+  Tensor grad_query;  ///< (B, N, H, D), overwritten
+  Tensor grad_key;    ///< (B, N, H, D), overwritten; 0 where no window sampled the position
+  Tensor grad_value;  ///< (B, N, H, D), overwritten likewise
+};
+
+/// One update of one parameter. Kept in f32 (f64 for f64 parameters), whatever the gradient is.
+struct AdamArgs {
+  Tensor parameter{};      ///< updated in place
+  Tensor gradient{};       ///< same shape
+  Tensor first_moment{};   ///< updated in place
+  Tensor second_moment{};  ///< updated in place
+  double learning_rate = 0;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  double weight_decay = 0;  ///< coupled (added to the gradient), or decoupled as in AdamW
+  bool decoupled = false;
+  double gradient_scale = 1;  ///< clipping and loss scale: multiplies the gradient first
+  int64_t step = 1;           ///< 1 at the first update, for bias correction
+};
+
+struct SgdArgs {
+  Tensor parameter{};
+  Tensor gradient{};
+  Tensor momentum_buffer{};
+  double learning_rate = 0;
+  double momentum = 0;
+  bool nesterov = true;
+  double weight_decay = 0;
+  double gradient_scale = 1;
+  bool first_step = false;  ///< momentum_buffer is taken as the gradient, not decayed
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual Device device() const = 0;
+  /// One line for logs: instruction sets, libraries, threads.
+  virtual std::string description() const = 0;
+  /// Whether activations may have this dtype.
+  virtual bool supports(DType dtype) const = 0;
+
+  // ---- moving and elementwise --------------------------------------------------------------
+  virtual void fill(Tensor& out, double value) = 0;
+  /// Same shape; any strides, any floating dtypes (converts), or equal dtypes.
+  virtual void copy(const Tensor& in, Tensor& out) = 0;
+  /// out = a + b; in place on either allowed.
+  virtual void add(const Tensor& a, const Tensor& b, Tensor& out) = 0;
+  /// out = factor · in; in place allowed.
+  virtual void scale(const Tensor& in, double factor, Tensor& out) = 0;
+  /// GELU is the exact one, x·Φ(x).
+  virtual void activation(Activation kind, const Tensor& in, Tensor& out) = 0;
+  /// grad_in = grad_out · f'(in); grad_in may be grad_out.
+  virtual void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
+                                   Tensor& grad_in) = 0;
+  /// In place allowed. Backward is the same call on the gradient.
+  virtual void dropout(const Dropout& dropout, const Tensor& in, Tensor& out) = 0;
+
+  // ---- matrix products ----------------------------------------------------------------------
+  virtual void matmul(const MatmulArgs& args) = 0;
+  /// out (N) = Σ_rows in (R, N). Summed in an order that does not depend on the thread count.
+  virtual void column_sum(const Tensor& in, Tensor& out, bool accumulate) = 0;
+
+  // ---- layer norm ---------------------------------------------------------------------------
+  /// in, out (R, N); gain, shift (N); mean, rstd (R) statistics, kept for backward.
+  virtual void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
+                          Tensor& out, Tensor& mean, Tensor& rstd) = 0;
+  /// grad_gain and grad_shift (N) are added to; grad_in (R, N) is overwritten.
+  virtual void layer_norm_backward(const Tensor& in, const Tensor& gain, const Tensor& mean,
+                                   const Tensor& rstd, const Tensor& grad_out, Tensor& grad_in,
+                                   Tensor& grad_gain, Tensor& grad_shift) = 0;
+
+  // ---- embedding ----------------------------------------------------------------------------
+  /// out (R, N) = factor · table[ids[r]], table (V, N), ids (R) i32. Throws on an id outside 0…V-1.
+  virtual void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) = 0;
+  /// grad_table (V, N) is added to, in an order that does not depend on the thread count.
+  virtual void embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
+                                  Tensor& grad_table) = 0;
+
+  // ---- softmax cross-entropy ----------------------------------------------------------------
+  /// loss[r] = lse[r] - logits[r][targets[r]], in nats; loss 0 where targets[r] is -1.
+  /// logits (R, V); targets (R) i32; loss, lse (R) statistics.
+  virtual void cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
+                             Tensor& lse) = 0;
+  /// grad_logits = grad_loss[r] · (softmax - onehot); grad_logits may be logits.
+  virtual void cross_entropy_backward(const Tensor& logits, const Tensor& targets,
+                                      const Tensor& lse, const Tensor& grad_loss,
+                                      Tensor& grad_logits) = 0;
+
+  // ---- attention ----------------------------------------------------------------------------
+  virtual void attention(AttentionArgs& args) = 0;
+  virtual void attention_backward(AttentionBackwardArgs& args) = 0;
+
+  // ---- reductions and optimizers ------------------------------------------------------------
+  /// Sum of squares in f64, in an order that does not depend on the thread count.
+  virtual double sum_squares(const Tensor& in) = 0;
+  /// Sum in f64, likewise.
+  virtual double sum(const Tensor& in) = 0;
+  virtual void adam_step(const AdamArgs& args) = 0;
+  virtual void sgd_step(const SgdArgs& args) = 0;
+};
+
+/// The backend of a device. Throws ConfigError if this build or machine has none.
+Backend& backend(Device device);
+/// The dtype of statistics for data of this dtype.
+constexpr DType statistics_dtype(DType data) {
+  return data == DType::f64 ? DType::f64 : DType::f32;
+}
+
+}  // namespace ssa

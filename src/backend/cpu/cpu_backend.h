@@ -1,0 +1,57 @@
+#pragma once
+
+#include <string>
+
+#include "ssa/backend/backend.h"
+
+namespace ssa {
+
+/// The fast backend of host processors: own kernels in the widest vectors the machine has, oneDNN
+/// for matrix products, OpenMP threads. Activations are f32.
+///
+/// Own kernels give the same bits for any number of threads: work is divided by output elements,
+/// and sums across rows by parts whose size does not depend on the threads.
+class CpuBackend : public Backend {
+ public:
+  Device device() const override { return Device::cpu; }
+  std::string description() const override;
+  bool supports(DType dtype) const override { return dtype == DType::f32; }
+
+  void fill(Tensor& out, double value) override;
+  void copy(const Tensor& in, Tensor& out) override;
+  void add(const Tensor& a, const Tensor& b, Tensor& out) override;
+  void scale(const Tensor& in, double factor, Tensor& out) override;
+  void activation(Activation kind, const Tensor& in, Tensor& out) override;
+  void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
+                           Tensor& grad_in) override;
+  void dropout(const Dropout& dropout, const Tensor& in, Tensor& out) override;
+
+  void matmul(const MatmulArgs& args) override;
+  void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
+
+  void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
+                  Tensor& out, Tensor& mean, Tensor& rstd) override;
+  void layer_norm_backward(const Tensor& in, const Tensor& gain, const Tensor& mean,
+                           const Tensor& rstd, const Tensor& grad_out, Tensor& grad_in,
+                           Tensor& grad_gain, Tensor& grad_shift) override;
+
+  void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) override;
+  void embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
+                          Tensor& grad_table) override;
+  void cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
+                     Tensor& lse) override;
+  void cross_entropy_backward(const Tensor& logits, const Tensor& targets, const Tensor& lse,
+                              const Tensor& grad_loss, Tensor& grad_logits) override;
+
+  void attention(AttentionArgs& args) override;
+  void attention_backward(AttentionBackwardArgs& args) override;
+
+  double sum_squares(const Tensor& in) override;
+  double sum(const Tensor& in) override;
+  void adam_step(const AdamArgs& args) override;
+  void sgd_step(const SgdArgs& args) override;
+};
+
+Backend& cpu_backend();
+
+}  // namespace ssa

@@ -1,0 +1,137 @@
+// Layer norm and the softmax of one row.
+
+#include "backend/cpu/kernels/simd.h"
+#include "backend/cpu/kernels/table.h"
+
+namespace ssa::cpu::SSA_KERNEL_ISA {
+namespace {
+
+/// Calls f(column, load, store): with whole vectors, then once with what is left of the row. The
+/// first two arguments of load and store are as those of load_part and store_part.
+template <class F>
+SSA_INLINE void for_columns(int64_t columns, F f) {
+  int64_t c = 0;
+  for (; c + kLanes <= columns; c += kLanes) {
+    f(
+        c, [](const float* from) { return load(from); },
+        [](float* to, Vec value) { store(to, value); });
+  }
+  if (c < columns) {
+    const int64_t rest = columns - c;
+    f(
+        c, [rest](const float* from) { return load_part(from, rest); },
+        [rest](float* to, Vec value) { store_part(to, value, rest); });
+  }
+}
+
+/// Ones in the lanes of columns that exist.
+SSA_INLINE Vec column_mask(int64_t first, int64_t columns) {
+  Vec mask;
+  for (int64_t lane = 0; lane < kLanes; ++lane) mask[lane] = first + lane < columns ? 1.0f : 0.0f;
+  return mask;
+}
+
+/// Σ f(in[c]) over a row; f sees only columns that exist.
+template <class F>
+SSA_INLINE float sum_row(const float* in, int64_t columns, F f) {
+  Vec sums[4] = {};
+  int64_t c = 0;
+  for (; c + 4 * kLanes <= columns; c += 4 * kLanes) {
+    for (int k = 0; k < 4; ++k) sums[k] += f(load(in + c + k * kLanes));
+  }
+  for (; c + kLanes <= columns; c += kLanes) sums[0] += f(load(in + c));
+  if (c < columns) {
+    const Vec mask = column_mask(c, columns);
+    const Vec last = f(load_part(in + c, columns - c));
+    sums[1] += mask > 0.0f ? last : Vec{};
+  }
+  return sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+void layer_norm(const float* in, const float* gain, const float* shift, float eps, int64_t rows,
+                int64_t columns, float* out, float* mean, float* rstd) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* x = in + r * columns;
+    float* y = out + r * columns;
+    const auto width = static_cast<float>(columns);
+    const float mu = sum_row(x, columns, [](Vec value) { return value; }) / width;
+    const float squares =
+        sum_row(x, columns, [mu](Vec value) { return (value - mu) * (value - mu); });
+    const float inverse = 1.0f / __builtin_sqrtf(squares / width + eps);
+    for_columns(columns, [&](int64_t c, auto get, auto put) {
+      put(y + c, (get(x + c) - mu) * inverse * get(gain + c) + get(shift + c));
+    });
+    mean[r] = mu;
+    rstd[r] = inverse;
+  }
+}
+
+// With x̂ = (x - mean)·rstd and g = grad_out·gain:
+//   grad_in = rstd · (g - mean(g) - x̂ · mean(g·x̂))
+void layer_norm_backward(const float* in, const float* gain, const float* mean, const float* rstd,
+                         const float* grad_out, int64_t rows, int64_t columns, float* grad_in,
+                         float* grad_gain, float* grad_shift) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* x = in + r * columns;
+    const float* dy = grad_out + r * columns;
+    float* dx = grad_in + r * columns;
+    const float mu = mean[r], inverse = rstd[r];
+    Vec sum_g = {}, sum_gx = {};  // missing columns of the last vector have dy = 0
+    for_columns(columns, [&](int64_t c, auto get, auto put) {
+      const Vec normed = (get(x + c) - mu) * inverse;
+      const Vec grad = get(dy + c);
+      const Vec g = grad * get(gain + c);
+      sum_g += g;
+      sum_gx += g * normed;
+      put(grad_gain + c, get(grad_gain + c) + grad * normed);
+      put(grad_shift + c, get(grad_shift + c) + grad);
+    });
+    const float mean_g = sum_lanes(sum_g) / static_cast<float>(columns);
+    const float mean_gx = sum_lanes(sum_gx) / static_cast<float>(columns);
+    for_columns(columns, [&](int64_t c, auto get, auto put) {
+      const Vec normed = (get(x + c) - mu) * inverse;
+      put(dx + c, inverse * (get(dy + c) * get(gain + c) - mean_g - normed * mean_gx));
+    });
+  }
+}
+
+float highest_of(const float* in, int64_t columns) {
+  Vec highest[4];
+  for (Vec& lanes : highest) lanes = broadcast(in[0]);
+  int64_t c = 0;
+  for (; c + 4 * kLanes <= columns; c += 4 * kLanes) {
+    for (int k = 0; k < 4; ++k) highest[k] = max(highest[k], load(in + c + k * kLanes));
+  }
+  float result = max_lanes(max(max(highest[0], highest[1]), max(highest[2], highest[3])));
+  for (; c < columns; ++c) result = result > in[c] ? result : in[c];
+  return result;
+}
+
+float log_sum_exp(const float* logits, int64_t columns) {
+  constexpr int64_t kBlock = 4096;  // sums of longer rows continue in f64
+  const float highest = highest_of(logits, columns);
+  double total = 0;
+  for (int64_t c = 0; c < columns; c += kBlock) {
+    const int64_t length = columns - c < kBlock ? columns - c : kBlock;
+    total += static_cast<double>(
+        sum_row(logits + c, length, [highest](Vec x) { return exp(x - highest); }));
+  }
+  return highest + __builtin_logf(static_cast<float>(total));
+}
+
+void scaled_softmax(const float* logits, float lse, float factor, float* out, int64_t columns) {
+  for_columns(columns, [&](int64_t c, auto get, auto put) {
+    put(out + c, factor * exp(get(logits + c) - lse));
+  });
+}
+
+}  // namespace
+
+void fill_rows(Kernels& table) {
+  table.layer_norm = layer_norm;
+  table.layer_norm_backward = layer_norm_backward;
+  table.log_sum_exp = log_sum_exp;
+  table.scaled_softmax = scaled_softmax;
+}
+
+}  // namespace ssa::cpu::SSA_KERNEL_ISA

@@ -1,0 +1,195 @@
+#pragma once
+
+// Vectors of f32 as wide as the instruction set that a kernel file is compiled for, and the
+// functions kernels need on them. Included only by kernel files. Everything is in an unnamed
+// namespace: copies made for different instruction sets must never be merged.
+
+#include <cstdint>
+#include <utility>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace ssa::cpu::SSA_KERNEL_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int64_t kLanes = 16;
+constexpr int kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int64_t kLanes = 8;
+constexpr int kRegisters = 16;
+#else
+constexpr int64_t kLanes = 4;
+constexpr int kRegisters = 16;
+#endif
+
+#define SSA_INLINE [[gnu::always_inline, maybe_unused]] inline
+#define SSA_INLINE_LAMBDA __attribute__((always_inline))
+
+using Vec [[gnu::vector_size(kLanes * 4)]] = float;
+using IntVec [[gnu::vector_size(kLanes * 4)]] = int32_t;
+using UintVec [[gnu::vector_size(kLanes * 4)]] = uint32_t;
+using WideVec [[gnu::vector_size(kLanes * 4)]] = uint64_t;  // half as many, twice as wide
+
+constexpr int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+SSA_INLINE Vec load(const float* from) {
+  Vec value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+SSA_INLINE void store(float* to, Vec value) { __builtin_memcpy(to, &value, sizeof value); }
+/// The first `count` < kLanes elements, 0 behind them.
+SSA_INLINE Vec load_part(const float* from, int64_t count) {
+  Vec value = {};
+  __builtin_memcpy(&value, from, static_cast<uint64_t>(count) * sizeof(float));
+  return value;
+}
+SSA_INLINE void store_part(float* to, Vec value, int64_t count) {
+  __builtin_memcpy(to, &value, static_cast<uint64_t>(count) * sizeof(float));
+}
+SSA_INLINE Vec broadcast(float value) { return value - Vec{}; }
+
+/// The lower and the upper half of a0 b0 a1 b1 a2 b2 …
+template <int... kLane>
+SSA_INLINE void interleave(Vec a, Vec b, Vec& lower, Vec& upper,
+                           std::integer_sequence<int, kLane...>) {
+  constexpr int kHalf = static_cast<int>(kLanes / 2), kSecond = static_cast<int>(kLanes);
+  lower = __builtin_shufflevector(a, b, (kLane / 2 + (kLane & 1) * kSecond)...);
+  upper = __builtin_shufflevector(a, b, (kHalf + kLane / 2 + (kLane & 1) * kSecond)...);
+}
+SSA_INLINE void interleave(Vec a, Vec b, Vec& lower, Vec& upper) {
+  interleave(a, b, lower, upper, std::make_integer_sequence<int, static_cast<int>(kLanes)>{});
+}
+
+/// NaN in a or b may be lost: callers let NaN through elsewhere.
+SSA_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+
+SSA_INLINE float sum_lanes(Vec value) {
+  float lanes[kLanes];
+  store(lanes, value);
+  for (int64_t width = kLanes / 2; width > 0; width /= 2) {
+    for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+SSA_INLINE float max_lanes(Vec value) {
+  float lanes[kLanes];
+  store(lanes, value);
+  float highest = lanes[0];
+  for (int64_t i = 1; i < kLanes; ++i) highest = highest > lanes[i] ? highest : lanes[i];
+  return highest;
+}
+
+/// e^x for x ≤ 88, within 2 units in the last place; 0 where x is below `smallest` ≥ -87.3365,
+/// where results would be subnormal. NaN gives NaN. Splits x = n·ln 2 + r, |r| ≤ ln 2 / 2; the
+/// polynomial is a minimax fit, relative error 3.2e-9, of (e^r - 1 - r)/r².
+SSA_INLINE Vec exp(Vec x, float smallest = -87.3365f) {
+  const Vec lowest = broadcast(smallest);
+  const Vec clamped = x < lowest ? lowest : x;
+  const Vec magic = broadcast(12582912.0f);  // 1.5·2^23: adding it rounds to an integer
+  const Vec shifted = clamped * 1.44269504f + magic;
+  const Vec n = shifted - magic;
+  const Vec r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
+  Vec p = 0.00139500723f * r + 0.00836894763f;
+  p = p * r + 0.0416662136f;
+  p = p * r + 0.166665183f;
+  p = p * r + 0.500000009f;
+  p = (p * r) * r + r;
+  p = p + 1.0f;
+  const UintVec exponent = (reinterpret_cast<UintVec>(shifted) + 127u) << 23;
+  const Vec result = p * reinterpret_cast<Vec>(exponent);
+  return x < lowest ? Vec{} : result;
+}
+
+/// e^x - 1 for x ≤ 0, without cancellation near 0.
+SSA_INLINE Vec expm1_negative(Vec x) {
+  Vec p = 0.00139500723f * x + 0.00836894763f;
+  p = p * x + 0.0416662136f;
+  p = p * x + 0.166665183f;
+  p = p * x + 0.500000009f;
+  p = (p * x) * x + x;
+  return x > -0.346f ? p : exp(x) - 1.0f;
+}
+
+/// Φ(-t)/e^(-t²/2) for t ≥ 0: a smooth function that falls from 1/2 like 0.4/t. A minimax fit in
+/// u = 1/(1 + 0.35 t) over t ≤ 20, relative error 4.6e-8.
+SSA_INLINE Vec scaled_normal_tail(Vec t) {
+  const Vec u = 1.0f / (1.0f + 0.35f * t);
+  Vec q = -0.028496111903f * u + 0.141124662523f;
+  q = q * u - 0.250479299187f;
+  q = q * u + 0.153924071865f;
+  q = q * u - 0.0199863843238f;
+  q = q * u + 0.104386138586f;
+  q = q * u + 0.120068897576f;
+  q = q * u + 0.139835441494f;
+  q = q * u + 0.139622604029f;
+  return q * u;
+}
+
+/// Φ(x), the standard normal distribution function; `bell` is e^(-x²/2).
+SSA_INLINE Vec normal_cdf(Vec x, Vec& bell) {
+  const Vec t = x < 0.0f ? -x : x;
+  bell = exp(-0.5f * t * t);
+  const Vec tail = bell * scaled_normal_tail(t);
+  return x < 0.0f ? tail : 1.0f - tail;
+}
+
+/// 32×32→64 bit products of the even lanes.
+SSA_INLINE WideVec multiply_even(UintVec a, uint32_t b) {
+#if defined(__AVX512F__)
+  // The form without a mask makes GCC 12 warn of an uninitialised variable in its own header.
+  return reinterpret_cast<WideVec>(_mm512_maskz_mul_epu32(
+      0xff, reinterpret_cast<__m512i>(a), _mm512_set1_epi64(static_cast<int64_t>(b))));
+#elif defined(__AVX2__)
+  return reinterpret_cast<WideVec>(
+      _mm256_mul_epu32(reinterpret_cast<__m256i>(a), _mm256_set1_epi64x(static_cast<int64_t>(b))));
+#elif defined(__SSE2__)
+  return reinterpret_cast<WideVec>(
+      _mm_mul_epu32(reinterpret_cast<__m128i>(a), _mm_set1_epi64x(static_cast<int64_t>(b))));
+#else
+  return (reinterpret_cast<WideVec>(a) & 0xffffffffu) * uint64_t{b};
+#endif
+}
+
+/// Lane 0 holds the low half of a 64-bit word on every machine this is built for.
+SSA_INLINE void multiply(UintVec a, uint32_t b, UintVec& high, UintVec& low) {
+  const WideVec even = multiply_even(a, b);
+  const WideVec odd =
+      multiply_even(reinterpret_cast<UintVec>(reinterpret_cast<WideVec>(a) >> 32), b);
+  constexpr uint64_t kLow = 0xffffffffu;
+  high = reinterpret_cast<UintVec>((even >> 32) | (odd & ~kLow));
+  low = reinterpret_cast<UintVec>((even & kLow) | (odd << 32));
+}
+
+/// Philox4x32-10 (ssa/core/philox.h) of kLanes blocks at a time: word k of block l in word[k][l].
+template <class Stream>
+SSA_INLINE void philox(const Stream& stream, UintVec block, UintVec (&word)[4]) {
+  UintVec c0 = block;
+  UintVec c1 = UintVec{} + stream.counter[0];
+  UintVec c2 = UintVec{} + stream.counter[1];
+  UintVec c3 = UintVec{} + stream.counter[2];
+  uint32_t key0 = stream.key[0], key1 = stream.key[1];
+  for (int round = 0; round < 10; ++round) {
+    UintVec high0, low0, high1, low1;
+    multiply(c0, 0xD2511F53u, high0, low0);
+    multiply(c2, 0xCD9E8D57u, high1, low1);
+    c0 = high1 ^ c1 ^ key0;
+    c1 = low1;
+    c2 = high0 ^ c3 ^ key1;
+    c3 = low0;
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  word[0] = c0;
+  word[1] = c1;
+  word[2] = c2;
+  word[3] = c3;
+}
+
+}  // namespace
+}  // namespace ssa::cpu::SSA_KERNEL_ISA

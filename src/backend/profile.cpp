@@ -1,0 +1,122 @@
+#include "ssa/backend/profile.h"
+
+#include <chrono>
+
+#include "backend/registry.h"
+
+namespace ssa {
+
+/// Forwards everything and adds up the time.
+class BackendProfile::Wrapper : public Backend {
+ public:
+  explicit Wrapper(Backend& inner) : inner_(inner) {}
+  std::map<std::string, double> seconds;
+
+  Device device() const override { return inner_.device(); }
+  std::string description() const override { return inner_.description(); }
+  bool supports(DType dtype) const override { return inner_.supports(dtype); }
+
+  void fill(Tensor& out, double value) override {
+    timed("fill", [&] { inner_.fill(out, value); });
+  }
+  void copy(const Tensor& in, Tensor& out) override {
+    timed("copy", [&] { inner_.copy(in, out); });
+  }
+  void add(const Tensor& a, const Tensor& b, Tensor& out) override {
+    timed("add", [&] { inner_.add(a, b, out); });
+  }
+  void scale(const Tensor& in, double factor, Tensor& out) override {
+    timed("scale", [&] { inner_.scale(in, factor, out); });
+  }
+  void activation(Activation kind, const Tensor& in, Tensor& out) override {
+    timed("activation", [&] { inner_.activation(kind, in, out); });
+  }
+  void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
+                           Tensor& grad_in) override {
+    timed("activation_backward", [&] { inner_.activation_backward(kind, in, grad_out, grad_in); });
+  }
+  void dropout(const Dropout& dropout, const Tensor& in, Tensor& out) override {
+    timed("dropout", [&] { inner_.dropout(dropout, in, out); });
+  }
+  void matmul(const MatmulArgs& args) override {
+    timed("matmul", [&] { inner_.matmul(args); });
+  }
+  void column_sum(const Tensor& in, Tensor& out, bool accumulate) override {
+    timed("column_sum", [&] { inner_.column_sum(in, out, accumulate); });
+  }
+  void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
+                  Tensor& out, Tensor& mean, Tensor& rstd) override {
+    timed("layer_norm", [&] { inner_.layer_norm(in, gain, shift, eps, out, mean, rstd); });
+  }
+  void layer_norm_backward(const Tensor& in, const Tensor& gain, const Tensor& mean,
+                           const Tensor& rstd, const Tensor& grad_out, Tensor& grad_in,
+                           Tensor& grad_gain, Tensor& grad_shift) override {
+    timed("layer_norm_backward", [&] {
+      inner_.layer_norm_backward(in, gain, mean, rstd, grad_out, grad_in, grad_gain, grad_shift);
+    });
+  }
+  void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) override {
+    timed("embedding", [&] { inner_.embedding(table, ids, factor, out); });
+  }
+  void embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
+                          Tensor& grad_table) override {
+    timed("embedding_backward",
+          [&] { inner_.embedding_backward(ids, factor, grad_out, grad_table); });
+  }
+  void cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
+                     Tensor& lse) override {
+    timed("cross_entropy", [&] { inner_.cross_entropy(logits, targets, loss, lse); });
+  }
+  void cross_entropy_backward(const Tensor& logits, const Tensor& targets, const Tensor& lse,
+                              const Tensor& grad_loss, Tensor& grad_logits) override {
+    timed("cross_entropy_backward",
+          [&] { inner_.cross_entropy_backward(logits, targets, lse, grad_loss, grad_logits); });
+  }
+  void attention(AttentionArgs& args) override {
+    timed("attention", [&] { inner_.attention(args); });
+  }
+  void attention_backward(AttentionBackwardArgs& args) override {
+    timed("attention_backward", [&] { inner_.attention_backward(args); });
+  }
+  double sum_squares(const Tensor& in) override {
+    double result = 0;
+    timed("gradient_norm", [&] { result = inner_.sum_squares(in); });
+    return result;
+  }
+  double sum(const Tensor& in) override {
+    double result = 0;
+    timed("sum", [&] { result = inner_.sum(in); });
+    return result;
+  }
+  void adam_step(const AdamArgs& args) override {
+    timed("optimizer", [&] { inner_.adam_step(args); });
+  }
+  void sgd_step(const SgdArgs& args) override {
+    timed("optimizer", [&] { inner_.sgd_step(args); });
+  }
+
+ private:
+  template <class F>
+  void timed(const char* part, F&& call) {
+    const auto started = std::chrono::steady_clock::now();
+    call();
+    seconds[part] +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  }
+
+  Backend& inner_;
+};
+
+BackendProfile::BackendProfile(Device device) : wrapper_(new Wrapper(backend(device))) {
+  set_backend_wrapper(wrapper_);
+}
+
+BackendProfile::~BackendProfile() {
+  set_backend_wrapper(nullptr);
+  delete wrapper_;
+}
+
+const std::map<std::string, double>& BackendProfile::seconds() const { return wrapper_->seconds; }
+void BackendProfile::reset() { wrapper_->seconds.clear(); }
+
+}  // namespace ssa

@@ -1,0 +1,174 @@
+// Attention over a source plan, one target at a time (method: docs/method.md).
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "backend/reference/elements.h"
+#include "backend/reference/reference_backend.h"
+
+namespace ssa {
+
+using reference::get;
+using reference::set;
+
+namespace {
+
+/// Reads rows of a (B, N, H, D) tensor whose rows may be strided.
+template <class T>
+struct Heads {
+  T* data;
+  int64_t batch_stride, row_stride, head_stride;
+  template <class Tensorish>
+  explicit Heads(Tensorish& tensor)
+      : data(tensor.template data<std::remove_const_t<T>>()),
+        batch_stride(tensor.stride(0)),
+        row_stride(tensor.stride(1)),
+        head_stride(tensor.stride(2)) {}
+  T* row(int64_t b, int64_t n, int64_t h) const {
+    return data + b * batch_stride + n * row_stride + h * head_stride;
+  }
+};
+
+template <class T>
+double dot(const T* a, const T* b, int64_t size) {
+  double total = 0;
+  for (int64_t d = 0; d < size; ++d) total += get(a[d]) * get(b[d]);
+  return total;
+}
+
+void require_supported(const AttentionArgs& args) {
+  SSA_CHECK(!args.relative_table.defined() && !args.pair_bias.defined() &&
+                !args.pair_gate.defined() && args.logit_clip == 0.0,
+            "attention: learned 2-D bias, pair bias, pair gate and clipping are not built yet");
+}
+
+/// Visits every (sequence, head, target) with the window that the target belongs to.
+template <class F>
+void for_each_target(const AttentionArgs& args, F&& f) {
+  const int32_t* targets = args.plan.targets.data<int32_t>();
+  const int32_t* sources = args.plan.sources.data<int32_t>();
+  const int64_t per_window = args.plan.targets_per_window();
+  for (int64_t b = 0; b < args.query.dim(0); ++b) {
+    for (int64_t h = 0; h < args.query.dim(2); ++h) {
+      for (int64_t w = 0; w < args.plan.windows(); ++w) {
+        for (int64_t t = 0; t < per_window; ++t) {
+          f(b, h, int64_t{targets[w * per_window + t]},
+            sources + w * args.plan.sources_per_window());
+        }
+      }
+    }
+  }
+}
+
+/// Logits of target i against the window's sources; -inf where masked.
+template <class T>
+void compute_logits(const AttentionArgs& args, int64_t b, int64_t h, int64_t i,
+                    const int32_t* sources, std::vector<double>& logits) {
+  const Heads<const T> query(args.query), key(args.key);
+  const int64_t head_size = args.query.dim(3);
+  const double slope = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>()[h] : 0.0;
+  for (size_t s = 0; s < logits.size(); ++s) {
+    const int64_t j = sources[s];
+    logits[s] = args.causal && j > i
+                    ? -std::numeric_limits<double>::infinity()
+                    : args.scale * dot(query.row(b, i, h), key.row(b, j, h), head_size) -
+                          slope * static_cast<double>(i - j);
+  }
+}
+
+/// 1/(1-p) where the weight of (i, j) is kept, 0 where it is dropped.
+double dropout_factor(const AttentionArgs& args, int64_t b, int64_t h, int64_t i, int64_t j) {
+  if (!args.dropout.active()) return 1.0;
+  const int64_t heads = args.query.dim(2), length = args.query.dim(1);
+  const auto element = static_cast<uint64_t>(((b * heads + h) * length + i) * length + j);
+  return args.dropout.keeps(element) ? 1.0 / (1.0 - args.dropout.probability) : 0.0;
+}
+
+template <class T>
+void forward(AttentionArgs& args) {
+  const int64_t head_size = args.query.dim(3);
+  const auto window = static_cast<size_t>(args.plan.sources_per_window());
+  const Heads<const T> value(args.value);
+  const Heads<T> out(args.out);
+  std::vector<double> logits(window), result(static_cast<size_t>(head_size));
+  for_each_target(args, [&](int64_t b, int64_t h, int64_t i, const int32_t* sources) {
+    compute_logits<T>(args, b, h, i, sources, logits);
+    const double highest = *std::max_element(logits.begin(), logits.end());
+    double total = 0;
+    std::fill(result.begin(), result.end(), 0.0);
+    if (std::isfinite(highest)) {
+      for (const double logit : logits) total += std::exp(logit - highest);
+      for (size_t s = 0; s < window; ++s) {
+        const double weight =
+            std::exp(logits[s] - highest) / total * dropout_factor(args, b, h, i, sources[s]);
+        for (int64_t d = 0; d < head_size; ++d) {
+          result[static_cast<size_t>(d)] += weight * get(value.row(b, sources[s], h)[d]);
+        }
+      }
+    }
+    for (int64_t d = 0; d < head_size; ++d) {
+      set(out.row(b, i, h)[d], result[static_cast<size_t>(d)]);
+    }
+    visit_floating(args.lse.dtype(), [&]<class S>(TypeTag<S>) {
+      const int64_t heads = args.query.dim(2), length = args.query.dim(1);
+      set(args.lse.data<S>()[(b * heads + h) * length + i],
+          std::isfinite(highest) ? highest + std::log(total)
+                                 : -std::numeric_limits<double>::infinity());
+    });
+  });
+}
+
+// With weights p = softmax(logits), kept factors c, and dp_s = c_s · (grad_out · v_s):
+//   dlogit_s = p_s · (dp_s - Σ p·dp)
+template <class T>
+void backward(AttentionBackwardArgs& args) {
+  const AttentionArgs& fwd = args.forward;
+  const int64_t head_size = fwd.query.dim(3);
+  const auto window = static_cast<size_t>(fwd.plan.sources_per_window());
+  const Heads<const T> query(fwd.query), key(fwd.key), value(fwd.value), grad_out(args.grad_out);
+  const Heads<T> grad_query(args.grad_query), grad_key(args.grad_key), grad_value(args.grad_value);
+  std::vector<double> logits(window), weights(window), grad_weights(window);
+  const auto add = [](T& to, double amount) { set(to, get(to) + amount); };
+  for_each_target(fwd, [&](int64_t b, int64_t h, int64_t i, const int32_t* sources) {
+    compute_logits<T>(fwd, b, h, i, sources, logits);
+    const double highest = *std::max_element(logits.begin(), logits.end());
+    if (!std::isfinite(highest)) return;  // no visible source: no gradient
+    double total = 0, mean_grad = 0;
+    for (const double logit : logits) total += std::exp(logit - highest);
+    for (size_t s = 0; s < window; ++s) {
+      weights[s] = std::exp(logits[s] - highest) / total;
+      grad_weights[s] = dropout_factor(fwd, b, h, i, sources[s]) *
+                        dot(grad_out.row(b, i, h), value.row(b, sources[s], h), head_size);
+      mean_grad += weights[s] * grad_weights[s];
+    }
+    for (size_t s = 0; s < window; ++s) {
+      const int64_t j = sources[s];
+      const double grad_logit = fwd.scale * weights[s] * (grad_weights[s] - mean_grad);
+      const double kept = weights[s] * dropout_factor(fwd, b, h, i, j);
+      for (int64_t d = 0; d < head_size; ++d) {
+        add(grad_query.row(b, i, h)[d], grad_logit * get(key.row(b, j, h)[d]));
+        add(grad_key.row(b, j, h)[d], grad_logit * get(query.row(b, i, h)[d]));
+        add(grad_value.row(b, j, h)[d], kept * get(grad_out.row(b, i, h)[d]));
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void ReferenceBackend::attention(AttentionArgs& args) {
+  require_supported(args);
+  visit_floating(args.query.dtype(), [&]<class T>(TypeTag<T>) { forward<T>(args); });
+}
+
+void ReferenceBackend::attention_backward(AttentionBackwardArgs& args) {
+  require_supported(args.forward);
+  fill(args.grad_query, 0);
+  fill(args.grad_key, 0);
+  fill(args.grad_value, 0);
+  visit_floating(args.forward.query.dtype(), [&]<class T>(TypeTag<T>) { backward<T>(args); });
+}
+
+}  // namespace ssa

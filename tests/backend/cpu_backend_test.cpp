@@ -1,0 +1,42 @@
+#include "backend/cases.h"
+
+namespace ssa {
+namespace {
+
+using namespace test;
+
+TEST_CASE("the cpu backend is found by its device and says what it runs on") {
+  Backend& found = backend(Device::cpu);
+  CHECK(&found == &cpu_backend());
+  CHECK(found.device() == Device::cpu);
+  CHECK_THAT(found.description(), Catch::Contains(cpu::kernels().isa));
+  CHECK_THAT(found.description(), Catch::Contains("oneDNN"));
+  CHECK(found.supports(DType::f32));
+  for (const DType dtype : {DType::f64, DType::bf16, DType::f16, DType::i32}) {
+    CHECK_FALSE(found.supports(dtype));
+  }
+}
+
+TEST_CASE("kernels are found by their instruction set") {
+  REQUIRE(cpu::find_kernels("baseline"));
+  CHECK(std::string(cpu::find_kernels("baseline")->isa) == "baseline");
+  CHECK_FALSE(cpu::find_kernels("avx1024"));
+  CHECK_FALSE(cpu::select_kernels("avx1024"));
+}
+
+TEST_CASE("the cpu backend names the op and the tensor that does not fit") {
+  const Tensor f32 = random_tensor({4}, 1);
+  Tensor longer = random_tensor({5}, 2);
+  Tensor f64 = Tensor::zeros({4}, DType::f64, Device::cpu);
+  CHECK_THROWS_WITH(cpu_backend().add(f32, f32, longer), "add: out has shape (5) instead of (4)");
+  CHECK_THROWS_WITH(cpu_backend().scale(f64, 2, f64),
+                    Catch::Contains("in is f64, but the cpu backend wants f32"));
+  Tensor missing;
+  CHECK_THROWS_WITH(cpu_backend().add(f32, missing, longer), "add: b is not given");
+  Tensor square = random_tensor({4, 4}, 3);
+  Tensor across = square.transpose(0, 1);
+  CHECK_THROWS_WITH(cpu_backend().add(across, square, square), "add: a is not contiguous");
+}
+
+}  // namespace
+}  // namespace ssa

@@ -1,0 +1,67 @@
+#include "backend/cases.h"
+
+namespace ssa {
+namespace {
+
+using namespace test;
+
+struct Case {
+  int64_t rows, columns, inner;
+  bool transpose_a, transpose_b, bias, accumulate;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const int64_t sizes[][3] = {{1, 1, 1},   {3, 5, 7},    {17, 33, 65},
+                              {64, 48, 1}, {1, 130, 70}, {129, 64, 200}};
+  for (const auto& [rows, columns, inner] : sizes) {
+    for (int flags = 0; flags < 16; ++flags) {
+      all.push_back({rows, columns, inner, (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0,
+                     (flags & 8) != 0});
+    }
+  }
+  return all;
+}
+
+TEST_CASE("cpu matmul equals the reference") {
+  for (const Case& c : cases()) {
+    INFO(c.rows << "×" << c.columns << "×" << c.inner << " transposed " << c.transpose_a << " "
+                << c.transpose_b << " bias " << c.bias << " accumulate " << c.accumulate);
+    MatmulArgs args;
+    args.a = random_tensor(c.transpose_a ? Shape{c.inner, c.rows} : Shape{c.rows, c.inner}, 1);
+    args.b =
+        random_tensor(c.transpose_b ? Shape{c.columns, c.inner} : Shape{c.inner, c.columns}, 2);
+    if (c.bias) args.bias = random_tensor({c.columns}, 3);
+    args.transpose_a = c.transpose_a;
+    args.transpose_b = c.transpose_b;
+    args.accumulate = c.accumulate;
+
+    MatmulArgs exact = args;
+    exact.a = for_reference(args.a);
+    exact.b = for_reference(args.b);
+    exact.bias = for_reference(args.bias);
+    Guarded out({c.rows, c.columns});
+    if (c.accumulate) out = Guarded(random_tensor({c.rows, c.columns}, 4));
+    exact.out = for_reference(out.tensor);
+    args.out = out.tensor;
+    reference_backend().matmul(exact);
+    cpu_backend().matmul(args);
+    CHECK(worst_error(out.tensor, exact.out, std::sqrt(static_cast<double>(c.inner))) < 1e-6);
+    CHECK(out.intact());
+  }
+}
+
+TEST_CASE("cpu matmul of nothing writes nothing, and says what does not fit") {
+  Guarded out({0, 4});
+  MatmulArgs args;
+  args.a = random_tensor({0, 3}, 1);
+  args.b = random_tensor({3, 4}, 2);
+  args.out = out.tensor;
+  cpu_backend().matmul(args);
+  CHECK(out.intact());
+  args.a = random_tensor({5, 2}, 1);
+  CHECK_THROWS_WITH(cpu_backend().matmul(args), Catch::Contains("b has shape (3, 4)"));
+}
+
+}  // namespace
+}  // namespace ssa

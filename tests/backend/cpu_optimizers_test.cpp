@@ -1,0 +1,87 @@
+#include "backend/cases.h"
+
+namespace ssa {
+namespace {
+
+using namespace test;
+
+TEST_CASE("cpu Adam equals the reference over several steps") {
+  for_each_isa([] {
+    for (const int64_t size : {1, 17, 1000, 16384 + 3}) {
+      for (const bool decoupled : {false, true}) {
+        INFO("size " << size << " decoupled " << decoupled);
+        Guarded p(random_tensor({size}, 1)), m(Tensor::zeros({size}, DType::f32, Device::cpu)),
+            v(Tensor::zeros({size}, DType::f32, Device::cpu));
+        AdamArgs args{.parameter = p.tensor,
+                      .gradient = {},
+                      .first_moment = m.tensor,
+                      .second_moment = v.tensor,
+                      .learning_rate = 0.01,
+                      .weight_decay = 0.05,
+                      .decoupled = decoupled,
+                      .gradient_scale = 0.3};
+        AdamArgs exact = args;
+        exact.parameter = for_reference(p.tensor);
+        exact.first_moment = for_reference(m.tensor);
+        exact.second_moment = for_reference(v.tensor);
+        for (int step = 1; step <= 4; ++step) {
+          args.step = exact.step = step;
+          args.gradient = random_tensor({size}, static_cast<uint32_t>(10 + step));
+          exact.gradient = for_reference(args.gradient);
+          cpu_backend().adam_step(args);
+          reference_backend().adam_step(exact);
+        }
+        CHECK(worst_error(p.tensor, exact.parameter, 0.1) < 1e-6);
+        CHECK(worst_error(m.tensor, exact.first_moment, 0.01) < 1e-6);
+        CHECK(worst_error(v.tensor, exact.second_moment, 1e-4) < 1e-6);
+        CHECK((p.intact() && m.intact() && v.intact()));
+      }
+    }
+  });
+}
+
+TEST_CASE("cpu SGD equals the reference over several steps") {
+  for_each_isa([] {
+    for (const int64_t size : {1, 17, 1000, 16384 + 3}) {
+      for (const bool nesterov : {false, true}) {
+        INFO("size " << size << " nesterov " << nesterov);
+        Guarded p(random_tensor({size}, 1)), buffer({size});  // NaN at first: must not be read
+        SgdArgs args{.parameter = p.tensor,
+                     .gradient = {},
+                     .momentum_buffer = buffer.tensor,
+                     .learning_rate = 0.05,
+                     .momentum = 0.9,
+                     .nesterov = nesterov,
+                     .weight_decay = 0.02,
+                     .gradient_scale = 0.5};
+        SgdArgs exact = args;
+        exact.parameter = for_reference(p.tensor);
+        exact.momentum_buffer = for_reference(buffer.tensor);
+        for (int step = 1; step <= 3; ++step) {
+          args.first_step = exact.first_step = step == 1;
+          args.gradient = random_tensor({size}, static_cast<uint32_t>(20 + step));
+          exact.gradient = for_reference(args.gradient);
+          cpu_backend().sgd_step(args);
+          reference_backend().sgd_step(exact);
+        }
+        CHECK(worst_error(p.tensor, exact.parameter, 0.1) < 1e-6);
+        CHECK(worst_error(buffer.tensor, exact.momentum_buffer, 0.1) < 1e-6);
+        CHECK((p.intact() && buffer.intact()));
+      }
+    }
+  });
+}
+
+TEST_CASE("cpu SGD without momentum needs no buffer") {
+  Guarded p(random_tensor({21}, 1));
+  const Tensor before = for_reference(p.tensor), gradient = random_tensor({21}, 2);
+  cpu_backend().sgd_step(
+      {.parameter = p.tensor, .gradient = gradient, .learning_rate = 0.1, .nesterov = false});
+  for (int64_t i = 0; i < 21; ++i) {
+    CHECK(p.tensor.data<float>()[i] ==
+          Approx(before.data<double>()[i] - 0.1 * static_cast<double>(gradient.data<float>()[i])));
+  }
+}
+
+}  // namespace
+}  // namespace ssa
