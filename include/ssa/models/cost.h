@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+
+#include "ssa/config/config.h"
+
+namespace ssa {
+
+/// What a training run computes, counted as the paper does (Table 7 and the C columns): forward
+/// matrix-product operations, a multiplication and an addition each one; the vocabulary layer left
+/// out; attention as the full square, causal or not, times the part that the plans sample.
+struct TrainingCost {
+  double forward_flop_per_token = 0;        ///< with SSA, before +FT
+  double dense_forward_flop_per_token = 0;  ///< the same model with dense attention
+  double train_exaflop = 0;                 ///< forward, all steps, +FT counted
+  double compute_ratio = 1;                 ///< C: against dense attention, +FT counted
+};
+
+/// 24·L·d² + Σ_layers 4·d·N·f_l for ffn_width 4·d; in general 8·d² + 4·d·ffn_width per layer.
+TrainingCost training_cost(const Config& config);
+
+/// Number of scalars the model of this config has; nothing is allocated.
+int64_t parameter_count(const Config& config);
+
+/// Tokens of the vocabulary of a task (256 for bytes). Throws ConfigError for tasks not built yet.
+int64_t vocabulary_size(const Config& config);
+
+}  // namespace ssa

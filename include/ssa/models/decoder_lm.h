@@ -1,0 +1,61 @@
+#pragma once
+
+#include <vector>
+
+#include "ssa/config/config.h"
+#include "ssa/nn/layers.h"
+
+namespace ssa {
+
+/// One pre-norm block: x + attention(norm(x)), then x + ffn(norm(x)).
+class DecoderBlock {
+ public:
+  DecoderBlock(ParameterStore& store, const std::string& name, const ModelConfig& model);
+  Variable operator()(const Variable& x, const nn::AttentionInput& input,
+                      const nn::Context& context, int64_t layer) const;
+
+ private:
+  nn::LayerNorm attention_norm_;
+  nn::SelfAttention attention_;
+  nn::LayerNorm ffn_norm_;
+  nn::FeedForward ffn_;
+  double dropout_;
+};
+
+/// Causal language model over a plain vocabulary: embedding scaled by √width, pre-norm blocks with
+/// ALiBi, optional final norm, output matrix (tied with the embedding if configured).
+/// Parameter names and shapes: docs/reference/weights.md.
+class DecoderLm {
+ public:
+  /// Throws ConfigError if the config asks for what this model does not have.
+  DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store);
+
+  /// Tokens of a batch: (B, N), row-major, i32.
+  struct Input {
+    int64_t batch = 0;
+    int64_t length = 0;
+    Tensor ids;                             ///< (B·N)
+    const std::vector<PlanTensors>* plans;  ///< one per layer
+  };
+  /// Scores of the next token: (B·N, V).
+  Variable logits(const Input& input, const nn::Context& context) const;
+  /// Negative log-likelihood of `targets` (B·N) in nats; 0 where the target is -1. → (B·N)
+  Variable losses(const Input& input, const Tensor& targets, const nn::Context& context) const;
+
+  /// Recompute each block in the backward pass instead of keeping its activations.
+  void set_activation_checkpointing(bool on) { checkpointing_ = on; }
+
+ private:
+  Variable hidden(const Input& input, const nn::Context& context) const;
+
+  ModelConfig model_;
+  Device device_;
+  bool checkpointing_ = false;
+  Variable embedding_;
+  std::vector<DecoderBlock> blocks_;
+  std::vector<nn::LayerNorm> final_norm_;  // none or one
+  Variable output_;
+  Tensor alibi_slopes_;
+};
+
+}  // namespace ssa

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <string>
+
+#include "ssa/nn/parameters.h"
+#include "ssa/ops/ops.h"
+
+namespace ssa::nn {
+
+/// What a forward pass needs to know besides its input. Dropout acts only in training; its key
+/// names seed, step, rank and micro-batch (stream), and every place that drops gets a layer of its
+/// own.
+struct Context {
+  bool training = false;
+  RngKey key;
+
+  /// The dropout of place number `place`; inactive outside training.
+  Dropout dropout(double probability, RngPurpose purpose, int64_t place) const {
+    return {training ? probability : 0.0, key.with_purpose(purpose).with_layer(place)};
+  }
+};
+
+/// y = x·Wᵀ + b. Parameters `NAME.weight` (out, in) and `NAME.bias` (out).
+class Linear {
+ public:
+  Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out,
+         double gain = 1.0);
+  Variable operator()(const Variable& x) const { return ops::linear(x, weight_, bias_); }
+
+ private:
+  Variable weight_, bias_;
+};
+
+/// Layer norm over the last axis, ε = 1e-5. Parameters `NAME.weight` and `NAME.bias` (width).
+class LayerNorm {
+ public:
+  LayerNorm(ParameterStore& store, const std::string& name, int64_t width);
+  Variable operator()(const Variable& x) const { return ops::layer_norm(x, weight_, bias_, 1e-5); }
+
+ private:
+  Variable weight_, bias_;
+};
+
+/// linear → activation → dropout → linear. Parameters `NAME.up.*` and `NAME.down.*`.
+class FeedForward {
+ public:
+  FeedForward(ParameterStore& store, const std::string& name, int64_t width, int64_t hidden,
+              Activation activation, double activation_dropout);
+  /// x (R, width) → (R, width); `layer` numbers the place of the dropout.
+  Variable operator()(const Variable& x, const Context& context, int64_t layer) const;
+
+ private:
+  Linear up_, down_;
+  Activation activation_;
+  double activation_dropout_;
+};
+
+/// What one call of self-attention attends over.
+struct AttentionInput {
+  int64_t batch = 0;   ///< B; rows of x are B·N
+  int64_t length = 0;  ///< N
+  PlanTensors plan;
+  bool causal = false;
+  Tensor alibi_slopes;  ///< optional
+};
+
+/// Multi-head self-attention over a source plan. Parameters `NAME.query|key|value|output.*`.
+class SelfAttention {
+ public:
+  SelfAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
+                double attention_dropout);
+  /// x (B·N, width) → (B·N, width)
+  Variable operator()(const Variable& x, const AttentionInput& input, const Context& context,
+                      int64_t layer) const;
+
+ private:
+  Linear query_, key_, value_, output_;
+  int64_t heads_;
+  double dropout_;
+};
+
+/// ALiBi's slope of each head (Press et al. 2022), (H) f32: 2^(-8h/H) for a power of two; for other
+/// H those of the largest power of two P below, then every second one of the sequence for 2P.
+Tensor alibi_slopes(int64_t heads, Device device);
+
+}  // namespace ssa::nn

@@ -1,0 +1,98 @@
+#include "ssa/models/decoder_lm.h"
+
+#include <cmath>
+
+namespace ssa {
+
+namespace {
+
+Activation activation_of(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::gelu:
+      return Activation::gelu;
+    case ActivationKind::relu:
+      return Activation::relu;
+    case ActivationKind::elu:
+      return Activation::elu;
+  }
+  return Activation::gelu;
+}
+
+void require_buildable(const ModelConfig& model) {
+  if (model.embedding.kind != EmbeddingKind::plain) {
+    throw ConfigError("model.embedding.kind: adaptive is not built yet; use plain");
+  }
+  if (model.position == PositionKind::relative_2d) {
+    throw ConfigError("model.position: relative_2d is not built yet; use alibi or none");
+  }
+}
+
+}  // namespace
+
+DecoderBlock::DecoderBlock(ParameterStore& store, const std::string& name, const ModelConfig& model)
+    : attention_norm_(store, name + ".attention_norm", model.width),
+      attention_(store, name + ".attention", model.width, model.heads, model.attention_dropout),
+      ffn_norm_(store, name + ".ffn_norm", model.width),
+      ffn_(store, name + ".ffn", model.width, model.ffn_width, activation_of(model.activation),
+           model.activation_dropout),
+      dropout_(model.dropout) {}
+
+Variable DecoderBlock::operator()(const Variable& x, const nn::AttentionInput& input,
+                                  const nn::Context& context, int64_t layer) const {
+  // Places 1 + 2·layer and 2 + 2·layer; the embedding's is 0.
+  const auto residual = [&](const Variable& base, const Variable& branch, int64_t place) {
+    return ops::add(base,
+                    ops::dropout(branch, context.dropout(dropout_, RngPurpose::dropout, place)));
+  };
+  const Variable attended =
+      residual(x, attention_(attention_norm_(x), input, context, layer), 1 + 2 * layer);
+  return residual(attended, ffn_(ffn_norm_(attended), context, layer), 2 + 2 * layer);
+}
+
+DecoderLm::DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store)
+    : model_(model), device_(store.device()) {
+  require_buildable(model);
+  const double embedding_spread = 1.0 / std::sqrt(static_cast<double>(model.width));
+  embedding_ =
+      store.add("embedding.weight", {vocabulary, model.width}, Init::normal(embedding_spread));
+  for (int64_t layer = 0; layer < model.layers; ++layer) {
+    blocks_.emplace_back(store, fmt::format("blocks.{}", layer), model);
+  }
+  if (model.final_norm) final_norm_.emplace_back(store, "final_norm", model.width);
+  output_ = model.embedding.tie_weights ? embedding_
+                                        : store.add("output.weight", {vocabulary, model.width},
+                                                    Init::normal(embedding_spread));
+  if (model.position == PositionKind::alibi) {
+    alibi_slopes_ = nn::alibi_slopes(model.heads, device_);
+  }
+}
+
+Variable DecoderLm::hidden(const Input& input, const nn::Context& context) const {
+  SSA_CHECK(input.plans && static_cast<int64_t>(input.plans->size()) == model_.layers,
+            "decoder: {} plans for {} layers", input.plans ? input.plans->size() : 0,
+            model_.layers);
+  const double scale = std::sqrt(static_cast<double>(model_.width));
+  Variable x = ops::dropout(ops::embedding(embedding_, input.ids, scale),
+                            context.dropout(model_.dropout, RngPurpose::dropout, 0));
+  for (int64_t layer = 0; layer < model_.layers; ++layer) {
+    const auto run = [this, context, layer,
+                      attention = nn::AttentionInput{input.batch, input.length,
+                                                     (*input.plans)[static_cast<size_t>(layer)],
+                                                     true, alibi_slopes_}](const Variable& in) {
+      return blocks_[static_cast<size_t>(layer)](in, attention, context, layer);
+    };
+    x = checkpointing_ && grad_enabled() ? checkpoint(run, x) : run(x);
+  }
+  return final_norm_.empty() ? x : final_norm_.front()(x);
+}
+
+Variable DecoderLm::logits(const Input& input, const nn::Context& context) const {
+  return ops::linear(hidden(input, context), output_, Variable());
+}
+
+Variable DecoderLm::losses(const Input& input, const Tensor& targets,
+                           const nn::Context& context) const {
+  return ops::cross_entropy(logits(input, context), targets);
+}
+
+}  // namespace ssa

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string_view>
+
+#include "ssa/autograd/variable.h"
+
+namespace ssa::ops {
+
+/// Both on one device and of one dtype, or ShapeError.
+inline void check_same_kind(std::string_view op, const Tensor& a, const Tensor& b) {
+  SSA_CHECK(a.device() == b.device(), "{}: operands on {} and {}", op, name(a.device()),
+            name(b.device()));
+  SSA_CHECK(a.dtype() == b.dtype(), "{}: operands of dtype {} and {}", op, name(a.dtype()),
+            name(b.dtype()));
+}
+
+inline void check_shape(std::string_view op, std::string_view what, const Tensor& tensor,
+                        const Shape& wanted) {
+  SSA_CHECK(tensor.shape() == wanted, "{}: {} is {}, should be {}", op, what,
+            to_string(tensor.shape()), to_string(wanted));
+}
+
+inline void check_rank(std::string_view op, std::string_view what, const Tensor& tensor, int rank) {
+  SSA_CHECK(tensor.rank() == rank, "{}: {} is {}, should have {} axes", op, what,
+            to_string(tensor.shape()), rank);
+}
+
+/// Whole numbers: ids, targets, plans.
+inline void check_integers(std::string_view op, std::string_view what, const Tensor& tensor) {
+  SSA_CHECK(tensor.dtype() == DType::i32, "{}: {} is {}, should be i32", op, what,
+            name(tensor.dtype()));
+}
+
+}  // namespace ssa::ops
