@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "ssa/config/config.h"
+#include "ssa/data/byte_dataset.h"
+#include "ssa/models/decoder_lm.h"
+
+namespace ssa {
+
+struct EvalOptions {
+  EvalMode mode = EvalMode::renorm;
+  int64_t samples = 50;    ///< ensemble: plans drawn for each window
+  int64_t max_tokens = 0;  ///< score only the first this many tokens of the split; 0: all
+  int64_t batch_size = 1;  ///< renorm: windows at a time
+  /// Called after each batch of windows with the tokens scored and to be scored; returning false
+  /// stops the evaluation.
+  std::function<bool(int64_t done, int64_t total)> progress{};
+};
+
+/// One point of the ensemble curve: the loss of the mean of the first `samples` predictions.
+struct CurvePoint {
+  int64_t samples = 0;
+  double loss = 0;     ///< nats per token
+  double stderr_ = 0;  ///< standard error over windows, nats
+};
+
+struct EvalResult {
+  int64_t tokens = 0;
+  double loss = 0;                ///< mean negative log-likelihood, nats per token
+  std::vector<CurvePoint> curve;  ///< ensemble: samples 1, 2, … R
+  double spread = 0;              ///< ensemble: standard deviation of single sub-models' losses
+  double seconds = 0;
+  bool complete = true;  ///< false if `progress` stopped it
+};
+
+/// Scores a split with a sliding window of config.eval.length and .overlap; every token once.
+///
+/// renorm: dense attention on the trained weights. ensemble: for each window R sets of plans are
+/// drawn as in training (keyed by train.seed, window and sample, so independent of batching), and
+/// the probabilities of each token averaged: loss = -log((1/R)·Σ_r p_r(token)).
+EvalResult evaluate_lm(const DecoderLm& model, const Config& config, const ByteDataset& dataset,
+                       Split split, const EvalOptions& options, Device device);
+
+/// nats → bits
+double bits(double nats);
+
+}  // namespace ssa

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ssa/config/config.h"
+#include "ssa/models/decoder_lm.h"
+#include "ssa/storage/checkpoint.h"
+
+namespace ssa {
+
+/// A decoder with its parameters on a device: what training, evaluation and generation share.
+class LmSession {
+ public:
+  /// Initialised from train.seed. Throws ConfigError if the device cannot compute in
+  /// train.precision.
+  LmSession(const Config& config, Device device);
+
+  Device device() const { return parameters_.device(); }
+  ParameterStore& parameters() { return parameters_; }
+  const DecoderLm& model() const { return *model_; }
+  /// Takes the parameters of a checkpoint. Throws CheckpointError naming the parameter if names or
+  /// shapes differ from the config's.
+  void load(const SafetensorsFile& file);
+  std::vector<NamedTensor> named_parameters() const;
+
+ private:
+  ParameterStore parameters_;
+  std::unique_ptr<DecoderLm> model_;
+};
+
+/// `auto`, `cpu`, `cuda` or `reference`; auto is the fastest device of this build and machine.
+Device device_from_name(const std::string& text);
+
+/// Opens what `--run` or `--checkpoint` names for reading: the newest valid checkpoint of a run
+/// folder. Throws CheckpointError if there is none; warns on the log about damaged ones.
+LoadedCheckpoint latest_checkpoint_of(const std::string& run_dir);
+
+}  // namespace ssa

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ssa/config/config.h"
+#include "ssa/data/lm_loader.h"
+#include "ssa/eval/evaluate_lm.h"
+#include "ssa/sampling/plan_queue.h"
+#include "ssa/storage/metrics.h"
+#include "ssa/storage/run_folder.h"
+#include "ssa/storage/tensorboard.h"
+#include "ssa/train/lm_session.h"
+#include "ssa/train/lm_step.h"
+#include "ssa/train/progress.h"
+
+namespace ssa {
+
+struct TrainOptions {
+  std::string run_dir;
+  std::string resume = "none";  ///< none, auto, or a checkpoint folder
+  Device device = Device::cpu;
+};
+
+enum class TrainOutcome { finished, interrupted };
+
+/// Trains a byte-level decoder in a run folder: config.yaml, metrics.jsonl, event file, log.txt,
+/// checkpoints. The same config gives the same bits on the same machine and number of threads,
+/// interrupted and resumed or not.
+class Trainer {
+ public:
+  /// Opens data and run folder, builds the model, resumes if asked to. Throws ConfigError if the
+  /// folder holds a run and resume is `none`, and what its parts throw.
+  Trainer(const Config& config, const TrainOptions& options);
+  ~Trainer();
+
+  /// Runs the remaining steps, or until a StopSignal; saves at the end in both cases. Throws
+  /// DivergedError after train.max_skipped_steps non-finite steps in a row.
+  TrainOutcome train();
+
+  int64_t completed_steps() const { return state_.step; }
+  LmSession& session() { return session_; }
+
+ private:
+  /// What a resume needs beyond parameters and optimizer state; kept in state.json.
+  struct State {
+    int64_t step = 0;  ///< completed
+    int64_t tokens = 0;
+    double elapsed_seconds = 0;
+    int64_t skipped_in_a_row = 0;
+    bool evaluation_due = false;  ///< stopped before the evaluation of this step
+  };
+
+  void restore(const LoadedCheckpoint& checkpoint);
+  void resume(const std::string& from);
+  std::string state_json() const;
+  void check_state(const std::string& json, const std::string& path);
+  void save();
+  void guard_divergence(const StepResult& result);
+  void log_step(const StepResult& result, double seconds);
+  bool evaluate();
+  void record(const MetricsEvent& event);
+  void announce() const;
+
+  Config config_;
+  TrainOptions options_;
+  ByteDataset dataset_;
+  LmSession session_;
+  Optimizer optimizer_;
+  RunFolder folder_;  // after what may throw: a wrong config leaves no folder behind
+  State state_;
+  int64_t saved_step_ = -1;
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<EventWriter> events_;
+  std::unique_ptr<Progress> progress_;
+};
+
+}  // namespace ssa

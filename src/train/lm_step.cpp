@@ -1,0 +1,70 @@
+#include "ssa/train/lm_step.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ssa/models/decoder_plans.h"
+#include "ssa/train/schedule.h"
+
+namespace ssa {
+
+namespace {
+
+/// Adds every micro-batch's share to the gradients; returns the mean loss.
+double forward_backward(const Config& config, const LmSession& session, int64_t step,
+                        const LmBatch& batch, const std::vector<PlanTensors>& plans) {
+  const Device device = session.device();
+  const int64_t micro = config.train.micro_batch, length = batch.length;
+  SSA_CHECK(micro > 0 && batch.sequences % micro == 0,
+            "train step: {} sequences do not divide into micro-batches of {}", batch.sequences,
+            micro);
+  const Shape rows{batch.sequences * length};
+  const Tensor ids = Tensor::from(batch.inputs, rows, device, MemoryCategory::data);
+  const Tensor targets = Tensor::from(batch.targets, rows, device, MemoryCategory::data);
+  const double weight = 1.0 / static_cast<double>(rows.numel());
+  double loss_sum = 0;
+  for (int64_t first = 0; first < batch.sequences; first += micro) {
+    const nn::Context context{true, RngKey{.seed = config.train.seed,
+                                           .step = static_cast<uint32_t>(step),
+                                           .stream = static_cast<uint32_t>(first / micro)}};
+    const auto part = [&](const Tensor& all) {
+      return all.slice(0, first * length, micro * length);
+    };
+    const Variable losses =
+        session.model().losses({micro, length, part(ids), &plans}, part(targets), context);
+    loss_sum += backend(device).sum(losses.value());
+    Tensor grad = Tensor::empty_like(losses.value());
+    backend(device).fill(grad, weight);
+    losses.backward(grad);
+  }
+  return loss_sum * weight;
+}
+
+}  // namespace
+
+StepResult lm_train_step(const Config& config, LmSession& session, Optimizer& optimizer,
+                         int64_t step, const LmBatch& batch, const std::vector<SourcePlan>& plans) {
+  StepResult result;
+  result.learning_rate = learning_rate(config.train, step);
+  session.parameters().zero_grad();
+  result.loss = forward_backward(config, session, step, batch, to_tensors(plans, session.device()));
+  result.grad_norm = optimizer.gradient_norm();
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) return result;
+
+  const double limit = config.train.clip_norm;
+  const double scale = limit > 0 ? std::min(1.0, limit / (result.grad_norm + 1e-6)) : 1.0;
+  optimizer.step(result.learning_rate, scale);
+  result.updated = true;
+  return result;
+}
+
+std::vector<SourcePlan> plans_of_step(const Config& config, int64_t step) {
+  const int64_t layers = config.model.layers, length = config.data.length;
+  const auto specs = step < finetune_start(config) ? decoder_plan_specs(config.ssa, layers, length)
+                                                   : dense_plan_specs(layers, length);
+  return draw_plans(specs, RngKey{.seed = config.train.seed,
+                                  .purpose = RngPurpose::plan,
+                                  .step = static_cast<uint32_t>(step)});
+}
+
+}  // namespace ssa
