@@ -1,0 +1,88 @@
+#include "apps/app.h"
+
+#include <fstream>
+#include <iostream>
+#include <optional>
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "ssa/core/error.h"
+#include "ssa/core/version.h"
+#include "ssa/train/stop_signal.h"
+
+namespace ssa {
+
+namespace {
+
+struct CommonOptions {
+  bool quiet = false;
+  std::string log_level = "info";
+};
+
+void set_up_log(const CommonOptions& options) {
+  auto logger = spdlog::stderr_color_mt("ssa");
+  logger->set_pattern("%^%v%$");
+  spdlog::set_default_logger(logger);
+  spdlog::set_level(options.quiet ? spdlog::level::warn
+                                  : spdlog::level::from_str(options.log_level));
+}
+
+int report_error(const std::string& program, const char* message) {
+  std::cerr << program << ": error: " << message << '\n';
+  return 1;
+}
+
+}  // namespace
+
+int run_app(int argc, char** argv, const AppInfo& info,
+            const std::function<std::function<int()>(CLI::App&)>& define) {
+  CLI::App app(info.summary, info.name);
+  CommonOptions common;
+  app.set_version_flag("--version", fmt::format("{} {} (commit {}), backends: reference, cpu",
+                                                info.name, version(), git_commit()));
+  app.add_flag("-q,--quiet", common.quiet, "Print only warnings and errors");
+  app.add_option("--log-level", common.log_level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+  app.footer("Examples:\n" + info.examples);
+  const std::function<int()> run = define(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    app.exit(error);  // prints help, version or the message
+    return asked ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  set_up_log(common);
+  std::optional<StopSignal> stop;
+  if (info.stops_cleanly) stop.emplace();
+  try {
+    return run();
+  } catch (const Error& error) {
+    report_error(info.name, error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    return report_error(info.name, error.what());
+  }
+}
+
+void write_json(const std::string& path, const nlohmann::json& json) {
+  if (path == "-") {
+    std::cout << json.dump(2) << '\n';
+    return;
+  }
+  std::ofstream file(path);
+  file << json.dump(2) << '\n';
+  file.close();
+  if (!file) throw ConfigError("--json {}: cannot be written", path);
+}
+
+void log_to_file(const std::string& path) {
+  auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
+  sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
+  spdlog::default_logger()->sinks().push_back(sink);
+}
+
+}  // namespace ssa

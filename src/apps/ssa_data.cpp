@@ -1,0 +1,184 @@
+// ssa-data: prepares data sets, shows what a prepared one holds, lists what is known.
+
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "ssa/data/byte_dataset.h"
+#include "ssa/data/prepare.h"
+#include "ssa/train/progress.h"
+#include "ssa/train/stop_signal.h"
+
+#include "apps/app.h"
+
+namespace ssa {
+namespace {
+
+constexpr const char* kExamples =
+    "  ssa-data prepare enwik8 --input enwik8.zip --output data/enwik8\n"
+    "  ssa-data prepare bytes --input book1.txt --input book2.txt.gz --output data/books\n"
+    "  ssa-data info data/enwik8 --verify\n"
+    "  ssa-data list";
+
+struct Options {
+  bool json = false;
+  bool verify = false;
+  std::string directory;
+  PrepareOptions prepare;
+};
+
+/// 1234567 as "1,234,567".
+std::string grouped(int64_t number) {
+  const std::string digits = std::to_string(number);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+int64_t whole_mebibytes(int64_t bytes) { return bytes >> 20; }
+
+/// Shows how far `prepare` is, ten times a second at most.
+class PrepareLine {
+ public:
+  void show(const PrepareProgress& now) {
+    using namespace std::chrono;
+    if (!progress_) progress_.emplace("MiB read", whole_mebibytes(now.input_bytes));
+    const auto time = steady_clock::now();
+    if (time - shown_ < milliseconds(100)) return;
+    shown_ = time;
+    const double written = static_cast<double>(now.bytes_written) / 0x1p20;
+    const double seconds = duration<double>(time - started_).count();
+    progress_->update(whole_mebibytes(now.input_read),
+                      fmt::format("{:.1f} MiB written, {:.1f} MiB/s", written, written / seconds),
+                      /*log=*/false);
+  }
+
+ private:
+  std::optional<Progress> progress_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point shown_ = started_;
+};
+
+void print_info(const DatasetInfo& info) {
+  std::string sources;
+  for (const std::string& source : info.sources) {
+    if (!sources.empty()) sources += ", ";
+    sources += source;
+  }
+  std::cout << fmt::format(
+      "name            {}\nsources         {}\nbytes           {}\ndistinct bytes  {}\n", info.name,
+      sources, grouped(info.bytes), info.distinct_bytes);
+  for (const Split split : kSplits) {
+    const ByteRange& range = info.splits[static_cast<size_t>(split)];
+    std::cout << fmt::format("{:<15} {} bytes, from {}\n", name(split), grouped(range.size()),
+                             grouped(range.begin));
+  }
+  std::cout << fmt::format("split           {}\nchecksum        xxh3-64 {}\n",
+                           info.split_description(), info.checksum);
+}
+
+int run_prepare(Options& options) {
+  DatasetInfo info;
+  {
+    PrepareLine line;
+    options.prepare.progress = [&line](const PrepareProgress& now) { line.show(now); };
+    options.prepare.interrupted = [] { return StopSignal::requested(); };
+    options.prepare.note = [](const std::string& text) { spdlog::info("{}", text); };
+    info = prepare_dataset(options.prepare);
+  }
+  spdlog::info("prepared {} ({})", options.prepare.output, info.split_description());
+  if (options.json) {
+    std::cout << dataset_to_json(info);
+  } else if (spdlog::should_log(spdlog::level::info)) {
+    print_info(info);
+  }
+  return 0;
+}
+
+int run_info(const Options& options) {
+  const ByteDataset dataset = ByteDataset::open(options.directory);
+  DatasetInfo info = dataset.info();
+  if (options.verify) verify(dataset);
+  if (info.checksum.empty()) {  // a plain file states nothing: count
+    const ByteScan found = scan(dataset);
+    info.checksum = found.checksum;
+    info.distinct_bytes = found.distinct_bytes;
+  }
+  if (options.json) {
+    std::cout << dataset_to_json(info);
+    return 0;
+  }
+  print_info(info);
+  if (options.verify) {
+    std::cout << fmt::format("verified        {}\n", dataset.info().checksum.empty()
+                                                         ? "no: a plain file states no checksum"
+                                                         : "yes: the bytes have this checksum");
+  }
+  return 0;
+}
+
+int run_list() {
+  for (const KnownDataset& known : known_datasets()) {
+    std::cout << fmt::format("{:<12} {:<14} {}\n", known.name,
+                             known.supported ? "supported" : "not supported", known.layout);
+  }
+  return 0;
+}
+
+CLI::App* define_prepare(CLI::App& app, Options& options) {
+  auto* command =
+      app.add_subcommand("prepare", "Make a prepared folder from plain or packed files");
+  command->add_option("NAME", options.prepare.name, "enwik8 or bytes (see `ssa-data list`)")
+      ->required();
+  command
+      ->add_option("--input", options.prepare.inputs,
+                   "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds one; "
+                   "may be repeated for `bytes`")
+      ->allow_extra_args(false)
+      ->required();
+  command->add_option("--output", options.prepare.output, "Folder to make")->required();
+  command->add_flag("--json", options.json, "Print what was made as JSON");
+  return command;
+}
+
+CLI::App* define_info(CLI::App& app, Options& options) {
+  auto* command = app.add_subcommand("info", "Show a prepared folder or a plain file");
+  command->add_option("DIR", options.directory, "Prepared folder or plain file")->required();
+  command->add_flag("--json", options.json, "Print as JSON");
+  command->add_flag("--verify", options.verify, "Read all bytes and compare their checksum");
+  return command;
+}
+
+std::function<int()> define(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.require_subcommand(1);
+  app.fallthrough();  // `ssa-data prepare … --quiet` too
+  const auto* prepare = define_prepare(app, *options);
+  const auto* info = define_info(app, *options);
+  app.add_subcommand("list", "List the known data sets");
+  for (auto* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    command->footer(fmt::format("Examples:\n{}", kExamples));
+  }
+  return [options, prepare, info] {
+    if (prepare->parsed()) return run_prepare(*options);
+    if (info->parsed()) return run_info(*options);
+    return run_list();
+  };
+}
+
+}  // namespace
+}  // namespace ssa
+
+int main(int argc, char** argv) {
+  const ssa::AppInfo info{"ssa-data", "Prepare data sets for training and show what they hold",
+                          ssa::kExamples};
+  return ssa::run_app(argc, argv, info, ssa::define);
+}

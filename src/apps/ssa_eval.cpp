@@ -1,0 +1,159 @@
+// ssa-eval: scores a trained model, dense or as an ensemble of randomly drawn sub-models.
+
+#include <iostream>
+
+#include <spdlog/spdlog.h>
+
+#include "ssa/eval/evaluate_lm.h"
+#include "ssa/train/lm_session.h"
+#include "ssa/train/progress.h"
+#include "ssa/train/stop_signal.h"
+
+#include "apps/app.h"
+
+namespace ssa {
+namespace {
+
+struct Options {
+  std::string run, checkpoint, config;
+  std::string mode;
+  int64_t samples = 0;
+  std::string split = "test";
+  std::vector<std::string> set;
+  std::string device = "auto";
+  int64_t max_tokens = 0;
+  bool curve = false;
+  std::string json;
+};
+
+struct Scored {
+  EvalMode mode;
+  int64_t samples;
+  int64_t step;
+  EvalResult result;
+};
+
+nlohmann::json to_json(const Scored& scored, const Options& options) {
+  nlohmann::json json{{"mode", scored.mode == EvalMode::renorm ? "renorm" : "ensemble"},
+                      {"split", options.split},
+                      {"samples", scored.samples},
+                      {"step", scored.step},
+                      {"tokens", scored.result.tokens},
+                      {"loss", scored.result.loss},
+                      {"bits_per_byte", bits(scored.result.loss)},
+                      {"seconds", scored.result.seconds}};
+  json["curve"] = nlohmann::json::array();
+  for (const CurvePoint& point : scored.result.curve) {
+    json["curve"].push_back(
+        {{"samples", point.samples}, {"value", bits(point.loss)}, {"stderr", bits(point.stderr_)}});
+  }
+  if (scored.mode == EvalMode::ensemble) json["spread"] = bits(scored.result.spread);
+  return json;
+}
+
+void print(const Scored& scored, const Options& options) {
+  const EvalResult& result = scored.result;
+  std::cout << fmt::format(
+      "{} {} of step {}: {:.4f} bits/byte, loss {:.4f} nats, {} bytes, {}\n", options.split,
+      scored.mode == EvalMode::renorm ? std::string("renorm")
+                                      : fmt::format("ensemble of {}", scored.samples),
+      scored.step, bits(result.loss), result.loss, result.tokens, format_duration(result.seconds));
+  if (scored.mode == EvalMode::ensemble) {
+    std::cout << fmt::format("single sub-models spread by {:.4f} bits/byte; {:.2f} s a sample\n",
+                             bits(result.spread),
+                             result.seconds / static_cast<double>(scored.samples));
+  }
+  if (!options.curve) return;
+  std::cout << "samples  bits/byte  stderr\n";
+  for (const CurvePoint& point : result.curve) {
+    std::cout << fmt::format("{:7}  {:9.4f}  {:.4f}\n", point.samples, bits(point.loss),
+                             bits(point.stderr_));
+  }
+}
+
+EvalMode mode_of(const std::string& text, EvalMode configured) {
+  if (text.empty()) return configured;
+  return text == "ensemble" ? EvalMode::ensemble : EvalMode::renorm;
+}
+
+int run(const Options& options) {
+  if (options.run.empty() == options.checkpoint.empty() ||
+      options.checkpoint.empty() != options.config.empty()) {
+    throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
+  }
+  const std::string config_path =
+      options.run.empty() ? options.config : options.run + "/config.yaml";
+  const Config config = load_config(config_path, options.set);
+  const Split split = split_from_name(options.split);
+  LmSession session(config, device_from_name(options.device));
+  const LoadedCheckpoint checkpoint =
+      options.run.empty() ? open_checkpoint(options.checkpoint) : latest_checkpoint_of(options.run);
+  session.load(checkpoint.model);
+  const ByteDataset dataset = ByteDataset::open(config.data.path);
+
+  Scored scored;
+  scored.mode = mode_of(options.mode, config.eval.mode);
+  scored.step = checkpoint.step;
+  scored.samples = scored.mode == EvalMode::renorm ? 1
+                   : options.samples > 0           ? options.samples
+                                                   : config.eval.samples;
+  Progress progress("bytes", options.max_tokens > 0
+                                 ? std::min(options.max_tokens, dataset.split_size(split))
+                                 : dataset.split_size(split));
+  const EvalOptions how{.mode = scored.mode,
+                        .samples = scored.samples,
+                        .max_tokens = options.max_tokens,
+                        .batch_size = config.eval.batch_size > 0
+                                          ? config.eval.batch_size
+                                          : std::max<int64_t>(1, config.train.micro_batch),
+                        .progress = [&](int64_t done, int64_t) {
+                          progress.update(done, options.split, false);
+                          return !StopSignal::requested();
+                        }};
+  scored.result = evaluate_lm(session.model(), config, dataset, split, how, session.device());
+  progress.clear();
+  if (!scored.result.complete) {
+    spdlog::warn("stopped after {} bytes; nothing was written", scored.result.tokens);
+    return static_cast<int>(ExitCode::interrupted);
+  }
+  const nlohmann::json json = to_json(scored, options);
+  if (options.json != "-") print(scored, options);  // standard output is for one of them
+  if (!options.json.empty()) write_json(options.json, json);
+  if (!options.run.empty()) {
+    write_json(fmt::format("{}/eval-{}-{}.json", options.run, json["mode"].get<std::string>(),
+                           options.split),
+               json);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace ssa
+
+int main(int argc, char** argv) {
+  const ssa::AppInfo info{
+      "ssa-eval", "Score a trained model: renorm (dense) or ensemble of sub-models",
+      "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode renorm\n"
+      "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode ensemble --samples 50 --split valid --curve\n"
+      "  ssa-eval --checkpoint runs/a/checkpoints/step-600 --config runs/a/config.yaml --json -"};
+  return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
+    auto options = std::make_shared<ssa::Options>();
+    app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is scored");
+    app.add_option("--checkpoint", options->checkpoint, "Checkpoint folder, with --config");
+    app.add_option("--config", options->config, "Config of the checkpoint");
+    app.add_option("--mode", options->mode, "renorm or ensemble (default: eval.mode)")
+        ->check(CLI::IsMember({"renorm", "ensemble"}));
+    app.add_option("--samples", options->samples, "Sub-models drawn (default: eval.samples)")
+        ->check(CLI::Range(1, 65536));
+    app.add_option("--split", options->split, "valid or test (train works too)")
+        ->check(CLI::IsMember({"train", "valid", "test"}))
+        ->capture_default_str();
+    app.add_option("--max-tokens", options->max_tokens, "Score only the first this many (0: all)");
+    app.add_option("--set", options->set, "key=value …: override keys of the config");
+    app.add_option("--device", options->device, "auto, cpu, cuda or reference")
+        ->capture_default_str();
+    app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
+    app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
+    return [options] { return ssa::run(*options); };
+  });
+}

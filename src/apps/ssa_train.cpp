@@ -1,0 +1,121 @@
+// ssa-train: trains a model from a YAML config, or says what that would take.
+
+#include <filesystem>
+#include <iostream>
+
+#include <spdlog/spdlog.h>
+
+#include "ssa/models/cost.h"
+#include "ssa/report/report.h"
+#include "ssa/train/memory_plan.h"
+#include "ssa/train/trainer.h"
+
+#include "apps/app.h"
+
+namespace ssa {
+namespace {
+
+struct Options {
+  std::string config;
+  std::vector<std::string> set;
+  std::string run_dir;
+  std::string resume = "none";
+  std::string device = "auto";
+  bool dry_run = false;
+  bool print_config = false;
+  bool config_reference = false;
+  std::string json;
+};
+
+nlohmann::json dry_run_json(const Config& config) {
+  const TrainingCost cost = training_cost(config);
+  const MemoryPlan memory = plan_memory(config, resolve_micro_batch(config));
+  return {{"parameters", parameter_count(config)},
+          {"forward_flop_per_token", cost.forward_flop_per_token},
+          {"train_exaflop", cost.train_exaflop},
+          {"compute_ratio", cost.compute_ratio},
+          {"memory_bytes",
+           {{"parameters", memory.parameters},
+            {"gradients", memory.gradients},
+            {"optimizer", memory.optimizer},
+            {"activations", memory.activations},
+            {"workspace", memory.workspace}}}};
+}
+
+void print_dry_run(const Config& config) {
+  const TrainingCost cost = training_cost(config);
+  const int64_t micro = resolve_micro_batch(config);
+  const MemoryPlan memory = plan_memory(config, micro);
+  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+  std::cout << fmt::format(
+      "parameters      {:.2f} M\n"
+      "forward         {:.1f} MFLOP a token ({:.1f} with dense attention)\n"
+      "training        {:.3g} EFLOP forward over {} steps\n"
+      "compute ratio   {:.3f} of dense attention, +FT counted\n"
+      "memory          {:.0f} MiB at micro-batch {}: parameters {:.0f}, gradients {:.0f}, "
+      "optimizer {:.0f}, activations {:.0f}, workspace {:.0f}\n",
+      static_cast<double>(parameter_count(config)) * 1e-6, cost.forward_flop_per_token * 1e-6,
+      cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop, config.train.steps,
+      cost.compute_ratio, mib(memory.total()), micro, mib(memory.parameters), mib(memory.gradients),
+      mib(memory.optimizer), mib(memory.activations), mib(memory.workspace));
+}
+
+int train(const Config& config, const Options& options) {
+  Trainer trainer(config, {options.run_dir, options.resume, device_from_name(options.device)});
+  log_to_file(options.run_dir + "/log.txt");
+  const TrainOutcome outcome = trainer.train();
+  if (outcome == TrainOutcome::interrupted) return static_cast<int>(ExitCode::interrupted);
+  write_report({options.run_dir}, options.run_dir + "/report.html");
+  spdlog::info("report: {}/report.html", options.run_dir);
+  return 0;
+}
+
+int run(Options options) {
+  if (options.config_reference) {
+    std::cout << config_reference();
+    return 0;
+  }
+  if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
+  const Config config = load_config(options.config, options.set);
+  if (options.print_config) std::cout << dump_config(config);
+  if (options.dry_run && options.json != "-") print_dry_run(config);
+  if (!options.json.empty()) write_json(options.json, dry_run_json(config));
+  if (options.print_config || options.dry_run) return 0;
+  if (options.run_dir.empty()) {
+    options.run_dir = "runs/" + std::filesystem::path(options.config).stem().string();
+  }
+  return train(config, options);
+}
+
+}  // namespace
+}  // namespace ssa
+
+int main(int argc, char** argv) {
+  const ssa::AppInfo info{
+      "ssa-train", "Train a model with Stochastically Subsampled self-Attention",
+      "  ssa-train --config configs/enwik8_mini_s6_l4_ft.yaml\n"
+      "  ssa-train --config configs/enwik8_mini_s6_l4.yaml --set ssa.windows=8 train.seed=2 "
+      "--run-dir runs/w8\n"
+      "  ssa-train --config configs/enwik8_mini_s6_l4.yaml --resume auto\n"
+      "  ssa-train --config configs/enwik8_s16_l4.yaml --dry-run --json cost.json"};
+  return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
+    auto options = std::make_shared<ssa::Options>();
+    app.add_option("--config", options->config, "YAML config; see docs/reference/config.md");
+    app.add_option("--set", options->set, "key=value …: override keys of the config");
+    app.add_option("--run-dir", options->run_dir,
+                   "Folder for checkpoints, metrics and report (default: runs/NAME of the config)");
+    app.add_option("--resume", options->resume,
+                   "auto: from the newest valid checkpoint of the run folder if there is one; "
+                   "none; or a checkpoint folder")
+        ->capture_default_str();
+    app.add_option("--device", options->device, "auto, cpu, cuda or reference")
+        ->capture_default_str();
+    app.add_flag("--dry-run", options->dry_run, "Print parameters, compute and memory, and stop");
+    app.add_flag("--print-config", options->print_config, "Print the resolved config, and stop");
+    app.add_flag("--config-reference", options->config_reference,
+                 "Print every config key in Markdown, and stop");
+    app.add_option("--json", options->json,
+                   "Write parameters, compute and memory to a file (- is standard output)");
+    return [options] { return ssa::run(*options); };
+  });
+}

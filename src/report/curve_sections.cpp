@@ -1,0 +1,254 @@
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "report/html.h"
+#include "report/numbers.h"
+#include "report/sections.h"
+#include "report/svg_plot.h"
+
+namespace ssa::report {
+
+namespace {
+
+/// Where an event lies on the x axis; NaN if that is not known.
+using Position = std::function<double(const Run&, const MetricsEvent&)>;
+using Value = std::function<std::optional<double>(const MetricsEvent&)>;
+
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+constexpr size_t kMostDots = 60;       // a curve with more points is a plain line
+constexpr size_t kMostEnsembles = 24;  // charts
+
+/// Points of a train curve: few enough that many runs fit on a small page.
+size_t most_points(size_t runs) { return std::clamp<size_t>(2400 / runs, 40, 300); }
+
+/// Means over equal numbers of points, so that no more than `most` are left.
+std::vector<Point> smoothed(const std::vector<Point>& points, size_t most) {
+  if (points.size() <= most) return points;
+  std::vector<Point> result;
+  for (size_t i = 0; i < most; ++i) {
+    const size_t begin = i * points.size() / most, end = (i + 1) * points.size() / most;
+    Point sum;
+    double count = 0;
+    for (size_t j = begin; j < end; ++j) {
+      if (!std::isfinite(points[j].y)) continue;
+      sum.x += points[j].x;
+      sum.y += points[j].y;
+      ++count;
+    }
+    result.push_back(count > 0 ? Point{sum.x / count, sum.y / count}
+                               : Point{points[begin].x, kUnknown});
+  }
+  return result;
+}
+
+/// At most `most` of the points, the last one among them.
+std::vector<Point> thinned(const std::vector<Point>& points, size_t most) {
+  if (points.size() <= most) return points;
+  std::vector<Point> result;
+  for (size_t i = 1; i <= most; ++i) result.push_back(points[i * points.size() / most - 1]);
+  return result;
+}
+
+std::vector<Point> points_of(const Run& run, std::string_view split, const Position& position,
+                             const Value& value) {
+  std::vector<Point> points;
+  for (const MetricsEvent& event : run.events) {
+    if (event.split != split) continue;
+    const auto y = value(event);
+    const double x = position(run, event);
+    if (y && std::isfinite(x)) points.push_back({x, *y});
+  }
+  std::stable_sort(points.begin(), points.end(),
+                   [](const Point& a, const Point& b) { return a.x < b.x; });
+  return points;
+}
+
+double at_step(const Run&, const MetricsEvent& event) { return static_cast<double>(event.step); }
+
+double at_second(const Run&, const MetricsEvent& event) {
+  return event.elapsed_seconds.value_or(kUnknown);
+}
+
+double at_flop(const Run& run, const MetricsEvent& event) {
+  return run.flop_until(static_cast<double>(event.step)).value_or(kUnknown);
+}
+
+double largest(const std::vector<Run>& runs, const Position& position) {
+  double most = 0;
+  for (const Run& run : runs) {
+    for (const MetricsEvent& event : run.events) {
+      const double x = position(run, event);
+      if (std::isfinite(x)) most = std::max(most, x);
+    }
+  }
+  return most;
+}
+
+/// The start of +FT, where the run has reached it.
+void mark_finetuning(Plot& plot, const Run& run, size_t color, const Position& position) {
+  const int64_t start = run.finetune_start;
+  if (start <= 0 || start >= run.config.train.steps) return;
+  double at = kUnknown;  // of the last event before dense attention
+  for (const MetricsEvent& event : run.events) {
+    if (event.split == "train" && event.step <= start) at = position(run, event);
+  }
+  if (std::isfinite(at) && run.last_step() > start) plot.vertical.push_back({at, color, "+FT"});
+}
+
+/// The first few losses are far above the rest: the axis ends where most of them lie below.
+std::optional<double> upper_end(const Plot& plot) {
+  constexpr double kPart = 0.94;
+  std::vector<double> values;
+  for (const Series& series : plot.series) {
+    for (size_t i = 0; i < series.points.size(); ++i) {
+      if (std::isfinite(series.points[i].y)) values.push_back(series.points[i].y);
+    }
+  }
+  if (values.size() < 20) return std::nullopt;
+  const auto at =
+      values.begin() + static_cast<std::ptrdiff_t>(kPart * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std::string& x_label,
+               const Position& position) {
+  Plot plot{.title = title, .x_label = x_label, .y_label = "loss (nats)"};
+  const Value loss = [](const MetricsEvent& event) { return event.loss; };
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const size_t most = most_points(runs.size());
+    plot.series.push_back(
+        {"", i, LineStyle::thin, smoothed(points_of(runs[i], "train", position, loss), most)});
+    mark_finetuning(plot, runs[i], i, position);
+  }
+  plot.y_most = upper_end(plot);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    plot.series.push_back(
+        {runs[i].name, i, LineStyle::marked,
+         thinned(points_of(runs[i], "valid", position, loss), most_points(runs.size()) / 4)});
+  }
+  return plot;
+}
+
+Position divided(Position position, double size) {
+  return [position = std::move(position), size](const Run& run, const MetricsEvent& event) {
+    return position(run, event) / size;
+  };
+}
+
+/// The charts that show something, side by side.
+std::string grid(const std::vector<Plot>& plots) {
+  std::string html;
+  for (const Plot& plot : plots) {
+    if (!is_empty(plot)) html += render(plot);
+  }
+  return html.empty() ? html : "<div class=\"charts\">\n" + html + "</div>\n";
+}
+
+Plot over_steps(const std::vector<Run>& runs, const std::string& title, const std::string& y_label,
+                const Value& value) {
+  Plot plot{.title = title, .x_label = "step", .y_label = y_label, .y_from_zero = true};
+  for (size_t i = 0; i < runs.size(); ++i) {
+    plot.series.push_back(
+        {runs[i].name, i, LineStyle::plain,
+         smoothed(points_of(runs[i], "train", at_step, value), most_points(runs.size()) / 2)});
+    mark_finetuning(plot, runs[i], i, at_step);
+  }
+  return plot;
+}
+
+/// A chart a run: what averaging gains is small beside what tells runs apart.
+Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const Metric& metric) {
+  Plot plot{.title = fmt::format("{} {}, {} split", run.scheme, run.name, split),
+            .x_label = "sub-models averaged",
+            .y_label = metric.name};
+  const Evaluation* ensemble = run.evaluation("ensemble", split);
+  if (!ensemble || ensemble->curve.empty()) return plot;
+  Series series{ensemble->mode, color, LineStyle::marked, {}};
+  Band band{.color = color};
+  for (const EnsemblePoint& point : ensemble->curve) {
+    const auto samples = static_cast<double>(point.samples);
+    series.points.push_back({samples, point.value});
+    band.x.push_back(samples);
+    band.low.push_back(point.value - point.error);
+    band.high.push_back(point.value + point.error);
+  }
+  if (series.points.size() > kMostDots) series.style = LineStyle::plain;
+  plot.series.push_back(std::move(series));
+  plot.bands.push_back(std::move(band));
+  const Evaluation* renorm = run.evaluation("renorm", split);
+  if (renorm && renorm->loss) {
+    plot.horizontal.push_back({metric.from_loss(*renorm->loss), color, "renorm"});
+  }
+  return plot;
+}
+
+}  // namespace
+
+std::string loss_section(const std::vector<Run>& runs) {
+  const Unit time = time_unit(largest(runs, at_second));
+  const Unit flop = flop_unit(largest(runs, at_flop));
+  const std::string charts = grid({
+      loss_plot(runs, "Loss against steps", "step", at_step),
+      loss_plot(runs, "Loss against time", fmt::format("training time ({})", time.name),
+                divided(at_second, time.size)),
+      loss_plot(runs, "Loss against compute", fmt::format("forward compute ({})", flop.name),
+                divided(at_flop, flop.size)),
+  });
+  if (charts.empty()) return {};
+  return section(
+      "loss", "Loss",
+      legend(runs, true) + charts +
+          "<p class=\"about\">Validation is dense (renorm). Long training curves are smoothed: "
+          "each point is the mean of neighbouring logs. Compute counts the forward "
+          "matrix products without the vocabulary layer; +FT marks where attention "
+          "becomes dense. The first losses may lie above the axis.</p>\n");
+}
+
+std::string speed_section(const std::vector<Run>& runs) {
+  const Value memory = [](const MetricsEvent& event) {
+    return event.peak_memory_bytes ? std::optional(static_cast<double>(*event.peak_memory_bytes))
+                                   : std::nullopt;
+  };
+  double most = 0;
+  for (const Run& run : runs) {
+    for (const MetricsEvent& event : run.events) most = std::max(most, memory(event).value_or(0));
+  }
+  const Unit unit = memory_unit(most);
+  const std::string charts = grid({
+      over_steps(runs, "Throughput", "tokens per second",
+                 [](const MetricsEvent& event) { return event.tokens_per_second; }),
+      over_steps(runs, "Peak memory", fmt::format("peak memory ({})", unit.name),
+                 [&](const MetricsEvent& event) -> std::optional<double> {
+                   const auto bytes = memory(event);
+                   return bytes ? std::optional(*bytes / unit.size) : std::nullopt;
+                 }),
+  });
+  return charts.empty() ? charts
+                        : section("speed", "Speed and memory", legend(runs, false) + charts);
+}
+
+std::string ensemble_section(const std::vector<Run>& runs) {
+  const Metric metric = common_metric(runs);
+  std::vector<Plot> plots;
+  for (const std::string split : {"valid", "test"}) {
+    for (size_t i = 0; i < runs.size(); ++i) {
+      Plot plot = ensemble_plot(runs[i], i, split, metric);
+      if (!is_empty(plot) && plots.size() < kMostEnsembles) plots.push_back(std::move(plot));
+    }
+  }
+  const std::string charts = grid(plots);
+  if (charts.empty()) return {};
+  return section("ensemble", "Ensemble of sub-models",
+                 charts +
+                     "<p class=\"about\">Mean prediction of sub-models with freshly drawn source "
+                     "plans; the band is one standard error to either side. Dashed: one dense pass "
+                     "(renorm).</p>\n");
+}
+
+}  // namespace ssa::report

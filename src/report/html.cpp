@@ -1,0 +1,124 @@
+#include "report/html.h"
+
+#include <fmt/format.h>
+
+namespace ssa::report {
+
+namespace {
+
+/// Bytes of the UTF-8 character that `text` starts with (RFC 3629); 0 if it is malformed.
+size_t character_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  size_t length = 0;
+  unsigned low = 0x80, high = 0xBF;  // of the second byte
+  if (first >= 0xC2 && first <= 0xDF) {
+    length = 2;
+  } else if (first >= 0xE0 && first <= 0xEF) {
+    length = 3;
+    if (first == 0xE0) low = 0xA0;
+    if (first == 0xED) high = 0x9F;  // no surrogates
+  } else if (first >= 0xF0 && first <= 0xF4) {
+    length = 4;
+    if (first == 0xF0) low = 0x90;
+    if (first == 0xF4) high = 0x8F;
+  }
+  if (length == 0 || text.size() < length || byte(1) < low || byte(1) > high) return 0;
+  for (size_t i = 2; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  return length;
+}
+
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7F;
+}
+
+}  // namespace
+
+std::string escape(std::string_view text) {
+  std::string result;
+  result.reserve(text.size() + text.size() / 8);
+  while (!text.empty()) {
+    const size_t length = character_length(text);
+    const char c = text.front();
+    if (length == 0 || is_control(c)) {
+      result += "\uFFFD";
+    } else if (c == '&') {
+      result += "&amp;";
+    } else if (c == '<') {
+      result += "&lt;";
+    } else if (c == '>') {
+      result += "&gt;";
+    } else if (c == '"') {
+      result += "&quot;";
+    } else if (c == '\'') {
+      result += "&#39;";
+    } else {
+      result += text.substr(0, length);
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return result;
+}
+
+std::string_view cut(std::string_view text, size_t limit) {
+  if (text.size() <= limit) return text;
+  size_t end = limit;
+  while (end > 0 && limit - end < 4 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) {
+    --end;
+  }
+  return text.substr(0, end);
+}
+
+std::string shell_word(std::string_view text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string_view::npos) {
+    return std::string(text);
+  }
+  std::string result = "'";
+  for (const char c : text) {
+    if (c == '\'') {
+      result += "'\\''";
+    } else {
+      result += c;
+    }
+  }
+  return result + "'";
+}
+
+Table transposed(const Table& table) {
+  Table result;
+  result.numbers = table.numbers;
+  for (const auto& row : table.rows) {
+    if (result.rows.size() < row.size()) result.rows.resize(row.size());
+    for (size_t i = 0; i < row.size(); ++i) result.rows[i].push_back(row[i]);
+  }
+  return result;
+}
+
+std::string render(const Table& table) {
+  std::string html = fmt::format(R"(<div class="scroll" tabindex="0"><table{}>)",
+                                 table.numbers ? R"( class="numbers")" : "");
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    html += "\n<tr>";
+    for (size_t c = 0; c < table.rows[r].size(); ++c) {
+      if (r == 0 || c == 0) {
+        html += fmt::format(R"(<th scope="{}">{}</th>)", r == 0 ? "col" : "row", table.rows[r][c]);
+      } else {
+        html += fmt::format("<td>{}</td>", table.rows[r][c]);
+      }
+    }
+    html += "</tr>";
+  }
+  return html + "\n</table></div>\n";
+}
+
+std::string color_class(size_t index) {
+  return fmt::format("c{}{}", index % 8, index >= 8 ? " again" : "");
+}
+
+}  // namespace ssa::report

@@ -1,0 +1,59 @@
+#include "ssa/report/report.h"
+
+#include <fmt/format.h>
+
+#include "ssa/core/error.h"
+#include "ssa/core/version.h"
+#include "ssa/models/decoder_plans.h"
+#include "ssa/storage/file_io.h"
+
+#include "report/html.h"
+#include "report/sections.h"
+#include "report/style.h"
+
+namespace ssa {
+
+std::string scheme_name(const Config& config) {
+  const SsaConfig& ssa = config.ssa;
+  if (ssa.kind == SsaKind::none) return "S0";
+  const int64_t layers = ssa.layers == 0 ? config.model.layers : ssa.layers;
+  std::string text = ssa.kind == SsaKind::local
+                         ? fmt::format("S{}-L{}", layers, ssa.windows)
+                         : fmt::format("S{}-U{:.4g}", layers, 100 * ssa.drop);
+  if (finetune_start(config) < config.train.steps) text += "+FT";
+  return text;
+}
+
+std::string render_report(const std::vector<std::string>& run_dirs) {
+  using namespace report;
+  const std::vector<Run> runs = load_runs(run_dirs);
+  std::string title = runs.front().name;
+  if (runs.size() > 1) title += fmt::format(" and {} more", runs.size() - 1);
+  std::string page = fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n",
+      escape(title), kStyle);
+  page += header_section(runs);
+  page += "<main>\n";
+  for (const auto& part : {summary_section, loss_section, speed_section, ensemble_section,
+                           plan_section, config_section, sample_section, commands_section}) {
+    page += part(runs);
+  }
+  page += "</main>\n";
+  page += fmt::format("<footer><p>Made by ssa-report {} (commit {}).</p></footer>\n", version(),
+                      escape(git_commit()));
+  return page + "</body>\n</html>\n";
+}
+
+void write_report(const std::vector<std::string>& run_dirs, const std::string& output) {
+  const std::string page = render_report(run_dirs);
+  try {
+    write_file_atomically(output, page);
+  } catch (const CheckpointError& error) {
+    throw ConfigError("{}: the report cannot be written: {}. Give another file with --output.",
+                      output, error.what());
+  }
+}
+
+}  // namespace ssa

@@ -1,0 +1,251 @@
+#include "report/run_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numbers>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "ssa/core/error.h"
+#include "ssa/models/decoder_plans.h"
+#include "ssa/report/report.h"
+#include "ssa/storage/file_io.h"
+
+namespace ssa::report {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 26;
+constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 24;
+constexpr size_t kMaxCurvePoints = 4096;
+
+std::optional<double> number(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number()) return std::nullopt;
+  const double value = found->get<double>();
+  return std::isfinite(value) ? std::optional(value) : std::nullopt;
+}
+
+std::optional<int64_t> whole(const json& object, const char* key) {
+  const std::optional<double> value = number(object, key);
+  if (!value || std::abs(*value) > 9e15) return std::nullopt;
+  return std::llround(*value);
+}
+
+std::string word(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::vector<EnsemblePoint> read_curve(const json& object) {
+  std::vector<EnsemblePoint> curve;
+  const auto found = object.find("curve");
+  if (found == object.end() || !found->is_array()) return curve;
+  for (const json& item : *found) {
+    if (!item.is_object()) continue;
+    const auto samples = whole(item, "samples");
+    const auto value = number(item, "value");
+    if (!samples || *samples < 1 || !value) continue;
+    curve.push_back({*samples, *value, std::abs(number(item, "stderr").value_or(0.0))});
+    if (curve.size() == kMaxCurvePoints) break;
+  }
+  std::stable_sort(curve.begin(), curve.end(),
+                   [](const auto& a, const auto& b) { return a.samples < b.samples; });
+  return curve;
+}
+
+/// Nothing if the text is no evaluation.
+std::optional<Evaluation> parse_evaluation(const std::string& file, const std::string& text) {
+  const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return std::nullopt;
+  Evaluation evaluation;
+  evaluation.file = file;
+  evaluation.mode = word(object, "mode");
+  evaluation.split = word(object, "split");
+  if (evaluation.mode.empty() || evaluation.split.empty()) return std::nullopt;
+  evaluation.step = whole(object, "step");
+  evaluation.samples = whole(object, "samples");
+  evaluation.tokens = whole(object, "tokens");
+  evaluation.loss = number(object, "loss");
+  evaluation.spread = number(object, "spread");
+  evaluation.seconds = number(object, "seconds");
+  evaluation.curve = read_curve(object);
+  return evaluation;
+}
+
+/// Calls read(); what it throws becomes a remark about the file.
+template <class Read>
+void tolerate(Run& run, const std::string& file, Read&& read) {
+  try {
+    read();
+  } catch (const Error& error) {
+    run.missing.push_back(fmt::format("{} cannot be read: {}", file, error.what()));
+  }
+}
+
+void read_evaluations(Run& run) {
+  for (const std::string& file : list_directory(run.dir)) {
+    if (!file.starts_with("eval-") || !file.ends_with(".json")) continue;
+    tolerate(run, file, [&] {
+      auto evaluation = parse_evaluation(file, read_text_file(run.dir + "/" + file, kMaxFileBytes));
+      if (evaluation) {
+        run.evaluations.push_back(*std::move(evaluation));
+      } else {
+        run.missing.push_back(file + " is damaged or no result of ssa-eval");
+      }
+    });
+  }
+  if (run.evaluations.empty()) {
+    run.missing.push_back("no evaluation: `ssa-eval --run` adds renorm and ensemble scores");
+  }
+}
+
+/// Evaluations may not say when they were: the time of the event before them is close enough.
+void fill_in_times(std::vector<MetricsEvent>& events) {
+  std::optional<double> last;
+  for (MetricsEvent& event : events) {
+    if (event.elapsed_seconds) {
+      last = event.elapsed_seconds;
+    } else {
+      event.elapsed_seconds = last;
+    }
+  }
+}
+
+Run load_run(const std::string& dir) {
+  std::error_code ignored;
+  if (!fs::is_directory(dir, ignored)) {
+    throw ConfigError(
+        "{}: there is no such run folder. Give the folder that ssa-train wrote to "
+        "(--run-dir).",
+        dir);
+  }
+  Run run;
+  run.dir = dir;
+  if (!path_exists(dir + "/config.yaml")) {
+    throw ConfigError(
+        "{}: no config.yaml in it, so it is no run folder. Give the folder that "
+        "ssa-train wrote to (--run-dir).",
+        dir);
+  }
+  run.config = load_config(dir + "/config.yaml");
+  run.scheme = scheme_name(run.config);
+  run.finetune_start = finetune_start(run.config);
+  if (path_exists(dir + "/metrics.jsonl")) {
+    tolerate(run, "metrics.jsonl", [&] { run.events = read_metrics(dir + "/metrics.jsonl"); });
+    fill_in_times(run.events);
+    if (run.events.empty()) run.missing.push_back("metrics.jsonl has no events yet");
+  } else {
+    run.missing.push_back("no metrics.jsonl: no curves");
+  }
+  read_evaluations(run);
+  if (path_exists(dir + "/sample.txt")) {
+    tolerate(run, "sample.txt",
+             [&] { run.sample = read_text_file(dir + "/sample.txt", kMaxSampleBytes); });
+  }
+  tolerate(run, "cost", [&] { run.cost = training_cost(run.config); });
+  tolerate(run, "parameter count", [&] { run.parameters = parameter_count(run.config); });
+  return run;
+}
+
+std::string last_part(const std::string& dir) {
+  std::error_code error;
+  const fs::path path = fs::weakly_canonical(dir, error);
+  const std::string name = (error ? fs::path(dir) : path).filename().string();
+  return name.empty() ? dir : name;
+}
+
+void name_runs(std::vector<Run>& runs) {
+  for (Run& run : runs) run.name = last_part(run.dir);
+  for (Run& run : runs) {
+    const auto same = [&](const Run& other) { return last_part(other.dir) == last_part(run.dir); };
+    if (std::count_if(runs.begin(), runs.end(), same) > 1) run.name = run.dir;
+  }
+}
+
+double bits_from(double nats) { return nats / std::numbers::ln2; }
+double perplexity_from(double nats) { return std::exp(nats); }
+double unchanged(double nats) { return nats; }
+
+}  // namespace
+
+std::vector<const MetricsEvent*> Run::losses_of(std::string_view split) const {
+  std::vector<const MetricsEvent*> result;
+  for (const MetricsEvent& event : events) {
+    if (event.split == split && event.loss) result.push_back(&event);
+  }
+  std::stable_sort(result.begin(), result.end(),
+                   [](const auto* a, const auto* b) { return a->step < b->step; });
+  return result;
+}
+
+int64_t Run::last_step() const {
+  int64_t last = 0;
+  for (const MetricsEvent& event : events) last = std::max(last, event.step);
+  return last;
+}
+
+const Evaluation* Run::evaluation(std::string_view mode, std::string_view split) const {
+  const Evaluation* best = nullptr;
+  const auto rank = [](const Evaluation& e) {
+    return std::pair(e.step.value_or(-1), e.samples.value_or(0));
+  };
+  for (const Evaluation& candidate : evaluations) {
+    if (candidate.mode != mode || candidate.split != split) continue;
+    if (!best || rank(candidate) > rank(*best)) best = &candidate;
+  }
+  return best;
+}
+
+double Run::tokens_per_step() const {
+  return static_cast<double>(config.train.batch_size) * static_cast<double>(config.data.length);
+}
+
+std::optional<double> Run::flop_until(double step) const {
+  if (!cost) return std::nullopt;
+  const double sampled = std::min(step, static_cast<double>(finetune_start));
+  return tokens_per_step() * (sampled * cost->forward_flop_per_token +
+                              (step - sampled) * cost->dense_forward_flop_per_token);
+}
+
+std::vector<Run> load_runs(const std::vector<std::string>& run_dirs) {
+  if (run_dirs.empty()) throw ConfigError("no run folder given");
+  std::vector<Run> runs;
+  std::vector<fs::path> seen;
+  for (const std::string& dir : run_dirs) {
+    std::error_code error;
+    const fs::path path = fs::weakly_canonical(dir, error);
+    if (!error && std::find(seen.begin(), seen.end(), path) != seen.end()) continue;
+    seen.push_back(path);
+    runs.push_back(load_run(dir));
+  }
+  name_runs(runs);
+  return runs;
+}
+
+Metric metric_of(Task task) {
+  switch (task) {
+    case Task::byte_lm:
+      return {"bits per byte", bits_from};
+    case Task::word_lm:
+      return {"perplexity", perplexity_from};
+    case Task::image_generation:
+      return {"bits per dimension", bits_from};
+    default:
+      return {"loss", unchanged};
+  }
+}
+
+Metric common_metric(const std::vector<Run>& runs) {
+  for (const Run& run : runs) {
+    if (run.config.task != runs.front().config.task) return {"loss", unchanged};
+  }
+  return metric_of(runs.front().config.task);
+}
+
+}  // namespace ssa::report

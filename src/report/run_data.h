@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ssa/config/config.h"
+#include "ssa/models/cost.h"
+#include "ssa/storage/metrics.h"
+
+namespace ssa::report {
+
+/// A point of an ensemble curve, in the task's metric.
+struct EnsemblePoint {
+  int64_t samples = 0;
+  double value = 0;
+  double error = 0;  ///< standard error
+};
+
+/// What an eval-*.json file says; what it leaves out is not set.
+struct Evaluation {
+  std::string file;
+  std::string mode;  ///< renorm or ensemble
+  std::string split;
+  std::optional<int64_t> step, samples, tokens;
+  std::optional<double> loss;    ///< nats
+  std::optional<double> spread;  ///< of single sub-models, in the task's metric
+  std::optional<double> seconds;
+  std::vector<EnsemblePoint> curve;
+};
+
+/// Everything the page needs to know of a run folder.
+struct Run {
+  std::string dir;
+  std::string name;    ///< last part of the path, or the path where that is not unique
+  std::string scheme;  ///< scheme_name()
+  Config config;
+  std::vector<MetricsEvent> events;
+  std::vector<Evaluation> evaluations;
+  std::string sample;                ///< generated text
+  std::vector<std::string> missing;  ///< what could not be read, in words
+  std::optional<TrainingCost> cost;
+  std::optional<int64_t> parameters;
+  int64_t finetune_start = 0;  ///< first dense step of +FT; config.train.steps if there is none
+
+  /// Events of a split that carry a loss.
+  std::vector<const MetricsEvent*> losses_of(std::string_view split) const;
+  /// The last step that any event is about.
+  int64_t last_step() const;
+  /// Of several the one of the latest step, then the one with most samples. Null if there is none.
+  const Evaluation* evaluation(std::string_view mode, std::string_view split) const;
+  double tokens_per_step() const;
+  /// Forward operations until the end of a step, counted as training_cost() does; +FT is dense.
+  std::optional<double> flop_until(double step) const;
+};
+
+/// Reads run folders, in the order given; one given twice is read once. Throws ConfigError naming
+/// the folder or the config that cannot be read.
+std::vector<Run> load_runs(const std::vector<std::string>& run_dirs);
+
+/// How a task's loss is quoted.
+struct Metric {
+  std::string name;  ///< "bits per byte"
+  double (*from_loss)(double nats) = nullptr;
+};
+Metric metric_of(Task task);
+/// The metric that all runs share; the loss in nats if they differ.
+Metric common_metric(const std::vector<Run>& runs);
+
+}  // namespace ssa::report

@@ -1,0 +1,83 @@
+#include "report/style.h"
+
+namespace ssa::report {
+
+// The eight colours of the runs can be told apart by colour-blind readers when neighbours; each has
+// its own shade on a dark page.
+const std::string_view kStyle = R"css(
+:root { color-scheme: light dark;
+  --page: #fcfcfb; --ink: #1b1b19; --soft: #5c5b57; --rule: #e3e2de; --axis: #a9a8a2;
+  --box: #f4f3f0; --heat: #1c5cab;
+  --s0: #2a78d6; --s1: #eb6834; --s2: #1baf7a; --s3: #4a3aa7;
+  --s4: #e87ba4; --s5: #008300; --s6: #c98500; --s7: #e34948; }
+@media (prefers-color-scheme: dark) { :root {
+  --page: #1a1a19; --ink: #f1f0ec; --soft: #b6b5ae; --rule: #34342f; --axis: #6b6a64;
+  --box: #242422; --heat: #6da7ec;
+  --s0: #3987e5; --s1: #e2733f; --s2: #199e70; --s3: #9085e9;
+  --s4: #d55181; --s5: #2f9b2f; --s6: #c98500; --s7: #e66767; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem clamp(0.9rem, 3vw, 2.5rem) 3rem; max-width: 82rem;
+  background: var(--page); color: var(--ink); overflow-wrap: break-word;
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 0.6rem; }
+h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; padding-top: 0.8rem;
+  border-top: 1px solid var(--rule); }
+.runs { list-style: none; margin: 0; padding: 0; }
+.runs li { margin: 0 0 0.5rem; }
+.about, footer { color: var(--soft); font-size: 0.9rem; max-width: 95ch; }
+.missing { color: var(--soft); font-size: 0.9rem; margin: 0.8rem 0 0; padding-left: 1.2rem; }
+.legend { margin: 0 0 0.6rem; display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; }
+.run { overflow-wrap: anywhere; }
+.style { color: var(--soft); }
+svg.chip { width: 22px; height: 10px; margin-right: 0.15rem; }
+svg.scale { width: 112px; height: 12px; vertical-align: -1px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.92rem; }
+th, td { padding: 0.28rem 1.1rem 0.28rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--rule); }
+th { font-weight: 400; color: var(--soft); }
+tr:first-child th { color: var(--ink); vertical-align: bottom; }
+td { font-variant-numeric: tabular-nums; }
+th .run { overflow-wrap: normal; }
+tr > :first-child { position: sticky; left: 0; min-width: 8.5rem; background: var(--page); }
+.numbers td { white-space: nowrap; }
+.numbers td, .numbers tr:first-child th:not(:first-child) { text-align: right; }
+.charts { display: grid; gap: 0.8rem 1.6rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
+.charts + .legend { margin-top: 1.2rem; }
+figure { margin: 0; min-width: 0; }
+figcaption { font-weight: 600; font-size: 0.92rem; }
+figure svg { display: block; width: 100%; height: auto; max-width: 560px; overflow: visible; }
+figure svg svg { overflow: hidden; }
+text { fill: var(--soft); font-size: 11.5px; font-variant-numeric: tabular-nums; }
+text.note { fill: var(--ink); font-size: 11px; paint-order: stroke; stroke: var(--page);
+  stroke-width: 3px; }
+.c0 { --c: var(--s0); } .c1 { --c: var(--s1); } .c2 { --c: var(--s2); } .c3 { --c: var(--s3); }
+.c4 { --c: var(--s4); } .c5 { --c: var(--s5); } .c6 { --c: var(--s6); } .c7 { --c: var(--s7); }
+path { fill: none; stroke: none; }
+.grid { stroke: var(--rule); }
+.axis { stroke: var(--axis); }
+.line { stroke: var(--c, var(--soft)); stroke-width: 2; stroke-linejoin: round; }
+.thin { stroke: var(--c, var(--soft)); stroke-width: 1.2; stroke-opacity: 0.55;
+  stroke-linejoin: round; }
+.dashed, .mark { stroke: var(--c); stroke-width: 1.4; stroke-dasharray: 5 4; }
+.again.line, .again.thin { stroke-dasharray: 8 3; }
+.dot { fill: var(--c, var(--soft)); stroke: var(--page); stroke-width: 1; }
+.band { fill: var(--c); fill-opacity: 0.16; }
+.heat { fill: var(--heat); shape-rendering: crispEdges; }
+.own, .frame { fill: none; stroke: var(--axis); stroke-width: 1; }
+.own { stroke: var(--ink); stroke-dasharray: 3 2; }
+pre { background: var(--box); padding: 0.8rem 1rem; border-radius: 6px; overflow-x: auto;
+  font: 13px/1.45 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+pre.sample { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 28rem; overflow-y: auto; }
+code { font: 0.92em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+details { margin: 0.5rem 0; }
+summary { cursor: pointer; }
+@media (max-width: 600px) {
+  table { font-size: 0.85rem; }
+  th, td { padding-right: 0.7rem; }
+  tr > :first-child { min-width: 7rem; } }
+@media print { .scroll, pre { overflow: visible; } pre { white-space: pre-wrap; } }
+)css";
+
+}  // namespace ssa::report

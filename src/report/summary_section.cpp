@@ -1,0 +1,253 @@
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include <fmt/format.h>
+
+#include "report/html.h"
+#include "report/numbers.h"
+#include "report/sections.h"
+
+namespace ssa::report {
+
+namespace {
+
+constexpr size_t kMostColumns = 4;  // with more runs, each is a row
+constexpr size_t kLastLogs = 10;
+
+std::string description(const Run& run) {
+  const Config& config = run.config;
+  const std::string data = config.data.name.empty() ? "" : " on " + config.data.name;
+  std::string text = fmt::format(
+      "{}{}: {} layers, width {}, {} heads, length {}; {} sequences a step, {} steps, {}, seed {}",
+      name(config.task), data, config.model.layers, config.model.width, config.model.heads,
+      grouped(config.data.length), grouped(config.train.batch_size), grouped(config.train.steps),
+      name(config.train.precision), config.train.seed);
+  const int64_t done = run.last_step();
+  if (!run.events.empty() && done < config.train.steps) {
+    text +=
+        fmt::format("; not finished: step {} of {}", grouped(done), grouped(config.train.steps));
+  }
+  return text;
+}
+
+/// Mean of the last few logged training losses: a single one is noisy.
+std::optional<double> final_train_loss(const Run& run) {
+  const auto events = run.losses_of("train");
+  const size_t count = std::min(kLastLogs, events.size());
+  double sum = 0;
+  for (size_t i = events.size() - count; i < events.size(); ++i) sum += *events[i]->loss;
+  return count > 0 ? std::optional(sum / static_cast<double>(count)) : std::nullopt;
+}
+
+std::optional<double> final_valid_loss(const Run& run) {
+  const auto events = run.losses_of("valid");
+  return events.empty() ? std::nullopt : events.back()->loss;
+}
+
+std::optional<double> tokens_per_second(const Run& run) {
+  std::vector<double> rates;
+  for (const MetricsEvent& event : run.events) {
+    const double rate = event.tokens_per_second.value_or(0);
+    if (event.split == "train" && rate > 0 && std::isfinite(rate)) rates.push_back(rate);
+  }
+  return median(std::move(rates));
+}
+
+std::optional<double> step_seconds(const Run& run) {
+  const auto rate = tokens_per_second(run);
+  return rate ? std::optional(run.tokens_per_step() / *rate) : std::nullopt;
+}
+
+template <class T>
+std::optional<double> largest(const Run& run, std::optional<T> MetricsEvent::*member) {
+  std::optional<double> most;
+  for (const MetricsEvent& event : run.events) {
+    if (!(event.*member)) continue;
+    const auto value = static_cast<double>(*(event.*member));
+    if (std::isfinite(value) && (!most || value > *most)) most = value;
+  }
+  return most;
+}
+
+/// "+1.2%" against the first run.
+std::string against(std::optional<double> value, std::optional<double> first) {
+  if (!value || !first || *first == 0) return significant(std::nullopt);
+  return fmt::format("{:+.2f}%", 100 * (*value / *first - 1));
+}
+
+std::string metric_text(const Metric& metric, std::optional<double> loss) {
+  return significant(loss ? std::optional(metric.from_loss(*loss)) : std::nullopt);
+}
+
+std::string cost_text(const Run& run, const std::function<std::string(const TrainingCost&)>& text) {
+  return run.cost ? text(*run.cost) : significant(std::nullopt);
+}
+
+/// Rows of the summary: a heading and a cell a run.
+class Summary {
+ public:
+  explicit Summary(const std::vector<Run>& runs) : runs_(runs) {
+    table_.numbers = true;
+    std::vector<std::string> heads = {"run"};
+    for (size_t i = 0; i < runs.size(); ++i) heads.push_back(run_chip(runs[i], i));
+    table_.rows.push_back(std::move(heads));
+  }
+
+  void add(const std::string& heading, const std::function<std::string(const Run&)>& cell) {
+    std::vector<std::string> row = {escape(heading)};
+    for (const Run& run : runs_) row.push_back(escape(cell(run)));
+    table_.rows.push_back(std::move(row));
+  }
+
+  /// Left out if no run has it.
+  void add_if_known(const std::string& heading,
+                    const std::function<std::string(const Run&)>& cell) {
+    const std::string none = significant(std::nullopt);
+    const auto known = [&](const Run& run) { return cell(run) != none; };
+    if (std::any_of(runs_.begin(), runs_.end(), known)) add(heading, cell);
+  }
+
+  const Table& table() const { return table_; }
+
+ private:
+  const std::vector<Run>& runs_;
+  Table table_;
+};
+
+void add_evaluations(Summary& summary, const Metric& metric) {
+  for (const std::string split : {"valid", "test"}) {
+    summary.add_if_known(fmt::format("{}: {}, renorm", split, metric.name), [=](const Run& run) {
+      const Evaluation* evaluation = run.evaluation("renorm", split);
+      return metric_text(metric, evaluation ? evaluation->loss : std::nullopt);
+    });
+    summary.add_if_known(fmt::format("{}: {}, ensemble", split, metric.name), [=](const Run& run) {
+      const Evaluation* evaluation = run.evaluation("ensemble", split);
+      std::string text = metric_text(metric, evaluation ? evaluation->loss : std::nullopt);
+      if (evaluation && evaluation->loss && evaluation->samples) {
+        text += fmt::format(" (of {})", *evaluation->samples);
+      }
+      return text;
+    });
+    summary.add_if_known(fmt::format("{}: spread of sub-models", split), [=](const Run& run) {
+      const Evaluation* evaluation = run.evaluation("ensemble", split);
+      return significant(evaluation ? evaluation->spread : std::nullopt, 3);
+    });
+  }
+}
+
+void add_losses(Summary& summary, const std::vector<Run>& runs) {
+  summary.add(fmt::format("training loss, nats (last {} logs)", kLastLogs),
+              [](const Run& run) { return significant(final_train_loss(run)); });
+  summary.add("validation loss, nats",
+              [](const Run& run) { return significant(final_valid_loss(run)); });
+  if (runs.size() > 1) {
+    const auto first = final_valid_loss(runs.front());
+    summary.add_if_known("validation loss against the first run", [&](const Run& run) {
+      return &run == &runs.front() ? against({}, {}) : against(final_valid_loss(run), first);
+    });
+  }
+  const Metric metric = common_metric(runs);
+  if (metric.name != "loss") {
+    summary.add("validation " + metric.name,
+                [metric](const Run& run) { return metric_text(metric, final_valid_loss(run)); });
+  }
+  add_evaluations(summary, metric);
+}
+
+void add_costs(Summary& summary) {
+  summary.add("parameters", [](const Run& run) {
+    return with_prefix(run.parameters ? std::optional(static_cast<double>(*run.parameters))
+                                      : std::nullopt);
+  });
+  summary.add("C: compute against dense", [](const Run& run) {
+    return cost_text(run, [](const TrainingCost& c) { return significant(c.compute_ratio, 3); });
+  });
+  summary.add("forward compute of the run", [](const Run& run) {
+    return cost_text(run, [](const TrainingCost& cost) {
+      const double flop = cost.train_exaflop * 1e18;
+      const Unit unit = flop_unit(flop);
+      return significant(flop / unit.size, 3) + " " + unit.name;
+    });
+  });
+  summary.add("steps", [](const Run& run) {
+    return fmt::format("{} of {}", grouped(run.last_step()), grouped(run.config.train.steps));
+  });
+  summary.add("step time, median", [](const Run& run) { return duration_text(step_seconds(run)); });
+  summary.add("tokens per second, median",
+              [](const Run& run) { return grouped_number(tokens_per_second(run)); });
+  summary.add("training time", [](const Run& run) {
+    return duration_text(largest(run, &MetricsEvent::elapsed_seconds));
+  });
+  summary.add("peak memory", [](const Run& run) {
+    return bytes_text(largest(run, &MetricsEvent::peak_memory_bytes));
+  });
+}
+
+}  // namespace
+
+std::string section(const std::string& id, const std::string& title, const std::string& body) {
+  if (body.empty()) return {};
+  return fmt::format("<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n", id, title, body);
+}
+
+std::string run_chip(const Run& run, size_t index) {
+  const std::string scheme =
+      run.scheme == run.name ? "" : fmt::format(" <b>{}</b>", escape(run.scheme));
+  return fmt::format(
+      R"(<span class="run"><svg class="chip" viewBox="0 0 22 10" aria-hidden="true">)"
+      R"(<path class="line {}" d="M1 5h20"/></svg>{} {}</span>)",
+      color_class(index), scheme, escape(run.name));
+}
+
+std::string legend(const std::vector<Run>& runs, bool line_styles) {
+  std::string html = R"(<p class="legend">)";
+  for (size_t i = 0; i < runs.size(); ++i) html += run_chip(runs[i], i) + "\n";
+  if (line_styles) {
+    html += R"(<span class="run style"><svg class="chip" viewBox="0 0 22 10" aria-hidden="true">)"
+            R"(<path class="thin" d="M1 5h20"/></svg> training</span>)"
+            R"( <span class="run style"><svg class="chip" viewBox="0 0 22 10" aria-hidden="true">)"
+            R"(<path class="line" d="M1 5h20"/><circle class="dot" cx="11" cy="5" r="3"/></svg>)"
+            R"( validation</span>)";
+  }
+  return html + "</p>\n";
+}
+
+std::string header_section(const std::vector<Run>& runs) {
+  std::vector<std::string> schemes;
+  for (const Run& run : runs) {
+    if (std::find(schemes.begin(), schemes.end(), run.scheme) == schemes.end()) {
+      schemes.push_back(run.scheme);
+    }
+  }
+  std::string title;
+  for (size_t i = 0; i < schemes.size() && i < kMostColumns; ++i) {
+    title += (i > 0 ? ", " : "") + escape(schemes[i]);
+  }
+  if (schemes.size() > kMostColumns) title += ", …";
+  std::string html = fmt::format("<header>\n<h1>{}</h1>\n<ul class=\"runs\">\n", title);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    html += fmt::format("<li>{}<br><span class=\"about\">{}</span></li>\n", run_chip(runs[i], i),
+                        escape(description(runs[i])));
+  }
+  html += "</ul>\n";
+  std::string missing;
+  for (const Run& run : runs) {
+    for (const std::string& what : run.missing) {
+      missing += fmt::format("<li><b>{}</b>: {}</li>\n", escape(run.name), escape(what));
+    }
+  }
+  if (!missing.empty()) html += "<ul class=\"missing\">\n" + missing + "</ul>\n";
+  return html + "</header>\n";
+}
+
+std::string summary_section(const std::vector<Run>& runs) {
+  Summary summary(runs);
+  add_losses(summary, runs);
+  add_costs(summary);
+  const Table& table = summary.table();
+  return section("summary", "Summary",
+                 render(runs.size() > kMostColumns ? transposed(table) : table));
+}
+
+}  // namespace ssa::report

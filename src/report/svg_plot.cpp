@@ -1,0 +1,242 @@
+#include "report/svg_plot.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "report/html.h"
+#include "report/numbers.h"
+
+namespace ssa::report {
+
+namespace {
+
+// In units of the SVG's view box, which are about a pixel each where the page shows three charts
+// side by side and on a phone.
+constexpr double kWidth = 400, kHeight = 270;
+constexpr double kLeft = 46, kRight = 14, kTop = 26, kBottom = 42;
+constexpr double kInnerWidth = kWidth - kLeft - kRight;
+constexpr double kInnerHeight = kHeight - kTop - kBottom;
+constexpr double kTickGap = 6;
+constexpr double kLargest = 1e300;  // what is larger cannot be scaled and is not shown
+
+class Extent {
+ public:
+  void add(double value) {
+    if (!(std::abs(value) < kLargest)) return;
+    range_.low = seen_ ? std::min(range_.low, value) : value;
+    range_.high = seen_ ? std::max(range_.high, value) : value;
+    seen_ = true;
+  }
+  bool seen() const { return seen_; }
+  Range range() const { return range_; }
+
+ private:
+  Range range_;
+  bool seen_ = false;
+};
+
+bool drawable_point(const Point& point) { return std::isfinite(point.x) && std::isfinite(point.y); }
+
+/// Maps values to positions in the view box and writes the SVG.
+class Drawing {
+ public:
+  explicit Drawing(const Plot& plot) : plot_(plot), x_(x_range()), y_(y_range()) {}
+
+  std::string render() {
+    out_ += fmt::format(R"(<figure><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img" )"
+                        R"(aria-label="{}">)",
+                        escape(plot_.title), kWidth, kHeight, escape(description()));
+    draw_axes();
+    // A nested svg clips what is drawn in it, without an id to refer to.
+    out_ +=
+        fmt::format(R"(<svg x="{0}" y="{1}" width="{2}" height="{3}" viewBox="{0} {1} {2} {3}">)",
+                    kLeft, kTop, kInnerWidth, kInnerHeight);
+    for (const Band& band : plot_.bands) draw_band(band);
+    for (const Mark& mark : plot_.vertical)
+      draw_line(px(mark.at), kTop, px(mark.at), bottom(), mark);
+    for (const Mark& mark : plot_.horizontal) {
+      draw_line(kLeft, py(mark.at), kLeft + kInnerWidth, py(mark.at), mark);
+    }
+    for (const Series& series : plot_.series) draw_series(series);
+    out_ += "</svg>";
+    for (const Series& series : plot_.series) draw_dots(series);
+    draw_vertical_labels();
+    draw_horizontal_labels();
+    return out_ + "</svg></figure>\n";
+  }
+
+ private:
+  static double bottom() { return kTop + kInnerHeight; }
+  double px(double x) const { return position(kLeft + (x - x_.low) / x_.size() * kInnerWidth); }
+  double py(double y) const { return position(kTop + (y_.high - y) / y_.size() * kInnerHeight); }
+  /// What is far outside is clipped anyway and needs no long numbers.
+  static double position(double value) { return std::clamp(value, -1e4, 1e4); }
+  bool inside(const Point& point) const {
+    const double slack = 1e-9 * y_.size();
+    return drawable_point(point) && point.y >= y_.low - slack && point.y <= y_.high + slack;
+  }
+
+  Range x_range() const {
+    Extent extent;
+    for (const Series& series : plot_.series) {
+      for (const Point& point : series.points) {
+        if (drawable_point(point)) extent.add(point.x);
+      }
+    }
+    if (plot_.x_from_zero && extent.seen()) extent.add(0);
+    return extent.seen() ? drawable(extent.range()) : Range{};
+  }
+
+  Range y_range() const {
+    Extent extent;
+    for (const Series& series : plot_.series) {
+      for (const Point& point : series.points) extent.add(point.y);
+    }
+    for (const Band& band : plot_.bands) {
+      for (const double y : band.low) extent.add(y);
+      for (const double y : band.high) extent.add(y);
+    }
+    for (const Mark& mark : plot_.horizontal) extent.add(mark.at);
+    if (!extent.seen()) return {};
+    Range range = drawable(extent.range());
+    if (plot_.y_most && *plot_.y_most > range.low) range.high = std::min(range.high, *plot_.y_most);
+    const double margin = (plot_.horizontal.empty() ? 0.05 : 0.1) * range.size();
+    if (plot_.y_from_zero && range.low >= 0) return {0, range.high + margin};
+    return {range.low - margin, range.high + margin};
+  }
+
+  std::string description() const {
+    std::string text = fmt::format("{}: {} against {}.", plot_.title, plot_.y_label, plot_.x_label);
+    for (const Series& series : plot_.series) {
+      const auto last = std::find_if(series.points.rbegin(), series.points.rend(), drawable_point);
+      if (last == series.points.rend() || series.label.empty()) continue;
+      text += fmt::format(" {} ends at {}.", series.label, significant(last->y));
+    }
+    return text;
+  }
+
+  void draw_axes() {
+    const std::vector<double> y_ticks = nice_ticks(y_, 7), x_ticks = nice_ticks(x_, 6);
+    const std::vector<std::string> y_labels = tick_labels(y_ticks), x_labels = tick_labels(x_ticks);
+    std::string grid;
+    for (size_t i = 0; i < y_ticks.size(); ++i) {
+      const double y = py(y_ticks[i]);
+      grid += fmt::format("M{} {:.1f}h{}", kLeft, y, kInnerWidth);
+      text(kLeft - kTickGap, y + 4, "end", "tick", y_labels[i]);
+    }
+    out_ += fmt::format(R"(<path class="grid" d="{}"/>)", grid);
+    std::string axis = fmt::format("M{} {}h{}", kLeft, bottom(), kInnerWidth);
+    for (size_t i = 0; i < x_ticks.size(); ++i) {
+      axis += fmt::format("M{:.1f} {}v4", px(x_ticks[i]), bottom());
+      text(px(x_ticks[i]), bottom() + 17, "middle", "tick", x_labels[i]);
+    }
+    out_ += fmt::format(R"(<path class="axis" d="{}"/>)", axis);
+    text(4, 13, "start", "label", plot_.y_label);
+    text(kLeft + kInnerWidth / 2, kHeight - 6, "middle", "label", plot_.x_label);
+  }
+
+  void draw_band(const Band& band) {
+    const size_t count = std::min({band.x.size(), band.low.size(), band.high.size()});
+    std::string upper, lower;
+    for (size_t i = 0; i < count; ++i) {
+      if (!std::isfinite(band.low[i]) || !std::isfinite(band.high[i])) continue;
+      upper += fmt::format("{}{:.1f} {:.1f}", upper.empty() ? "M" : "L", px(band.x[i]),
+                           py(band.high[i]));
+      lower = fmt::format("L{:.1f} {:.1f}", px(band.x[i]), py(band.low[i])) + lower;
+    }
+    if (upper.empty()) return;
+    out_ +=
+        fmt::format(R"(<path class="band {}" d="{}{}Z"/>)", color_class(band.color), upper, lower);
+  }
+
+  void draw_line(double x1, double y1, double x2, double y2, const Mark& mark) {
+    out_ += fmt::format(R"(<path class="mark {}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>)",
+                        color_class(mark.color), x1, y1, x2, y2);
+  }
+
+  void draw_series(const Series& series) {
+    std::string path;
+    bool pen_down = false;
+    for (const Point& point : series.points) {
+      if (!drawable_point(point)) {
+        pen_down = false;
+        continue;
+      }
+      path += fmt::format("{}{:.1f} {:.1f}", pen_down ? "L" : "M", px(point.x), py(point.y));
+      pen_down = true;
+    }
+    if (path.empty()) return;
+    const char* style = series.style == LineStyle::thin     ? "thin"
+                        : series.style == LineStyle::dashed ? "dashed"
+                                                            : "line";
+    out_ += fmt::format(R"(<path class="{} {}" d="{}"/>)", style, color_class(series.color), path);
+  }
+
+  void draw_dots(const Series& series) {
+    if (series.style != LineStyle::marked) return;
+    for (const Point& point : series.points) {
+      if (!inside(point)) continue;
+      out_ += fmt::format(R"(<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3">)"
+                          R"(<title>{}: {} at {}</title></circle>)",
+                          color_class(series.color), px(point.x), py(point.y), escape(series.label),
+                          significant(point.y), grouped_number(point.x));
+    }
+  }
+
+  /// Words beside lines, less those that would lie on an earlier one.
+  void draw_vertical_labels() {
+    std::vector<double> taken;
+    for (const Mark& mark : plot_.vertical) {
+      const double x = px(mark.at);
+      const auto near = [x](double other) { return std::abs(other - x) < 34; };
+      if (x < kLeft || x > kLeft + kInnerWidth || std::any_of(taken.begin(), taken.end(), near)) {
+        continue;
+      }
+      taken.push_back(x);
+      text(x - 4, kTop + 10, "end", "note", mark.label);
+    }
+  }
+
+  /// At the right end above the line or, where a curve ends just there, below.
+  void draw_horizontal_labels() {
+    std::vector<double> taken;
+    for (const Mark& mark : plot_.horizontal) {
+      const double y = py(mark.at);
+      const auto near = [y](double other) { return std::abs(other - y) < 13; };
+      if (std::any_of(taken.begin(), taken.end(), near)) continue;
+      taken.push_back(y);
+      const auto ends_above = [&](const Series& series) {
+        if (series.points.empty()) return false;
+        const double end = py(series.points.back().y);
+        return end <= y && end > y - 20;
+      };
+      const bool below = std::any_of(plot_.series.begin(), plot_.series.end(), ends_above);
+      text(kLeft + kInnerWidth - 2, below ? y + 12 : y - 4, "end", "note", mark.label);
+    }
+  }
+
+  void text(double x, double y, const char* anchor, const char* style, const std::string& content) {
+    if (content.empty()) return;
+    out_ += fmt::format(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>)", x,
+                        y, anchor, style, escape(content));
+  }
+
+  const Plot& plot_;
+  const Range x_, y_;
+  std::string out_;
+};
+
+}  // namespace
+
+bool is_empty(const Plot& plot) {
+  return std::none_of(plot.series.begin(), plot.series.end(), [](const Series& series) {
+    return std::any_of(series.points.begin(), series.points.end(), drawable_point);
+  });
+}
+
+std::string render(const Plot& plot) { return Drawing(plot).render(); }
+
+}  // namespace ssa::report

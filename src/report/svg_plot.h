@@ -1,0 +1,65 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/ticks.h"
+
+namespace ssa::report {
+
+struct Point {
+  double x = 0;
+  double y = 0;  ///< NaN: a gap in the line
+};
+
+enum class LineStyle {
+  thin,    ///< many points, such as a training loss
+  marked,  ///< a dot at each point, which says its values when pointed at
+  plain,
+  dashed
+};
+
+struct Series {
+  std::string label = {};
+  size_t color = 0;  ///< see color_class()
+  LineStyle style = LineStyle::plain;
+  std::vector<Point> points = {};  ///< ascending x
+};
+
+/// What lies between two curves over the same x.
+struct Band {
+  size_t color = 0;
+  std::vector<double> x = {};
+  std::vector<double> low = {};
+  std::vector<double> high = {};
+};
+
+/// A dashed line across the plot with a word beside it.
+struct Mark {
+  double at = 0;
+  size_t color = 0;
+  std::string label = {};
+};
+
+/// A chart with linear axes.
+struct Plot {
+  std::string title = {};
+  std::string x_label = {};  ///< with its unit
+  std::string y_label = {};
+  std::vector<Series> series = {};
+  std::vector<Band> bands = {};
+  std::vector<Mark> vertical = {};    ///< at an x
+  std::vector<Mark> horizontal = {};  ///< at a y
+  bool x_from_zero = true;
+  bool y_from_zero = false;
+  std::optional<double> y_most = {};  ///< cut off what is higher
+};
+
+/// True if there is nothing to draw.
+bool is_empty(const Plot& plot);
+
+/// An HTML figure with a caption and an SVG that fills its width. Text is escaped here.
+std::string render(const Plot& plot);
+
+}  // namespace ssa::report

@@ -1,0 +1,95 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "report/html.h"
+#include "report/sections.h"
+
+namespace ssa::report {
+
+namespace {
+
+constexpr size_t kMostSampleBytes = 6000;
+constexpr size_t kMostTextBytes = 200000;  // of all runs together: keeps the page small
+constexpr size_t kMostValueBytes = 300;
+
+size_t share(size_t runs, size_t most) { return std::min(most, kMostTextBytes / runs); }
+
+std::string details(const std::string& summary, const std::string& text) {
+  return fmt::format("<details><summary>{}</summary><pre tabindex=\"0\">{}</pre></details>\n",
+                     summary, text);
+}
+
+/// Keys whose values are not the same in all runs.
+Table differences(const std::vector<Run>& runs) {
+  Table table;
+  std::vector<std::vector<std::pair<std::string, std::string>>> configs;
+  table.rows.push_back({"key"});
+  for (size_t i = 0; i < runs.size(); ++i) {
+    configs.push_back(flatten_config(runs[i].config));
+    table.rows.front().push_back(run_chip(runs[i], i));
+  }
+  for (size_t k = 0; k < configs.front().size(); ++k) {
+    std::vector<std::string> row = {
+        fmt::format("<code>{}</code>", escape(configs.front()[k].first))};
+    bool differs = false;
+    for (const auto& config : configs) {
+      differs = differs || config[k].second != configs.front()[k].second;
+      row.push_back(escape(cut(config[k].second, kMostValueBytes)));
+    }
+    if (differs) table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+}  // namespace
+
+std::string config_section(const std::vector<Run>& runs) {
+  std::string body;
+  if (runs.size() > 1) {
+    const Table table = differences(runs);
+    body += table.rows.size() > 1 ? render(table)
+                                  : "<p class=\"about\">The configs are all the same.</p>\n";
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const std::string yaml = dump_config(runs[i].config);
+    body += details("All of " + run_chip(runs[i], i),
+                    escape(cut(yaml, share(runs.size(), kMostTextBytes))));
+  }
+  return section("config", runs.size() > 1 ? "Differences of the configs" : "Config", body);
+}
+
+std::string sample_section(const std::vector<Run>& runs) {
+  std::string body;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].sample.empty()) continue;
+    const std::string_view text = cut(runs[i].sample, share(runs.size(), kMostSampleBytes));
+    body += fmt::format(
+        "<p class=\"legend\">{}</p>\n<pre class=\"sample\" tabindex=\"0\">{}{}</pre>\n",
+        run_chip(runs[i], i), escape(text), text.size() < runs[i].sample.size() ? "\n…" : "");
+  }
+  return section("sample", "Generated text", body);
+}
+
+std::string commands_section(const std::vector<Run>& runs) {
+  std::string commands, all;
+  for (const Run& run : runs) {
+    const std::string dir = shell_word(run.dir);
+    commands += fmt::format("ssa-train --config {} --run-dir {}\n",
+                            shell_word(run.dir + "/config.yaml"), dir);
+    for (const Evaluation& evaluation : run.evaluations) {
+      commands += fmt::format("ssa-eval --run {} --mode {}", dir, shell_word(evaluation.mode));
+      if (evaluation.mode == "ensemble" && evaluation.samples) {
+        commands += fmt::format(" --samples {}", *evaluation.samples);
+      }
+      commands += fmt::format(" --split {}\n", shell_word(evaluation.split));
+    }
+    all += " " + dir;
+  }
+  commands += "ssa-report" + all + "\n";
+  return section(
+      "commands", "Commands",
+      fmt::format("<pre tabindex=\"0\">{}</pre>\n", escape(cut(commands, kMostTextBytes))));
+}
+
+}  // namespace ssa::report

@@ -1,0 +1,58 @@
+#include "report/html.h"
+
+#include <catch2/catch.hpp>
+
+#include "report/report_test_support.h"
+
+using namespace ssa::report;
+using ssa::test::contains;
+
+TEST_CASE("escape leaves nothing that a browser could take for markup") {
+  CHECK(escape(R"(<b a="1" c='2'>&amp;</b>)") ==
+        "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;amp;&lt;/b&gt;");
+  CHECK(escape("plain, naïve, 漢字, 😀\n\tindented") == "plain, naïve, 漢字, 😀\n\tindented");
+}
+
+TEST_CASE("escape replaces what is no text") {
+  CHECK(escape(std::string("a\0b", 3)) == "a\uFFFDb");
+  CHECK(escape("\x1b[31mred\x7f") == "\uFFFD[31mred\uFFFD");
+  CHECK(escape("\xff<") == "\uFFFD&lt;");
+  CHECK(escape("\xc0\xaf") == "\uFFFD\uFFFD");            // overlong
+  CHECK(escape("\xed\xa0\x80") == "\uFFFD\uFFFD\uFFFD");  // surrogate
+  CHECK(escape("\xf4\x90\x80\x80").size() == 12);         // above U+10FFFF
+  CHECK(escape("\xe6\xbc") == "\uFFFD\uFFFD");            // cut off
+  CHECK(escape("\xe6<b>") == "\uFFFD&lt;b&gt;");          // swallows no tag
+}
+
+TEST_CASE("cut keeps whole characters") {
+  CHECK(cut("abc", 3) == "abc");
+  CHECK(cut("abcd", 3) == "abc");
+  CHECK(cut("aé", 2) == "a");
+  CHECK(cut("aé", 3) == "aé");
+  CHECK(cut("a😀", 4) == "a");
+  CHECK(cut("", 0).empty());
+}
+
+TEST_CASE("shell words") {
+  CHECK(shell_word("runs/s6_l4") == "runs/s6_l4");
+  CHECK(shell_word("my run") == "'my run'");
+  CHECK(shell_word("it's; rm") == R"('it'\''s; rm')");
+  CHECK(shell_word("") == "''");
+}
+
+TEST_CASE("tables have heading cells in the first row and column") {
+  const Table table{{{"key", "a", "b"}, {"x", "1", "2"}}, true};
+  const std::string html = render(table);
+  CHECK(contains(html, R"(<th scope="col">b</th>)"));
+  CHECK(contains(html, R"(<th scope="row">x</th><td>1</td><td>2</td>)"));
+  CHECK(ssa::test::nesting_problem(html).empty());
+  const Table turned = transposed(table);
+  CHECK(turned.rows == decltype(turned.rows){{"key", "x"}, {"a", "1"}, {"b", "2"}});
+  CHECK(turned.numbers);
+}
+
+TEST_CASE("colours repeat, but look different the second time") {
+  CHECK(color_class(0) == "c0");
+  CHECK(color_class(7) == "c7");
+  CHECK(color_class(8) == "c0 again");
+}

@@ -1,0 +1,203 @@
+#include <catch2/catch.hpp>
+
+#include "ssa/core/error.h"
+#include "ssa/report/report.h"
+#include "ssa/storage/file_io.h"
+
+#include "report/report_test_support.h"
+
+using namespace ssa;
+using namespace ssa::test;
+
+namespace {
+
+/// The part of a page from a heading to the end of its section; empty if there is none.
+std::string part(const std::string& page, const std::string& id) {
+  const size_t begin = page.find("<section id=\"" + id + "\">");
+  if (begin == std::string::npos) return {};
+  return page.substr(begin, page.find("</section>", begin) - begin);
+}
+
+/// The cell behind a heading in the summary of a single run.
+std::string cell(const std::string& page, const std::string& heading) {
+  const std::string before = ">" + heading + "</th><td>";
+  const size_t begin = page.find(before);
+  if (begin == std::string::npos) return "(no such row)";
+  const size_t value = begin + before.size();
+  return page.substr(value, page.find("</td>", value) - value);
+}
+
+void check_self_contained(const std::string& page) {
+  CHECK(nesting_problem(page).empty());
+  for (const char* outside : {"http:", "https:", "src=", "href=", "url(", "@import", "<script"}) {
+    INFO(outside);
+    CHECK_FALSE(contains(page, outside));
+  }
+  CHECK_FALSE(contains(page, ">nan"));
+}
+
+}  // namespace
+
+TEST_CASE("the summary of a run says its numbers") {
+  const TemporaryFolder folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal + ", finetune_fraction: 0.1"));
+  add_evaluations(dir);
+  const std::string page = render_report({dir});
+  CHECK(contains(page, "<h1>S1-L4+FT</h1>"));
+  CHECK(cell(page, "training loss, nats (last 10 logs)") == "2.045");
+  CHECK(cell(page, "validation loss, nats") == "2.100");
+  CHECK(cell(page, "validation bits per byte") == "3.030");
+  CHECK(cell(page, "valid: bits per byte, renorm") == "3.066");
+  CHECK(cell(page, "valid: bits per byte, ensemble") == "2.976 (of 3)");
+  CHECK(cell(page, "valid: spread of sub-models") == "0.0125");
+  CHECK(cell(page, "test: bits per byte, renorm") == "(no such row)");
+  CHECK(cell(page, "steps") == "100 of 100");
+  CHECK(cell(page, "step time, median") == "100 ms");
+  CHECK(cell(page, "tokens per second, median") == "640");
+  CHECK(cell(page, "training time") == "10.0 s");
+  CHECK(cell(page, "peak memory") == "1.00 MiB");
+  // Per layer 8·64 + 4·8·16 = 1024 and attention 4·8·32 = 1024, in one of two layers a quarter.
+  CHECK(cell(page, "C: compute against dense") == "0.831");  // 0.9·(3328/4096) + 0.1
+  check_self_contained(page);
+}
+
+TEST_CASE("curves of all runs are drawn, with +FT where a run has it") {
+  const TemporaryFolder folder;
+  const std::string a = make_run(folder, "a", tiny_config("kind: none"));
+  const std::string b = make_run(folder, "b", tiny_config(kLocal + ", finetune_fraction: 0.1"));
+  const std::string page = render_report({a, b});
+  const std::string loss = part(page, "loss");
+  CHECK(contains(loss, "Loss against steps"));
+  CHECK(contains(loss, "training time (s)"));
+  CHECK(contains(loss, "forward compute (MFLOP)"));
+  for (const char* run : {"c0", "c1"}) {
+    CHECK(count(loss, fmt::format("<path class=\"thin {}\"", run)) == 3);
+    CHECK(count(loss, fmt::format("<circle class=\"dot {}\"", run)) == 6);
+  }
+  CHECK(count(loss, "class=\"mark c0\"") == 0);
+  CHECK(count(loss, "class=\"mark c1\"") == 3);
+  CHECK(count(loss, ">+FT</text>") == 3);
+  CHECK(contains(loss, "a ends at 2.100."));
+  CHECK(count(part(page, "speed"), "<figure>") == 2);
+  CHECK(contains(page, "validation loss against the first run"));
+  check_self_contained(page);
+}
+
+TEST_CASE("the ensemble curve has a band and the renorm line") {
+  const TemporaryFolder folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  CHECK(part(render_report({dir}), "ensemble").empty());
+  add_evaluations(dir);
+  const std::string ensemble = part(render_report({dir}), "ensemble");
+  CHECK(count(ensemble, "<circle") == 3);
+  CHECK(count(ensemble, "class=\"band c0\"") == 1);
+  CHECK(count(ensemble, "class=\"mark c0\"") == 1);
+  CHECK(contains(ensemble, ">renorm</text>"));
+  CHECK(contains(ensemble, "bits per byte"));
+}
+
+TEST_CASE("sampled sources are shown for the plans there are") {
+  const TemporaryFolder folder;
+  const std::string dense = make_run(folder, "dense", tiny_config("kind: none"));
+  const std::string local = make_run(
+      folder, "local", tiny_config("kind: local, windows: 4, sigma: {first: 0.0, last: 0.2}"));
+  const std::string tuned = make_run(
+      folder, "tuned",
+      tiny_config(
+          "kind: local, windows: 4, sigma: {first: 0.0, last: 0.2}, finetune_fraction: 0.5"));
+  const std::string unbiased = make_run(folder, "u", tiny_config("kind: unbiased, drop: 0.5"));
+  CHECK(part(render_report({dense}), "sources").empty());
+  const std::string maps = part(render_report({dense, local, tuned, unbiased}), "sources");
+  CHECK(count(maps, "<figure>") == 3);  // two layers of `local` and `tuned` together, one of `u`
+  CHECK(contains(maps, "Layer 1: 4 windows, σ 0<"));
+  CHECK(contains(maps, "Layer 2: 4 windows, σ 0.2<"));
+  CHECK(contains(maps, "Layer 2: 50% dropped"));
+}
+
+TEST_CASE("configs are compared key by key") {
+  const TemporaryFolder folder;
+  const std::string a = make_run(folder, "a", tiny_config("kind: none"));
+  const std::string b = make_run(folder, "b", tiny_config(kLocal));
+  const std::string config = part(render_report({a, b}), "config");
+  CHECK(contains(config, "<code>ssa.kind</code></th><td>none</td><td>local</td>"));
+  CHECK_FALSE(contains(config, "<code>model.width</code>"));
+  CHECK(count(config, "<details>") == 2);
+  const std::string c = make_run(folder, "c", tiny_config("kind: none"));
+  CHECK(contains(part(render_report({a, c}), "config"), "all the same"));
+}
+
+TEST_CASE("text from outside is shown, not obeyed") {
+  const TemporaryFolder folder;
+  const std::string hostile = "<script src=x>alert(1)</script>";
+  const std::string dir =
+      make_run(folder, "<img onerror=a>&", tiny_config(kLocal, hostile + "\" onload=\""));
+  write_text(dir + "/sample.txt", "</pre><svg onload=a>\xff]]>-->" + hostile);
+  write_text(dir + "/eval-<b>.json",
+             R"({"mode":"<i>","split":"\"><u>","loss":1,"curve":[{"samples":1,"value":1}]})");
+  write_text(dir + "/eval-<i>.json", "no JSON");
+  write_text(dir + "/metrics.jsonl",
+             metrics_line(1, "train", 3) + R"({"step":2,"split":"<b>","loss":1,"<b>":2})" + "\n");
+  const std::string page = render_report({dir});
+  CHECK(nesting_problem(page).empty());
+  for (const char* tag : {"<script", "<img", "<svg onload", "<i>", "<u>"}) {
+    INFO(tag);
+    CHECK_FALSE(contains(page, tag));
+  }
+  CHECK(contains(part(page, "sample"), "&lt;/pre&gt;&lt;svg onload=a&gt;\uFFFD]]&gt;"));
+  CHECK(contains(page, "&lt;img onerror=a&gt;&amp;"));
+}
+
+TEST_CASE("a run that has only just begun has a page") {
+  const TemporaryFolder folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  std::filesystem::remove(dir + "/metrics.jsonl");
+  const std::string page = render_report({dir});
+  CHECK(contains(page, "no metrics.jsonl"));
+  CHECK(part(page, "loss").empty());
+  CHECK(part(page, "speed").empty());
+  CHECK(cell(page, "validation loss, nats") == "–");
+  CHECK(contains(part(page, "commands"), "ssa-train --config "));
+  check_self_contained(page);
+}
+
+TEST_CASE("losses that are not finite leave gaps") {
+  const TemporaryFolder folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  std::string metrics;
+  for (int step = 1; step <= 30; ++step) {
+    metrics += step % 10 == 0
+                   ? fmt::format("{{\"step\":{},\"split\":\"train\",\"loss\":null}}\n", step)
+                   : metrics_line(step, "train", step == 5 ? 1e300 : 2);
+  }
+  write_text(dir + "/metrics.jsonl", metrics);
+  check_self_contained(render_report({dir}));
+}
+
+TEST_CASE("a page about many long runs stays below a megabyte") {
+  const TemporaryFolder folder;
+  std::vector<std::string> dirs;
+  for (int run = 0; run < 12; ++run) {
+    dirs.push_back(make_run(folder, fmt::format("run{}", run),
+                            tiny_config(fmt::format("{}, finetune_fraction: 0.{}", kLocal, run))));
+    add_evaluations(dirs.back());
+    std::string metrics;
+    for (int step = 1; step <= 2000; ++step) {
+      metrics += metrics_line(step, step % 4 == 0 ? "valid" : "train", 2 + 1.0 / step);
+    }
+    write_text(dirs.back() + "/metrics.jsonl", metrics);
+    write_text(dirs.back() + "/sample.txt", std::string(200000, '<'));
+  }
+  const std::string page = render_report(dirs);
+  CHECK(page.size() < 1'000'000);
+  CHECK(count(part(page, "summary"), "<tr>") == 13);  // a row a run
+  check_self_contained(page);
+}
+
+TEST_CASE("the page is written to a file as a whole") {
+  const TemporaryFolder folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  write_report({dir}, dir + "/report.html");
+  CHECK(read_text_file(dir + "/report.html", 1 << 20) == render_report({dir}));
+  CHECK_FALSE(path_exists(dir + "/report.html.partial"));
+  CHECK_THROWS_AS(write_report({dir}, dir + "/nowhere/report.html"), ConfigError);
+}

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace ssa::test {
+
+/// A folder that goes when the test ends.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "ssa-report-test-XXXXXX").string();
+    if (!::mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
+    path_ = pattern;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+inline void write_text(const std::string& path, std::string_view text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+inline const std::string kLocal = "kind: local, layers: 1, windows: 4, sigma: 0.1";
+
+/// config.yaml of a tiny model; `ssa` is what stands in the braces of its ssa section.
+inline std::string tiny_config(const std::string& ssa, const std::string& data_name = "tiny") {
+  return fmt::format(
+      "task: byte_lm\nmodel: {{layers: 2, width: 8, ffn_width: 16, heads: 2}}\n"
+      "ssa: {{{}}}\ndata: {{name: '{}', path: d, length: 32}}\n"
+      "train: {{steps: 100, batch_size: 2}}\n",
+      ssa, data_name);
+}
+
+inline std::string metrics_line(int step, const std::string& split, double loss) {
+  return fmt::format(
+      "{{\"step\":{},\"split\":\"{}\",\"loss\":{},\"tokens_per_second\":640,"
+      "\"elapsed_seconds\":{},\"peak_memory_bytes\":1048576}}\n",
+      step, split, loss, step * 0.1);
+}
+
+/// Makes a run folder with a training curve from 3 to 2 nats, and validation at steps 50 and 100.
+inline std::string make_run(const TemporaryFolder& folder, const std::string& name,
+                            const std::string& config) {
+  const std::string dir = folder.path() + "/" + name;
+  std::filesystem::create_directories(dir);
+  write_text(dir + "/config.yaml", config);
+  std::string metrics;
+  for (int step = 1; step <= 100; ++step) {
+    metrics += metrics_line(step, "train", 3 - step * 0.01);
+    if (step % 50 == 0) metrics += metrics_line(step, "valid", 3.1 - step * 0.01);
+  }
+  write_text(dir + "/metrics.jsonl", metrics);
+  return dir;
+}
+
+inline void add_evaluations(const std::string& dir) {
+  write_text(dir + "/eval-renorm-valid.json",
+             R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":500,"loss":2.125,)"
+             R"("bits_per_byte":3.0657,"curve":[],"seconds":1})");
+  write_text(dir + "/eval-ensemble-valid.json",
+             R"({"mode":"ensemble","split":"valid","samples":3,"step":100,"tokens":500,)"
+             R"("loss":2.0625,"bits_per_byte":2.9756,"spread":0.0125,"seconds":3,"curve":[)"
+             R"({"samples":1,"value":3.1,"stderr":0.02},{"samples":2,"value":3.0,"stderr":0.01},)"
+             R"({"samples":3,"value":2.9756,"stderr":0.01}]})");
+}
+
+inline size_t count(std::string_view text, std::string_view part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1)) {
+    ++found;
+  }
+  return found;
+}
+
+inline bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+/// What is wrong with the nesting of the elements of an HTML text; empty if nothing. Knows the void
+/// elements used here, self-closing SVG elements, and that a style element holds no markup.
+inline std::string nesting_problem(std::string_view html) {
+  std::vector<std::string> open;
+  for (size_t at = 0; (at = html.find('<', at)) != std::string_view::npos;) {
+    const size_t end = html.find('>', at);
+    if (end == std::string_view::npos) return "a tag does not end";
+    const std::string_view tag = html.substr(at + 1, end - at - 1);
+    at = end + 1;
+    if (tag.starts_with('!')) continue;
+    const bool closing = tag.starts_with('/');
+    const std::string_view rest = closing ? tag.substr(1) : tag;
+    const std::string name(rest.substr(0, rest.find_first_of(" \n/")));
+    if (name.empty()) return fmt::format("a stray < before '{}'", tag);
+    if (count(tag, "\"") % 2 != 0) return fmt::format("an open quote in '{}'", tag);
+    if (closing) {
+      if (open.empty() || open.back() != name) return fmt::format("'{}' closes nothing", tag);
+      open.pop_back();
+    } else if (!tag.ends_with('/') && name != "meta" && name != "br") {
+      open.push_back(name);
+    }
+  }
+  return open.empty() ? "" : open.back() + " is not closed";
+}
+
+}  // namespace ssa::test

@@ -1,0 +1,109 @@
+#include "report/svg_plot.h"
+
+#include <cmath>
+#include <limits>
+
+#include <catch2/catch.hpp>
+
+#include "report/report_test_support.h"
+
+using namespace ssa::report;
+using ssa::test::contains;
+using ssa::test::count;
+using ssa::test::nesting_problem;
+
+namespace {
+
+const double kNan = std::numeric_limits<double>::quiet_NaN();
+
+Plot one_line(std::vector<Point> points, LineStyle style = LineStyle::plain) {
+  Plot plot;
+  plot.title = "T";
+  plot.series.push_back({"line", 2, style, std::move(points)});
+  return plot;
+}
+
+}  // namespace
+
+TEST_CASE("a plot has its axes' names, ticks and a line from corner to corner") {
+  Plot plot = one_line({{0, 0}, {100, 10}});
+  plot.x_label = "step";
+  plot.y_label = "loss (nats)";
+  plot.y_from_zero = true;
+  const std::string svg = render(plot);
+  CHECK(contains(svg, ">loss (nats)</text>"));
+  CHECK(contains(svg, ">step</text>"));
+  CHECK(contains(svg, ">100</text>"));
+  CHECK(contains(svg, ">10</text>"));
+  // From the axes' origin (46, 228) to the right edge, 5% below the top of the 202 high area.
+  CHECK(contains(svg, R"(<path class="line c2" d="M46.0 228.0L386.0 35.6"/>)"));
+  CHECK(contains(svg, "line ends at 10.00."));
+  CHECK(nesting_problem(svg).empty());
+}
+
+TEST_CASE("a point that is not finite is a gap in the line") {
+  const std::string svg = render(one_line({{0, 1}, {1, 2}, {2, kNan}, {3, 2}, {4, 1}}));
+  const size_t begin = svg.find("<path class=\"line");
+  const std::string path = svg.substr(begin, svg.find("/>", begin) - begin);
+  CHECK(count(path, "M") == 2);
+  CHECK(count(path, "L") == 2);
+  CHECK_FALSE(contains(svg, "nan"));
+}
+
+TEST_CASE("marked lines have a dot at each point that can be seen") {
+  Plot plot = one_line({{0, 1}, {1, 2}, {2, kNan}, {3, 500}}, LineStyle::marked);
+  plot.y_most = 3;
+  const std::string svg = render(plot);
+  CHECK(count(svg, "<circle") == 2);
+  CHECK(contains(svg, "<title>line: 2.000 at 1.00</title>"));
+}
+
+TEST_CASE("a band goes along the upper curve and back along the lower one") {
+  Plot plot = one_line({{0, 1}, {10, 1}});
+  plot.bands.push_back({5, {0, 10}, {0.5, 0.5}, {1.5, 1.5}});
+  const std::string svg = render(plot);
+  const size_t begin = svg.find(R"(<path class="band c5" d="M46.0)");
+  REQUIRE(begin != std::string::npos);
+  const std::string path = svg.substr(begin, svg.find("/>", begin) - begin);
+  CHECK(count(path, "L") == 3);
+  CHECK(contains(path, "Z\""));
+}
+
+TEST_CASE("marks are drawn and named once where they lie close together") {
+  Plot plot = one_line({{0, 1}, {10, 2}});
+  plot.vertical = {{5, 0, "+FT"}, {5.1, 1, "+FT"}};
+  plot.horizontal = {{1.5, 0, "renorm"}};
+  const std::string svg = render(plot);
+  CHECK(count(svg, "class=\"mark ") == 3);
+  CHECK(count(svg, ">+FT</text>") == 1);
+  CHECK(count(svg, ">renorm</text>") == 1);
+}
+
+TEST_CASE("absurd values neither break the picture nor make it large") {
+  const double most = std::numeric_limits<double>::max();
+  for (const auto& points : std::vector<std::vector<Point>>{{},
+                                                            {{0, kNan}},
+                                                            {{1, 1}},
+                                                            {{0, -most}, {1, most}},
+                                                            {{-most, 0}, {most, 1}},
+                                                            {{0, most}}}) {
+    const std::string svg = render(one_line(points, LineStyle::marked));
+    CHECK(svg.size() < 4000);
+    CHECK_FALSE(contains(svg, "nan"));
+    CHECK_FALSE(contains(svg, "inf"));
+    CHECK(nesting_problem(svg).empty());
+  }
+  CHECK(is_empty(one_line({})));
+  CHECK(is_empty(one_line({{0, kNan}})));
+  CHECK_FALSE(is_empty(one_line({{0, 1}})));
+}
+
+TEST_CASE("texts of a plot are escaped") {
+  Plot plot = one_line({{0, 1}, {1, 2}}, LineStyle::marked);
+  const std::string hostile = "\"><script>x</script>";
+  plot.title = plot.x_label = plot.y_label = plot.series.front().label = hostile;
+  plot.vertical = {{0.5, 0, hostile}};
+  const std::string svg = render(plot);
+  CHECK_FALSE(contains(svg, "<script"));
+  CHECK(nesting_problem(svg).empty());
+}
