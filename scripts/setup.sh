@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs every package that building, testing and running ssa needs, through apt. This list is the
+# only one. Running it again changes nothing; when all are there, no network is needed.
+set -euo pipefail
+
+packages=(
+  # build tools; ccache and lld only make it faster, clang-format checks the style
+  build-essential cmake ninja-build git ccache lld clang-format
+  # libraries (docs/reference/dependencies.md says what each is for)
+  libdnnl-dev ocl-icd-opencl-dev  # oneDNN; Debian's CMake package of it asks for OpenCL's headers
+  libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libarchive-dev
+  libxxhash-dev catch2
+  # the quickstart's download
+  curl ca-certificates
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  if ! dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed'; then
+    missing+=("$package")
+  fi
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "setup: all ${#packages[@]} packages are installed"
+  exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+  echo "setup: no apt-get here. Install the equivalents of: ${missing[*]}" >&2
+  exit 1
+fi
+
+run_as_root=()
+if [ "$(id -u)" -ne 0 ]; then run_as_root=(sudo); fi
+echo "setup: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${run_as_root[@]}" apt-get update -qq
+"${run_as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+echo "setup: done"
