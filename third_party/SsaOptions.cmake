@@ -47,5 +47,8 @@ add_compile_options(-ffp-contract=off)
 if(SSA_SANITIZE)
   add_compile_options(-fsanitize=${SSA_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-maybe-uninitialized)  # instrumented code misleads GCC's analysis
+  endif()
   add_link_options(-fsanitize=${SSA_SANITIZE})
 endif()

@@ -160,7 +160,8 @@ class Backend {
                                   Tensor& grad_table) = 0;
 
   // ---- softmax cross-entropy ----------------------------------------------------------------
-  /// loss[r] = lse[r] - logits[r][targets[r]], in nats; loss 0 where targets[r] is -1.
+  /// loss[r] = lse[r] - logits[r][targets[r]], in nats; loss 0 where targets[r] is -1. Throws
+  /// on a target outside -1 … V-1.
   /// logits (R, V); targets (R) i32; loss, lse (R) statistics.
   virtual void cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
                              Tensor& lse) = 0;

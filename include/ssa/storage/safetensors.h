@@ -10,7 +10,8 @@
 
 namespace ssa {
 
-XX
+// The safetensors format: an 8-byte little-endian header size, a JSON header, then the tensors'
+// elements with neither gaps nor overlaps.
 
 struct NamedTensor {
   std::string name;

@@ -50,6 +50,8 @@ void ReferenceBackend::cross_entropy(const Tensor& logits, const Tensor& targets
         for (int64_t n = 0; n < columns; ++n) total += std::exp(get(x[n]) - highest);
         const double log_total = highest + std::log(total);
         const int32_t target = targets.data<int32_t>()[r];
+        SSA_CHECK(target >= -1 && target < columns, "cross_entropy: target {} at {} is outside {}",
+                  target, r, columns);
         set(lse.data<S>()[r], log_total);
         set(loss.data<S>()[r], target < 0 ? 0.0 : log_total - get(x[target]));
       }
