@@ -1,0 +1,118 @@
+// The cost accounting against the paper's numbers for Enwik8 (Table 7 and the C columns).
+
+#include "ssa/models/cost.h"
+
+#include "support/tensors.h"
+
+namespace ssa {
+namespace {
+
+/// 16 layers of width 1024, length 4096, 10,000 steps of 64 sequences.
+Config enwik8() {
+  Config config;
+  config.task = Task::byte_lm;
+  config.model.layers = 16;
+  config.model.width = 1024;
+  config.model.ffn_width = 4096;
+  config.model.heads = 8;
+  config.model.final_norm = true;
+  config.data.length = 4096;
+  config.train.steps = 10000;
+  config.train.batch_size = 64;
+  return config;
+}
+
+Config enwik8_local(int64_t layers, int64_t windows, double finetune = 0.0) {
+  Config config = enwik8();
+  config.ssa.kind = SsaKind::local;
+  config.ssa.layers = layers;
+  config.ssa.windows = windows;
+  config.ssa.finetune_fraction = finetune;
+  return config;
+}
+
+TEST_CASE("cost: dense Enwik8 takes 1.76 EFLOP", "[models]") {
+  const TrainingCost cost = training_cost(enwik8());
+  CHECK(cost.train_exaflop == Approx(1.76).epsilon(0.005));
+  CHECK(cost.compute_ratio == 1.0);
+  // 24·L·d² + L·4·d·N
+  CHECK(cost.forward_flop_per_token == 24.0 * 16 * 1024 * 1024 + 16.0 * 4 * 1024 * 4096);
+  CHECK(cost.dense_forward_flop_per_token == cost.forward_flop_per_token);
+}
+
+TEST_CASE("cost: WikiText-103's 604 MFLOP a token and 7.6 EFLOP", "[models]") {
+  Config config = enwik8();
+  config.data.length = 3072;
+  config.train.steps = 64000;
+  const TrainingCost cost = training_cost(config);
+  CHECK(cost.forward_flop_per_token == Approx(604e6).epsilon(0.001));
+  CHECK(cost.train_exaflop == Approx(7.6).epsilon(0.005));
+  config.ssa.kind = SsaKind::local;
+  struct Known {
+    int64_t layers, windows;
+    double ratio;
+  };
+  for (const Known& known : {Known{16, 4, 0.75}, Known{16, 2, 0.83}, Known{12, 4, 0.81},
+                             Known{16, 6, 0.72}, Known{16, 8, 0.71}}) {
+    config.ssa.layers = known.layers;
+    config.ssa.windows = known.windows;
+    CAPTURE(known.layers, known.windows);
+    CHECK(training_cost(config).compute_ratio == Approx(known.ratio).margin(0.005));
+  }
+}
+
+TEST_CASE("cost: compute ratios of Enwik8 with local windows", "[models]") {
+  CHECK(training_cost(enwik8_local(16, 4)).compute_ratio == Approx(0.70).margin(0.005));
+  CHECK(training_cost(enwik8_local(16, 2)).compute_ratio == Approx(0.80).margin(0.005));
+  CHECK(training_cost(enwik8_local(12, 4)).compute_ratio == Approx(0.78).margin(0.005));
+  CHECK(training_cost(enwik8_local(0, 4)).compute_ratio ==
+        training_cost(enwik8_local(16, 4)).compute_ratio);
+}
+
+TEST_CASE("cost: +FT makes it 0.9 C + 0.1", "[models]") {
+  const TrainingCost plain = training_cost(enwik8_local(16, 4));
+  const TrainingCost tuned = training_cost(enwik8_local(16, 4, 0.1));
+  CHECK(tuned.compute_ratio == Approx(0.9 * plain.compute_ratio + 0.1).epsilon(1e-12));
+  CHECK(tuned.train_exaflop ==
+        Approx(tuned.compute_ratio * training_cost(enwik8()).train_exaflop).epsilon(1e-12));
+  CHECK(tuned.forward_flop_per_token == plain.forward_flop_per_token);
+}
+
+TEST_CASE("cost: unbiased sampling counts the sources that are drawn", "[models]") {
+  Config config = enwik8();
+  config.ssa.kind = SsaKind::unbiased;
+  config.ssa.layers = 4;
+  config.ssa.drop = 0.3;
+  const double sources = 2867;  // round(0.7·4096)
+  CHECK(training_cost(config).forward_flop_per_token ==
+        Approx(24.0 * 16 * 1024 * 1024 + 4.0 * 1024 * (12 * 4096 + 4 * sources)).epsilon(1e-14));
+}
+
+TEST_CASE("cost: a feed-forward part of another width", "[models]") {
+  Config config = enwik8();
+  config.model.ffn_width = 3000;
+  const double layer = 8.0 * 1024 * 1024 + 4.0 * 1024 * 3000 + 4.0 * 1024 * 4096;
+  CHECK(training_cost(config).forward_flop_per_token == 16 * layer);
+}
+
+TEST_CASE("cost: parameters of the full decoder", "[models]") {
+  constexpr int64_t kPerLayer = 12596224, kTable = 256 * 1024, kFinalNorm = 2 * 1024;
+  Config config = enwik8();
+  CHECK(parameter_count(config) == 16 * kPerLayer + kTable + kFinalNorm);
+  config.model.embedding.tie_weights = false;
+  CHECK(parameter_count(config) == 16 * kPerLayer + 2 * kTable + kFinalNorm);
+  config.model.final_norm = false;
+  config.model.layers = 1;
+  CHECK(parameter_count(config) == kPerLayer + 2 * kTable);
+}
+
+TEST_CASE("cost: tasks that are not built are refused", "[models]") {
+  Config config = enwik8();
+  CHECK(vocabulary_size(config) == 256);
+  config.task = Task::graph_regression;
+  CHECK_THAT(testing::message_of<ConfigError>([&] { parameter_count(config); }),
+             Catch::Contains("task"));
+}
+
+}  // namespace
+}  // namespace ssa

@@ -1,0 +1,222 @@
+// The golden run: what PyTorch computes for a tiny decoder (scripts/make_golden.py), compared with
+// the engine's reference backend in f64 and its CPU backend in f32.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "ssa/models/decoder_lm.h"
+#include "ssa/storage/safetensors.h"
+
+namespace ssa {
+namespace {
+
+// As in the script, and in tests/fixtures/golden/golden.json.
+constexpr int64_t kVocabulary = 256, kBatch = 2, kLength = 20;
+constexpr double kLearningRate = 1e-2, kBeta1 = 0.9, kBeta2 = 0.999, kEps = 1e-8, kClipNorm = 1.0;
+
+ModelConfig model_config() {
+  ModelConfig model;
+  model.layers = 2;
+  model.width = 24;
+  model.ffn_width = 56;
+  model.heads = 3;
+  return model;
+}
+
+/// Where a run is computed, and how far from PyTorch's f64 values it may be, relative to the
+/// largest value of a tensor. PyTorch itself in f32 is within 2e-6 for gradients and logits and
+/// within 3e-7 for losses and norms, the tenth step's included.
+struct Machine {
+  Device device;
+  DType dtype;
+  double tensor_tolerance;
+  double loss_tolerance;
+};
+const Machine kReference = {Device::reference, DType::f64, 1e-10, 1e-10};
+const Machine kCpu = {Device::cpu, DType::f32, 2e-5, 5e-6};
+
+/// Keys' biases have no gradient but rounding noise, so a gradient's error is measured against at
+/// least this; every other parameter's largest gradient is above it.
+constexpr double kSmallestGradient = 0.01;
+
+std::vector<double> values(const Tensor& tensor) {
+  std::vector<double> result(static_cast<size_t>(tensor.numel()));
+  visit_floating(tensor.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* data = tensor.data<T>();
+    for (size_t i = 0; i < result.size(); ++i) result[i] = static_cast<double>(data[i]);
+  });
+  return result;
+}
+
+/// Every |actual - expected| ≤ tolerance · max(|expected|, floor).
+void check_close(const std::string& what, const Tensor& actual, const Tensor& expected,
+                 double tolerance, double floor = 0) {
+  INFO(what);
+  REQUIRE(actual.defined());
+  REQUIRE(actual.numel() == expected.numel());
+  const std::vector<double> got = values(actual), wanted = values(expected);
+  double scale = floor;
+  for (double value : wanted) scale = std::max(scale, std::abs(value));
+  REQUIRE(scale > 0);
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::abs(got[i] - wanted[i]) <= tolerance * scale) continue;  // NaN does not pass
+    INFO("element " << i << ": " << got[i] << " instead of " << wanted[i] << ", off by "
+                    << (got[i] - wanted[i]) / scale << " of the largest");
+    FAIL();
+  }
+}
+
+/// The tiny decoder with a fixture's weights, batch and plans.
+class GoldenRun {
+ public:
+  GoldenRun(const std::string& name, const Machine& machine)
+      : file_(SSA_SOURCE_DIR "/tests/fixtures/golden/" + name + ".safetensors"),
+        machine_(machine),
+        store_(machine.device, machine.dtype, 1),
+        model_(model_config(), kVocabulary, store_) {
+    for (const Parameter& parameter : store_.all()) {
+      Tensor to = parameter.variable.value();
+      const Tensor from = load("weights." + parameter.name);
+      REQUIRE(to_string(from.shape()) == to_string(to.shape()));
+      engine().copy(from, to);
+    }
+    for (int64_t layer = 0; layer < model_config().layers; ++layer) {
+      const std::string plan = "plans." + std::to_string(layer);
+      plans_.push_back({load(plan + ".targets"), load(plan + ".sources")});
+    }
+    ids_ = load("inputs").view({kBatch * kLength});
+    targets_ = load("targets").view({kBatch * kLength});
+  }
+
+  Tensor load(const std::string& name) const {
+    return file_.load(name, machine_.device, MemoryCategory::activations);
+  }
+  /// A tensor of PyTorch's results, to be compared on the host.
+  Tensor golden(const std::string& name) const {
+    return file_.load(name, Device::reference, MemoryCategory::activations);
+  }
+  const SafetensorsFile& file() const { return file_; }
+  const ParameterStore& store() const { return store_; }
+  DecoderLm& model() { return model_; }
+
+  Tensor logits() const {
+    const NoGrad no_grad;
+    return model_.logits(input(), {}).value();
+  }
+
+  /// Mean cross-entropy; leaves its gradients in the parameters.
+  double loss_and_gradients() {
+    store_.zero_grad();
+    const Variable losses = model_.losses(input(), targets_, {});
+    const auto count = static_cast<double>(losses.value().numel());
+    const double mean = engine().sum(losses.value()) / count;
+    Tensor grad = Tensor::empty_like(losses.value());
+    engine().fill(grad, 1 / count);
+    losses.backward(grad);
+    return mean;
+  }
+
+  double gradient_norm() {
+    double squares = 0;
+    for (const Parameter& parameter : store_.all())
+      squares += engine().sum_squares(parameter.variable.grad());
+    return std::sqrt(squares);
+  }
+
+  /// Adam after clipping as torch.nn.utils.clip_grad_norm_ does it.
+  void update(double norm) {
+    ++step_;
+    moments_.resize(store_.all().size());
+    for (size_t i = 0; i < moments_.size(); ++i) {
+      const Tensor parameter = store_.all()[i].variable.value();
+      for (Tensor& moment : moments_[i])
+        if (!moment.defined())
+          moment = Tensor::zeros(parameter.shape(), parameter.dtype(), machine_.device);
+      AdamArgs args;
+      args.parameter = parameter;
+      args.gradient = store_.all()[i].variable.grad();
+      args.first_moment = moments_[i][0];
+      args.second_moment = moments_[i][1];
+      args.learning_rate = kLearningRate;
+      args.beta1 = kBeta1;
+      args.beta2 = kBeta2;
+      args.eps = kEps;
+      args.gradient_scale = std::min(1.0, kClipNorm / (norm + 1e-6));
+      args.step = step_;
+      engine().adam_step(args);
+    }
+  }
+
+ private:
+  Backend& engine() const { return backend(machine_.device); }
+  DecoderLm::Input input() const { return {kBatch, kLength, ids_, &plans_}; }
+
+  SafetensorsFile file_;
+  Machine machine_;
+  ParameterStore store_;
+  DecoderLm model_;
+  std::vector<PlanTensors> plans_;
+  Tensor ids_, targets_;                        // (B·N)
+  std::vector<std::array<Tensor, 2>> moments_;  // first and second of each parameter
+  int64_t step_ = 0;
+};
+
+TEST_CASE("golden: the model has exactly the documented parameters", "[golden]") {
+  const GoldenRun run("dense", kReference);
+  std::vector<std::string> documented, ours;
+  for (const std::string& name : run.file().names())
+    if (name.rfind("weights.", 0) == 0) documented.push_back(name.substr(8));
+  for (const Parameter& parameter : run.store().all()) ours.push_back(parameter.name);
+  std::sort(documented.begin(), documented.end());
+  std::sort(ours.begin(), ours.end());
+  CHECK(ours == documented);
+  CHECK(run.store().count() == 16720);  // by the formula in docs/reference/weights.md
+}
+
+TEST_CASE("golden: logits equal PyTorch's", "[golden]") {
+  const std::string name = GENERATE("dense", "plan");
+  const Machine machine = GENERATE(kReference, kCpu);
+  CAPTURE(name, ssa::name(machine.device));
+  const GoldenRun run(name, machine);
+  check_close("logits", run.logits(), run.golden("logits"), machine.tensor_tolerance);
+}
+
+TEST_CASE("golden: every gradient equals PyTorch's", "[golden]") {
+  const std::string name = GENERATE("dense", "plan");
+  const Machine machine = GENERATE(kReference, kCpu);
+  const bool checkpointing = GENERATE(false, true);
+  CAPTURE(name, ssa::name(machine.device), checkpointing);
+  GoldenRun run(name, machine);
+  run.model().set_activation_checkpointing(checkpointing);
+  run.loss_and_gradients();
+  for (const Parameter& parameter : run.store().all())
+    check_close(parameter.name, parameter.variable.grad(),
+                run.golden("gradients." + parameter.name), machine.tensor_tolerance,
+                kSmallestGradient);
+}
+
+TEST_CASE("golden: ten steps of Adam give PyTorch's losses", "[golden]") {
+  const std::string name = GENERATE("dense", "plan");
+  const Machine machine = GENERATE(kReference, kCpu);
+  CAPTURE(name, ssa::name(machine.device));
+  GoldenRun run(name, machine);
+  const std::vector<double> losses = values(run.golden("losses"));
+  const std::vector<double> norms = values(run.golden("gradient_norms"));
+  REQUIRE(losses.size() == 10);
+  for (size_t step = 0; step < losses.size(); ++step) {
+    CAPTURE(step);
+    CHECK(run.loss_and_gradients() == Approx(losses[step]).epsilon(machine.loss_tolerance));
+    const double norm = run.gradient_norm();
+    CHECK(norm == Approx(norms[step]).epsilon(machine.loss_tolerance));
+    run.update(norm);
+  }
+}
+
+}  // namespace
+}  // namespace ssa

@@ -1,0 +1,177 @@
+// The layers: names, initial spread, which dropout acts where, gradients of all parameters.
+
+#include "ssa/nn/layers.h"
+
+#include <cmath>
+
+#include "support/gradient_check.h"
+#include "support/plans.h"
+
+namespace ssa {
+namespace {
+
+using testing::random_f64;
+using testing::values;
+using Names = std::vector<std::string>;
+
+ParameterStore f64_store() { return {Device::reference, DType::f64, 1}; }
+
+Names names(const ParameterStore& store) {
+  Names result;
+  for (const Parameter& parameter : store.all()) {
+    result.push_back(parameter.name + " " + to_string(parameter.shape));
+  }
+  return result;
+}
+
+/// Moves parameters away from the zeros and ones they start as.
+void disturb(const ParameterStore& store) {
+  for (size_t i = 0; i < store.all().size(); ++i) {
+    Tensor value = store.all()[i].variable.value();
+    const Tensor noise = random_f64(value.shape(), static_cast<uint32_t>(500 + i), -0.5, 0.5);
+    backend(value.device()).add(value, noise, value);
+  }
+}
+
+std::vector<testing::NamedLeaf> leaves(const ParameterStore& store, const Variable& x) {
+  std::vector<testing::NamedLeaf> result = {{"x", x}};
+  for (const Parameter& parameter : store.all()) {
+    result.push_back({parameter.name, parameter.variable});
+  }
+  return result;
+}
+
+const nn::Context kTraining{true, {.seed = 3, .step = 7}};
+
+double largest(const Parameter& parameter) {
+  double result = 0;
+  for (const double x : values(parameter.variable.value())) result = std::max(result, std::abs(x));
+  return result;
+}
+
+nn::AttentionInput attention_input() {
+  return {2, testing::kPlanLength, testing::local_plan(), true,
+          nn::alibi_slopes(3, Device::reference)};
+}
+
+TEST_CASE("layers: parameter names and shapes", "[nn]") {
+  ParameterStore store = f64_store();
+  const nn::Linear linear(store, "head", 3, 5);
+  const nn::LayerNorm norm(store, "norm", 3);
+  const nn::FeedForward ffn(store, "ffn", 3, 7, Activation::gelu, 0);
+  const nn::SelfAttention attention(store, "attention", 6, 3, 0);
+  CHECK(names(store) == Names{"head.weight (5, 3)", "head.bias (5)", "norm.weight (3)",
+                              "norm.bias (3)", "ffn.up.weight (7, 3)", "ffn.up.bias (7)",
+                              "ffn.down.weight (3, 7)", "ffn.down.bias (3)",
+                              "attention.query.weight (6, 6)", "attention.query.bias (6)",
+                              "attention.key.weight (6, 6)", "attention.key.bias (6)",
+                              "attention.value.weight (6, 6)", "attention.value.bias (6)",
+                              "attention.output.weight (6, 6)", "attention.output.bias (6)"});
+}
+
+TEST_CASE("layers: initial values as in fairseq", "[nn]") {
+  ParameterStore store(Device::reference, DType::f32, 1);
+  const nn::SelfAttention attention(store, "attention", 60, 3, 0);
+  const nn::FeedForward ffn(store, "ffn", 60, 80, Activation::gelu, 0);
+  const nn::LayerNorm norm(store, "norm", 60);
+  const double square = std::sqrt(6.0 / 120), wide = std::sqrt(6.0 / 140);
+  for (const Parameter& parameter : store.all()) {
+    CAPTURE(parameter.name);
+    const std::string& name = parameter.name;
+    if (name.ends_with(".bias")) {
+      CHECK(largest(parameter) == 0.0);
+    } else if (name == "norm.weight") {
+      CHECK(values(parameter.variable.value()) == std::vector<double>(60, 1.0));
+    } else {
+      const double bound = name.starts_with("ffn")            ? wide
+                           : name.find("output") != name.npos ? square
+                                                              : square / std::sqrt(2.0);
+      CHECK(largest(parameter) <= bound * (1 + 1e-6));
+      CHECK(largest(parameter) > 0.99 * bound);
+    }
+  }
+}
+
+TEST_CASE("layers: gradients of every parameter", "[nn]") {
+  ParameterStore store = f64_store();
+  SECTION("linear") {
+    const nn::Linear layer(store, "linear", 5, 3);
+    disturb(store);
+    const Variable x = testing::leaf(random_f64({4, 5}, 1));
+    testing::check_gradients("Linear", leaves(store, x), [&] { return layer(x); });
+  }
+  SECTION("layer norm") {
+    const nn::LayerNorm layer(store, "norm", 5);
+    disturb(store);
+    const Variable x = testing::leaf(random_f64({4, 5}, 1));
+    testing::check_gradients("LayerNorm", leaves(store, x), [&] { return layer(x); });
+  }
+  SECTION("feed-forward, with dropout") {
+    const nn::FeedForward layer(store, "ffn", 5, 7, Activation::gelu, 0.3);
+    disturb(store);
+    const Variable x = testing::leaf(random_f64({4, 5}, 1));
+    testing::check_gradients("FeedForward", leaves(store, x),
+                             [&] { return layer(x, kTraining, 2); });
+  }
+  SECTION("self-attention, with dropout") {
+    const nn::SelfAttention layer(store, "attention", 6, 3, 0.3);
+    disturb(store);
+    const Variable x = testing::leaf(random_f64({2 * testing::kPlanLength, 6}, 1));
+    testing::check_gradients("SelfAttention", leaves(store, x),
+                             [&] { return layer(x, attention_input(), kTraining, 2); });
+  }
+}
+
+TEST_CASE("layers: layer norm uses an epsilon of 1e-5", "[nn]") {
+  ParameterStore store = f64_store();
+  const nn::LayerNorm layer(store, "norm", 2);
+  const double result = values(layer(Variable(testing::f64({1e-3, -1e-3}, {1, 2}))).value())[0];
+  CHECK(result == Approx(1e-3 / std::sqrt(1e-6 + 1e-5)).epsilon(1e-12));
+}
+
+TEST_CASE("layers: dropout acts in training only, and differs by place, step and micro-batch",
+          "[nn]") {
+  ParameterStore store = f64_store();
+  const nn::FeedForward ffn(store, "ffn", 5, 37, Activation::gelu, 0.5);
+  const nn::FeedForward without(store, "ffn2", 5, 37, Activation::gelu, 0.0);
+  const nn::SelfAttention attention(store, "attention", 6, 3, 0.5);
+  const Variable x(random_f64({4, 5}, 1)), y(random_f64({2 * testing::kPlanLength, 6}, 2));
+  const auto run = [&](const nn::Context& context, int64_t layer) {
+    std::vector<double> all = values(ffn(x, context, layer).value());
+    const auto more = values(attention(y, attention_input(), context, layer).value());
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  nn::Context other = kTraining;
+  const std::vector<double> base = run(kTraining, 2);
+  CHECK(run(kTraining, 2) == base);
+  CHECK(run(kTraining, 3) != base);
+  other.key.step = 8;
+  CHECK(run(other, 2) != base);
+  other = kTraining;
+  other.key.rank = 1;
+  CHECK(run(other, 2) != base);
+  other = kTraining;
+  other.key.stream = 1;
+  CHECK(run(other, 2) != base);
+
+  nn::Context evaluation = kTraining;
+  evaluation.training = false;
+  const std::vector<double> evaluated = run(evaluation, 2);
+  CHECK(evaluated != base);
+  CHECK(run({}, 5) == evaluated);
+  CHECK(values(without(x, kTraining, 2).value()) == values(without(x, {}, 0).value()));
+}
+
+TEST_CASE("layers: a context names places and purposes apart", "[nn]") {
+  const Dropout dropout = kTraining.dropout(0.1, RngPurpose::activation_dropout, 9);
+  CHECK(dropout.probability == 0.1);
+  CHECK(dropout.key.purpose == RngPurpose::activation_dropout);
+  CHECK(dropout.key.layer == 9);
+  CHECK(dropout.key.seed == 3);
+  CHECK(dropout.key.step == 7);
+  CHECK_FALSE(nn::Context{}.dropout(0.1, RngPurpose::dropout, 0).active());
+}
+
+}  // namespace
+}  // namespace ssa

@@ -1,0 +1,185 @@
+// One table: the gradient of every input of every op against finite differences, odd sizes, f64.
+
+#include "ssa/ops/ops.h"
+
+#include "support/gradient_check.h"
+#include "support/plans.h"
+
+namespace ssa {
+namespace {
+
+using testing::i32;
+
+struct InputSpec {
+  std::string name;
+  Shape shape;
+};
+
+struct OpCase {
+  std::string name;
+  std::vector<InputSpec> inputs;
+  std::function<Variable(const std::vector<Variable>&)> function;
+};
+
+const RngKey kDropoutKey{.seed = 11, .purpose = RngPurpose::dropout, .step = 3, .layer = 2};
+
+OpCase activation_case(const std::string& name, Activation kind) {
+  return {name, {{"x", {3, 7}}}, [kind](const auto& in) {
+            // From -3 to 3, both tails included.
+            return ops::activation(kind, ops::scale(in[0], 3));
+          }};
+}
+
+std::vector<OpCase> elementwise_cases() {
+  return {
+      {"add",
+       {{"a", {3, 5}}, {"b", {3, 5}}},
+       [](const auto& in) { return ops::add(in[0], in[1]); }},
+      {"add of itself", {{"x", {3, 5}}}, [](const auto& in) { return ops::add(in[0], in[0]); }},
+      {"scale", {{"x", {3, 5}}}, [](const auto& in) { return ops::scale(in[0], -1.7); }},
+      {"reshape",
+       {{"x", {3, 10}}},
+       [](const auto& in) {
+         return ops::reshape(in[0], {5, 3, 2});
+       }},
+      activation_case("gelu", Activation::gelu),
+      activation_case("relu", Activation::relu),
+      activation_case("elu", Activation::elu),
+      {"dropout",
+       {{"x", {5, 7}}},
+       [](const auto& in) {
+         return ops::dropout(in[0], {0.4, kDropoutKey});
+       }},
+      {"dropout of nothing",
+       {{"x", {5, 7}}},
+       [](const auto& in) { return ops::scale(ops::dropout(in[0], {}), 2); }},
+  };
+}
+
+std::vector<OpCase> row_cases() {
+  return {
+      {"linear with bias",
+       {{"x", {3, 5}}, {"weight", {7, 5}}, {"bias", {7}}},
+       [](const auto& in) { return ops::linear(in[0], in[1], in[2]); }},
+      {"linear without bias",
+       {{"x", {3, 5}}, {"weight", {7, 5}}},
+       [](const auto& in) { return ops::linear(in[0], in[1], Variable()); }},
+      {"linear of one row",
+       {{"x", {1, 1}}, {"weight", {3, 1}}, {"bias", {3}}},
+       [](const auto& in) { return ops::linear(in[0], in[1], in[2]); }},
+      {"linear of itself",
+       {{"x", {5, 5}}},
+       [](const auto& in) { return ops::linear(in[0], in[0], Variable()); }},
+      {"layer_norm",
+       {{"x", {5, 7}}, {"gain", {7}}, {"shift", {7}}},
+       [](const auto& in) { return ops::layer_norm(in[0], in[1], in[2], 1e-5); }},
+      {"layer_norm with a large eps",
+       {{"x", {3, 5}}, {"gain", {5}}, {"shift", {5}}},
+       [](const auto& in) { return ops::layer_norm(in[0], in[1], in[2], 0.3); }},
+      {"embedding",
+       {{"table", {7, 5}}},  // rows 1 and 6 never looked up, row 3 three times
+       [](const auto& in) {
+         return ops::embedding(in[0], i32({3, 0, 3, 5, 2, 3, 4}), 1.7);
+       }},
+      {"embedding tied to the output matrix",
+       {{"table", {7, 5}}},
+       [](const auto& in) {
+         const Variable rows = ops::embedding(in[0], i32({3, 0, 6, 3}), 2.2);
+         return ops::linear(rows, in[0], Variable());
+       }},
+      {"cross_entropy",
+       {{"logits", {5, 7}}},
+       [](const auto& in) {
+         return ops::cross_entropy(ops::scale(in[0], 4), i32({0, 6, 3, 3, 1}));
+       }},
+      {"cross_entropy with ignored targets",
+       {{"logits", {5, 7}}},
+       [](const auto& in) {
+         return ops::cross_entropy(in[0], i32({-1, 6, -1, 3, -1}));
+       }},
+      {"cross_entropy of one class",
+       {{"logits", {3, 1}}},
+       [](const auto& in) {
+         return ops::cross_entropy(in[0], i32({0, 0, -1}));
+       }},
+  };
+}
+
+OpCase attention_case(const std::string& name, const PlanTensors& plan, bool causal,
+                      bool alibi = false, double dropout = 0.0) {
+  ops::AttentionOptions options{plan, causal, {}, {dropout, kDropoutKey}};
+  if (alibi) {
+    options.alibi_slopes =
+        Tensor::from(std::vector<float>{0.5f, 0.25f, 0.0625f}, {3}, Device::reference);
+  }
+  const Shape shape{2, testing::kPlanLength, 3, 5};  // (B, N, H, D)
+  return {"attention, " + name,
+          {{"query", shape}, {"key", shape}, {"value", shape}},
+          [options](const auto& in) {
+            // Scaled, so that the weights are far from uniform.
+            return ops::attention(ops::scale(in[0], 3), in[1], in[2], options);
+          }};
+}
+
+std::vector<OpCase> attention_cases() {
+  using namespace testing;
+  const PlanTensors dense = dense_plan(kPlanLength);
+  return {
+      attention_case("dense", dense, false),
+      attention_case("dense, causal", dense, true),
+      attention_case("dense, ALiBi", dense, false, true),
+      attention_case("dense, causal, ALiBi, dropout", dense, true, true, 0.3),
+      attention_case("local", local_plan(), false),
+      attention_case("local, causal, targets that see nothing", local_plan(), true),
+      attention_case("local, causal, ALiBi", local_plan(), true, true),
+      attention_case("local, causal, ALiBi, dropout", local_plan(), true, true, 0.3),
+      attention_case("shuffled windows", shuffled_plan(), false),
+      attention_case("shuffled windows, causal, ALiBi, dropout", shuffled_plan(), true, true, 0.2),
+      attention_case("unbiased", unbiased_plan(), false),
+      attention_case("unbiased, causal, targets that see nothing", unbiased_plan(), true),
+      attention_case("unbiased, causal, dropout", unbiased_plan(), true, false, 0.5),
+      {"attention of itself",
+       {{"x", {1, 9, 1, 3}}},
+       [](const auto& in) {
+         return ops::attention(in[0], in[0], in[0], {local_plan(), true, {}, {}});
+       }},
+  };
+}
+
+void check_all(const std::vector<OpCase>& cases) {
+  for (const OpCase& op : cases) {
+    DYNAMIC_SECTION(op.name) {
+      std::vector<Variable> variables;
+      std::vector<testing::NamedLeaf> leaves;
+      for (const InputSpec& input : op.inputs) {
+        const auto stream = static_cast<uint32_t>(100 + leaves.size());
+        variables.push_back(testing::leaf(testing::random_f64(input.shape, stream)));
+        leaves.push_back({input.name, variables.back()});
+      }
+      testing::check_gradients(op.name, leaves, [&] { return op.function(variables); });
+    }
+  }
+}
+
+TEST_CASE("gradients: elementwise ops", "[ops]") { check_all(elementwise_cases()); }
+TEST_CASE("gradients: ops on rows", "[ops]") { check_all(row_cases()); }
+TEST_CASE("gradients: attention", "[ops]") { check_all(attention_cases()); }
+
+TEST_CASE("gradients: an op in the middle of a graph passes on what it gets", "[ops]") {
+  // Inputs that are no leaves, each used elsewhere too, so that gradients meet in every order.
+  const Variable x = testing::leaf(testing::random_f64({6, 9}, 1));
+  const Variable weight = testing::leaf(testing::random_f64({9, 9}, 2));
+  const Variable gain = testing::leaf(testing::random_f64({9}, 3));
+  const auto function = [&] {
+    const Variable a = ops::scale(x, 1.5), g = ops::scale(gain, 2), w = ops::scale(weight, 0.5);
+    const Variable normed = ops::layer_norm(a, g, g, 1e-5);
+    const Variable mixed = ops::linear(ops::add(normed, a), w, g);
+    const Variable looked_up = ops::embedding(w, i32({1, 1, 0, 8, 3, 5}), 0.7);
+    const Variable act = ops::activation(Activation::gelu, ops::add(mixed, looked_up));
+    return ops::add(ops::linear(act, w, Variable()), a);
+  };
+  testing::check_gradients("graph", {{"x", x}, {"weight", weight}, {"gain", gain}}, function);
+}
+
+}  // namespace
+}  // namespace ssa
