@@ -4,7 +4,6 @@
 #include <iostream>
 #include <optional>
 
-#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -77,12 +76,6 @@ void write_json(const std::string& path, const nlohmann::json& json) {
   file << json.dump(2) << '\n';
   file.close();
   if (!file) throw ConfigError("--json {}: cannot be written", path);
-}
-
-void log_to_file(const std::string& path) {
-  auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-  sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
-  spdlog::default_logger()->sinks().push_back(sink);
 }
 
 }  // namespace ssa

@@ -26,7 +26,4 @@ int run_app(int argc, char** argv, const AppInfo& info,
 /// cannot be written.
 void write_json(const std::string& path, const nlohmann::json& json);
 
-/// Sends the log to RUN/log.txt as well, appended.
-void log_to_file(const std::string& path);
-
 }  // namespace ssa

@@ -62,7 +62,6 @@ void print_dry_run(const Config& config) {
 
 int train(const Config& config, const Options& options) {
   Trainer trainer(config, {options.run_dir, options.resume, device_from_name(options.device)});
-  log_to_file(options.run_dir + "/log.txt");
   const TrainOutcome outcome = trainer.train();
   if (outcome == TrainOutcome::interrupted) return static_cast<int>(ExitCode::interrupted);
   write_report({options.run_dir}, options.run_dir + "/report.html");

@@ -1,5 +1,7 @@
 #include "ssa/train/memory_plan.h"
 
+#include <algorithm>
+
 #include <unistd.h>
 
 #include "ssa/models/cost.h"
@@ -27,11 +29,12 @@ MemoryPlan plan_memory(const Config& config, int64_t sequences) {
   plan.gradients = scalars * 4;
   plan.optimizer = scalars * 4 * moments;
   if (config.train.activation_checkpointing) {
-    plan.activations = rows * model.width * element * model.layers + saved;
+    // Every block's input; the logits are gone when the first block is computed again.
+    plan.activations = rows * model.width * element * model.layers + std::max(saved, logits);
   } else {
-    plan.activations = saved * model.layers;
+    plan.activations = saved * model.layers + logits;
   }
-  plan.activations += logits + 2 * rows * model.width * element;
+  plan.activations += 2 * rows * model.width * element;
   plan.workspace = std::max(transient, logits);
   return plan;
 }

@@ -48,6 +48,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
       optimizer_(config_.train.optimizer, session_.parameters()),
       folder_(options.run_dir) {
   refuse_existing_run(folder_, options.resume);
+  log_ = std::make_unique<LogFile>(folder_.log_path());
   if (options.resume != "none") resume(options.resume);
   folder_.write_config(dump_config(config_));
   const int64_t last_line = saved_step_ >= 0 ? state_.step : -1;

@@ -171,7 +171,7 @@ TEST_CASE("messages about damage name the file, what was expected and what was f
                            {path, "is damaged", expected, actual.hex()});
   // All are damaged now: starting afresh in silence would be worse than stopping.
   require_checkpoint_error([&] { find_latest_checkpoint(run.path(), nullptr); },
-                           {"no checkpoint in", "--resume none", path});
+                           {"no checkpoint in", "start afresh with another --run-dir", path});
 }
 
 TEST_CASE("a manifest of another format is refused even if its checksum is right") {

@@ -12,6 +12,7 @@
 #include "ssa/storage/tensorboard.h"
 #include "ssa/train/lm_session.h"
 #include "ssa/train/lm_step.h"
+#include "ssa/train/log_file.h"
 #include "ssa/train/progress.h"
 
 namespace ssa {
@@ -68,6 +69,7 @@ class Trainer {
   LmSession session_;
   Optimizer optimizer_;
   RunFolder folder_;  // after what may throw: a wrong config leaves no folder behind
+  std::unique_ptr<LogFile> log_;
   State state_;
   int64_t saved_step_ = -1;
   std::unique_ptr<MetricsWriter> metrics_;

@@ -1,0 +1,70 @@
+#include <nlohmann/json.hpp>
+
+#include "apps/child_process.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+TEST_CASE("a damaged checkpoint: the one before is used, named directly, it is code 4") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const std::string folder = run.dir / "run", last = folder + "/checkpoints/step-2";
+  flip_bit(last + "/model.safetensors");
+
+  const Finished direct = run_program(
+      "ssa-eval", {"--checkpoint", last, "--config", folder + "/config.yaml", "--json", "-"});
+  CAPTURE(direct.err);
+  CHECK(direct.code == 4);
+  CHECK(direct.out.empty());
+  CHECK(contains(direct.err, last + "/model.safetensors is damaged"));
+
+  const Finished earlier = run_program("ssa-eval", {"--run", folder, "--json", "-"});
+  CHECK(earlier.code == 0);
+  CHECK(contains(earlier.err, last + "/model.safetensors is damaged"));
+  CHECK(nlohmann::json::parse(earlier.out)["step"] == 1);
+
+  flip_bit(folder + "/checkpoints/step-1/optimizer.safetensors");
+  const Finished resumed = run.train("run", {"--resume", "auto"});
+  CHECK(resumed.code == 4);
+  CHECK(contains(resumed.err, "step-2/model.safetensors"));
+  CHECK(contains(resumed.err, "step-1/optimizer.safetensors"));
+  CHECK(run_program("ssa-generate", {"--run", folder, "--length", "1"}).code == 4);
+}
+
+TEST_CASE("a checkpoint that is not there, or of another model, is code 4") {
+  const AppRun run;
+  const Finished missing =
+      run_program("ssa-eval", {"--checkpoint", run.dir / "none", "--config", run.config_path});
+  CHECK(missing.code == 4);
+  CHECK(contains(missing.err, run.dir / "none"));
+  CHECK(run.train("new", {"--resume", run.dir / "none"}).code == 4);
+
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const Finished other =
+      run_program("ssa-eval", {"--checkpoint", run.dir / "run/checkpoints/step-2", "--config",
+                               run.config_path, "--set", "model.layers=3"});
+  CHECK(other.code == 4);
+  CHECK(contains(other.err, "blocks.2."));
+}
+
+TEST_CASE("an existing run is only continued when asked to: code 2") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const std::string before = run.model_bytes("run", 2);
+  const Finished again = run.train("run", {"--set", "train.steps=2"});
+  CHECK(again.code == 2);
+  CHECK(contains(again.err, "--resume auto"));
+  CHECK((run.model_bytes("run", 2) == before));
+  CHECK(run.train("run", {"--quiet", "--resume", "auto", "--set", "train.steps=3"}).code == 0);
+  CHECK(path_exists(run.dir / "run/checkpoints/step-3"));
+}
+
+TEST_CASE("training that blows up is code 5 and says what to change") {
+  const AppRun run;
+  const Finished finished =
+      run.train("run", {"--set", "train.optimizer.lr=1e30", "train.schedule.warmup_steps=0",
+                        "train.max_skipped_steps=2", "train.eval_every=0"});
+  CHECK(finished.code == 5);
+  CHECK(contains(finished.err, "train.max_skipped_steps"));
+  CHECK(contains(finished.err, "train.optimizer.lr"));
+}

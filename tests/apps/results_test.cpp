@@ -1,0 +1,137 @@
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/child_process.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+using nlohmann::json;
+
+TEST_CASE("a dry run of the published Enwik8 S16-L4 gives the paper's size and compute") {
+  const TempDir dir;
+  const std::vector<std::string> common = {"--config", SSA_SOURCE_DIR "/configs/enwik8_s16_l4.yaml",
+                                           "--dry-run", "--json"};
+  std::vector<std::string> to_file = common, to_output = common;
+  to_file.push_back(dir / "cost.json");
+  to_output.push_back("-");
+  const Finished written = run_program("ssa-train", to_file);
+  REQUIRE(written.code == 0);
+  CHECK(contains(written.out, "parameters"));
+  const Finished printed = run_program("ssa-train", to_output);
+  REQUIRE(printed.code == 0);
+  const json cost = json::parse(printed.out);
+  CHECK(json::parse(read_bytes(dir / "cost.json")) == cost);
+
+  CHECK(cost["parameters"].get<double>() > 201.5e6);
+  CHECK(cost["parameters"].get<double>() < 202.5e6);
+  CHECK(cost["compute_ratio"].get<double>() == Approx(0.70).margin(0.005));
+  CHECK(cost["train_exaflop"].get<double>() == Approx(1.76 * 0.70).epsilon(0.01));
+  CHECK(cost["forward_flop_per_token"].get<double>() == Approx(0.7 * 671.1e6).epsilon(0.01));
+  for (const char* part : {"parameters", "gradients", "optimizer", "activations", "workspace"}) {
+    CAPTURE(part);
+    CHECK(cost["memory_bytes"][part].get<int64_t>() > 0);
+  }
+  CHECK(cost["memory_bytes"]["parameters"] == cost["parameters"].get<int64_t>() * 4);
+}
+
+TEST_CASE("training leaves a folder that describes itself, in plain lines when piped") {
+  const AppRun run;
+  const Finished trained = run.train("run", {"--set", "train.steps=4"});
+  REQUIRE(trained.code == 0);
+  CHECK(trained.out.empty());
+  CHECK(contains(trained.err, "step 1/4  loss "));
+  CHECK(contains(trained.err, "+FT"));
+  CHECK_FALSE(contains(trained.err, "\033["));
+  const std::string folder = run.dir / "run";
+  CHECK(load_config(folder + "/config.yaml") == run.config({"train.steps=4"}));
+  for (const char* file : {"metrics.jsonl", "log.txt", "report.html", "checkpoints/latest",
+                           "checkpoints/step-4/manifest.json"}) {
+    CAPTURE(file);
+    CHECK_FALSE(read_bytes(folder + "/" + file).empty());
+  }
+  const std::string metrics = read_bytes(folder + "/metrics.jsonl");
+  const json first = json::parse(metrics.substr(0, metrics.find('\n')));
+  for (const char* key : {"step", "split", "loss", "bits_per_byte", "lr", "grad_norm", "tokens",
+                          "tokens_per_second", "elapsed_seconds", "peak_memory_bytes"}) {
+    CAPTURE(key);
+    CHECK(first.contains(key));
+  }
+  const Finished report = run_program("ssa-report", {folder, "--output", run.dir / "report.html"});
+  CHECK(report.code == 0);
+  CHECK(contains(read_bytes(run.dir / "report.html"), "<svg"));
+  CHECK(run.train("silent", {"--quiet", "--set", "train.steps=2"}).err.empty());
+}
+
+TEST_CASE("ssa-eval writes the fields of its result, and the curve of an ensemble") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet"}).code == 0);
+  const std::string folder = run.dir / "run";
+  const Finished dense = run_program(
+      "ssa-eval", {"--run", folder, "--mode", "renorm", "--split", "valid", "--json", "-"});
+  REQUIRE(dense.code == 0);
+  const json renorm = json::parse(dense.out);
+  CHECK(renorm["mode"] == "renorm");
+  CHECK(renorm["split"] == "valid");
+  CHECK(renorm["samples"] == 1);
+  CHECK(renorm["tokens"] == 300);
+  CHECK(renorm["curve"].empty());
+  CHECK(renorm["seconds"].is_number());
+  CHECK(renorm["bits_per_byte"].get<double>() ==
+        Approx(renorm["loss"].get<double>() / std::log(2.0)));
+
+  const Finished sampled =
+      run_program("ssa-eval", {"--run", folder, "--mode", "ensemble", "--samples", "3", "--curve",
+                               "--max-tokens", "100", "--json", run.dir / "e.json"});
+  REQUIRE(sampled.code == 0);
+  CHECK(contains(sampled.out, "ensemble of 3"));
+  const json ensemble = json::parse(read_bytes(run.dir / "e.json"));
+  CHECK(ensemble["mode"] == "ensemble");
+  CHECK(ensemble["split"] == "test");
+  CHECK(ensemble["tokens"] == 100);
+  CHECK(ensemble["samples"] == 3);
+  REQUIRE(ensemble["curve"].size() == 3);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(ensemble["curve"][i]["samples"] == i + 1);
+    CHECK(ensemble["curve"][i]["value"].get<double>() > 0);
+    CHECK(ensemble["curve"][i]["stderr"].get<double>() > 0);
+  }
+  CHECK(ensemble["curve"][2]["value"] == ensemble["bits_per_byte"]);
+
+  // The last line of metrics.jsonl scored the same 100 bytes of the same weights.
+  const Finished again = run_program(
+      "ssa-eval", {"--run", folder, "--split", "valid", "--max-tokens", "100", "--json", "-"});
+  std::string metrics = read_bytes(folder + "/metrics.jsonl");
+  metrics.pop_back();
+  const json last = json::parse(metrics.substr(metrics.rfind('\n') + 1));
+  REQUIRE(last["split"] == "valid");
+  CHECK(json::parse(again.out)["loss"].get<double>() ==
+        Approx(last["loss"].get<double>()).epsilon(1e-6));
+}
+
+TEST_CASE("ssa-generate continues the prompt by exactly as many bytes as asked for") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const auto text = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {
+        "--run", run.dir / "run", "--prompt", "the of", "--length", "50", "--top-k", "200"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Child child("ssa-generate", arguments);  // drawn bytes may be any, carriage returns too
+    const Finished finished = child.wait();
+    CHECK(finished.code == 0);
+    return finished.out;
+  };
+  const std::string first = text({});
+  CHECK(first.size() == 6 + 50 + 1);
+  CHECK(first.starts_with("the of"));
+  CHECK(first.back() == '\n');
+  CHECK(text({}) == first);
+  CHECK(text({"--seed", "2"}) != first);
+  CHECK(text({"--output", run.dir / "text.out"}).empty());
+  CHECK(read_bytes(run.dir / "text.out") == first);
+  CHECK(run_program("ssa-generate",
+                    {"--run", run.dir / "run", "--length", "5", "--temperature", "-1"})
+            .code == 2);
+  CHECK(run_program("ssa-generate", {"--run", run.dir / "run", "--length", "5", "--top-p", "2"})
+            .code == 2);
+}

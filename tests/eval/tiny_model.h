@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "ssa/data/lm_batch.h"
+#include "ssa/eval/evaluate_lm.h"
+#include "ssa/models/decoder_plans.h"
+#include "ssa/train/lm_session.h"
+
+#include "train/tiny_run.h"
+
+namespace ssa::testing {
+
+/// A model whose predictions depend visibly on what it attends to, and a text to score.
+struct TinyModel : TinyRun {
+  explicit TinyModel(const std::vector<std::string>& overrides = {})
+      : TinyRun(2000),
+        config(TinyRun::config(overrides)),
+        dataset(ByteDataset::open(text_path)),
+        session(config, Device::cpu) {
+    for (const Parameter& parameter : session.parameters().all()) {
+      if (parameter.name.find(".attention.") == std::string::npos) continue;
+      Tensor value = parameter.variable.value();
+      backend(Device::cpu).scale(value, 2.0, value);
+    }
+  }
+
+  EvalResult evaluate(const EvalOptions& options, Split split = Split::valid) const {
+    return evaluate_lm(session.model(), config, dataset, split, options, Device::cpu);
+  }
+
+  /// Bytes of a split behind the start byte: text[i] is what is read before byte i of the split.
+  std::vector<int32_t> text(Split split) const {
+    std::vector<int32_t> result = {kStartByte};
+    for (const uint8_t byte : dataset.split(split)) result.push_back(byte);
+    return result;
+  }
+
+  /// Log-probabilities of the bytes that follow each of `inputs`, under plans for that length.
+  std::vector<double> log_probabilities(const std::vector<int32_t>& inputs,
+                                        const std::vector<int32_t>& targets,
+                                        const std::vector<SourcePlan>& plans) const {
+    const NoGrad guard;
+    const auto length = static_cast<int64_t>(inputs.size());
+    const std::vector<PlanTensors> tensors = to_tensors(plans, Device::cpu);
+    const Tensor ids = Tensor::from(inputs, {length}, Device::cpu);
+    const Variable scores = session.model().logits({1, length, ids, &tensors}, nn::Context{});
+    std::vector<double> result;
+    for (size_t row = 0; row < inputs.size(); ++row) {
+      const float* logits = scores.value().data<float>() + row * 256;
+      double total = 0;
+      for (int v = 0; v < 256; ++v) total += std::exp(static_cast<double>(logits[v]));
+      result.push_back(static_cast<double>(logits[targets[row]]) - std::log(total));
+    }
+    return result;
+  }
+
+  Config config;
+  ByteDataset dataset;
+  LmSession session;
+};
+
+}  // namespace ssa::testing

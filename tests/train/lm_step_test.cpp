@@ -1,0 +1,187 @@
+#include "ssa/train/lm_step.h"
+
+#include <cmath>
+#include <limits>
+
+#include "ssa/data/lm_sampler.h"
+#include "ssa/models/decoder_plans.h"
+#include "ssa/train/schedule.h"
+
+#include "train/tiny_run.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+const Overrides kNoDropout = {"model.dropout=0", "model.attention_dropout=0",
+                              "model.activation_dropout=0"};
+const Overrides kPlainSgd = {"train.optimizer.kind=sgd", "train.optimizer.momentum=0"};
+
+/// A session and an optimizer, ready for steps of a config that differs from the tiny one.
+struct Stepper {
+  explicit Stepper(const Overrides& overrides)
+      : config(run.config(overrides)),
+        dataset(ByteDataset::open(run.text_path)),
+        session(config, Device::cpu),
+        optimizer(config.train.optimizer, session.parameters()) {}
+
+  StepResult step(int64_t number = 0) {
+    const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
+    const LmBatch batch = sampler.batch(dataset, Split::train, config.train.batch_size, number);
+    return lm_train_step(config, session, optimizer, number, batch, plans_of_step(config, number));
+  }
+  std::vector<double> gradients() const {
+    std::vector<double> all;
+    for (const Parameter& parameter : session.parameters().all()) {
+      const std::vector<double> part = values(parameter.variable.grad());
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+  std::vector<double> parameters() const {
+    std::vector<double> all;
+    for (const Parameter& parameter : session.parameters().all()) {
+      const std::vector<double> part = values(parameter.variable.value());
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+
+  TinyRun run;
+  Config config;
+  ByteDataset dataset;
+  mutable LmSession session;
+  Optimizer optimizer;
+};
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+  return largest;
+}
+
+double norm_of(const std::vector<double>& values) {
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  return std::sqrt(squares);
+}
+
+}  // namespace
+
+TEST_CASE("micro-batches add up to the whole batch, under the one set of plans of the step") {
+  Stepper whole(kNoDropout + Overrides{"train.micro_batch=4"});
+  const StepResult expected = whole.step();
+  const std::vector<double> gradients = whole.gradients();
+  REQUIRE(norm_of(gradients) > 0.1);
+  for (const char* micro : {"train.micro_batch=2", "train.micro_batch=1"}) {
+    CAPTURE(micro);
+    Stepper parts(kNoDropout + std::vector<std::string>{micro});
+    const StepResult got = parts.step();
+    CHECK(got.loss == Approx(expected.loss).epsilon(1e-6));
+    CHECK(got.grad_norm == Approx(expected.grad_norm).epsilon(1e-5));
+    CHECK(largest_difference(parts.gradients(), gradients) < 1e-6);
+  }
+}
+
+TEST_CASE("a step reports its loss before the update, the unclipped norm and the scheduled rate") {
+  Stepper stepper(kNoDropout);
+  const StepResult first = stepper.step(0);
+  CHECK(first.updated);
+  CHECK(first.loss > 4.0);  // 256 bytes, nothing learned: around log 256 = 5.5
+  CHECK(first.loss < 8.0);
+  CHECK(first.grad_norm == Approx(norm_of(stepper.gradients())).epsilon(1e-5));
+  CHECK(first.learning_rate == learning_rate(stepper.config.train, 0));
+  CHECK(stepper.step(5).learning_rate == learning_rate(stepper.config.train, 5));
+}
+
+TEST_CASE("the gradient is clipped to clip_norm, and only if it is longer") {
+  const Overrides common = kNoDropout + kPlainSgd +
+                           Overrides{"train.optimizer.lr=0.5", "train.schedule.decay=constant",
+                                     "train.schedule.warmup_steps=0"};
+  const auto moved_by = [&](const std::string& clip) {
+    Stepper stepper(common + std::vector<std::string>{clip});
+    const std::vector<double> before = stepper.parameters();
+    const StepResult result = stepper.step();
+    std::vector<double> moved = stepper.parameters();
+    for (size_t i = 0; i < moved.size(); ++i) moved[i] -= before[i];
+    return std::pair(norm_of(moved), result.grad_norm);
+  };
+  const auto [free, norm] = moved_by("train.clip_norm=0");
+  CHECK(free == Approx(0.5 * norm).epsilon(1e-4));
+  const auto [clipped, clipped_norm] = moved_by("train.clip_norm=0.01");
+  CHECK(clipped == Approx(0.5 * 0.01).epsilon(1e-3));
+  CHECK(clipped_norm == norm);
+  CHECK(moved_by("train.clip_norm=1000") == std::pair(free, norm));
+}
+
+TEST_CASE("a loss that is not finite leaves parameters and optimizer alone") {
+  for (const float poison :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    CAPTURE(poison);
+    Stepper stepper({});
+    REQUIRE(stepper.step(0).updated);
+    Tensor weight = stepper.session.parameters().all().front().variable.value();
+    const float healthy = weight.data<float>()[weight.numel() / 2];
+    std::fill_n(weight.data<float>(), weight.numel(), poison);
+    const std::vector<double> before = stepper.parameters();
+    const std::vector<double> moments = values(stepper.optimizer.state()[3].tensor);
+    const StepResult result = stepper.step(1);
+    CHECK_FALSE(result.updated);
+    CHECK_FALSE(std::isfinite(result.loss));
+    CHECK(stepper.optimizer.updates() == 1);
+    CHECK(values(stepper.optimizer.state()[3].tensor) == moments);
+    const std::vector<double> after = stepper.parameters();
+    for (size_t i = 0; i < after.size(); ++i) {
+      if (std::isfinite(before[i])) REQUIRE(after[i] == before[i]);
+    }
+    std::fill_n(weight.data<float>(), weight.numel(), healthy);
+    CHECK(stepper.step(2).updated);  // the next good step goes on as if nothing had been
+  }
+}
+
+TEST_CASE("checkpointed activations change no bit of a step, dropout included") {
+  Stepper plain({}), frugal({"train.activation_checkpointing=true"});
+  CHECK(plain.step().loss == frugal.step().loss);
+  CHECK(plain.gradients() == frugal.gradients());
+  CHECK(plain.parameters() == frugal.parameters());
+}
+
+TEST_CASE("dropout masks differ between steps and between micro-batches") {
+  const auto loss_of = [](int64_t step, const std::vector<int64_t>& starts) {
+    Stepper stepper({"train.micro_batch=1", "model.dropout=0.5"});
+    const LmBatch batch = lm_batch(stepper.dataset, Split::train, starts, 32);
+    return lm_train_step(stepper.config, stepper.session, stepper.optimizer, step, batch,
+                         draw_plans(dense_plan_specs(2, 32), RngKey{}))
+        .loss;
+  };
+  const double once = loss_of(0, {64});
+  CHECK(loss_of(0, {64}) == once);
+  CHECK(loss_of(1, {64}) != once);
+  CHECK(loss_of(0, {64, 64}) != Approx(once).epsilon(1e-6));  // one sequence, two masks
+}
+
+TEST_CASE("micro-batches have to divide the batch") {
+  Stepper stepper({});
+  stepper.config.train.micro_batch = 3;
+  CHECK(contains(message_of<ShapeError>([&] { stepper.step(); }), "micro-batches of 3"));
+}
+
+TEST_CASE("the plans of a step follow its number and seed, and turn dense for +FT") {
+  const TinyRun run;
+  const Config config = run.config();
+  REQUIRE(finetune_start(config) == 4);
+  const auto plans = plans_of_step(config, 3);
+  REQUIRE(plans.size() == 2);
+  CHECK(plans[0].windows == 4);
+  CHECK_FALSE(plans[0] == plans[1]);
+  CHECK(plans_of_step(config, 3) == plans);
+  CHECK_FALSE(plans_of_step(config, 2) == plans);
+  CHECK_FALSE(plans_of_step(run.config({"train.seed=2"}), 3) == plans);
+
+  const auto dense = draw_plans(dense_plan_specs(2, 32), RngKey{});
+  for (const int64_t step : {4, 7}) CHECK(plans_of_step(config, step) == dense);
+  CHECK_FALSE(plans_of_step(run.config({"ssa.finetune_fraction=0"}), 7) == dense);
+  CHECK(plans_of_step(run.config({"ssa.kind=none"}), 0) == dense);
+}

@@ -1,0 +1,93 @@
+#include "ssa/train/memory_plan.h"
+
+#include "ssa/data/lm_sampler.h"
+#include "ssa/models/cost.h"
+#include "ssa/train/lm_step.h"
+
+#include "train/tiny_run.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+struct Measured {
+  int64_t parameters, gradients, optimizer, total;
+};
+
+/// What the allocator has handed out at most in two training steps.
+Measured measure(const TinyRun& run, const Config& config) {
+  const ByteDataset dataset = ByteDataset::open(run.text_path);
+  CachingAllocator& allocator = host_allocator();
+  allocator.trim();
+  const int64_t before = allocator.stats().total_bytes;
+  allocator.reset_peaks();
+  LmSession session(config, Device::cpu);
+  Optimizer optimizer(config.train.optimizer, session.parameters());
+  const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
+  for (int64_t step = 0; step < 2; ++step) {
+    lm_train_step(config, session, optimizer, step,
+                  sampler.batch(dataset, Split::train, config.train.batch_size, step),
+                  plans_of_step(config, step));
+  }
+  const MemoryStats stats = allocator.stats();
+  const auto of = [&](MemoryCategory category) {
+    return stats.bytes[static_cast<size_t>(category)];
+  };
+  return {of(MemoryCategory::parameters), of(MemoryCategory::gradients),
+          of(MemoryCategory::optimizer), stats.peak_total_bytes - before};
+}
+
+void compare(const Overrides& overrides) {
+  std::string what;
+  for (const std::string& text : overrides) what += text + " ";
+  const TinyRun run(12000);
+  Config config = run.config(overrides);
+  config.train.micro_batch = resolve_micro_batch(config);
+  const MemoryPlan plan = plan_memory(config, config.train.micro_batch);
+  const Measured measured = measure(run, config);
+  INFO(what << ": planned " << plan.total() << ", measured " << measured.total << "; activations "
+            << plan.activations << ", workspace " << plan.workspace << ", the rest measured "
+            << measured.parameters + measured.gradients + measured.optimizer);
+  CHECK(static_cast<double>(plan.total()) ==
+        Approx(static_cast<double>(measured.total)).epsilon(0.08));
+  // Small buffers are rounded up to 64 bytes.
+  CHECK(static_cast<double>(plan.parameters) ==
+        Approx(static_cast<double>(measured.parameters)).epsilon(0.05));
+  CHECK(static_cast<double>(plan.gradients) ==
+        Approx(static_cast<double>(measured.gradients)).epsilon(0.05));
+  CHECK(static_cast<double>(plan.optimizer) ==
+        Approx(static_cast<double>(measured.optimizer)).epsilon(0.05));
+}
+
+const Overrides kMicroAuto = {"train.micro_batch=auto"};
+const Overrides kNoDropout = {"train.micro_batch=auto", "model.dropout=0",
+                              "model.attention_dropout=0", "model.activation_dropout=0"};
+
+const Overrides kLarger = {"model.layers=4", "model.width=64", "model.ffn_width=256",
+                           "model.heads=4", "data.length=128"};
+
+}  // namespace
+
+TEST_CASE("the predicted memory is within 8% of what a step takes") {
+  compare(kNoDropout);
+  compare(kMicroAuto);
+  compare(kNoDropout + kLarger);
+  compare(kMicroAuto + kLarger);
+  compare(kMicroAuto + kLarger + Overrides{"train.optimizer.kind=sgd"});
+  compare(kMicroAuto + kLarger + Overrides{"train.micro_batch=1"});
+  compare(kMicroAuto + kLarger + Overrides{"train.activation_checkpointing=true"});
+  compare(kNoDropout + kLarger + Overrides{"ssa.kind=none", "model.layers=8"});
+}
+
+TEST_CASE("a micro-batch is the whole batch where that fits, else its largest part that does") {
+  const TinyRun run;
+  CHECK(resolve_micro_batch(run.config({"train.micro_batch=2"})) == 2);
+  CHECK(resolve_micro_batch(run.config({"train.micro_batch=auto"})) == 4);
+  // 2^20 sequences of 4096 tokens fit nowhere; a divisor of the batch comes out.
+  const Config large = run.config({"train.micro_batch=auto", "train.batch_size=1048576",
+                                   "data.length=4096", "model.width=1024", "model.heads=8"});
+  const int64_t micro = resolve_micro_batch(large);
+  CHECK(micro < 1048576);
+  CHECK(1048576 % micro == 0);
+}

@@ -1,0 +1,81 @@
+#include "ssa/train/schedule.h"
+
+#include <cmath>
+
+#include <catch2/catch.hpp>
+
+using namespace ssa;
+
+namespace {
+
+TrainConfig schedule(DecayKind decay, int64_t steps, int64_t warmup) {
+  TrainConfig train;
+  train.steps = steps;
+  train.optimizer.lr = 1.0;
+  train.schedule = {warmup, 0.0, decay, 0.2};
+  return train;
+}
+
+}  // namespace
+
+TEST_CASE("warm-up is linear from warmup_lr and ends at the peak") {
+  for (const DecayKind decay :
+       {DecayKind::constant, DecayKind::linear, DecayKind::cosine, DecayKind::inverse_sqrt}) {
+    TrainConfig train = schedule(decay, 12, 4);
+    CHECK(learning_rate(train, 0) == Approx(0.25));
+    CHECK(learning_rate(train, 1) == Approx(0.5));
+    CHECK(learning_rate(train, 2) == Approx(0.75));
+    CHECK(learning_rate(train, 3) == Approx(1.0));
+    train.schedule.warmup_lr = 0.6;
+    CHECK(learning_rate(train, 0) == Approx(0.7));
+    CHECK(learning_rate(train, 3) == Approx(1.0));
+  }
+}
+
+TEST_CASE("each decay goes through the values computed by hand") {
+  SECTION("constant stays") {
+    const TrainConfig train = schedule(DecayKind::constant, 12, 4);
+    CHECK(learning_rate(train, 4) == 1.0);
+    CHECK(learning_rate(train, 11) == 1.0);
+  }
+  SECTION("linear ends at min_lr") {
+    const TrainConfig train = schedule(DecayKind::linear, 12, 4);
+    CHECK(learning_rate(train, 4) == Approx(0.9));
+    CHECK(learning_rate(train, 7) == Approx(0.6));
+    CHECK(learning_rate(train, 11) == Approx(0.2));
+  }
+  SECTION("cosine is half-way in the middle and ends at min_lr") {
+    const TrainConfig train = schedule(DecayKind::cosine, 12, 4);
+    CHECK(learning_rate(train, 5) == Approx(0.6 + 0.4 * std::sqrt(0.5)));
+    CHECK(learning_rate(train, 7) == Approx(0.6));
+    CHECK(learning_rate(train, 9) == Approx(0.6 - 0.4 * std::sqrt(0.5)));
+    CHECK(learning_rate(train, 11) == Approx(0.2));
+  }
+  SECTION("inverse_sqrt halves when the steps quadruple, and stops at min_lr") {
+    const TrainConfig train = schedule(DecayKind::inverse_sqrt, 1000, 4);
+    CHECK(learning_rate(train, 4) == Approx(std::sqrt(4.0 / 5.0)));
+    CHECK(learning_rate(train, 15) == Approx(0.5));
+    CHECK(learning_rate(train, 63) == Approx(0.25));
+    CHECK(learning_rate(train, 99) == Approx(0.2));
+    CHECK(learning_rate(train, 999) == Approx(0.2));
+  }
+}
+
+TEST_CASE("without warm-up the decay begins at once, with nothing else there is no decay") {
+  CHECK(learning_rate(schedule(DecayKind::linear, 4, 0), 0) == Approx(0.8));
+  CHECK(learning_rate(schedule(DecayKind::linear, 4, 0), 3) == Approx(0.2));
+  CHECK(learning_rate(schedule(DecayKind::inverse_sqrt, 16, 0), 3) == Approx(0.5));
+  CHECK(learning_rate(schedule(DecayKind::cosine, 4, 4), 3) == Approx(1.0));
+  CHECK(learning_rate(schedule(DecayKind::cosine, 1, 0), 0) == Approx(0.2));
+}
+
+TEST_CASE("the published Enwik8 schedule: 4,000 steps up, then linear from 0.001 to 0.0005") {
+  TrainConfig train;
+  train.steps = 10000;
+  train.optimizer.lr = 1e-3;
+  train.schedule = {4000, 0.0, DecayKind::linear, 5e-4};
+  CHECK(learning_rate(train, 1999) == Approx(5e-4));
+  CHECK(learning_rate(train, 3999) == Approx(1e-3));
+  CHECK(learning_rate(train, 6999) == Approx(7.5e-4));
+  CHECK(learning_rate(train, 9999) == Approx(5e-4));
+}
