@@ -7,31 +7,11 @@
 
 #include <fmt/format.h>
 
+#include "ssa/core/valid_neighbours.h"
+
 namespace ssa {
 
 namespace {
-
-/// "4", or "4 or 8": the divisors of `number` nearest to `value` on either side.
-std::string nearest_divisors(int64_t number, int64_t value) {
-  int64_t below = 1;
-  int64_t above = number;
-  for (int64_t small = 1; small * small <= number; ++small) {
-    if (number % small != 0) continue;
-    for (const int64_t divisor : {small, number / small}) {
-      if (divisor <= value) below = std::max(below, divisor);
-      if (divisor >= value) above = std::min(above, divisor);
-    }
-  }
-  return below == above || above < value ? fmt::format("{}", below)
-                                         : fmt::format("{} or {}", below, above);
-}
-
-/// The multiples of `number` nearest to `value` on either side.
-std::string nearest_multiples(int64_t number, int64_t value) {
-  const int64_t below = value / number * number;
-  if (below == 0) return fmt::format("{}", number);
-  return fmt::format("{} or {}", below, below + number);
-}
 
 class Validator {
  public:

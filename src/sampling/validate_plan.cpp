@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/valid_neighbours.h"
 #include "ssa/sampling/source_plan.h"
 
 #include "sampling/plan_kinds.h"
@@ -13,30 +14,6 @@
 namespace ssa {
 
 namespace {
-
-/// The divisors of `number` on either side of `wanted`: "4 or 6".
-std::string nearest_divisors(int64_t number, int64_t wanted) {
-  int64_t below = 1;
-  int64_t above = number;
-  const auto consider = [&](int64_t divisor) {
-    if (divisor <= wanted && divisor > below) below = divisor;
-    if (divisor >= wanted && divisor < above) above = divisor;
-  };
-  for (int64_t divisor = 1; divisor * divisor <= number; ++divisor) {
-    if (number % divisor != 0) continue;
-    consider(divisor);
-    consider(number / divisor);
-  }
-  if (wanted >= number) return fmt::format("{}", number);
-  return wanted <= 1 ? "1" : fmt::format("{} or {}", below, above);
-}
-
-/// The multiples of `part` on either side of `number`: "3070 or 3075".
-std::string nearest_multiples(int64_t number, int64_t part) {
-  const int64_t below = number / part * part;
-  if (below == 0) return fmt::format("{}", part);
-  return fmt::format("{} or {}", below, below + part);
-}
 
 void check_positive(std::string_view what, int64_t value) {
   if (value < 1) throw ConfigError("source plan: {} is {}; it must be at least 1", what, value);
@@ -52,7 +29,7 @@ void check_windows(std::string_view what, int64_t extent, int64_t count) {
   throw ConfigError(
       "source plan: {} {} cannot be cut into {} equal windows; the nearest valid values are {} "
       "windows, or {} {}",
-      extent, what, count, windows, nearest_multiples(extent, count), what);
+      extent, what, count, windows, nearest_multiples(count, extent), what);
 }
 
 /// `extent` of `what` is to be cut into pieces of `size`, called `piece`.
@@ -64,7 +41,7 @@ void check_tiles(std::string_view what, int64_t extent, std::string_view piece, 
   }
   throw ConfigError(
       "source plan: {} {} is not a multiple of {} {}; the nearest valid values are {} {}, or {} {}",
-      what, extent, piece, size, piece, sizes, what, nearest_multiples(extent, size));
+      what, extent, piece, size, piece, sizes, what, nearest_multiples(size, extent));
 }
 
 void check_sigma(std::string_view what, double sigma) {
