@@ -1,14 +1,14 @@
 #include "apps/app.h"
 
-#include <fstream>
 #include <iostream>
 #include <optional>
 
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
+#include "ssa/storage/file_io.h"
+#include "ssa/train/log_file.h"
 #include "ssa/train/stop_signal.h"
 
 namespace ssa {
@@ -19,14 +19,6 @@ struct CommonOptions {
   bool quiet = false;
   std::string log_level = "info";
 };
-
-void set_up_log(const CommonOptions& options) {
-  auto logger = spdlog::stderr_color_mt("ssa");
-  logger->set_pattern("%^%v%$");
-  spdlog::set_default_logger(logger);
-  spdlog::set_level(options.quiet ? spdlog::level::warn
-                                  : spdlog::level::from_str(options.log_level));
-}
 
 int report_error(const std::string& program, const char* message) {
   std::cerr << program << ": error: " << message << '\n';
@@ -45,8 +37,13 @@ int run_app(int argc, char** argv, const AppInfo& info,
   app.add_option("--log-level", common.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
-  app.footer("Examples:\n" + info.examples);
+  const std::string examples = "Examples:\n" + info.examples;
+  app.footer(examples);
+  app.fallthrough();  // common options may stand behind a subcommand
   const std::function<int()> run = define(app);
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    command->footer(examples);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -54,7 +51,7 @@ int run_app(int argc, char** argv, const AppInfo& info,
     app.exit(error);  // prints help, version or the message
     return asked ? 0 : static_cast<int>(ExitCode::usage);
   }
-  set_up_log(common);
+  set_up_console_log(common.quiet ? "warn" : common.log_level);
   std::optional<StopSignal> stop;
   if (info.stops_cleanly) stop.emplace();
   try {
@@ -72,10 +69,11 @@ void write_json(const std::string& path, const nlohmann::json& json) {
     std::cout << json.dump(2) << '\n';
     return;
   }
-  std::ofstream file(path);
-  file << json.dump(2) << '\n';
-  file.close();
-  if (!file) throw ConfigError("--json {}: cannot be written", path);
+  try {
+    write_file_atomically(path, json.dump(2) + "\n");
+  } catch (const CheckpointError& error) {
+    throw ConfigError("{}: cannot be written: {}", path, error.what());
+  }
 }
 
 }  // namespace ssa

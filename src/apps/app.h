@@ -22,8 +22,8 @@ struct AppInfo {
 int run_app(int argc, char** argv, const AppInfo& info,
             const std::function<std::function<int()>(CLI::App&)>& define);
 
-/// Writes JSON for --json: to a file, or to standard output for "-". Throws ConfigError if the file
-/// cannot be written.
+/// Writes JSON for --json: to a file, atomically, or to standard output for "-". Throws ConfigError
+/// if the file cannot be written.
 void write_json(const std::string& path, const nlohmann::json& json);
 
 }  // namespace ssa

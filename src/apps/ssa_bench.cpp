@@ -20,7 +20,7 @@ namespace {
 
 struct Options {
   std::string device = "auto";
-  std::string precision = "fp32";
+  std::string precision;  // empty: not given
   std::string json;
   int64_t repeats = 5;
   // gemm
@@ -81,7 +81,7 @@ double measured_peak(Device device) {
 }
 
 void require_fp32(const Options& options) {
-  if (options.precision != "fp32") {
+  if (!options.precision.empty() && options.precision != "fp32") {
     throw ConfigError("--precision {}: only fp32 is built so far", options.precision);
   }
 }
@@ -204,7 +204,9 @@ LmBatch random_batch(const Config& config) {
 int run_step(const Options& options) {
   if (options.config.empty()) throw ConfigError("ssa-bench step needs --config FILE");
   std::vector<std::string> overrides = options.set;
-  overrides.push_back("train.precision=" + options.precision);
+  if (!options.precision.empty()) {
+    overrides.push_back("train.precision=" + options.precision);
+  }
   Config config = load_config(options.config, overrides);
   config.train.micro_batch = resolve_micro_batch(config);
   const Device device = device_from_name(options.device);
@@ -261,17 +263,21 @@ int run_step(const Options& options) {
 void add_common(CLI::App& command, Options& options) {
   command.add_option("--device", options.device, "auto, cpu, cuda or reference")
       ->capture_default_str();
-  command.add_option("--precision", options.precision, "fp32 (bf16, fp16: not built yet)")
-      ->capture_default_str();
+  command.add_option("--precision", options.precision,
+                     "fp32 (bf16, fp16: not built yet; default: fp32, for a step the config's)");
   command.add_option("--repeats", options.repeats, "Calls measured; the median counts")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--json", options.json, "Write the result to a file (- is standard output)");
 }
 
+void add_size(CLI::App& command, const char* name, int64_t& size, const char* text) {
+  command.add_option(name, size, text)->check(CLI::PositiveNumber)->capture_default_str();
+}
+
 void add_plan_sizes(CLI::App& command, Options& options) {
-  command.add_option("--length", options.length, "Positions N")->capture_default_str();
-  command.add_option("--windows", options.windows, "Windows; 1 is dense")->capture_default_str();
+  add_size(command, "--length", options.length, "Positions N");
+  add_size(command, "--windows", options.windows, "Windows; 1 is dense");
   command.add_option("--sigma", options.sigma, "σ, a fraction of the length")
       ->capture_default_str();
   command.add_flag("--causal,!--no-causal", options.causal, "Causal windows (default)");
@@ -298,14 +304,14 @@ int main(int argc, char** argv) {
       return command;
     };
     CLI::App* gemm = add("gemm", "One matrix product", ssa::run_gemm);
-    gemm->add_option("--m", options->m)->capture_default_str();
-    gemm->add_option("--n", options->n)->capture_default_str();
-    gemm->add_option("--k", options->k)->capture_default_str();
+    ssa::add_size(*gemm, "--m", options->m, "Rows of the result");
+    ssa::add_size(*gemm, "--n", options->n, "Columns of the result");
+    ssa::add_size(*gemm, "--k", options->k, "Length of the sums");
     CLI::App* attention = add("attention", "Attention over one plan", ssa::run_attention);
     ssa::add_plan_sizes(*attention, *options);
-    attention->add_option("--batch", options->batch)->capture_default_str();
-    attention->add_option("--heads", options->heads)->capture_default_str();
-    attention->add_option("--head-size", options->head_size)->capture_default_str();
+    ssa::add_size(*attention, "--batch", options->batch, "Sequences");
+    ssa::add_size(*attention, "--heads", options->heads, "Heads");
+    ssa::add_size(*attention, "--head-size", options->head_size, "Width of a head");
     CLI::App* step = add("step", "A whole training step with its breakdown", ssa::run_step);
     step->add_option("--config", options->config, "YAML config")->required();
     step->add_option("--set", options->set, "key=value …: override keys of the config");

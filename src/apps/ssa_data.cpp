@@ -11,6 +11,7 @@
 
 #include "ssa/data/byte_dataset.h"
 #include "ssa/data/prepare.h"
+#include "ssa/train/log_file.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
 
@@ -97,7 +98,7 @@ int run_prepare(Options& options) {
   spdlog::info("prepared {} ({})", options.prepare.output, info.split_description());
   if (options.json) {
     std::cout << dataset_to_json(info);
-  } else if (spdlog::should_log(spdlog::level::info)) {
+  } else if (console_shows_info()) {
     print_info(info);
   }
   return 0;
@@ -160,13 +161,9 @@ CLI::App* define_info(CLI::App& app, Options& options) {
 std::function<int()> define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.require_subcommand(1);
-  app.fallthrough();  // `ssa-data prepare … --quiet` too
   const auto* prepare = define_prepare(app, *options);
   const auto* info = define_info(app, *options);
   app.add_subcommand("list", "List the known data sets");
-  for (auto* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    command->footer(fmt::format("Examples:\n{}", kExamples));
-  }
   return [options, prepare, info] {
     if (prepare->parsed()) return run_prepare(*options);
     if (info->parsed()) return run_info(*options);

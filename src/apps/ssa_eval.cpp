@@ -7,6 +7,7 @@
 #include "ssa/eval/evaluate_lm.h"
 #include "ssa/train/lm_session.h"
 #include "ssa/train/progress.h"
+#include "ssa/train/run_state.h"
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
@@ -76,6 +77,15 @@ EvalMode mode_of(const std::string& text, EvalMode configured) {
   return text == "ensemble" ? EvalMode::ensemble : EvalMode::renorm;
 }
 
+/// Scoring another text is fine, as long as nobody takes it for the run's.
+void warn_of_other_data(const LoadedCheckpoint& checkpoint, const ByteDataset& dataset) {
+  const std::string difference =
+      data_difference(run_state_from_json(checkpoint.state_json, checkpoint.path), dataset.info());
+  if (difference.empty()) return;
+  spdlog::warn("{} is not what {} was trained on: it has {}", dataset.path(), checkpoint.path,
+               difference);
+}
+
 int run(const Options& options) {
   if (options.run.empty() == options.checkpoint.empty() ||
       options.checkpoint.empty() != options.config.empty()) {
@@ -90,6 +100,7 @@ int run(const Options& options) {
       options.run.empty() ? open_checkpoint(options.checkpoint) : latest_checkpoint_of(options.run);
   session.load(checkpoint.model);
   const ByteDataset dataset = ByteDataset::open(config.data.path);
+  warn_of_other_data(checkpoint, dataset);
 
   Scored scored;
   scored.mode = mode_of(options.mode, config.eval.mode);
@@ -100,16 +111,17 @@ int run(const Options& options) {
   Progress progress("bytes", options.max_tokens > 0
                                  ? std::min(options.max_tokens, dataset.split_size(split))
                                  : dataset.split_size(split));
-  const EvalOptions how{.mode = scored.mode,
-                        .samples = scored.samples,
-                        .max_tokens = options.max_tokens,
-                        .batch_size = config.eval.batch_size > 0
-                                          ? config.eval.batch_size
-                                          : std::max<int64_t>(1, config.train.micro_batch),
-                        .progress = [&](int64_t done, int64_t) {
-                          progress.update(done, options.split, false);
-                          return !StopSignal::requested();
-                        }};
+  const EvalOptions how{
+      .mode = scored.mode,
+      .samples = scored.samples,
+      .max_tokens = options.max_tokens,
+      .batch_size = config.eval.batch_size > 0 ? config.eval.batch_size
+                                               : std::max<int64_t>(1, config.train.micro_batch),
+      .progress = [&](const EvalProgress& now) {
+        progress.update(now.done, fmt::format("{} {:.4f} bits/byte", options.split, bits(now.loss)),
+                        false);
+        return !StopSignal::requested();
+      }};
   scored.result = evaluate_lm(session.model(), config, dataset, split, how, session.device());
   progress.clear();
   if (!scored.result.complete) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <optional>
 
 #include "ssa/data/eval_windows.h"
 #include "ssa/models/decoder_plans.h"
@@ -116,8 +117,8 @@ struct Job {
   std::vector<EvalWindow> windows;
   int64_t total_tokens;
 
-  bool report(int64_t done) const {
-    return !options.progress || options.progress(done, total_tokens);
+  bool report(int64_t done, double loss) const {
+    return !options.progress || options.progress({done, total_tokens, loss});
   }
 };
 
@@ -135,10 +136,10 @@ EvalResult renorm(const Job& job) {
                      static_cast<int64_t>(count), job.length);
     for (const float value : batch_losses(job.model, batch, plans, job.device)) loss += value;
     result.tokens += scored_tokens(job.windows, first, count);
+    result.loss = result.tokens ? loss / static_cast<double>(result.tokens) : 0.0;
     first += count;
-    result.complete = job.report(result.tokens);
+    result.complete = job.report(result.tokens, result.loss);
   }
-  result.loss = result.tokens ? loss / static_cast<double>(result.tokens) : 0.0;
   return result;
 }
 
@@ -150,6 +151,33 @@ double standard_deviation(const std::vector<double>& values) {
   return std::sqrt(squares / static_cast<double>(values.size() - 1));
 }
 
+/// Loss sums of one window, for each sample.
+struct WindowCurve {
+  std::vector<double> single;    // of this sub-model alone
+  std::vector<double> ensemble;  // of the first 1, 2, … together
+};
+
+/// Scores window `w` of an ensemble; nothing if `go_on(samples done)` said false in the middle.
+std::optional<WindowCurve> ensemble_window(const Job& job, const std::vector<PlanSpec>& specs,
+                                           size_t w, const std::function<bool(size_t)>& go_on) {
+  const LmBatch batch =
+      window_batch(job.dataset, job.split, job.windows, static_cast<int64_t>(w), 1, job.length);
+  const auto samples = static_cast<size_t>(job.options.samples);
+  TokenEnsemble tokens(batch);
+  WindowCurve curve;
+  for (size_t r = 0; r < samples; ++r) {
+    if (r > 0 && !go_on(r)) return std::nullopt;
+    const RngKey key{.seed = job.config.train.seed,
+                     .purpose = RngPurpose::ensemble,
+                     .step = static_cast<uint32_t>(w),
+                     .rank = static_cast<uint16_t>(r)};
+    const auto plans = to_tensors(draw_plans(specs, key), job.device);
+    curve.single.push_back(tokens.add(batch_losses(job.model, batch, plans, job.device)));
+    curve.ensemble.push_back(tokens.loss_sum());
+  }
+  return curve;
+}
+
 EvalResult ensemble(const Job& job) {
   EvalResult result;
   const auto specs = decoder_plan_specs(job.config.ssa, job.config.model.layers, job.length);
@@ -157,28 +185,28 @@ EvalResult ensemble(const Job& job) {
   std::vector<WindowMean> curve(samples);
   std::vector<double> single(samples, 0.0);  // loss sums of each sub-model alone
   for (size_t w = 0; w < job.windows.size() && result.complete; ++w) {
-    const LmBatch batch =
-        window_batch(job.dataset, job.split, job.windows, static_cast<int64_t>(w), 1, job.length);
     const int64_t tokens = scored_tokens(job.windows, w, 1);
-    TokenEnsemble tokens_of_window(batch);
+    const auto window = ensemble_window(job, specs, w, [&](size_t done) {
+      const int64_t part = tokens * static_cast<int64_t>(done) / job.options.samples;
+      return job.report(result.tokens + part, result.loss);
+    });
+    if (!window) {
+      result.complete = false;
+      break;
+    }
     for (size_t r = 0; r < samples; ++r) {
-      const RngKey key{.seed = job.config.train.seed,
-                       .purpose = RngPurpose::ensemble,
-                       .step = static_cast<uint32_t>(w),
-                       .rank = static_cast<uint16_t>(r)};
-      const auto plans = to_tensors(draw_plans(specs, key), job.device);
-      single[r] += tokens_of_window.add(batch_losses(job.model, batch, plans, job.device));
-      curve[r].add(tokens_of_window.loss_sum(), static_cast<double>(tokens));
+      single[r] += window->single[r];
+      curve[r].add(window->ensemble[r], static_cast<double>(tokens));
     }
     result.tokens += tokens;
-    result.complete = job.report(result.tokens);
+    result.loss = curve.back().mean();
+    result.complete = job.report(result.tokens, result.loss);
   }
   for (double& sum : single) sum /= static_cast<double>(std::max<int64_t>(1, result.tokens));
   for (size_t r = 0; r < samples; ++r) {
     result.curve.push_back(
         {static_cast<int64_t>(r) + 1, curve[r].mean(), curve[r].standard_error()});
   }
-  result.loss = result.curve.back().loss;
   result.spread = standard_deviation(single);
   return result;
 }

@@ -3,11 +3,32 @@
 #include <algorithm>
 
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "ssa/core/error.h"
 
 namespace ssa {
+
+namespace {
+
+spdlog::sink_ptr console;  // none before set_up_console_log(), as in tests
+
+}  // namespace
+
+void set_up_console_log(const std::string& level) {
+  console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  console->set_pattern("%^%v%$");
+  console->set_level(spdlog::level::from_str(level));
+  auto logger = std::make_shared<spdlog::logger>("ssa", console);
+  logger->set_level(spdlog::level::debug);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+bool console_shows_info() {
+  return console ? console->should_log(spdlog::level::info)
+                 : spdlog::should_log(spdlog::level::info);
+}
 
 struct LogFile::Sink {
   spdlog::sink_ptr sink;
@@ -20,10 +41,19 @@ LogFile::LogFile(const std::string& path) : sink_(std::make_unique<Sink>()) {
     throw CheckpointError("{}: {}", path, error.what());
   }
   sink_->sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
+  sink_->sink->set_level(spdlog::level::debug);
   spdlog::default_logger()->sinks().push_back(sink_->sink);
-  spdlog::default_logger()->flush_on(spdlog::level::info);
+  spdlog::default_logger()->flush_on(spdlog::level::debug);
 }
 
 LogFile::~LogFile() { std::erase(spdlog::default_logger()->sinks(), sink_->sink); }
+
+void LogFile::error(const std::string& message) noexcept {
+  try {
+    sink_->sink->log(spdlog::details::log_msg("", spdlog::level::err, message));
+    sink_->sink->flush();
+  } catch (...) {  // a full disk must not hide the error that is on its way
+  }
+}
 
 }  // namespace ssa

@@ -5,9 +5,22 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "ssa/train/log_file.h"
+
 namespace ssa {
+
+namespace {
+
+int terminal_columns() {
+  struct winsize size = {};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
+}
+
+}  // namespace
 
 std::string format_duration(double seconds) {
   const auto whole = static_cast<int64_t>(std::llround(std::max(0.0, seconds)));
@@ -16,18 +29,30 @@ std::string format_duration(double seconds) {
   return fmt::format("{}s", whole);
 }
 
-Progress::Progress(std::string label, int64_t total, int64_t done)
+std::string fit_line(const std::string& line, int columns) {
+  int used = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const bool starts_character = (static_cast<unsigned char>(line[i]) & 0xc0) != 0x80;
+    if (starts_character && ++used > columns) return line.substr(0, i);
+  }
+  return line;
+}
+
+Progress::Progress(std::string label, int64_t total, int64_t done,
+                   std::chrono::duration<double> log_interval)
     : label_(std::move(label)),
       total_(total),
       first_(done),
-      terminal_(isatty(STDERR_FILENO) == 1 && spdlog::should_log(spdlog::level::info)),
-      started_(std::chrono::steady_clock::now()) {}
+      terminal_(isatty(STDERR_FILENO) == 1 && console_shows_info()),
+      log_interval_(log_interval),
+      started_(Clock::now()),
+      logged_(started_) {}
 
 Progress::~Progress() { clear(); }
 
 void Progress::update(int64_t done, const std::string& details, bool log) {
-  const double elapsed =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  const auto now = Clock::now();
+  const double elapsed = std::chrono::duration<double>(now - started_).count();
   const int64_t since_start = done - first_;
   const std::string left = since_start > 0
                                ? format_duration(elapsed / static_cast<double>(since_start) *
@@ -36,12 +61,15 @@ void Progress::update(int64_t done, const std::string& details, bool log) {
   const std::string line =
       fmt::format("{} {}/{}  {}  {} left", label_, done, total_, details, left);
   if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", line);
+    // One column less: a full line wraps on some terminals, and could not be written over.
+    fmt::print(stderr, "\r\033[K{}", fit_line(line, terminal_columns() - 1));
     std::fflush(stderr);
     dirty_ = true;
+    if (log) spdlog::debug("{}", line);
+  } else if (log || now - logged_ >= log_interval_) {
+    spdlog::info("{}", line);
+    logged_ = now;
   }
-  if (log && !terminal_) spdlog::info("{}", line);
-  if (log && terminal_) spdlog::debug("{}", line);  // the log file still gets it at level debug
 }
 
 void Progress::clear() {

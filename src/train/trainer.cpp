@@ -4,7 +4,6 @@
 #include <cmath>
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include "ssa/core/version.h"
@@ -23,47 +22,88 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Config resolved(Config config) {
-  config.train.micro_batch = resolve_micro_batch(config);
-  return config;
+/// `--resume` names a checkpoint.
+bool names_checkpoint(const std::string& resume) { return resume != "none" && resume != "auto"; }
+
+bool lies_in(const std::string& checkpoint, const std::string& folder) {
+  std::error_code error;  // of a folder that does not exist: nothing lies in it
+  const auto parent = std::filesystem::canonical(checkpoint, error).parent_path();
+  return !error && std::filesystem::equivalent(parent, folder, error);
 }
 
-/// The folder's config.yaml says that a run lives there already.
+/// The folder's metrics say that a run lives there already; going on from somewhere else would
+/// remove its records.
 void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
-  if (resume == "none" && std::filesystem::exists(folder.metrics_path())) {
+  if (!path_exists(folder.metrics_path())) return;
+  if (resume == "none") {
     throw ConfigError(
         "{} holds a run already: continue it with --resume auto, or give another "
         "--run-dir",
         folder.path());
+  }
+  if (names_checkpoint(resume) && !lies_in(resume, folder.checkpoints_path())) {
+    throw ConfigError(
+        "{} holds a run already, and {} is not one of its checkpoints: give another --run-dir to "
+        "branch off, or continue this run with --resume auto",
+        folder.path(), resume);
+  }
+}
+
+/// Calls `body`; the error that ends it, which the program prints, is also put into the log file.
+template <class Body>
+auto with_errors_in(LogFile& log, Body&& body) {
+  try {
+    return body();
+  } catch (const std::exception& error) {
+    log.error(error.what());
+    throw;
   }
 }
 
 }  // namespace
 
 Trainer::Trainer(const Config& config, const TrainOptions& options)
-    : config_(resolved(config)),
+    : config_(config),
       options_(options),
       dataset_(ByteDataset::open(config.data.path)),
-      session_(config_, options.device),
-      optimizer_(config_.train.optimizer, session_.parameters()),
-      folder_(options.run_dir) {
-  refuse_existing_run(folder_, options.resume);
-  log_ = std::make_unique<LogFile>(folder_.log_path());
-  if (options.resume != "none") resume(options.resume);
-  folder_.write_config(dump_config(config_));
-  const int64_t last_line = saved_step_ >= 0 ? state_.step : -1;
-  metrics_ = std::make_unique<MetricsWriter>(folder_.metrics_path(), last_line);
-  events_ = std::make_unique<EventWriter>(folder_.path(), last_line);
+      sampler_(config.train.seed, dataset_.split_size(Split::train), config.data.length),
+      session_(config, options.device),
+      optimizer_(config.train.optimizer, session_.parameters()),
+      state_(initial_state(config, dataset_.info())) {
+  // The folder comes after what may throw: a wrong config or checkpoint leaves none behind.
+  if (names_checkpoint(options.resume)) restore(open_checkpoint(options.resume));
+  folder_.emplace(options.run_dir);
+  refuse_existing_run(*folder_, options.resume);
+  log_ = std::make_unique<LogFile>(folder_->log_path());
+  with_errors_in(*log_, [this] { open_run(); });
 }
 
 Trainer::~Trainer() = default;
 
+/// Nothing of a run that is there is changed before it is clear that this one can go on.
+void Trainer::open_run() {
+  if (options_.resume == "auto") restore_latest();
+  if (!resumed_from_.empty()) {
+    spdlog::info("resumed from {} (step {})", resumed_from_, state_.step);
+  }
+  settle_micro_batch();
+  folder_->write_config(dump_config(config_));
+  // From here on the named checkpoint is the run's newest, whenever the run is stopped: before
+  // metrics of later steps, which belong to the branch that is left, are removed.
+  if (names_checkpoint(options_.resume)) save();
+  const int64_t last_line = resumed_from_.empty() ? -1 : state_.step;
+  metrics_ = std::make_unique<MetricsWriter>(folder_->metrics_path(), last_line);
+  events_ = std::make_unique<EventWriter>(folder_->path(), last_line);
+}
+
 TrainOutcome Trainer::train() {
+  return with_errors_in(*log_, [this] { return run(); });
+}
+
+TrainOutcome Trainer::run() {
   announce();
   const TrainConfig& train = config_.train;
-  LmLoader loader(dataset_, Split::train,
-                  LmSampler(train.seed, dataset_.split_size(Split::train), config_.data.length),
-                  train.batch_size, state_.step, train.steps);
+  LmLoader loader(dataset_, Split::train, sampler_, train.batch_size, state_.step, train.steps);
   PlanQueue plans([this](int64_t step) { return plans_of_step(config_, step); }, state_.step,
                   train.steps);
   progress_ = std::make_unique<Progress>("step", train.steps, state_.step);
@@ -72,30 +112,36 @@ TrainOutcome Trainer::train() {
     state_.evaluation_due = false;
     save();  // or a run killed before its next checkpoint would be scored here twice
   }
-  while (state_.step < train.steps && !StopSignal::requested()) {
-    const auto started = Clock::now();
-    if (state_.step == finetune_start(config_)) spdlog::info("+FT: dense attention from here on");
-    const StepResult result = lm_train_step(config_, session_, optimizer_, state_.step,
-                                            loader.next(), plans.pop(state_.step));
-    const double seconds = seconds_since(started);
-    ++state_.step;
-    state_.tokens += train.batch_size * config_.data.length;
-    state_.elapsed_seconds += seconds;
-    log_step(result, seconds);
-    guard_divergence(result);
-
-    const bool last = state_.step == train.steps;
-    const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
-    if (last || due(train.eval_every)) state_.evaluation_due = !evaluate();
-    if (last || due(train.checkpoint_every)) save();
-  }
+  while (state_.step < train.steps && !StopSignal::requested()) step(loader, plans);
   if (saved_step_ != state_.step || state_.evaluation_due) save();
   progress_->clear();
   const bool finished = state_.step == train.steps && !state_.evaluation_due;
   spdlog::info("{} at step {} after {} of training; run folder {}",
                finished ? "done" : "stopped and saved", state_.step,
-               format_duration(state_.elapsed_seconds), folder_.path());
+               format_duration(state_.elapsed_seconds), folder_->path());
   return finished ? TrainOutcome::finished : TrainOutcome::interrupted;
+}
+
+void Trainer::step(LmLoader& loader, PlanQueue& plans) {
+  const TrainConfig& train = config_.train;
+  const auto started = Clock::now();
+  if (state_.step == finetune_start(config_)) {
+    progress_->clear();
+    spdlog::info("+FT: dense attention from here on");
+  }
+  const StepResult result = lm_train_step(config_, session_, optimizer_, state_.step, loader.next(),
+                                          plans.pop(state_.step));
+  const double seconds = seconds_since(started);
+  ++state_.step;
+  state_.tokens += train.batch_size * config_.data.length;
+  state_.elapsed_seconds += seconds;
+  log_step(result, seconds);
+  guard_divergence(result);
+
+  const bool last = state_.step == train.steps;
+  const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+  if (last || due(train.eval_every)) state_.evaluation_due = !evaluate();
+  if (last || due(train.checkpoint_every)) save();
 }
 
 void Trainer::guard_divergence(const StepResult& result) {
@@ -147,8 +193,8 @@ bool Trainer::evaluate() {
       .max_tokens = config_.train.eval_tokens,
       .batch_size =
           config_.eval.batch_size > 0 ? config_.eval.batch_size : config_.train.micro_batch,
-      .progress = [this](int64_t done, int64_t total) {
-        progress_->update(state_.step, fmt::format("evaluating {}/{}", done, total), false);
+      .progress = [this](const EvalProgress& now) {
+        progress_->update(state_.step, fmt::format("evaluating {}/{}", now.done, now.total), false);
         return !StopSignal::requested();
       }};
   const EvalResult result =
@@ -174,77 +220,82 @@ void Trainer::record(const MetricsEvent& event) {
 }
 
 void Trainer::save() {
-  metrics_->sync();
+  if (metrics_) metrics_->sync();
+  state_.optimizer_updates = optimizer_.updates();
   CheckpointData data;
   data.step = state_.step;
   data.model = session_.named_parameters();
   for (const Optimizer::State& state : optimizer_.state()) {
     data.optimizer.push_back({state.name, state.tensor});
   }
-  data.state_json = state_json();
-  save_checkpoint(folder_.path(), data, config_.train.keep_checkpoints);
+  data.state_json = to_json(state_);
+  save_checkpoint(folder_->path(), data, config_.train.keep_checkpoints);
   saved_step_ = state_.step;
   spdlog::debug("saved checkpoint of step {}", state_.step);
 }
 
-std::string Trainer::state_json() const {
-  return nlohmann::json{{"step", state_.step},
-                        {"tokens", state_.tokens},
-                        {"elapsed_seconds", state_.elapsed_seconds},
-                        {"skipped_in_a_row", state_.skipped_in_a_row},
-                        {"evaluation_due", state_.evaluation_due},
-                        {"optimizer_updates", optimizer_.updates()},
-                        {"seed", config_.train.seed},
-                        {"batch_size", config_.train.batch_size},
-                        {"length", config_.data.length},
-                        {"data_bytes", dataset_.info().bytes}}
-      .dump(2);
-}
-
-void Trainer::check_state(const std::string& text, const std::string& path) {
-  try {
-    const auto json = nlohmann::json::parse(text);
-    const auto same = [&](const char* key, const char* config_key, auto configured) {
-      const auto saved = json.at(key).get<decltype(configured)>();
-      if (saved != configured) {
-        throw ConfigError(
-            "{}: the run was started with {} = {}, the config now says {}. The order "
-            "of the data depends on it: put it back, or start a new run",
-            path, config_key, saved, configured);
-      }
-    };
-    same("seed", "train.seed", config_.train.seed);
-    same("batch_size", "train.batch_size", config_.train.batch_size);
-    same("length", "data.length", config_.data.length);
-    same("data_bytes", "the size of the data", dataset_.info().bytes);
-    state_.step = json.at("step").get<int64_t>();
-    state_.tokens = json.at("tokens").get<int64_t>();
-    state_.elapsed_seconds = json.at("elapsed_seconds").get<double>();
-    state_.skipped_in_a_row = json.at("skipped_in_a_row").get<int64_t>();
-    state_.evaluation_due = json.at("evaluation_due").get<bool>();
-    optimizer_.set_updates(json.at("optimizer_updates").get<int64_t>());
-  } catch (const nlohmann::json::exception& error) {
-    throw CheckpointError("{}/state.json: {}", path, error.what());
+/// Throws ConfigError unless the config continues the run that was saved.
+void Trainer::check_state(const RunState& saved, const std::string& path) const {
+  const auto same = [&](const char* key, auto before, auto now) {
+    if (before == now) return;
+    throw ConfigError(
+        "{}: the run was started with {} = {}, the config now says {}. The order "
+        "of the data depends on it: put it back, or start a new run",
+        path, key, before, now);
+  };
+  same("train.seed", saved.seed, config_.train.seed);
+  same("train.batch_size", saved.batch_size, config_.train.batch_size);
+  same("data.length", saved.length, config_.data.length);
+  if (const std::string difference = data_difference(saved, dataset_.info()); !difference.empty()) {
+    throw ConfigError(
+        "{}: the run was started with other data: {} has {}. Point data.path to the run's data, or "
+        "start a new run",
+        path, dataset_.path(), difference);
+  }
+  if (config_.train.steps < saved.step) {
+    throw ConfigError(
+        "{}: train.steps is {} but {} steps are done already: raise it, or resume from an earlier "
+        "checkpoint",
+        path, config_.train.steps, saved.step);
   }
 }
 
 void Trainer::restore(const LoadedCheckpoint& checkpoint) {
-  check_state(checkpoint.state_json, checkpoint.path);
+  RunState saved = run_state_from_json(checkpoint.state_json, checkpoint.path);
+  check_state(saved, checkpoint.path);
   session_.load(checkpoint.model);
   for (const Optimizer::State& state : optimizer_.state()) {
     Tensor target = state.tensor;
     checkpoint.optimizer.load_into(state.name, target);
   }
+  optimizer_.set_updates(saved.optimizer_updates);
+  if (saved.data_checksum.empty()) saved.data_checksum = dataset_.info().checksum;
+  state_ = std::move(saved);
   saved_step_ = state_.step;
-  spdlog::info("resumed from {} (step {})", checkpoint.path, state_.step);
+  resumed_from_ = checkpoint.path;
 }
 
-void Trainer::resume(const std::string& from) {
-  if (from != "auto") return restore(open_checkpoint(from));
+void Trainer::restore_latest() {
   std::vector<std::string> warnings;
-  const auto checkpoint = find_latest_checkpoint(folder_.path(), &warnings);
+  const auto checkpoint = find_latest_checkpoint(folder_->path(), &warnings);
   for (const std::string& warning : warnings) spdlog::warn("{}", warning);
   if (checkpoint) restore(*checkpoint);
+}
+
+/// Makes `auto` a number: that of the run that is resumed, else what this machine has room for.
+/// Another one would sum gradients in another order and draw other dropout masks.
+void Trainer::settle_micro_batch() {
+  int64_t& micro_batch = config_.train.micro_batch;
+  const int64_t saved = state_.micro_batch;
+  if (micro_batch == 0 && saved > 0) micro_batch = saved;
+  micro_batch = resolve_micro_batch(config_);
+  if (!resumed_from_.empty() && saved > 0 && saved != micro_batch) {
+    spdlog::warn(
+        "train.micro_batch is {}, the run had {}: from here on it differs in rounding and dropout "
+        "masks from the uninterrupted run",
+        micro_batch, saved);
+  }
+  state_.micro_batch = micro_batch;
 }
 
 void Trainer::announce() const {

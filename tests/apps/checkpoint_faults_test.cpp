@@ -38,6 +38,7 @@ TEST_CASE("a checkpoint that is not there, or of another model, is code 4") {
   CHECK(missing.code == 4);
   CHECK(contains(missing.err, run.dir / "none"));
   CHECK(run.train("new", {"--resume", run.dir / "none"}).code == 4);
+  CHECK_FALSE(path_exists(run.dir / "new"));
 
   REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
   const Finished other =
@@ -67,4 +68,8 @@ TEST_CASE("training that blows up is code 5 and says what to change") {
   CHECK(finished.code == 5);
   CHECK(contains(finished.err, "train.max_skipped_steps"));
   CHECK(contains(finished.err, "train.optimizer.lr"));
+  const size_t message = finished.err.find("updates in a row were not finite");
+  REQUIRE(message != std::string::npos);
+  CHECK(finished.err.find("updates in a row were not finite", message + 1) == std::string::npos);
+  CHECK(contains(read_bytes(run.dir / "run/log.txt"), "updates in a row were not finite"));
 }

@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <sstream>
 
 #include "apps/child_process.h"
@@ -50,6 +51,55 @@ TEST_CASE("a wrong command line is code 2 for every program") {
   CHECK(contains(refusal(2, "ssa-eval", {"--run", "a", "--checkpoint", "b"}), "--run"));
   CHECK(contains(refusal(2, "ssa-eval", {"--run", "a", "--mode", "both"}), "ensemble"));
   CHECK(contains(refusal(2, "ssa-train", {"--log-level", "loud"}), "--log-level"));
+  CHECK(contains(refusal(2, "ssa-bench", {"gemm", "--m", "0"}), "--m"));
+  CHECK(contains(refusal(2, "ssa-bench", {"plan", "--length", "-8"}), "--length"));
+  CHECK(contains(refusal(2, "ssa-bench", {"attention", "--heads", "0"}), "--heads"));
+}
+
+TEST_CASE("common options may stand behind a subcommand, whose help has examples too") {
+  const std::vector<std::string> plan = {"plan", "--length", "64", "--repeats", "1"};
+  std::vector<std::string> quiet = plan;
+  quiet.push_back("--quiet");
+  CHECK(run_program("ssa-bench", quiet).code == 0);
+  CHECK(run_program("ssa-data", {"list", "--log-level", "warn"}).code == 0);
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"ssa-bench", "gemm"}, {"ssa-data", "prepare"}}) {
+    const Finished help = run_program(command[0], {command[1], "--help"});
+    CHECK(help.code == 0);
+    CHECK(contains(help.out, "Examples:\n  " + command[0]));
+  }
+}
+
+TEST_CASE("ssa-bench step takes the precision of its config") {
+  const AppRun run;
+  const std::vector<std::string> half = {"step", "--config", run.config_path, "--set",
+                                         "train.precision=bf16"};
+  CHECK(contains(refusal(2, "ssa-bench", half), "train.precision: bf16"));
+  std::vector<std::string> given = half;
+  given.insert(given.begin() + 1, {"--precision", "fp32", "--repeats", "1"});
+  CHECK(run_program("ssa-bench", given).code == 0);
+}
+
+TEST_CASE("a file of --json is replaced, never written over") {
+  const AppRun run;
+  const std::string file = run.dir / "cost.json", reader = run.dir / "reader.json";
+  write_bytes(file, "old");
+  std::filesystem::create_hard_link(file, reader);  // stands for a reader that has it open
+  REQUIRE(
+      run_program("ssa-train", {"--config", run.config_path, "--dry-run", "--json", file}).code ==
+      0);
+  CHECK(read_bytes(reader) == "old");
+  CHECK(contains(read_bytes(file), "forward_flop_per_token"));
+}
+
+TEST_CASE("a dry run of sizes beyond all measure says so") {
+  const AppRun run;
+  const Finished dry =
+      run_program("ssa-train",
+                  {"--config", run.config_path, "--dry-run", "--set", "train.batch_size=2147483644",
+                   "train.micro_batch=2147483644", "data.length=2147483644"});
+  REQUIRE(dry.code == 0);
+  CHECK_FALSE(contains(dry.out, " -"));
 }
 
 TEST_CASE("an unknown key is named with its line and the nearest valid key, all of them at once") {
@@ -76,7 +126,7 @@ TEST_CASE("a config that is not there, or asks for what there is not") {
   const Finished unwritten = run_program("ssa-train", {"--config", run.config_path, "--dry-run",
                                                        "--json", run.dir / "no/such/folder.json"});
   CHECK(unwritten.code == 2);
-  CHECK(contains(unwritten.err, "no/such/folder.json: cannot be written"));
+  CHECK(contains(unwritten.err, "error: " + run.dir / "no/such/folder.json: cannot be written"));
   CHECK_FALSE(path_exists(run.dir / "run"));
 }
 

@@ -60,7 +60,11 @@ TEST_CASE("training leaves a folder that describes itself, in plain lines when p
   const Finished report = run_program("ssa-report", {folder, "--output", run.dir / "report.html"});
   CHECK(report.code == 0);
   CHECK(contains(read_bytes(run.dir / "report.html"), "<svg"));
+  CHECK(contains(read_bytes(folder + "/log.txt"), " info step 4/4  loss "));
   CHECK(run.train("silent", {"--quiet", "--set", "train.steps=2"}).err.empty());
+  const std::string log = read_bytes(run.dir / "silent/log.txt");
+  CHECK(contains(log, " info step 1/2  loss "));
+  CHECK(contains(log, " info done at step 2"));
 }
 
 TEST_CASE("ssa-eval writes the fields of its result, and the curve of an ensemble") {
@@ -107,6 +111,22 @@ TEST_CASE("ssa-eval writes the fields of its result, and the curve of an ensembl
   REQUIRE(last["split"] == "valid");
   CHECK(json::parse(again.out)["loss"].get<double>() ==
         Approx(last["loss"].get<double>()).epsilon(1e-6));
+}
+
+TEST_CASE("ssa-eval says when the data are not those of the run") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const auto warnings = [&](const std::string& data) {
+    const Finished scored = run_program(
+        "ssa-eval", {"--run", run.dir / "run", "--max-tokens", "50", "--set", "data.path=" + data});
+    CHECK(scored.code == 0);
+    return scored.err;
+  };
+  CHECK(warnings(run.text_path).empty());
+  write_bytes(run.dir / "other.txt", sample_text(5000));
+  const std::string warning = warnings(run.dir / "other.txt");
+  CHECK(contains(warning, run.dir / "other.txt"));
+  CHECK(contains(warning, "5000 bytes, the run's data 6000 bytes"));
 }
 
 TEST_CASE("ssa-generate continues the prompt by exactly as many bytes as asked for") {

@@ -158,3 +158,35 @@ TEST_CASE("an ensemble of no models is refused") {
                    "eval.samples"));
   }
 }
+
+TEST_CASE("an ensemble can be stopped inside a window, which does not count then") {
+  const TinyModel tiny;
+  std::vector<int64_t> seen;
+  double last_loss = 0;
+  EvalOptions options{.mode = EvalMode::ensemble, .samples = 2};
+  options.progress = [&](const EvalProgress& now) {
+    CHECK(now.total == 100);
+    seen.push_back(now.done);
+    last_loss = now.loss;
+    return true;
+  };
+  const EvalResult whole = tiny.evaluate(options);
+  CHECK(whole.complete);
+  CHECK(seen == std::vector<int64_t>{16, 32, 40, 48, 56, 64, 72, 80, 88, 96, 98, 100});
+  CHECK(last_loss == whole.loss);
+
+  options.progress = [](const EvalProgress& now) { return now.done < 40; };
+  const EvalResult stopped = tiny.evaluate(options);
+  CHECK_FALSE(stopped.complete);
+  CHECK(stopped.tokens == 32);
+  const EvalResult first =
+      tiny.evaluate({.mode = EvalMode::ensemble, .samples = 2, .max_tokens = 32});
+  CHECK(stopped.loss == first.loss);
+  CHECK(stopped.spread == first.spread);
+
+  options.progress = [](const EvalProgress&) { return false; };
+  const EvalResult nothing = tiny.evaluate(options);
+  CHECK_FALSE(nothing.complete);
+  CHECK(nothing.tokens == 0);
+  CHECK(nothing.loss == 0);
+}

@@ -76,21 +76,23 @@ TEST_CASE("an evaluation window longer than the training length, and longer than
 
 TEST_CASE("progress sees every batch and can stop the evaluation") {
   const TinyModel tiny;
-  for (const EvalMode mode : {EvalMode::renorm, EvalMode::ensemble}) {
-    std::vector<int64_t> seen;
-    EvalOptions options{.mode = mode, .samples = 2, .batch_size = 1};
-    options.progress = [&](int64_t done, int64_t total) {
-      CHECK(total == 100);
-      seen.push_back(done);
-      return true;
-    };
-    CHECK(tiny.evaluate(options).complete);
-    CHECK(seen == std::vector<int64_t>{32, 48, 64, 80, 96, 100});
-    options.progress = [](int64_t done, int64_t) { return done < 48; };
-    const EvalResult stopped = tiny.evaluate(options);
-    CHECK_FALSE(stopped.complete);
-    CHECK(stopped.tokens == 48);
-  }
+  std::vector<int64_t> seen;
+  double last_loss = 0;
+  EvalOptions options{.batch_size = 1};
+  options.progress = [&](const EvalProgress& now) {
+    CHECK(now.total == 100);
+    seen.push_back(now.done);
+    last_loss = now.loss;
+    return true;
+  };
+  const EvalResult whole = tiny.evaluate(options);
+  CHECK(whole.complete);
+  CHECK(seen == std::vector<int64_t>{32, 48, 64, 80, 96, 100});
+  CHECK(last_loss == whole.loss);
+  options.progress = [](const EvalProgress& now) { return now.done < 48; };
+  const EvalResult stopped = tiny.evaluate(options);
+  CHECK_FALSE(stopped.complete);
+  CHECK(stopped.tokens == 48);
 }
 
 TEST_CASE("bits are nats over the logarithm of two") {

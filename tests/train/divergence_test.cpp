@@ -29,4 +29,5 @@ TEST_CASE("a run that blows up is given up after max_skipped_steps, with what to
   CHECK(std::isfinite(events[0].loss.value()));
   CHECK(std::isnan(events[3].loss.value()));
   CHECK(list_directory(run.dir / "run/checkpoints").empty());
+  CHECK(contains(read_bytes(run.dir / "run/log.txt"), " error " + message));
 }

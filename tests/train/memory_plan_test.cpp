@@ -1,5 +1,7 @@
 #include "ssa/train/memory_plan.h"
 
+#include <filesystem>
+
 #include "ssa/data/lm_sampler.h"
 #include "ssa/models/cost.h"
 #include "ssa/train/lm_step.h"
@@ -90,4 +92,51 @@ TEST_CASE("a micro-batch is the whole batch where that fits, else its largest pa
   const int64_t micro = resolve_micro_batch(large);
   CHECK(micro < 1048576);
   CHECK(1048576 % micro == 0);
+}
+
+TEST_CASE("the largest part of the batch that fits into half of the memory is taken") {
+  const TinyRun run;
+  const Config config = run.config({"train.micro_batch=auto", "train.batch_size=12"});
+  for (const int64_t expected : {12, 6, 4, 3, 2, 1}) {
+    const int64_t memory = 2 * plan_memory(config, expected).total();
+    CHECK(resolve_micro_batch(config, memory) == expected);
+    CHECK(resolve_micro_batch(config, memory - 2) < std::max<int64_t>(expected, 2));
+  }
+}
+
+TEST_CASE("sizes beyond all measure give a plan beyond all measure, at once") {
+  const TinyRun run;
+  const Config config = run.config({"train.micro_batch=auto", "train.batch_size=2147483647",
+                                    "data.length=2147483644", "model.layers=64"});
+  const MemoryPlan plan = plan_memory(config, 2147483647);
+  CHECK(plan.activations > int64_t{1} << 58);
+  CHECK(plan.workspace > int64_t{1} << 58);
+  CHECK(plan.total() > plan.activations);
+  CHECK(resolve_micro_batch(config) == 1);
+}
+
+TEST_CASE("a control group's memory limit counts, its own or one above") {
+  const TempDir dir;
+  const std::string root = dir / "root";
+  const int64_t machine = usable_memory(root);  // no /proc there: no limit
+  REQUIRE(machine > int64_t{1} << 20);
+  const auto put = [&](const std::string& path, const std::string& text) {
+    make_directories(std::filesystem::path(root + path).parent_path().string());
+    write_bytes(root + path, text);
+  };
+  put("/proc/self/cgroup", "0::/job/step\n");
+  CHECK(usable_memory(root) == machine);
+  put("/sys/fs/cgroup/job/step/memory.max", "max\n");
+  CHECK(usable_memory(root) == machine);
+  put("/sys/fs/cgroup/job/memory.max", "1048576\n");
+  CHECK(usable_memory(root) == 1048576);
+  put("/sys/fs/cgroup/job/step/memory.max", "4096\n");
+  CHECK(usable_memory(root) == 4096);
+
+  put("/proc/self/cgroup", "5:cpu,memory:/docker/unseen\n3:cpuset:/\n");
+  CHECK(usable_memory(root) == machine);
+  put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  CHECK(usable_memory(root) == machine);
+  put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "8192\n");
+  CHECK(usable_memory(root) == 8192);
 }

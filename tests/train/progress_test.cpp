@@ -1,8 +1,58 @@
 #include "ssa/train/progress.h"
 
+#include <cstdlib>
+#include <sstream>
+
 #include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "ssa/train/log_file.h"
 
 using namespace ssa;
+
+namespace {
+
+/// Puts something else in the place of standard error while it lives.
+class OtherStandardError {
+ public:
+  explicit OtherStandardError(int descriptor) : saved_(::dup(STDERR_FILENO)) {
+    REQUIRE(::dup2(descriptor, STDERR_FILENO) == STDERR_FILENO);
+    ::close(descriptor);
+  }
+  ~OtherStandardError() {
+    ::dup2(saved_, STDERR_FILENO);
+    ::close(saved_);
+  }
+  OtherStandardError(const OtherStandardError&) = delete;
+  OtherStandardError& operator=(const OtherStandardError&) = delete;
+
+ private:
+  int saved_;
+};
+
+/// Log lines of three updates of a Progress when not on a terminal.
+std::string logged(double interval_seconds, bool log) {
+  std::ostringstream text;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text)));
+  spdlog::default_logger()->set_pattern("%v");
+  {
+    const OtherStandardError nowhere(::open("/dev/null", O_WRONLY));
+    Progress progress("step", 9, 0, std::chrono::duration<double>(interval_seconds));
+    for (int i = 1; i <= 3; ++i) progress.update(i, "x", log);
+  }
+  spdlog::set_default_logger(before);
+  return text.str();
+}
+
+auto lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+
+}  // namespace
 
 TEST_CASE("durations are written with the two units that matter") {
   CHECK(format_duration(0) == "0s");
@@ -13,4 +63,49 @@ TEST_CASE("durations are written with the two units that matter") {
   CHECK(format_duration(3599.5) == "1h00m");
   CHECK(format_duration(3725) == "1h02m");
   CHECK(format_duration(100 * 3600.0) == "100h00m");
+}
+
+TEST_CASE("a line is cut behind whole characters") {
+  CHECK(fit_line("step 1", 6) == "step 1");
+  CHECK(fit_line("step 1", 5) == "step ");
+  CHECK(fit_line("σσσ", 3) == "σσσ");
+  CHECK(fit_line("aσ…b", 3) == "aσ…");
+  CHECK(fit_line("aσ…b", 1) == "a");
+  CHECK(fit_line("x", 0).empty());
+}
+
+TEST_CASE("without a terminal a line is logged now and then, or when asked for") {
+  CHECK(lines(logged(1000, false)) == 0);
+  CHECK(lines(logged(0, false)) == 3);
+  CHECK(lines(logged(1000, true)) == 3);
+  CHECK(logged(1000, true).starts_with("step 1/9  x  "));
+}
+
+TEST_CASE("on a terminal there is one line, not wider than it") {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  REQUIRE(terminal >= 0);
+  REQUIRE(::grantpt(terminal) == 0);
+  REQUIRE(::unlockpt(terminal) == 0);
+  struct winsize size = {};
+  size.ws_row = 24;
+  size.ws_col = 21;
+  REQUIRE(::ioctl(terminal, TIOCSWINSZ, &size) == 0);
+  const int inner = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY);
+  REQUIRE(inner >= 0);
+  const auto before = spdlog::default_logger();
+  set_up_console_log("info");
+  std::string shown(200, '\0');
+  {
+    const int keep = ::dup(inner);  // the output is lost once nobody has this end open
+    const OtherStandardError other(inner);
+    Progress progress("step", 9);
+    progress.update(1, "details that are wider than the terminal", true);
+    progress.clear();
+    const ssize_t bytes = ::read(terminal, shown.data(), shown.size());
+    shown.resize(bytes > 0 ? static_cast<size_t>(bytes) : 0);
+    ::close(keep);
+  }
+  spdlog::set_default_logger(before);
+  ::close(terminal);
+  CHECK(shown == "\r\033[Kstep 1/9  details th\r\033[K");
 }

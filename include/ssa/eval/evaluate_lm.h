@@ -10,14 +10,21 @@
 
 namespace ssa {
 
+/// How far an evaluation is.
+struct EvalProgress {
+  int64_t done = 0;  ///< tokens; of an ensemble's window that is being scored, a part
+  int64_t total = 0;
+  double loss = 0;  ///< mean over the windows scored so far, nats per token; 0 before the first
+};
+
 struct EvalOptions {
   EvalMode mode = EvalMode::renorm;
   int64_t samples = 50;    ///< ensemble: plans drawn for each window
   int64_t max_tokens = 0;  ///< score only the first this many tokens of the split; 0: all
   int64_t batch_size = 1;  ///< renorm: windows at a time
-  /// Called after each batch of windows with the tokens scored and to be scored; returning false
-  /// stops the evaluation.
-  std::function<bool(int64_t done, int64_t total)> progress{};
+  /// Called after each batch of windows, in an ensemble after each sample of each window; returning
+  /// false stops the evaluation. A window that is not finished then does not count.
+  std::function<bool(const EvalProgress&)> progress{};
 };
 
 /// One point of the ensemble curve: the loss of the mean of the first `samples` predictions.

@@ -5,8 +5,14 @@
 
 namespace ssa {
 
-/// While one exists, log messages also go to a file, with date and time, behind what is there
-/// already.
+/// Sends the log to standard error, messages from `level` on: debug, info, warn or error. The
+/// level is the console's alone: a LogFile gets what the console does not show.
+void set_up_console_log(const std::string& level);
+/// Whether standard error shows messages of level info.
+bool console_shows_info();
+
+/// While one exists, log messages from debug on also go to a file, with date and time, behind what
+/// is there already.
 class LogFile {
  public:
   /// Throws CheckpointError if the file cannot be opened.
@@ -14,6 +20,9 @@ class LogFile {
   ~LogFile();
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
+
+  /// For the error that ends the program, which prints it itself: a message for the file alone.
+  void error(const std::string& message) noexcept;
 
  private:
   struct Sink;

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "ssa/config/config.h"
 
 namespace ssa {
 
-/// Predicted peak of one rank, in bytes.
+/// Predicted peak of one rank, in bytes. Each part is at most an eighth of what an int64_t holds:
+/// sizes beyond count as that.
 struct MemoryPlan {
   int64_t parameters = 0;
   int64_t gradients = 0;
@@ -19,8 +21,13 @@ struct MemoryPlan {
 /// Counted from the shapes that the decoder saves, for a micro-batch of `sequences`.
 MemoryPlan plan_memory(const Config& config, int64_t sequences);
 
+/// Bytes that this process may fill: the machine's memory, or less where a control group (of a
+/// container, of a scheduler's job) limits it. Tests put a folder of their own before /proc and
+/// /sys.
+int64_t usable_memory(const std::string& root = "");
+
 /// train.micro_batch, or for `auto` the largest divisor of the batch whose plan fits into half of
-/// this machine's memory (at least 1).
-int64_t resolve_micro_batch(const Config& config);
+/// `memory` (at least 1).
+int64_t resolve_micro_batch(const Config& config, int64_t memory = usable_memory());
 
 }  // namespace ssa

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ssa/config/config.h"
@@ -14,6 +15,7 @@
 #include "ssa/train/lm_step.h"
 #include "ssa/train/log_file.h"
 #include "ssa/train/progress.h"
+#include "ssa/train/run_state.h"
 
 namespace ssa {
 
@@ -31,7 +33,9 @@ enum class TrainOutcome { finished, interrupted };
 class Trainer {
  public:
   /// Opens data and run folder, builds the model, resumes if asked to. Throws ConfigError if the
-  /// folder holds a run and resume is `none`, and what its parts throw.
+  /// folder holds a run and resume is `none` or a checkpoint from elsewhere, if the checkpoint is
+  /// of another run or past train.steps, and what its parts throw; a run in the folder is then
+  /// untouched.
   Trainer(const Config& config, const TrainOptions& options);
   ~Trainer();
 
@@ -43,19 +47,13 @@ class Trainer {
   LmSession& session() { return session_; }
 
  private:
-  /// What a resume needs beyond parameters and optimizer state; kept in state.json.
-  struct State {
-    int64_t step = 0;  ///< completed
-    int64_t tokens = 0;
-    double elapsed_seconds = 0;
-    int64_t skipped_in_a_row = 0;
-    bool evaluation_due = false;  ///< stopped before the evaluation of this step
-  };
-
+  void open_run();
+  void restore_latest();
   void restore(const LoadedCheckpoint& checkpoint);
-  void resume(const std::string& from);
-  std::string state_json() const;
-  void check_state(const std::string& json, const std::string& path);
+  void check_state(const RunState& saved, const std::string& path) const;
+  void settle_micro_batch();
+  TrainOutcome run();
+  void step(LmLoader& loader, PlanQueue& plans);
   void save();
   void guard_divergence(const StepResult& result);
   void log_step(const StepResult& result, double seconds);
@@ -66,11 +64,13 @@ class Trainer {
   Config config_;
   TrainOptions options_;
   ByteDataset dataset_;
+  LmSampler sampler_;
   LmSession session_;
   Optimizer optimizer_;
-  RunFolder folder_;  // after what may throw: a wrong config leaves no folder behind
+  RunState state_;
+  std::string resumed_from_;  // path of the checkpoint; empty for a new run
+  std::optional<RunFolder> folder_;
   std::unique_ptr<LogFile> log_;
-  State state_;
   int64_t saved_step_ = -1;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<EventWriter> events_;

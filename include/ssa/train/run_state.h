@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ssa/config/config.h"
+#include "ssa/data/dataset_info.h"
+
+namespace ssa {
+
+/// What a resume needs beyond parameters and optimizer state: state.json of a checkpoint.
+struct RunState {
+  int64_t step = 0;  ///< completed
+  int64_t tokens = 0;
+  double elapsed_seconds = 0;
+  int64_t skipped_in_a_row = 0;
+  bool evaluation_due = false;  ///< stopped before the evaluation of this step
+  int64_t optimizer_updates = 0;
+
+  // What the bits of the steps to come depend on.
+  uint64_t seed = 0;
+  int64_t batch_size = 0;
+  int64_t micro_batch = 0;  ///< resolved; 0: not stated, as in older checkpoints
+  int64_t length = 0;
+  int64_t data_bytes = 0;
+  std::string data_checksum;  ///< as DatasetInfo::checksum; empty: not known
+};
+
+/// Of a run that has not begun. micro_batch is the config's, 0 for auto.
+RunState initial_state(const Config& config, const DatasetInfo& data);
+
+std::string to_json(const RunState& state);
+/// Throws CheckpointError naming `path`/state.json if the text is malformed.
+RunState run_state_from_json(const std::string& text, const std::string& path);
+
+/// Empty if `data` may be the data of the run, else how they differ: "6000 bytes with checksum …,
+/// the run's data …". Data that state no checksum are compared by size only.
+std::string data_difference(const RunState& run, const DatasetInfo& data);
+
+}  // namespace ssa
