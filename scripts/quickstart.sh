@@ -5,25 +5,38 @@
 #
 # usage: scripts/quickstart.sh [--data FILE] [--run-dir DIR] [--short]
 #
-#   --data FILE    text to learn, plain or packed (zip, gz, xz, zst, tar)
-#   --run-dir DIR  where the run goes (default: runs/quickstart-DATE-TIME)
+#   --data FILE    text to learn, plain or packed (zip, gz, xz, zst, tar), or a prepared folder
+#   --run-dir DIR  where the run goes (default: runs/quickstart-DATE-TIME of the repository)
 #   --short        a few steps only, to see that everything works
 #
 # Without --data: Enwik8 from $SSA_DATA_DIR; else downloaded; else, without a network, the English
 # text that every Debian has in /usr/share/common-licenses and /usr/share/doc.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
-data="" short=false run_dir=runs/quickstart-$(date +%Y%m%d-%H%M%S)
+# Paths are the caller's: made absolute before this script changes the folder, and for the run's
+# config, so that the run can be resumed and scored from anywhere.
+data="" short=false run_dir=""
 while [ $# -gt 0 ]; do
   case "$1" in
-    --data) data=${2:?--data needs a file}; shift 2 ;;
-    --run-dir) run_dir=${2:?--run-dir needs a folder}; shift 2 ;;
+    --data) data=$(realpath -m -- "${2:?--data needs a file}"); shift 2 ;;
+    --run-dir) run_dir=$(realpath -m -- "${2:?--run-dir needs a folder}"); shift 2 ;;
     --short) short=true; shift ;;
-    -h|--help) sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) echo "quickstart: unknown option $1 (see --help)" >&2; exit 2 ;;
   esac
 done
+if [ -n "$data" ] && [ ! -r "$data" ]; then
+  echo "quickstart: --data $data: no such file, or not readable" >&2
+  exit 3
+fi
+if [ -n "${SSA_DATA_DIR:-}" ]; then
+  SSA_DATA_DIR=$(realpath -m -- "$SSA_DATA_DIR")
+  export SSA_DATA_DIR
+fi
+cd "$(dirname "$0")/.."
+run_dir=${run_dir:-$PWD/runs/quickstart-$(date +%Y%m%d-%H%M%S)}
+bin=$PWD/build/release/bin
+work=$PWD/build/quickstart
 say() { printf '\n== %s\n' "$*"; }
 
 say "1/6 dependencies and build"
@@ -31,52 +44,88 @@ scripts/setup.sh
 # shellcheck disable=SC2086 # several arguments on purpose
 cmake --preset release ${SSA_CMAKE_ARGS:-} >/dev/null
 cmake --build --preset release --target ssa-train ssa-eval ssa-data ssa-generate ssa-report
-bin=build/release/bin
-work=build/quickstart
 mkdir -p "$work"
 
-say "2/6 text"
-download="" name=enwik8
-inputs=()
-if [ -n "$data" ]; then
-  echo "taking $data, as asked"
-  inputs=("$data") name=bytes
-elif [ -n "${SSA_DATA_DIR:-}" ] && compgen -G "$SSA_DATA_DIR/enwik8*" >/dev/null; then
-  inputs=("$(compgen -G "$SSA_DATA_DIR/enwik8*" | head -n 1)")
-  echo "taking ${inputs[0]}, found in \$SSA_DATA_DIR"
-else
-  download=$work/enwik8.zip
-  if [ -s "$download" ] || { echo "downloading Enwik8 (36 MB)" &&
-      curl -fsSL --connect-timeout 10 --max-time 600 -o "$download.partial" \
-        http://mattmahoney.net/dc/enwik8.zip && mv "$download.partial" "$download"; }; then
-    inputs=("$download")
-    echo "taking the official Enwik8, downloaded"
-  else
-    name=bytes
-    while IFS= read -r file; do inputs+=("$file"); done < <(
-      find /usr/share/common-licenses -type f -size +4k | sort
-      find /usr/share/doc -type f \( -name 'README*' -o -name 'NEWS*' -o -name 'changelog.gz' \
-        -o -name 'copyright' \) -size +8k 2>/dev/null | sort | head -n 400)
-    if [ ${#inputs[@]} -eq 0 ]; then
-      echo "quickstart: no network and no text on this machine; give some with --data FILE" >&2
-      exit 3
-    fi
-    echo "no network: taking the English text of this Debian (${#inputs[@]} files of licences and" \
-         "documentation). Numbers from it do not compare with Enwik8's."
+# prepare NAME INPUT: sets $text to the prepared folder. Each text has a folder of its own, named by
+# its checksum: what an earlier run's config names stays as it was.
+prepare() {
+  local name=$1 input=$2 key code=0
+  if [ -f "$input/dataset.json" ]; then
+    text=$input
+    return
   fi
+  key=$(find -L "$input" -maxdepth 1 -type f -print0 | sort -z | xargs -0r cat | sha256sum)
+  text=$work/data-$name-${key:0:12}
+  if [ -f "$text/dataset.json" ]; then return; fi
+  "$bin/ssa-data" prepare "$name" --input "$input" --output "$text" >/dev/null || code=$?
+  if [ "$code" -eq 75 ]; then exit "$code"; fi  # interrupted: not a reason to try another text
+  return "$code"
+}
+
+# What came may be a login page instead of Enwik8: only what can be prepared is kept.
+download_enwik8() {
+  local file=$work/enwik8.zip
+  if [ ! -s "$file" ]; then
+    echo "downloading Enwik8 (36 MB)"
+    curl -fsSL --connect-timeout 10 --max-time 600 -o "$file.partial" \
+      http://mattmahoney.net/dc/enwik8.zip && mv "$file.partial" "$file" || return
+  fi
+  if ! prepare enwik8 "$file"; then
+    rm -f "$file"
+    return 1
+  fi
+}
+
+# Writes at most 20 MB of this Debian's licences and documentation to a file. In the order of their
+# checksums: that leaves out copies, and mixes, so that each split has some of everything. What
+# cannot be unpacked or is no text is left out.
+collect_local_text() {
+  local one=$work/one.txt file sum
+  while IFS= read -r file; do
+    if zcat -f -- "$file" >"$one" 2>/dev/null && LC_ALL=C grep -qI . "$one"; then
+      sum=$(sha256sum <"$one")
+      printf '%s %s\n' "${sum%% *}" "$file"
+    fi
+  done < <(find /usr/share/common-licenses /usr/share/doc -type f -size +4k -readable \
+      \( -path '*/common-licenses/*' -o -name 'README*' -o -name 'NEWS*' -o -name 'changelog*' \
+      -o -name copyright \) 2>/dev/null | sort | head -n 1000) |
+    sort -u -k1,1 | cut -d' ' -f2- >"$work/local-files.txt"
+  while IFS= read -r file; do
+    zcat -f -- "$file" 2>/dev/null || break  # head has enough
+  done <"$work/local-files.txt" | head -c 20000000 >"$1" || true
+  rm -f "$one"
+  [ "$(stat -c %s "$1")" -ge 100000 ]
+}
+
+say "2/6 text"
+name="" text=""
+if [ -z "$data" ] && [ -n "${SSA_DATA_DIR:-}" ]; then
+  for file in "$SSA_DATA_DIR"/enwik8*; do
+    if [ -e "$file" ]; then data=$file; break; fi
+  done
 fi
-arguments=()
-for input in "${inputs[@]}"; do arguments+=(--input "$input"); done
-if [ ${#inputs[@]} -eq 1 ] && [ -f "${inputs[0]}/dataset.json" ]; then
-  text=${inputs[0]}  # prepared already
+if [ -n "$data" ]; then
+  echo "taking $data"
+  case "$(basename "$data")" in
+    enwik8*) name=enwik8; prepare enwik8 "$data" ;;
+    *) name=text; prepare bytes "$data" ;;
+  esac
+elif download_enwik8; then
+  name=enwik8
+  echo "taking the official Enwik8, downloaded"
+elif collect_local_text "$work/debian-texts.txt"; then
+  name=debian-texts
+  prepare bytes "$work/debian-texts.txt"
+  echo "no Enwik8 to be had: taking the licences and documentation of this Debian. Numbers from" \
+       "them do not compare with Enwik8's."
 else
-  text=$work/data
-  "$bin/ssa-data" prepare "$name" "${arguments[@]}" --output "$text"
+  echo "quickstart: no network and no text on this machine; give some with --data FILE" >&2
+  exit 3
 fi
 "$bin/ssa-data" info "$text"
 
 say "3/6 training S6-L4+FT"
-settings=(data.path="$text")
+settings=(data.path="$text" data.name="$name")
 eval_bytes=65536 samples=10
 if $short; then
   settings+=(train.steps=12 train.schedule.warmup_steps=4 train.eval_every=6 train.eval_tokens=4096

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  # build tools; ccache and lld only make it faster, clang-format checks the style
+  # build tools; ccache and lld only make it faster, clang-format (version 14) checks the style
   build-essential cmake ninja-build git ccache lld clang-format
   # libraries (docs/reference/dependencies.md says what each is for)
   libdnnl-dev ocl-icd-opencl-dev  # oneDNN; Debian's CMake package of it asks for OpenCL's headers
@@ -34,6 +34,11 @@ if [ "$(id -u)" -ne 0 ]; then run_as_root=(sudo); fi
 echo "setup: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${run_as_root[@]}" apt-get update -qq
+# Distributions whose clang-format is newer may have 14 beside it; else check_format.sh skips.
+if [[ " ${missing[*]} " == *" clang-format "* ]] &&
+    apt-cache show clang-format-14 >/dev/null 2>&1; then
+  missing+=(clang-format-14)
+fi
 "${run_as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 echo "setup: done"

@@ -14,6 +14,7 @@
 #include "byte_tally.h"
 #include "find_data.h"
 #include "input_stream.h"
+#include "list_folder.h"
 
 namespace ssa {
 
@@ -28,14 +29,22 @@ std::string read_dataset_file(const fs::path& path) {
   return text;
 }
 
+/// Whether there is such a file; throws if that cannot be told.
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  const bool found = fs::exists(path, error);
+  if (error) throw DataError("cannot read '{}': {}", path.string(), error.message());
+  return found;
+}
+
 /// Tells why a folder without dataset.json cannot be opened.
 [[noreturn]] void throw_not_prepared(const fs::path& folder, const std::string& asked_for) {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().filename().string().starts_with("enwik8")) {
+  for (const fs::path& entry : list_folder(folder, ignored)) {
+    if (entry.filename().string().starts_with("enwik8")) {
       throw DataError("'{}' is not a prepared data set, but holds '{}'. Prepare it once:\n  {}",
-                      folder.string(), entry.path().string(),
-                      prepare_command(entry.path(), asked_for + "-prepared"));
+                      folder.string(), entry.string(),
+                      prepare_command(entry, asked_for + "-prepared"));
     }
   }
   throw DataError(
@@ -47,7 +56,8 @@ std::string read_dataset_file(const fs::path& path) {
 
 ByteDataset ByteDataset::open(const std::string& path) {
   const fs::path place = find_data(path);
-  if (!fs::is_directory(place)) {
+  std::error_code error;
+  if (!fs::is_directory(place, error)) {
     if (const auto format = packed_format(place.string())) {
       const fs::path output = place.parent_path() / (place.stem().string() + "-prepared");
       throw DataError("'{}' is a packed file ({}). Prepare it once and give the folder:\n  {}",
@@ -62,14 +72,16 @@ ByteDataset ByteDataset::open(const std::string& path) {
     return {std::move(file), std::move(info)};
   }
   const fs::path description = place / kDatasetFile;
-  if (!fs::exists(description)) throw_not_prepared(place, path);
+  if (!is_there(description)) throw_not_prepared(place, path);
   DatasetInfo info = dataset_from_json(read_dataset_file(description), description.string());
   const fs::path data = place / kDataFile;
-  if (!fs::exists(data)) {
+  if (!is_there(data)) {
     throw DataError("'{}' is missing; {} bytes expected. Prepare the data set again.",
                     data.string(), info.bytes);
   }
-  if (const auto actual = static_cast<int64_t>(fs::file_size(data)); actual != info.bytes) {
+  const auto actual = static_cast<int64_t>(fs::file_size(data, error));
+  if (error) throw DataError("cannot read '{}': {}", data.string(), error.message());
+  if (actual != info.bytes) {
     throw DataError("'{}' has {} bytes, but {} are expected. Prepare the data set again.",
                     data.string(), actual, info.bytes);
   }

@@ -9,6 +9,7 @@
 #include "ssa/data/dataset_info.h"
 
 #include "input_stream.h"
+#include "list_folder.h"
 
 namespace ssa {
 
@@ -47,15 +48,11 @@ fs::path packed_form_of(const fs::path& wanted) {
   }
   if (wanted.filename() != "enwik8") return {};
   std::error_code ignored;
-  fs::path found;
-  for (const auto& entry : fs::directory_iterator(
-           wanted.has_parent_path() ? wanted.parent_path() : fs::path("."), ignored)) {
-    const fs::path file = entry.path();
-    if (file.filename().string().starts_with("enwik8_first_") && (found.empty() || file < found)) {
-      found = file;
-    }
+  for (const fs::path& file :
+       list_folder(wanted.has_parent_path() ? wanted.parent_path() : fs::path("."), ignored)) {
+    if (file.filename().string().starts_with("enwik8_first_")) return file;
   }
-  return found;
+  return {};
 }
 
 }  // namespace

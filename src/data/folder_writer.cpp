@@ -12,6 +12,8 @@
 
 #include "ssa/core/error.h"
 
+#include "list_folder.h"
+
 namespace ssa {
 
 namespace fs = std::filesystem;
@@ -36,8 +38,8 @@ void check_replaceable(const fs::path& target, std::span<const std::string_view>
     throw DataError("output '{}' exists and is not a folder. Give another --output.",
                     target.string());
   }
-  for (const auto& entry : fs::directory_iterator(target, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const fs::path& entry : list_folder(target, error)) {
+    const std::string name = entry.filename().string();
     if (std::ranges::find(replaceable, name) == replaceable.end()) {
       throw DataError(
           "output '{}' is not empty and not a prepared data set (it holds '{}'). Give another "
@@ -74,9 +76,9 @@ int open_locked(const fs::path& folder) {
     }
     fail("lock", folder, reason);
   }
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    fs::remove_all(entry.path(), error);
+  for (const fs::path& entry : list_folder(folder, error)) {
     if (error) break;
+    fs::remove_all(entry, error);
   }
   if (error) {
     ::close(descriptor);

@@ -29,7 +29,10 @@ class Copier {
 
   void copy(const std::vector<PrepareInput>& inputs) {
     for (const PrepareInput& input : inputs) {
-      progress_.input_bytes += static_cast<int64_t>(fs::file_size(input.path));
+      std::error_code error;
+      const auto size = static_cast<int64_t>(fs::file_size(input.path, error));
+      if (error) throw DataError("cannot read '{}': {}", input.path, error.message());
+      progress_.input_bytes += size;
     }
     for (const PrepareInput& input : inputs) copy(input);
   }

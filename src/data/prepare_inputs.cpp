@@ -9,6 +9,7 @@
 #include "ssa/core/error.h"
 
 #include "input_stream.h"
+#include "list_folder.h"
 
 namespace ssa {
 
@@ -42,19 +43,19 @@ bool names_enwik8(const std::string& file) {
 
 /// The one file of a folder that can be meant.
 std::string choose_in_folder(const PrepareOptions& options, const std::string& folder) {
-  if (fs::exists(fs::path(folder) / kDatasetFile)) {
+  std::error_code error;
+  if (fs::exists(fs::path(folder) / kDatasetFile, error)) {
     throw DataError("'{}' is a prepared data set already: give it as data.path", folder);
   }
   const bool enwik8 = options.name == kEnwik8;
   std::vector<std::string> candidates;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string file = entry.path().filename().string();
-    if (!entry.is_regular_file() || file.starts_with('.')) continue;
-    if (!enwik8 || names_enwik8(file)) candidates.push_back(entry.path().string());
+  for (const fs::path& entry : list_folder(folder, error)) {
+    const std::string file = entry.filename().string();
+    std::error_code ignored;  // what cannot be looked at is no candidate
+    if (!fs::is_regular_file(entry, ignored) || file.starts_with('.')) continue;
+    if (!enwik8 || names_enwik8(file)) candidates.push_back(entry.string());
   }
   if (error) throw DataError("cannot list '{}': {}", folder, error.message());
-  std::ranges::sort(candidates);
   if (candidates.empty()) {
     throw DataError("'{}' holds no {}: give the file itself as --input", folder,
                     enwik8 ? "enwik8, enwik8.zip or the like" : "file");
@@ -122,8 +123,9 @@ std::vector<PrepareInput> settle_inputs(const PrepareOptions& options) {
   }
   std::vector<PrepareInput> inputs;
   for (const std::string& given : options.inputs) {
-    std::error_code ignored;
-    if (!fs::exists(given, ignored)) {
+    std::error_code error;
+    if (!fs::exists(given, error)) {
+      if (error) throw DataError("cannot read input '{}': {}", given, error.message());
       throw DataError("input '{}' does not exist{}", given,
                       enwik8 ? fmt::format(". enwik8 is a text of {} bytes, mostly found as "
                                            "enwik8.zip",
@@ -131,7 +133,7 @@ std::vector<PrepareInput> settle_inputs(const PrepareOptions& options) {
                              : "");
     }
     PrepareInput input;
-    input.path = fs::is_directory(given, ignored) ? choose_in_folder(options, given) : given;
+    input.path = fs::is_directory(given, error) ? choose_in_folder(options, given) : given;
     const std::vector<std::string> members = members_of(input.path);
     if (enwik8 && !members.empty()) {
       input.only_member = choose_member(options, input.path, members);

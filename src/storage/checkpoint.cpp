@@ -301,7 +301,8 @@ LoadedCheckpoint open_folder(const std::string& folder) {
 
 LoadedCheckpoint open_checkpoint(const std::string& path) {
   const std::filesystem::path given(path);
-  if (given.filename() != "latest" || std::filesystem::is_directory(given)) {
+  std::error_code error;  // what cannot be looked at cannot be read either, which says why
+  if (given.filename() != "latest" || std::filesystem::is_directory(given, error)) {
     if (!path_exists(path)) throw CheckpointError("there is no checkpoint {}", path);
     return open_folder(path);
   }

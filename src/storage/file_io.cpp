@@ -238,18 +238,44 @@ std::vector<std::string> list_directory(const std::string& path) {
 
 bool path_exists(const std::string& path) {
   struct stat status {};
-  return ::lstat(path.c_str(), &status) == 0;
+  if (::lstat(path.c_str(), &status) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  fail("look at", path, errno);
+}
+
+namespace {
+
+/// Where a link leads, if to something; the path itself otherwise.
+std::string without_links(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(path, error)) return path;
+  const std::filesystem::path target = std::filesystem::canonical(path, error);
+  return error ? path : target.string();  // a broken link is replaced
+}
+
+}  // namespace
+
+void replace_file(const std::string& path, const std::function<void(OutputFile&)>& fill) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    OutputFile file(path, OutputFile::Mode::replace);
+    fill(file);
+    file.close();  // not synced: devices and pipes refuse that
+    return;
+  }
+  const std::string target = without_links(path);
+  const std::string partial = target + ".partial";
+  OutputFile file(partial, OutputFile::Mode::replace);
+  fill(file);
+  file.sync();
+  file.close();
+  rename_path(partial, target);
+  const std::string parent = std::filesystem::path(target).parent_path().string();
+  sync_directory(parent.empty() ? "." : parent);
 }
 
 void write_file_atomically(const std::string& path, std::string_view text) {
-  const std::string partial = path + ".partial";
-  OutputFile file(partial, OutputFile::Mode::replace);
-  file.write(text);
-  file.sync();
-  file.close();
-  rename_path(partial, path);
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  sync_directory(parent.empty() ? "." : parent);
+  replace_file(path, [&](OutputFile& file) { file.write(text); });
 }
 
 }  // namespace ssa

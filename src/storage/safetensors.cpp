@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <tuple>
 
 #include <nlohmann/json.hpp>
@@ -98,14 +97,7 @@ void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const SafetensorsMetadata& metadata) {
-  const std::string partial = path + ".partial";
-  OutputFile file(partial, OutputFile::Mode::replace);
-  write_safetensors(file, tensors, metadata);
-  file.sync();
-  file.close();
-  rename_path(partial, path);
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  sync_directory(parent.empty() ? "." : parent);
+  replace_file(path, [&](OutputFile& file) { write_safetensors(file, tensors, metadata); });
 }
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {

@@ -1,3 +1,6 @@
+#include <cstdlib>
+#include <optional>
+
 #include "backend/cases.h"
 
 namespace ssa {
@@ -22,6 +25,44 @@ TEST_CASE("kernels are found by their instruction set") {
   CHECK(std::string(cpu::find_kernels("baseline")->isa) == "baseline");
   CHECK_FALSE(cpu::find_kernels("avx1024"));
   CHECK_FALSE(cpu::select_kernels("avx1024"));
+}
+
+/// Sets SSA_CPU_ISA until the end of the scope.
+class ScopedIsa {
+ public:
+  explicit ScopedIsa(const char* isa) {
+    if (const char* old = std::getenv("SSA_CPU_ISA")) old_ = old;
+    ::setenv("SSA_CPU_ISA", isa, 1);
+  }
+  ~ScopedIsa() {
+    if (old_) {
+      ::setenv("SSA_CPU_ISA", old_->c_str(), 1);
+    } else {
+      ::unsetenv("SSA_CPU_ISA");
+    }
+  }
+  ScopedIsa(const ScopedIsa&) = delete;
+  ScopedIsa& operator=(const ScopedIsa&) = delete;
+
+ private:
+  std::optional<std::string> old_;
+};
+
+TEST_CASE("an instruction set that cannot be had is refused when the cpu backend is made") {
+  {
+    const ScopedIsa isa("foo");
+    try {
+      CpuBackend made;
+      FAIL("made with SSA_CPU_ISA=foo");
+    } catch (const Error& error) {  // not first in an op, whose threads could not pass it on
+      CHECK(error.code() == ExitCode::usage);
+      CHECK_THAT(error.what(), Catch::Contains("SSA_CPU_ISA=foo") && Catch::Contains("baseline"));
+    }
+  }
+  for (const char* name : {"baseline", ""}) {
+    const ScopedIsa isa(name);
+    CHECK_NOTHROW(CpuBackend());
+  }
 }
 
 TEST_CASE("the cpu backend names the op and the tensor that does not fit") {

@@ -87,6 +87,18 @@ TEST_CASE("a damaged prepared folder is told from a whole one") {
     CHECK(contains(error, "1999"));
     CHECK(contains(error, "2000"));
   }
+  SECTION("with files that cannot be looked at") {
+    for (const std::string& file : {data, folder / "ready/dataset.json"}) {
+      fs::remove(file);
+      fs::create_symlink(file, file);  // leads to itself: an error even for root
+      CHECK(contains(open_error(folder / "ready"), "cannot read '" + file));
+    }
+  }
+  SECTION("with a folder for its data") {
+    fs::remove(data);
+    fs::create_directory(data);
+    CHECK(contains(open_error(folder / "ready"), data));
+  }
   SECTION("without its data") {
     fs::remove(data);
     CHECK(contains(open_error(folder / "ready"), "2000"));

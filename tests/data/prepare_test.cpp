@@ -141,6 +141,21 @@ TEST_CASE("a folder as input has to hold exactly one candidate") {
       "prepared data set already"));
 }
 
+TEST_CASE("inputs that cannot be looked at are data errors with the reason") {
+  const TempFolder folder;
+  const std::string too_long = folder / std::string(300, 'x');
+  CHECK(contains(prepare_error(ExitCode::data, options_for("bytes", {too_long}, folder / "out")),
+                 "too long"));
+  write_file(folder / "in", "a file");
+  prepare_error(ExitCode::data, options_for("bytes", {folder / "in/below"}, folder / "out"));
+  fs::create_directory(folder / "input");
+  write_file(folder / "input/text", some_bytes(100));
+  for (const char* name : {"loop", "dataset.json"}) {  // each leads to itself
+    fs::create_symlink(name, folder / (std::string("input/") + name));
+  }
+  CHECK_NOTHROW(prepare_dataset(options_for("bytes", {folder / "input"}, folder / "out")));
+}
+
 TEST_CASE("names and inputs that make no sense are usage errors") {
   const TempFolder folder;
   write_file(folder / "text", some_bytes(100));

@@ -63,6 +63,10 @@ TEST_CASE("a run without checkpoints has no latest one") {
   REQUIRE(warnings.empty());
   require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-1"); },
                            {"there is no checkpoint", "step-1"});
+  const std::string too_long = run / std::string(300, 'x');
+  for (const std::string& path : {too_long, too_long + "/latest"}) {
+    require_checkpoint_error([&] { open_checkpoint(path); }, {path, "too long"});
+  }
 }
 
 TEST_CASE("the newest checkpoints are kept by count") {

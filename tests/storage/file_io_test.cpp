@@ -3,7 +3,9 @@
 #include <set>
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ssa/storage/checksum.h"
 
@@ -80,6 +82,52 @@ TEST_CASE("an atomic write that fails at any point leaves the old content") {
     REQUIRE_THROWS_AS(write_file_atomically(dir / "file", "new"), CheckpointError);
     REQUIRE(read_bytes(dir / "file") == (renamed ? "new" : "old"));
   }
+}
+
+TEST_CASE("an atomic write keeps a link and replaces the file that it leads to") {
+  const TempDir dir;
+  namespace fs = std::filesystem;
+  fs::create_directory(dir / "elsewhere");
+  write_bytes(dir / "elsewhere/file", "old");
+  fs::create_symlink("elsewhere/file", dir / "link");
+  fs::create_symlink("link", dir / "link to it");
+  write_file_atomically(dir / "link to it", "new");
+  REQUIRE(fs::is_symlink(dir / "link to it"));
+  REQUIRE(fs::is_symlink(dir / "link"));
+  REQUIRE(read_bytes(dir / "elsewhere/file") == "new");
+  REQUIRE(list_directory(dir / "elsewhere") == std::vector<std::string>{"file"});
+
+  fs::create_symlink("nothing", dir / "broken");
+  write_file_atomically(dir / "broken", "new");
+  REQUIRE(read_bytes(dir / "broken") == "new");
+}
+
+TEST_CASE("an atomic write goes into a pipe, never over it") {
+  const TempDir dir;
+  REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
+  std::filesystem::create_symlink("pipe", dir / "link");
+  const int reader = ::open((dir / "pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  REQUIRE(reader >= 0);
+  for (const std::string& path : {dir / "pipe", dir / "link"}) {
+    CAPTURE(path);
+    write_file_atomically(path, "text");
+    char bytes[10];
+    REQUIRE(::read(reader, bytes, sizeof bytes) == 4);
+    REQUIRE(std::filesystem::is_fifo(dir / "pipe"));
+    REQUIRE(std::filesystem::is_symlink(dir / "link"));
+  }
+  ::close(reader);
+  REQUIRE(list_directory(dir.path()) == std::vector<std::string>{"link", "pipe"});
+  require_checkpoint_error([&] { write_file_atomically(dir.path(), "text"); }, {dir.path()});
+}
+
+TEST_CASE("a path that cannot be looked at is not taken for a missing one") {
+  const TempDir dir;
+  write_bytes(dir / "file", "");
+  REQUIRE(path_exists(dir / "file"));
+  REQUIRE_FALSE(path_exists(dir / "none"));
+  REQUIRE_FALSE(path_exists(dir / "file/below"));
+  require_checkpoint_error([&] { path_exists(dir / std::string(300, 'x')); }, {"too long"});
 }
 
 TEST_CASE("reading beyond the end, directories, pipes and missing files are errors, not hangs") {

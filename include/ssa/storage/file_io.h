@@ -95,9 +95,14 @@ bool exchange_paths(const std::string& a, const std::string& b);
 void remove_tree(const std::string& path);
 /// Names in a directory, sorted; none if it does not exist.
 std::vector<std::string> list_directory(const std::string& path);
+/// Whether there is anything, a broken link included. Throws CheckpointError where that cannot be
+/// told, such as below a folder that may not be searched.
 bool path_exists(const std::string& path);
-/// Writes `text` to `path + ".partial"`, syncs it and renames it: readers see the old content or
-/// the new one, never a part.
+/// Lets `fill` write `path + ".partial"`, syncs it and renames it: readers see the old content or
+/// the new one, never a part. A link stays one: the file that it leads to is replaced. What is no
+/// regular file (a device, a pipe) is never renamed over, but written into.
+void replace_file(const std::string& path, const std::function<void(OutputFile&)>& fill);
+/// The same with a given content.
 void write_file_atomically(const std::string& path, std::string_view text);
 
 }  // namespace ssa

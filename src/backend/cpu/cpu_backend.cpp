@@ -27,6 +27,9 @@ Backend& cpu_backend() {
   return instance;
 }
 
+// Not left to the first op: thrown inside a parallel region, the error would end the program.
+CpuBackend::CpuBackend() { cpu::kernels_asked_for(); }
+
 std::string CpuBackend::description() const {
   return fmt::format("cpu ({} kernels, SSA_CPU_ISA lowers that; {}; {} threads, f32)",
                      kernels().isa, cpu::onednn_description(), omp_get_max_threads());

@@ -13,6 +13,8 @@ namespace ssa {
 /// and sums across rows by parts whose size does not depend on the threads.
 class CpuBackend : public Backend {
  public:
+  /// Throws ConfigError for an SSA_CPU_ISA that cannot be had.
+  CpuBackend();
   Device device() const override { return Device::cpu; }
   std::string description() const override;
   bool supports(DType dtype) const override { return dtype == DType::f32; }

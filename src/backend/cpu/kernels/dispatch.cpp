@@ -49,7 +49,9 @@ constexpr Candidate kCandidates[] = {
     {"baseline", baseline::kernel_table, [] { return true; }},
 };
 
-const Kernels& choose() {
+}  // namespace
+
+const Kernels& kernels_asked_for() {
   const char* wanted = std::getenv("SSA_CPU_ISA");
   if (wanted && *wanted) {
     if (const Kernels* found = find_kernels(wanted)) return *found;
@@ -66,8 +68,6 @@ const Kernels& choose() {
   return baseline::kernel_table();
 }
 
-}  // namespace
-
 const Kernels* find_kernels(const char* isa) {
   for (const Candidate& candidate : kCandidates) {
     if (std::strcmp(candidate.isa, isa) == 0 && candidate.runs_here()) return &candidate.table();
@@ -78,7 +78,7 @@ const Kernels* find_kernels(const char* isa) {
 namespace {
 
 std::atomic<const Kernels*>& current() {
-  static std::atomic<const Kernels*> chosen = &choose();
+  static std::atomic<const Kernels*> chosen = &kernels_asked_for();
   return chosen;
 }
 

@@ -118,8 +118,10 @@ struct Kernels {
 };
 
 /// The fastest kernels that this machine can run; the environment variable SSA_CPU_ISA (baseline,
-/// avx2 or avx512) asks for a lower instruction set. Chosen at the first call. Throws ConfigError
-/// if the variable names anything else, or what this build or machine does not have.
+/// avx2 or avx512) asks for a lower instruction set. Throws ConfigError if the variable names
+/// anything else, or what this build or machine does not have.
+const Kernels& kernels_asked_for();
+/// The kernels in use: kernels_asked_for() as of the first call.
 const Kernels& kernels();
 /// The kernels called `isa`, or null if this build or machine does not have them.
 const Kernels* find_kernels(const char* isa);
