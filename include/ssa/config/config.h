@@ -195,7 +195,7 @@ struct OptimizerConfig {
 
 struct ScheduleConfig {
   int64_t warmup_steps = 0;
-  double warmup_lr = 0.0;  // learning rate at step 0
+  double warmup_lr = 0.0;
   DecayKind decay = DecayKind::cosine;
   double min_lr = 0.0;
 
@@ -203,7 +203,9 @@ struct ScheduleConfig {
   void fields(V& v) {
     v.field("warmup_steps", warmup_steps, between(0, 1e12).unit("steps"),
             "Linear warm-up from `warmup_lr` to the peak.");
-    v.field("warmup_lr", warmup_lr, at_least(0), "Learning rate at step 0 of the warm-up.");
+    v.field("warmup_lr", warmup_lr, at_least(0),
+            "Learning rate that the warm-up starts from; its step n (from 1) is n / warmup_steps "
+            "of the way up.");
     v.field("decay", decay, anything(), "How the learning rate falls after the warm-up.");
     v.field("min_lr", min_lr, at_least(0),
             "Learning rate at the last step; a lower limit for inverse_sqrt.");
