@@ -36,6 +36,7 @@ nlohmann::json dry_run_json(const Config& config) {
           {"compute_ratio", cost.compute_ratio},
           {"memory_bytes",
            {{"parameters", memory.parameters},
+            {"packed_weights", memory.packed_weights},
             {"gradients", memory.gradients},
             {"optimizer", memory.optimizer},
             {"activations", memory.activations},
@@ -52,12 +53,13 @@ void print_dry_run(const Config& config) {
       "forward         {:.1f} MFLOP a token ({:.1f} with dense attention)\n"
       "training        {:.3g} EFLOP forward over {} steps\n"
       "compute ratio   {:.3f} of dense attention, +FT counted\n"
-      "memory          {:.0f} MiB at micro-batch {}: parameters {:.0f}, gradients {:.0f}, "
-      "optimizer {:.0f}, activations {:.0f}, workspace {:.0f}\n",
+      "memory          {:.0f} MiB at micro-batch {}: parameters {:.0f}, packed weights "
+      "{:.0f}, gradients {:.0f}, optimizer {:.0f}, activations {:.0f}, workspace {:.0f}\n",
       static_cast<double>(parameter_count(config)) * 1e-6, cost.forward_flop_per_token * 1e-6,
       cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop, config.train.steps,
-      cost.compute_ratio, mib(memory.total()), micro, mib(memory.parameters), mib(memory.gradients),
-      mib(memory.optimizer), mib(memory.activations), mib(memory.workspace));
+      cost.compute_ratio, mib(memory.total()), micro, mib(memory.parameters),
+      mib(memory.packed_weights), mib(memory.gradients), mib(memory.optimizer),
+      mib(memory.activations), mib(memory.workspace));
 }
 
 int train(const Config& config, const Options& options) {

@@ -32,14 +32,28 @@ class BackendProfile::Wrapper : public Backend {
     timed("activation", [&] { inner_.activation(kind, in, out); });
   }
   void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
-                           Tensor& grad_in) override {
-    timed("activation_backward", [&] { inner_.activation_backward(kind, in, grad_out, grad_in); });
+                           Tensor& grad_in, Tensor& out) override {
+    timed("activation_backward",
+          [&] { inner_.activation_backward(kind, in, grad_out, grad_in, out); });
   }
-  void dropout(const Dropout& dropout, const Tensor& in, Tensor& out) override {
-    timed("dropout", [&] { inner_.dropout(dropout, in, out); });
+  void dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
+               Tensor& out) override {
+    timed("dropout", [&] { inner_.dropout(dropout, in, residual, out); });
+  }
+  void gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) override {
+    timed("gather_rows", [&] { inner_.gather_rows(in, rows, out); });
+  }
+  void gather_rows_backward(const Tensor& rows, const Tensor& grad_out, Tensor& grad_in) override {
+    timed("gather_rows_backward", [&] { inner_.gather_rows_backward(rows, grad_out, grad_in); });
   }
   void matmul(const MatmulArgs& args) override {
     timed("matmul", [&] { inner_.matmul(args); });
+  }
+  std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
+                                     std::shared_ptr<PackedMatrix> reuse) override {
+    std::shared_ptr<PackedMatrix> packed;
+    timed("pack", [&] { packed = inner_.pack(parts, transpose, data, std::move(reuse)); });
+    return packed;
   }
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override {
     timed("column_sum", [&] { inner_.column_sum(in, out, accumulate); });
@@ -48,12 +62,8 @@ class BackendProfile::Wrapper : public Backend {
                   Tensor& out, Tensor& mean, Tensor& rstd) override {
     timed("layer_norm", [&] { inner_.layer_norm(in, gain, shift, eps, out, mean, rstd); });
   }
-  void layer_norm_backward(const Tensor& in, const Tensor& gain, const Tensor& mean,
-                           const Tensor& rstd, const Tensor& grad_out, Tensor& grad_in,
-                           Tensor& grad_gain, Tensor& grad_shift) override {
-    timed("layer_norm_backward", [&] {
-      inner_.layer_norm_backward(in, gain, mean, rstd, grad_out, grad_in, grad_gain, grad_shift);
-    });
+  void layer_norm_backward(const LayerNormBackwardArgs& args) override {
+    timed("layer_norm_backward", [&] { inner_.layer_norm_backward(args); });
   }
   void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) override {
     timed("embedding", [&] { inner_.embedding(table, ids, factor, out); });

@@ -80,7 +80,7 @@ void* CachingAllocator::allocate(size_t bytes, MemoryCategory category) {
     throw Error(ExitCode::usage,
                 fmt::format("out of memory: {:.1f} MiB more for {} could not be had. In use:{}\n"
                             "Lower train.micro_batch first, then data.length or model.width; "
-                            "train.activation_checkpointing: true trades time for memory.",
+                            "train.activation_checkpointing: block trades time for memory.",
                             static_cast<double>(size) / 0x1p20, name(category), usage));
   }
   const auto grown = static_cast<int64_t>(size);

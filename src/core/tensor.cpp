@@ -54,6 +54,7 @@ bool Tensor::is_contiguous() const {
 }
 
 std::byte* Tensor::raw() {
+  if (storage_) storage_->touch();
   return storage_ ? storage_->data() + offset_ * static_cast<int64_t>(size_of(dtype_)) : nullptr;
 }
 

@@ -38,19 +38,25 @@ DecoderBlock::DecoderBlock(ParameterStore& store, const std::string& name, const
       dropout_(model.dropout) {}
 
 Variable DecoderBlock::operator()(const Variable& x, const nn::AttentionInput& input,
-                                  const nn::Context& context, int64_t layer) const {
+                                  const nn::Context& context, int64_t layer,
+                                  Checkpointing checkpointing) const {
   // Places 1 + 2·layer and 2 + 2·layer; the embedding's is 0.
-  const auto residual = [&](const Variable& base, const Variable& branch, int64_t place) {
-    return ops::add(base,
-                    ops::dropout(branch, context.dropout(dropout_, RngPurpose::dropout, place)));
+  const auto residual = [this, context](const Variable& base, int64_t place) {
+    return nn::Residual{base, context.dropout(dropout_, RngPurpose::dropout, place)};
   };
-  const Variable attended =
-      residual(x, attention_(attention_norm_(x), input, context, layer), 1 + 2 * layer);
-  return residual(attended, ffn_(ffn_norm_(attended), context, layer), 2 + 2 * layer);
+  const auto attend = [this, residual, input, context, layer](const Variable& in) {
+    return attention_(residual(in, 1 + 2 * layer), attention_norm_, input, context, layer);
+  };
+  const auto forward = [this, residual, context, layer](const Variable& attended) {
+    return ffn_(residual(attended, 2 + 2 * layer), ffn_norm_, context, layer);
+  };
+  if (!grad_enabled() || checkpointing == Checkpointing::none) return forward(attend(x));
+  if (checkpointing == Checkpointing::attention) return forward(checkpoint(attend, x));
+  return checkpoint([=](const Variable& in) { return forward(attend(in)); }, x);
 }
 
 DecoderLm::DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store)
-    : model_(model), device_(store.device()) {
+    : model_(model), device_(store.device()), precision_(store.dtype()) {
   require_buildable(model);
   const double embedding_spread = 1.0 / std::sqrt(static_cast<double>(model.width));
   embedding_ =
@@ -59,9 +65,11 @@ DecoderLm::DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStor
     blocks_.emplace_back(store, fmt::format("blocks.{}", layer), model);
   }
   if (model.final_norm) final_norm_.emplace_back(store, "final_norm", model.width);
-  output_ = model.embedding.tie_weights ? embedding_
-                                        : store.add("output.weight", {vocabulary, model.width},
-                                                    Init::normal(embedding_spread));
+  const Variable output =
+      model.embedding.tie_weights
+          ? embedding_
+          : store.add("output.weight", {vocabulary, model.width}, Init::normal(embedding_spread));
+  output_ = {output, Variable()};
   if (model.position == PositionKind::alibi) {
     alibi_slopes_ = nn::alibi_slopes(model.heads, device_);
   }
@@ -72,22 +80,18 @@ Variable DecoderLm::hidden(const Input& input, const nn::Context& context) const
             "decoder: {} plans for {} layers", input.plans ? input.plans->size() : 0,
             model_.layers);
   const double scale = std::sqrt(static_cast<double>(model_.width));
-  Variable x = ops::dropout(ops::embedding(embedding_, input.ids, scale),
+  Variable x = ops::dropout(ops::embedding(embedding_, input.ids, scale, precision_),
                             context.dropout(model_.dropout, RngPurpose::dropout, 0));
   for (int64_t layer = 0; layer < model_.layers; ++layer) {
-    const auto run = [this, context, layer,
-                      attention = nn::AttentionInput{input.batch, input.length,
-                                                     (*input.plans)[static_cast<size_t>(layer)],
-                                                     true, alibi_slopes_}](const Variable& in) {
-      return blocks_[static_cast<size_t>(layer)](in, attention, context, layer);
-    };
-    x = checkpointing_ && grad_enabled() ? checkpoint(run, x) : run(x);
+    const nn::AttentionInput attention{
+        input.batch, input.length, (*input.plans)[static_cast<size_t>(layer)], true, alibi_slopes_};
+    x = blocks_[static_cast<size_t>(layer)](x, attention, context, layer, checkpointing_);
   }
   return final_norm_.empty() ? x : final_norm_.front()(x);
 }
 
 Variable DecoderLm::logits(const Input& input, const nn::Context& context) const {
-  return ops::linear(hidden(input, context), output_, Variable());
+  return ops::wide_linear(hidden(input, context), output_);
 }
 
 Variable DecoderLm::losses(const Input& input, const Tensor& targets,

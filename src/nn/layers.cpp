@@ -7,8 +7,18 @@
 namespace ssa::nn {
 
 Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, double gain)
-    : weight_(store.add(name + ".weight", {out, in}, Init::xavier_uniform(in, out, gain))),
-      bias_(store.add(name + ".bias", {out}, Init::zeros())) {}
+    : map_{ops::PackedWeights(
+               {store.add(name + ".weight", {out, in}, Init::xavier_uniform(in, out, gain))}),
+           {store.add(name + ".bias", {out}, Init::zeros())}} {}
+
+ops::LinearMap Linear::stacked(const std::vector<const Linear*>& layers) {
+  std::vector<Variable> weights, biases;
+  for (const Linear* layer : layers) {
+    for (const Variable& weight : layer->map_.weights.parts()) weights.push_back(weight);
+    for (const Variable& bias : layer->map_.biases) biases.push_back(bias);
+  }
+  return {ops::PackedWeights(std::move(weights)), std::move(biases)};
+}
 
 LayerNorm::LayerNorm(ParameterStore& store, const std::string& name, int64_t width)
     : weight_(store.add(name + ".weight", {width}, Init::ones())),
@@ -21,10 +31,13 @@ FeedForward::FeedForward(ParameterStore& store, const std::string& name, int64_t
       activation_(activation),
       activation_dropout_(activation_dropout) {}
 
-Variable FeedForward::operator()(const Variable& x, const Context& context, int64_t layer) const {
-  const Variable hidden = ops::activation(activation_, up_(x));
-  return down_(ops::dropout(
-      hidden, context.dropout(activation_dropout_, RngPurpose::activation_dropout, layer)));
+Variable FeedForward::operator()(const Residual& residual, const LayerNorm& norm,
+                                 const Context& context, int64_t layer) const {
+  const Dropout inner = context.dropout(activation_dropout_, RngPurpose::activation_dropout, layer);
+  return residual([&](const Variable& base) {
+    return ops::activation_linear(activation_, norm(residual.x, up_.map()), inner, down_.map(),
+                                  base);
+  });
 }
 
 // As in fairseq, query, key and value start smaller, as the three parts of one stacked matrix.
@@ -34,20 +47,39 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int
       key_(store, name + ".key", width, width, 1.0 / std::numbers::sqrt2),
       value_(store, name + ".value", width, width, 1.0 / std::numbers::sqrt2),
       output_(store, name + ".output", width, width),
+      query_key_value_(Linear::stacked({&query_, &key_, &value_})),
+      key_value_(Linear::stacked({&key_, &value_})),
       heads_(heads),
       dropout_(attention_dropout) {}
 
-Variable SelfAttention::operator()(const Variable& x, const AttentionInput& input,
-                                   const Context& context, int64_t layer) const {
-  const int64_t width = x.dim(1);
-  const Shape split{input.batch, input.length, heads_, width / heads_};  // (B, N, H, D)
-  const ops::AttentionOptions options{
-      input.plan, input.causal, input.alibi_slopes,
-      context.dropout(dropout_, RngPurpose::attention_dropout, layer)};
+Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
+                               const AttentionInput& input, const Dropout& dropout) const {
+  const int64_t size = x.dim(1) / heads_, sources = input.plan.sources_per_window();
+  ops::AttentionOptions options{input.plan, input.causal, input.alibi_slopes, dropout};
+  options.compact_sources = input.plan.windows() == 1 && sources < input.length;
+  if (!options.compact_sources) {
+    const Variable all =
+        ops::reshape(norm(x, query_key_value_), {input.batch, input.length, 3 * heads_, size});
+    return ops::attention({all, 0, heads_}, {all, heads_, heads_}, {all, 2 * heads_, heads_},
+                          options);
+  }
+  const Variable sampled = ops::gather_rows(x, input.batch, input.plan.sources.view({sources}));
+  const Variable query =
+      ops::reshape(norm(x, query_.map()), {input.batch, input.length, heads_, size});
+  const Variable pairs =
+      ops::reshape(norm(sampled, key_value_), {input.batch, sources, 2 * heads_, size});
+  return ops::attention(query, {pairs, 0, heads_}, {pairs, heads_, heads_}, options);
+}
+
+Variable SelfAttention::operator()(const Residual& residual, const LayerNorm& norm,
+                                   const AttentionInput& input, const Context& context,
+                                   int64_t layer) const {
+  const Variable& x = residual.x;
   const Variable mixed =
-      ops::attention(ops::reshape(query_(x), split), ops::reshape(key_(x), split),
-                     ops::reshape(value_(x), split), options);
-  return output_(ops::reshape(mixed, x.shape()));
+      attend(x, norm, input, context.dropout(dropout_, RngPurpose::attention_dropout, layer));
+  return residual([&](const Variable& base) {
+    return ops::linear(ops::reshape(mixed, x.shape()), output_.map(), base);
+  });
 }
 
 Tensor alibi_slopes(int64_t heads, Device device) {

@@ -9,7 +9,8 @@ Variable activation(Activation kind, const Variable& x) {
   backend(out.device()).activation(kind, x.value(), out);
   return Variable::record(out, {x}, [kind, in = x.value(), to_x = x.slot()](const Tensor& grad) {
     Tensor grad_x = Tensor::empty_like(grad);
-    backend(grad.device()).activation_backward(kind, in, grad, grad_x);
+    Tensor none;
+    backend(grad.device()).activation_backward(kind, in, grad, grad_x, none);
     to_x.accumulate(grad_x);
   });
 }

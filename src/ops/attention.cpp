@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 
 #include "ssa/ops/ops.h"
@@ -10,11 +11,6 @@ namespace {
 
 void check(const Tensor& query, const Tensor& key, const Tensor& value,
            const AttentionOptions& options) {
-  check_rank("attention", "query", query, 4);
-  check_shape("attention", "key", key, query.shape());
-  check_shape("attention", "value", value, query.shape());
-  check_same_kind("attention", query, key);
-  check_same_kind("attention", query, value);
   const PlanTensors& plan = options.plan;
   check_rank("attention", "plan.targets", plan.targets, 2);
   check_rank("attention", "plan.sources", plan.sources, 2);
@@ -23,6 +19,15 @@ void check(const Tensor& query, const Tensor& key, const Tensor& value,
   SSA_CHECK(plan.targets.numel() == query.dim(1) && plan.sources.dim(0) == plan.windows(),
             "attention: a plan with targets {} and sources {} for {} positions",
             to_string(plan.targets.shape()), to_string(plan.sources.shape()), query.dim(1));
+  SSA_CHECK(!options.compact_sources || plan.windows() == 1,
+            "attention: compact sources need a plan of one window, this one has {}",
+            plan.windows());
+  const int64_t rows = options.compact_sources ? plan.sources_per_window() : query.dim(1);
+  const Shape shape{query.dim(0), rows, query.dim(2), query.dim(3)};
+  check_shape("attention", "key", key, shape);
+  check_shape("attention", "value", value, shape);
+  check_same_kind("attention", query, key);
+  check_same_kind("attention", query, value);
   if (options.alibi_slopes.defined()) {
     check_shape("attention", "alibi_slopes", options.alibi_slopes, {query.dim(2)});
     SSA_CHECK(options.alibi_slopes.dtype() == DType::f32,
@@ -30,42 +35,106 @@ void check(const Tensor& query, const Tensor& key, const Tensor& value,
   }
 }
 
+Tensor heads_of(const char* name, const HeadRange& range) {
+  check_rank("attention", name, range.tensor.value(), 4);
+  return range.tensor.value().slice(2, range.first, range.count);
+}
+
+/// Where the gradient of a range of heads goes.
+struct RangeSlot {
+  GradSlot slot;
+  Shape shape;  // (B, N, G, D) of the whole tensor
+  int64_t first, count;
+  explicit RangeSlot(const HeadRange& range)
+      : slot(range.tensor.slot()),
+        shape(range.tensor.shape()),
+        first(range.first),
+        count(range.count) {}
+};
+
+/// Buffers for the gradients of three ranges. Disjoint ranges of one tensor share one: what was
+/// projected together goes back together.
+class RangeGradients {
+ public:
+  RangeGradients(const std::array<RangeSlot, 3>& ranges, const Tensor& like) : ranges_(ranges) {
+    for (size_t i = 0; i < 3; ++i) {
+      const size_t first = owner(i);
+      whole_[i] = first < i ? whole_[first] : make_buffer(i, like);
+    }
+  }
+  Tensor part(size_t i) const { return whole_[i].slice(2, ranges_[i].first, ranges_[i].count); }
+  void pass_on() const {
+    for (size_t i = 0; i < 3; ++i) {
+      if (owner(i) == i) ranges_[i].slot.accumulate(whole_[i]);
+    }
+  }
+
+ private:
+  bool overlap(size_t i, size_t j) const {
+    return ranges_[i].first < ranges_[j].first + ranges_[j].count &&
+           ranges_[j].first < ranges_[i].first + ranges_[i].count;
+  }
+  /// The earliest range whose buffer this one uses.
+  size_t owner(size_t i) const {
+    size_t found = i;
+    for (size_t j = i; j-- > 0;) {
+      if (!ranges_[j].slot.wanted() || ranges_[j].slot != ranges_[i].slot) continue;
+      if (overlap(i, j)) return i;
+      found = owner(j);
+    }
+    return found;
+  }
+  Tensor make_buffer(size_t i, const Tensor& like) const {
+    int64_t covered = 0;
+    for (size_t j = i; j < 3; ++j) covered += owner(j) == i ? ranges_[j].count : 0;
+    const bool all = covered == ranges_[i].shape[2];
+    return (all ? Tensor::empty : Tensor::zeros)(ranges_[i].shape, like.dtype(), like.device(),
+                                                 MemoryCategory::activations);
+  }
+
+  const std::array<RangeSlot, 3>& ranges_;
+  std::array<Tensor, 3> whole_;
+};
+
 }  // namespace
 
-Variable attention(const Variable& query, const Variable& key, const Variable& value,
+HeadRange::HeadRange(Variable whole) : tensor(std::move(whole)) {
+  if (tensor.value().rank() == 4) count = tensor.dim(2);  // else attention() says what is wrong
+}
+
+HeadRange::HeadRange(Variable of, int64_t first_head, int64_t heads)
+    : tensor(std::move(of)), first(first_head), count(heads) {}
+
+Variable attention(const HeadRange& query, const HeadRange& key, const HeadRange& value,
                    const AttentionOptions& options) {
-  check(query.value(), key.value(), value.value(), options);
-  const int64_t batch = query.dim(0), length = query.dim(1), heads = query.dim(2);
-  const Device device = query.value().device();
   AttentionArgs args;
-  args.query = query.value();
-  args.key = key.value();
-  args.value = value.value();
+  args.query = heads_of("query", query);
+  args.key = heads_of("key", key);
+  args.value = heads_of("value", value);
+  check(args.query, args.key, args.value, options);
+  const Shape& shape = args.query.shape();
+  const Device device = args.query.device();
   args.plan = options.plan;
-  args.scale = 1.0 / std::sqrt(static_cast<double>(query.dim(3)));
+  args.compact_sources = options.compact_sources;
+  args.scale = 1.0 / std::sqrt(static_cast<double>(shape[3]));
   args.causal = options.causal;
   args.alibi_slopes = options.alibi_slopes;
   args.dropout = options.dropout;
-  args.out = Tensor::empty(query.shape(), query.value().dtype(), device);
-  args.lse = Tensor::empty({batch, heads, length}, statistics_dtype(query.value().dtype()), device);
+  args.out = Tensor::empty(shape, args.query.dtype(), device);
+  args.lse = Tensor::empty({shape[0], shape[2], shape[1]}, wide(args.query.dtype()), device);
   backend(device).attention(args);
-  return Variable::record(args.out, {query, key, value},
-                          [args, to_query = query.slot(), to_key = key.slot(),
-                           to_value = value.slot()](const Tensor& grad) {
+  const std::array ranges{RangeSlot(query), RangeSlot(key), RangeSlot(value)};
+  return Variable::record(args.out, {query.tensor, key.tensor, value.tensor},
+                          [args, ranges](const Tensor& grad) {
+                            const RangeGradients gradients(ranges, args.query);
                             AttentionBackwardArgs backward;
                             backward.forward = args;
                             backward.grad_out = grad;
-                            const auto like_query = [&args] {
-                              return Tensor::empty(args.query.shape(), args.query.dtype(),
-                                                   args.query.device());
-                            };
-                            backward.grad_query = like_query();
-                            backward.grad_key = like_query();
-                            backward.grad_value = like_query();
+                            backward.grad_query = gradients.part(0);
+                            backward.grad_key = gradients.part(1);
+                            backward.grad_value = gradients.part(2);
                             backend(grad.device()).attention_backward(backward);
-                            to_query.accumulate(backward.grad_query);
-                            to_key.accumulate(backward.grad_key);
-                            to_value.accumulate(backward.grad_value);
+                            gradients.pass_on();
                           });
 }
 

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "ssa/autograd/variable.h"
+#include "ssa/backend/backend.h"
 
 namespace ssa::ops {
 
@@ -12,6 +13,15 @@ inline void check_same_kind(std::string_view op, const Tensor& a, const Tensor& 
             name(b.device()));
   SSA_CHECK(a.dtype() == b.dtype(), "{}: operands of dtype {} and {}", op, name(a.dtype()),
             name(b.dtype()));
+}
+
+/// On the device of the activations `x`, and of the dtype that goes with theirs.
+inline void check_parameter(std::string_view op, std::string_view what, const Tensor& parameter,
+                            const Tensor& x) {
+  SSA_CHECK(parameter.device() == x.device(), "{}: {} is on {}, x on {}", op, what,
+            name(parameter.device()), name(x.device()));
+  SSA_CHECK(parameter.dtype() == wide(x.dtype()), "{}: {} is {}; for activations in {} it is {}",
+            op, what, name(parameter.dtype()), name(x.dtype()), name(wide(x.dtype())));
 }
 
 inline void check_shape(std::string_view op, std::string_view what, const Tensor& tensor,

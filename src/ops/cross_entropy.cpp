@@ -10,14 +10,16 @@ Variable cross_entropy(const Variable& logits, const Tensor& targets) {
   check_shape("cross_entropy", "targets", targets, {rows});
   check_integers("cross_entropy", "targets", targets);
   const Device device = logits.value().device();
-  const DType statistics = statistics_dtype(logits.value().dtype());
+  const DType statistics = wide(logits.value().dtype());
   Tensor loss = Tensor::empty({rows}, statistics, device);
   Tensor lse = Tensor::empty({rows}, statistics, device);
   backend(device).cross_entropy(logits.value(), targets, loss, lse);
   return Variable::record(
       loss, {logits},
-      [values = logits.value(), targets, lse, to_logits = logits.slot()](const Tensor& grad) {
-        Tensor grad_logits = Tensor::empty_like(values);
+      [values = logits.value(), targets, lse,
+       to_logits = logits.slot()](const Tensor& grad) mutable {
+        // Logits of a large vocabulary are the largest tensor of all: no second one if possible.
+        Tensor grad_logits = values.unique() ? values : Tensor::empty_like(values);
         backend(grad.device()).cross_entropy_backward(values, targets, lse, grad, grad_logits);
         to_logits.accumulate(grad_logits);
       });

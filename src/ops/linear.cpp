@@ -1,48 +1,197 @@
+// Linear maps, and those that take a layer norm or an activation in front: what is cheap to compute
+// again in backward is not kept.
+
 #include "ssa/ops/ops.h"
 
 #include "ops/checks.h"
+#include "ops/layer_norm.h"
 
 namespace ssa::ops {
 
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
-  check_rank("linear", "x", x.value(), 2);
-  check_rank("linear", "the weight", weight.value(), 2);
-  check_same_kind("linear", x.value(), weight.value());
-  const int64_t rows = x.dim(0), in = x.dim(1), out_width = weight.dim(0);
-  check_shape("linear", "the weight", weight.value(), {out_width, in});
-  if (bias.defined()) {
-    check_shape("linear", "the bias", bias.value(), {out_width});
-    check_same_kind("linear", x.value(), bias.value());
+namespace {
+
+void check_map(const char* op, const Tensor& x, const LinearMap& map) {
+  check_rank(op, "x", x, 2);
+  const auto& weights = map.weights.parts();
+  SSA_CHECK(map.biases.empty() || map.biases.size() == weights.size(),
+            "{}: {} weights with {} biases", op, weights.size(), map.biases.size());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Tensor& weight = weights[i].value();
+    check_rank(op, "the weight", weight, 2);
+    check_parameter(op, "the weight", weight, x);
+    check_shape(op, "the weight", weight, {weight.dim(0), x.dim(1)});
+    if (map.biases.empty()) continue;
+    check_parameter(op, "the bias", map.biases[i].value(), x);
+    check_shape(op, "the bias", map.biases[i].value(), {weight.dim(0)});
+  }
+}
+
+/// The biases side by side; undefined if there are none.
+Tensor joined_bias(const LinearMap& map) {
+  if (map.biases.empty()) return {};
+  if (map.biases.size() == 1) return map.biases.front().value();
+  const Tensor& like = map.biases.front().value();
+  Tensor joined = Tensor::empty({map.weights.out()}, like.dtype(), like.device());
+  int64_t first = 0;
+  for (const Variable& bias : map.biases) {
+    Tensor place = joined.slice(0, first, bias.dim(0));
+    backend(like.device()).copy(bias.value(), place);
+    first += bias.dim(0);
+  }
+  return joined;
+}
+
+Tensor product(const Tensor& x, const LinearMap& map, const Variable& residual, DType dtype) {
+  Tensor out = Tensor::empty({x.dim(0), map.weights.out()}, dtype, x.device());
+  if (residual.defined()) {
+    check_same_kind("linear", out, residual.value());
+    check_shape("linear", "the residual", residual.value(), out.shape());
+  }
+  backend(x.device())
+      .matmul({.a = x,
+               .packed_b = map.weights.transposed(x.dtype()),
+               .bias = joined_bias(map),
+               .residual = residual.value(),
+               .out = out});
+  return out;
+}
+
+std::vector<Variable> inputs_of(const LinearMap& map, std::vector<Variable> others) {
+  for (const Variable& weight : map.weights.parts()) others.push_back(weight);
+  for (const Variable& bias : map.biases) others.push_back(bias);
+  return others;
+}
+
+/// Backward's half of a map: weights, and where their gradients go.
+class MapGradients {
+ public:
+  explicit MapGradients(const LinearMap& map) : weights_(map.weights) {
+    for (const Variable& weight : map.weights.parts()) to_weights_.push_back(weight.slot());
+    for (const Variable& bias : map.biases) to_biases_.push_back(bias.slot());
   }
 
-  Tensor out = Tensor::empty({rows, out_width}, x.value().dtype(), x.value().device());
-  backend(out.device())
-      .matmul({.a = x.value(),
-               .b = weight.value(),
-               .transpose_b = true,
-               .bias = bias.value(),
-               .out = out});
+  /// dX = dY · W
+  void input(const Tensor& grad, const Tensor& to, bool accumulate) const {
+    backend(grad.device())
+        .matmul({.a = grad,
+                 .packed_b = weights_.plain(grad.dtype()),
+                 .out = to,
+                 .accumulate = accumulate});
+  }
+  Tensor input(const Tensor& grad) const {
+    Tensor result = Tensor::empty({grad.dim(0), weights_.in()}, grad.dtype(), grad.device());
+    input(grad, result, false);
+    return result;
+  }
+
+  /// dW = dYᵀ · X and db = Σ_rows dY, for each weight from its own columns of dY.
+  void parameters(const Tensor& grad, const Tensor& x) const {
+    Backend& compute = backend(grad.device());
+    int64_t first = 0;
+    for (size_t i = 0; i < to_weights_.size(); ++i) {
+      const int64_t columns = weights_.parts()[i].dim(0);
+      const Tensor part = grad.slice(1, first, columns);
+      first += columns;
+      if (to_weights_[i].wanted()) {
+        const auto [target, accumulate] = to_weights_[i].target();
+        compute.matmul(
+            {.a = part, .b = x, .transpose_a = true, .out = target, .accumulate = accumulate});
+      }
+      if (i < to_biases_.size() && to_biases_[i].wanted()) {
+        auto [target, accumulate] = to_biases_[i].target();
+        compute.column_sum(part, target, accumulate);
+      }
+    }
+  }
+
+ private:
+  PackedWeights weights_;
+  std::vector<GradSlot> to_weights_, to_biases_;
+};
+
+Tensor converted(const Tensor& tensor, DType dtype) {
+  if (tensor.dtype() == dtype) return tensor;
+  Tensor result = Tensor::empty(tensor.shape(), dtype, tensor.device());
+  backend(tensor.device()).copy(tensor, result);
+  return result;
+}
+
+Variable plain_linear(const Variable& x, const LinearMap& map, const Variable& residual,
+                      DType dtype) {
+  check_map("linear", x.value(), map);
+  return Variable::record(product(x.value(), map, residual, dtype), inputs_of(map, {x, residual}),
+                          [in = x.value(), gradients = MapGradients(map), to_x = x.slot(),
+                           to_residual = residual.slot()](const Tensor& arrived) {
+                            const Tensor grad = converted(arrived, in.dtype());
+                            gradients.parameters(grad, in);
+                            if (to_x.wanted()) {
+                              const auto [target, accumulate] = to_x.target();
+                              gradients.input(grad, target, accumulate);
+                            }
+                            to_residual.accumulate(arrived);
+                          });
+}
+
+}  // namespace
+
+Variable linear(const Variable& x, const LinearMap& map, const Variable& residual) {
+  return plain_linear(x, map, residual, x.value().dtype());
+}
+
+Variable wide_linear(const Variable& x, const LinearMap& map) {
+  return plain_linear(x, map, Variable(), wide(x.value().dtype()));
+}
+
+Variable norm_linear(const Variable& x, const Variable& gain, const Variable& shift, double eps,
+                     const LinearMap& map) {
+  check_map("norm_linear", x.value(), map);
+  check_norm("norm_linear", x.value(), gain.value(), shift.value());
+  const Device device = x.value().device();
+  const DType statistics = wide(x.value().dtype());
+  Tensor mean = Tensor::empty({x.dim(0)}, statistics, device);
+  Tensor rstd = Tensor::empty({x.dim(0)}, statistics, device);
+  Tensor normed = Tensor::empty_like(x.value());
+  backend(device).layer_norm(x.value(), gain.value(), shift.value(), eps, normed, mean, rstd);
+  return Variable::record(product(normed, map, Variable(), x.value().dtype()),
+                          inputs_of(map, {x, gain, shift}),
+                          [in = x.value(), g = gain.value(), s = shift.value(), mean, rstd,
+                           gradients = MapGradients(map), to_x = x.slot(), to_gain = gain.slot(),
+                           to_shift = shift.slot()](const Tensor& grad) {
+                            // Holds the gradient of the normalised rows, then those rows again.
+                            const Tensor rows = gradients.input(grad);
+                            norm_backward({.in = in,
+                                           .gain = g,
+                                           .shift = s,
+                                           .mean = mean,
+                                           .rstd = rstd,
+                                           .grad_out = rows,
+                                           .out = rows},
+                                          to_x, to_gain, to_shift);
+                            gradients.parameters(grad, rows);
+                          });
+}
+
+Variable activation_linear(Activation kind, const Variable& x, const Dropout& dropout,
+                           const LinearMap& map, const Variable& residual) {
+  check_map("activation_linear", x.value(), map);
+  const auto drop = [dropout](Tensor& tensor) {
+    if (dropout.active()) backend(tensor.device()).dropout(dropout, tensor, Tensor(), tensor);
+  };
+  Tensor activated = Tensor::empty_like(x.value());
+  backend(activated.device()).activation(kind, x.value(), activated);
+  drop(activated);
   return Variable::record(
-      out, {x, weight, bias},
-      [x_value = x.value(), w_value = weight.value(), to_x = x.slot(), to_weight = weight.slot(),
-       to_bias = bias.slot()](const Tensor& grad) {
-        Backend& compute = backend(grad.device());
-        if (to_x.wanted()) {  // dX = dY · W
-          const auto [target, accumulate] = to_x.target();
-          compute.matmul({.a = grad, .b = w_value, .out = target, .accumulate = accumulate});
-        }
-        if (to_weight.wanted()) {  // dW = dYᵀ · X
-          const auto [target, accumulate] = to_weight.target();
-          compute.matmul({.a = grad,
-                          .b = x_value,
-                          .transpose_a = true,
-                          .out = target,
-                          .accumulate = accumulate});
-        }
-        if (to_bias.wanted()) {
-          auto [target, accumulate] = to_bias.target();
-          compute.column_sum(grad, target, accumulate);
-        }
+      product(activated, map, residual, x.value().dtype()), inputs_of(map, {x, residual}),
+      [kind, drop, in = x.value(), gradients = MapGradients(map), to_x = x.slot(),
+       to_residual = residual.slot()](const Tensor& grad) mutable {
+        Tensor grad_in = gradients.input(grad);
+        drop(grad_in);
+        Tensor again = in.unique() ? in : Tensor::empty_like(in);
+        backend(grad.device()).activation_backward(kind, in, grad_in, grad_in, again);
+        drop(again);
+        gradients.parameters(grad, again);
+        to_x.accumulate(grad_in);
+        to_residual.accumulate(grad);
       });
 }
 

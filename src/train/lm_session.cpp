@@ -6,35 +6,39 @@
 
 namespace ssa {
 
-namespace {
-
-std::string precision_name(Precision precision) {
+DType to_dtype(Precision precision) {
   switch (precision) {
     case Precision::fp32:
-      return "fp32";
+      return DType::f32;
     case Precision::bf16:
-      return "bf16";
+      return DType::bf16;
     case Precision::fp16:
-      return "fp16";
+      return DType::f16;
   }
-  return "?";
+  return DType::f32;
 }
 
-void require_precision(Precision precision, Device device) {
-  if (precision != Precision::fp32) {
+namespace {
+
+/// Throws ConfigError if the device cannot compute in it.
+DType activation_dtype(Precision precision, Device device) {
+  const DType dtype = to_dtype(precision);
+  if (!backend(device).supports(dtype)) {
     throw ConfigError(
-        "train.precision: {} is not built for the {} backend yet; add "
-        "--set train.precision=fp32",
-        precision_name(precision), name(device));
+        "train.precision: the {} backend does not compute in {}; add --set train.precision=bf16 "
+        "(or fp32)",
+        name(device), choices(precision)[static_cast<size_t>(precision)]);
   }
+  return dtype;
 }
 
 }  // namespace
 
 LmSession::LmSession(const Config& config, Device device)
     : parameters_(device, DType::f32, config.train.seed) {
-  require_precision(config.train.precision, device);
+  const DType activations = activation_dtype(config.train.precision, device);
   model_ = std::make_unique<DecoderLm>(config.model, vocabulary_size(config), parameters_);
+  model_->set_precision(activations);
   model_->set_activation_checkpointing(config.train.activation_checkpointing);
 }
 

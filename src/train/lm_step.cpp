@@ -10,9 +10,9 @@ namespace ssa {
 
 namespace {
 
-/// Adds every micro-batch's share to the gradients; returns the mean loss.
-double forward_backward(const Config& config, const LmSession& session, int64_t step,
-                        const LmBatch& batch, const std::vector<PlanTensors>& plans) {
+/// Adds every micro-batch's share, times the loss scale, to the gradients; returns the mean loss.
+double forward_backward(const Config& config, const LmSession& session, double loss_scale,
+                        int64_t step, const LmBatch& batch, const std::vector<PlanTensors>& plans) {
   const Device device = session.device();
   const int64_t micro = config.train.micro_batch, length = batch.length;
   SSA_CHECK(micro > 0 && batch.sequences % micro == 0,
@@ -34,7 +34,7 @@ double forward_backward(const Config& config, const LmSession& session, int64_t 
         session.model().losses({micro, length, part(ids), &plans}, part(targets), context);
     loss_sum += backend(device).sum(losses.value());
     Tensor grad = Tensor::empty_like(losses.value());
-    backend(device).fill(grad, weight);
+    backend(device).fill(grad, weight * loss_scale);
     losses.backward(grad);
   }
   return loss_sum * weight;
@@ -43,17 +43,24 @@ double forward_backward(const Config& config, const LmSession& session, int64_t 
 }  // namespace
 
 StepResult lm_train_step(const Config& config, LmSession& session, Optimizer& optimizer,
-                         int64_t step, const LmBatch& batch, const std::vector<SourcePlan>& plans) {
+                         LossScaler& scaler, int64_t step, const LmBatch& batch,
+                         const std::vector<SourcePlan>& plans) {
   StepResult result;
   result.learning_rate = learning_rate(config.train, step);
   session.parameters().zero_grad();
-  result.loss = forward_backward(config, session, step, batch, to_tensors(plans, session.device()));
-  result.grad_norm = optimizer.gradient_norm();
-  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) return result;
+  const double loss_scale = scaler.scale();
+  result.loss = forward_backward(config, session, loss_scale, step, batch,
+                                 to_tensors(plans, session.device()));
+  result.grad_norm = optimizer.gradient_norm() / loss_scale;
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
+    result.rescaled = std::isfinite(result.loss) && scaler.overflowed();
+    return result;
+  }
+  scaler.succeeded();
 
   const double limit = config.train.clip_norm;
   const double scale = limit > 0 ? std::min(1.0, limit / (result.grad_norm + 1e-6)) : 1.0;
-  optimizer.step(result.learning_rate, scale);
+  optimizer.step(result.learning_rate, scale / loss_scale);
   result.updated = true;
   return result;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ssa/models/cost.h"
+#include "ssa/train/lm_session.h"
 
 namespace ssa {
 
@@ -44,37 +45,85 @@ std::vector<int64_t> divisors_descending(int64_t number) {
   return divisors;
 }
 
+/// Bytes of the activations of one micro-batch. What a block keeps for backward is what the ops'
+/// lambdas capture (src/ops); what is alive for a moment is counted at the moments that may be the
+/// highest.
+class ActivationBytes {
+ public:
+  ActivationBytes(const Config& config, int64_t sequences)
+      : element_(static_cast<double>(size_of(to_dtype(config.train.precision)))),
+        rows_(static_cast<double>(sequences) * static_cast<double>(config.data.length)),
+        width_(static_cast<double>(config.model.width)),
+        hidden_(static_cast<double>(config.model.ffn_width)),
+        heads_(static_cast<double>(config.model.heads)),
+        layers_(static_cast<double>(config.model.layers)),
+        vocabulary_(static_cast<double>(vocabulary_size(config))),
+        checkpointing_(config.train.activation_checkpointing) {}
+
+  /// Kept from forward to backward by all blocks.
+  double kept() const {
+    switch (checkpointing_) {
+      case Checkpointing::none:
+        return layers_ * (attention_half() + ffn_half());
+      case Checkpointing::attention:
+        return layers_ * (values(width_) + ffn_half());
+      case Checkpointing::block:
+        return layers_ * values(width_);
+    }
+    return 0;
+  }
+
+  /// The most that is alive beyond that: around the logits, or in the last block's backward pass,
+  /// in either half of it.
+  double transient() const {
+    const double narrow_copy = element_ < 4 ? values(vocabulary_) : 0;
+    const double logits = values(3 * width_) + floats(vocabulary_) + narrow_copy;
+    const bool block = checkpointing_ == Checkpointing::block;
+    const bool attention = checkpointing_ != Checkpointing::none;
+    const double ffn = values(width_ + hidden_) + (block ? attention_half() + ffn_half() : 0);
+    // The feed-forward half is gone by then. Rounded to bf16, sums of keys' and values' gradients
+    // are in f32 before.
+    const double sums = element_ < 4 ? floats(2 * width_) : 0;
+    const double mixing =
+        values(5 * width_) + sums + (attention ? attention_half() : 0) - (block ? 0 : ffn_half());
+    return std::max({logits, ffn, mixing});
+  }
+
+ private:
+  double values(double columns) const { return rows_ * columns * element_; }
+  double floats(double columns) const { return rows_ * columns * 4; }
+  /// Input, query, key, value, attention's output; the norm's statistics and log-sum-exps.
+  double attention_half() const { return values(5 * width_) + floats(2 + heads_); }
+  /// Input, hidden layer before its activation, the norm's statistics.
+  double ffn_half() const { return values(width_ + hidden_) + floats(2); }
+
+  double element_, rows_, width_, hidden_, heads_, layers_, vocabulary_;
+  Checkpointing checkpointing_;
+};
+
+/// Bytes of the packed copies of the weights: one for forward, one for backward.
+double packed_bytes(const Config& config) {
+  const auto width = static_cast<double>(config.model.width);
+  const auto hidden = static_cast<double>(config.model.ffn_width);
+  const double block = 4 * width * width + 2 * width * hidden;
+  const double matrices = block * static_cast<double>(config.model.layers) +
+                          width * static_cast<double>(vocabulary_size(config));
+  return 2 * matrices * static_cast<double>(size_of(to_dtype(config.train.precision)));
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Config& config, int64_t sequences) {
-  const double element = config.train.precision == Precision::fp32 ? 4 : 2;
-  const double rows = static_cast<double>(sequences) * static_cast<double>(config.data.length);
   const auto scalars = static_cast<double>(parameter_count(config));
   const double moments = config.train.optimizer.kind == OptimizerKind::sgd ? 1 : 2;
-  const auto width = static_cast<double>(config.model.width);
-  const auto hidden = static_cast<double>(config.model.ffn_width);
-  const auto layers = static_cast<double>(config.model.layers);
-  const auto heads = static_cast<double>(config.model.heads);
-
-  // Kept by a block for each token: input, both norms' outputs, query, key, value, attention's
-  // output, the sum after attention (8·width), and the hidden layer before and after its
-  // activation; means, deviations and log-sum-exps in f32.
-  const double saved = rows * ((8 * width + 2 * hidden) * element + (4 + heads) * 4);
-  // Live at once in the middle of a block's backward pass.
-  const double transient = rows * (3 * width + hidden) * element;
-  const double logits = rows * static_cast<double>(vocabulary_size(config)) * element;
-
-  // With checkpointing, every block's input; the logits are gone when the first block is computed
-  // again.
-  const double blocks = config.train.activation_checkpointing
-                            ? rows * width * element * layers + std::max(saved, logits)
-                            : saved * layers + logits;
+  const ActivationBytes activations(config, sequences);
   MemoryPlan plan;
   plan.parameters = whole_bytes(scalars * 4);
+  plan.packed_weights = whole_bytes(packed_bytes(config));
   plan.gradients = whole_bytes(scalars * 4);
   plan.optimizer = whole_bytes(scalars * 4 * moments);
-  plan.activations = whole_bytes(blocks + 2 * rows * width * element);
-  plan.workspace = whole_bytes(std::max(transient, logits));
+  plan.activations = whole_bytes(activations.kept());
+  plan.workspace = whole_bytes(activations.transient());
   return plan;
 }
 

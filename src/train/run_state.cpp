@@ -33,6 +33,8 @@ std::string to_json(const RunState& state) {
                         {"skipped_in_a_row", state.skipped_in_a_row},
                         {"evaluation_due", state.evaluation_due},
                         {"optimizer_updates", state.optimizer_updates},
+                        {"loss_scale", state.loss_scale},
+                        {"loss_scale_good_steps", state.loss_scale_good_steps},
                         {"seed", state.seed},
                         {"batch_size", state.batch_size},
                         {"micro_batch", state.micro_batch},
@@ -58,6 +60,8 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     json.at("data_bytes").get_to(state.data_bytes);
     // Checkpoints of earlier versions do not have these.
     state.micro_batch = json.value("micro_batch", state.micro_batch);
+    state.loss_scale = json.value("loss_scale", state.loss_scale);
+    state.loss_scale_good_steps = json.value("loss_scale_good_steps", state.loss_scale_good_steps);
     state.data_checksum = json.value("data_checksum", state.data_checksum);
     return state;
   } catch (const nlohmann::json::exception& error) {

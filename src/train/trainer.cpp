@@ -69,6 +69,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
       sampler_(config.train.seed, dataset_.split_size(Split::train), config.data.length),
       session_(config, options.device),
       optimizer_(config.train.optimizer, session_.parameters()),
+      scaler_(config.train.precision),
       state_(initial_state(config, dataset_.info())) {
   // The folder comes after what may throw: a wrong config or checkpoint leaves none behind.
   if (names_checkpoint(options.resume)) restore(open_checkpoint(options.resume));
@@ -129,8 +130,8 @@ void Trainer::step(LmLoader& loader, PlanQueue& plans) {
     progress_->clear();
     spdlog::info("+FT: dense attention from here on");
   }
-  const StepResult result = lm_train_step(config_, session_, optimizer_, state_.step, loader.next(),
-                                          plans.pop(state_.step));
+  const StepResult result = lm_train_step(config_, session_, optimizer_, scaler_, state_.step,
+                                          loader.next(), plans.pop(state_.step));
   const double seconds = seconds_since(started);
   ++state_.step;
   state_.tokens += train.batch_size * config_.data.length;
@@ -149,8 +150,13 @@ void Trainer::guard_divergence(const StepResult& result) {
     state_.skipped_in_a_row = 0;
     return;
   }
-  ++state_.skipped_in_a_row;
   progress_->clear();
+  if (result.rescaled) {
+    spdlog::info("step {}: gradients overflowed; update skipped, loss scale now {}", state_.step,
+                 scaler_.scale());
+    return;
+  }
+  ++state_.skipped_in_a_row;
   spdlog::warn("step {}: loss {} and gradient norm {}; update skipped ({} in a row)", state_.step,
                result.loss, result.grad_norm, state_.skipped_in_a_row);
   if (state_.skipped_in_a_row > config_.train.max_skipped_steps) {
@@ -222,6 +228,8 @@ void Trainer::record(const MetricsEvent& event) {
 void Trainer::save() {
   if (metrics_) metrics_->sync();
   state_.optimizer_updates = optimizer_.updates();
+  state_.loss_scale = scaler_.scale();
+  state_.loss_scale_good_steps = scaler_.good_steps();
   CheckpointData data;
   data.step = state_.step;
   data.model = session_.named_parameters();
@@ -269,6 +277,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
     checkpoint.optimizer.load_into(state.name, target);
   }
   optimizer_.set_updates(saved.optimizer_updates);
+  scaler_.restore(saved.loss_scale, saved.loss_scale_good_steps);
   if (saved.data_checksum.empty()) saved.data_checksum = dataset_.info().checksum;
   state_ = std::move(saved);
   saved_step_ = state_.step;

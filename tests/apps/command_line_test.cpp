@@ -73,8 +73,8 @@ TEST_CASE("common options may stand behind a subcommand, whose help has examples
 TEST_CASE("ssa-bench step takes the precision of its config") {
   const AppRun run;
   const std::vector<std::string> half = {"step", "--config", run.config_path, "--set",
-                                         "train.precision=bf16"};
-  CHECK(contains(refusal(2, "ssa-bench", half), "train.precision: bf16"));
+                                         "train.precision=fp16"};
+  CHECK(contains(refusal(2, "ssa-bench", half), "does not compute in fp16"));
   std::vector<std::string> given = half;
   given.insert(given.begin() + 1, {"--precision", "fp32", "--repeats", "1"});
   CHECK(run_program("ssa-bench", given).code == 0);
@@ -121,8 +121,8 @@ TEST_CASE("a config that is not there, or asks for what there is not") {
   CHECK(contains(refusal(2, "ssa-train", run.train_arguments("run", {"--device", "gpu"})),
                  "--device gpu"));
   CHECK(contains(
-      refusal(2, "ssa-train", run.train_arguments("run", {"--set", "train.precision=bf16"})),
-      "train.precision=fp32"));
+      refusal(2, "ssa-train", run.train_arguments("run", {"--set", "train.precision=fp16"})),
+      "train.precision=bf16"));
   const Finished unwritten = run_program("ssa-train", {"--config", run.config_path, "--dry-run",
                                                        "--json", run.dir / "no/such/folder.json"});
   CHECK(unwritten.code == 2);

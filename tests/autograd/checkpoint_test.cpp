@@ -31,7 +31,7 @@ struct Network {
     const RngKey key{.seed = 5, .layer = static_cast<uint16_t>(i)};
     const Variable normed = ops::layer_norm(x, layer.gain, layer.shift, 1e-5);
     const Variable mixed =
-        ops::activation(Activation::gelu, ops::linear(normed, layer.weight, layer.bias));
+        ops::activation(Activation::gelu, ops::linear(normed, {layer.weight, layer.bias}));
     return ops::add(x, ops::dropout(mixed, {0.3, key}));
   }
   Variable operator()(Variable x, bool with_checkpoints) const {

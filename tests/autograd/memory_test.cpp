@@ -58,7 +58,7 @@ TEST_CASE("tape memory: backward frees what was saved, although the result lives
   const int64_t activations = activation_bytes(), gradients = gradient_bytes();
   const auto forward = [&] {
     const Variable normed = ops::layer_norm(x, gain, shift, 1e-5);
-    return ops::add(x, ops::linear(gelu_chain(normed, 3), weight, Variable()));
+    return ops::add(x, ops::linear(gelu_chain(normed, 3), {weight, Variable()}));
   };
   const Variable first = forward();
   CHECK(activation_bytes() > activations + 3 * kBytes);

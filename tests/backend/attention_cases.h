@@ -19,13 +19,16 @@ struct AttentionCase {
   bool causal = false, alibi = false;
   double dropout = 0;
   double amplitude = 1;
+  bool compact = false;  // keys and values of the sampled positions only
+  DType dtype = DType::f32;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
   return out << "B " << c.batch << " N " << c.length << " H " << c.heads << " D " << c.head_size
              << " sources " << static_cast<int>(c.sources) << " W " << c.windows << " S "
              << c.sources_per_window << " causal " << c.causal << " alibi " << c.alibi
-             << " dropout " << c.dropout << " amplitude " << c.amplitude;
+             << " dropout " << c.dropout << " amplitude " << c.amplitude << " compact " << c.compact
+             << " " << name(c.dtype);
 }
 
 /// Windows of any targets with any sources, in any order.
@@ -73,17 +76,25 @@ inline SourcePlan make_plan(const AttentionCase& c) {
   return draw_plan(spec, RngKey{.seed = 3, .purpose = RngPurpose::plan});
 }
 
-/// The arguments of a case, with query, key and value as slices of one (B, N, 3H+1, D) tensor.
+/// The arguments of a case. Query, key and value are slices of one (B, N, 3H+1, D) tensor; compact
+/// keys and values of one (B, S, 2H+1, D) tensor.
 struct AttentionInputs {
   AttentionArgs args;
   Tensor grad_out;
   explicit AttentionInputs(const AttentionCase& c) {
-    const Tensor fused =
-        random_tensor({c.batch, c.length, 3 * c.heads + 1, c.head_size}, 11, c.amplitude);
-    args.query = fused.slice(2, 0, c.heads);
-    args.key = fused.slice(2, c.heads, c.heads);
-    args.value = fused.slice(2, 2 * c.heads, c.heads);
     const SourcePlan plan = make_plan(c);
+    const auto random = [&](int64_t rows, int64_t heads, uint32_t seed, double amplitude) {
+      return converted(random_tensor({c.batch, rows, heads, c.head_size}, seed, amplitude),
+                       c.dtype);
+    };
+    const Tensor fused = random(c.length, 3 * c.heads + 1, 11, c.amplitude);
+    const Tensor gathered = c.compact
+                                ? random(plan.sources_per_window, 2 * c.heads + 1, 13, c.amplitude)
+                                : fused.slice(2, c.heads, 2 * c.heads);
+    args.query = fused.slice(2, 0, c.heads);
+    args.key = gathered.slice(2, 0, c.heads);
+    args.value = gathered.slice(2, c.heads, c.heads);
+    args.compact_sources = c.compact;
     args.plan.targets =
         Tensor::from(plan.targets, {plan.windows, plan.targets_per_window}, Device::cpu);
     args.plan.sources =
@@ -102,7 +113,7 @@ struct AttentionInputs {
                                       .rank = 1,
                                       .layer = 3,
                                       .stream = 4}};
-    grad_out = random_tensor({c.batch, c.length, c.heads, c.head_size}, 12);
+    grad_out = random(c.length, c.heads + 1, 12, 1.0).slice(2, 1, c.heads);
   }
 };
 
@@ -111,38 +122,73 @@ struct AttentionResults {
   std::vector<Tensor> tensors;
   bool intact = true;
 };
+inline const char* const kAttentionResultNames[] = {"out", "lse", "grad_query", "grad_key",
+                                                    "grad_value"};
+
+/// A (B, N, H, D) output, NaN at first, between guards: the heads before and behind it in a
+/// (B, N, H+2, D) tensor.
+class GuardedHeads {
+ public:
+  GuardedHeads(const Shape& shape, DType dtype)
+      : heads_(shape[2]),
+        whole_(converted(filled({shape[0], shape[1], heads_ + 2, shape[3]}, 42.0f), dtype)),
+        tensor(whole_.slice(2, 1, heads_)) {
+    reference_backend().copy(filled(shape, std::nanf("")), tensor);
+  }
+  bool intact() const {
+    for (const int64_t head : {int64_t{0}, heads_ + 1}) {
+      const Tensor guard = for_reference(whole_.slice(2, head, 1));
+      for (int64_t i = 0; i < guard.numel(); ++i) {
+        if (guard.data<double>()[i] != 42.0) return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  static Tensor filled(const Shape& shape, float value) {
+    Tensor tensor = Tensor::empty(shape, DType::f32, Device::cpu);
+    std::fill_n(tensor.data<float>(), tensor.numel(), value);
+    return tensor;
+  }
+  int64_t heads_;
+  Tensor whole_;
+
+ public:
+  Tensor tensor;
+};
 
 inline AttentionResults run_on_cpu(const AttentionInputs& inputs) {
-  const Shape& shape = inputs.args.query.shape();
+  const Tensor &query = inputs.args.query, &key = inputs.args.key;
+  const DType dtype = query.dtype();
   AttentionBackwardArgs args;
   args.forward = inputs.args;
-  Guarded out(shape), lse({shape[0], shape[2], shape[1]});
+  GuardedHeads out(query.shape(), dtype), grad_query(query.shape(), dtype);
+  GuardedHeads grad_key(key.shape(), dtype), grad_value(key.shape(), dtype);
+  Guarded lse({query.dim(0), query.dim(2), query.dim(1)});
   args.forward.out = out.tensor;
   args.forward.lse = lse.tensor;
   cpu_backend().attention(args.forward);
   args.grad_out = inputs.grad_out;
-  // Gradients go to slices of one tensor, as queries, keys and values came from one.
-  Guarded fused({shape[0], shape[1], 3 * shape[2] + 1, shape[3]});
-  cpu_backend().fill(fused.tensor, 42.0);
-  args.grad_query = fused.tensor.slice(2, 0, shape[2]);
-  args.grad_key = fused.tensor.slice(2, shape[2], shape[2]);
-  args.grad_value = fused.tensor.slice(2, 2 * shape[2], shape[2]);
+  args.grad_query = grad_query.tensor;
+  args.grad_key = grad_key.tensor;
+  args.grad_value = grad_value.tensor;
   cpu_backend().attention_backward(args);
-  AttentionResults results{{out.tensor, lse.tensor}, true};
-  for (const Tensor& part : {args.grad_query, args.grad_key, args.grad_value}) {
-    results.tensors.push_back(Tensor::empty(shape, DType::f32, Device::cpu));
-    cpu_backend().copy(part, results.tensors.back());
+  AttentionResults results;
+  for (const Tensor& part :
+       {out.tensor, lse.tensor, grad_query.tensor, grad_key.tensor, grad_value.tensor}) {
+    results.tensors.push_back(Tensor::empty(part.shape(), part.dtype(), Device::cpu));
+    reference_backend().copy(part, results.tensors.back());
   }
-  const Tensor rest = for_reference(fused.tensor.slice(2, 3 * shape[2], 1));
-  for (int64_t i = 0; i < rest.numel(); ++i) {
-    results.intact = results.intact && rest.data<double>()[i] == 42.0;
+  results.intact = lse.intact();
+  for (const GuardedHeads* part : {&out, &grad_query, &grad_key, &grad_value}) {
+    results.intact = results.intact && part->intact();
   }
-  results.intact = results.intact && out.intact() && lse.intact() && fused.intact();
   return results;
 }
 
 inline AttentionResults run_on_reference(const AttentionInputs& inputs) {
-  const Shape& shape = inputs.args.query.shape();
+  const Shape &shape = inputs.args.query.shape(), sources = inputs.args.key.shape();
   AttentionBackwardArgs args;
   args.forward = inputs.args;
   args.forward.query = for_reference(inputs.args.query);
@@ -153,8 +199,8 @@ inline AttentionResults run_on_reference(const AttentionInputs& inputs) {
   reference_backend().attention(args.forward);
   args.grad_out = for_reference(inputs.grad_out);
   args.grad_query = reference_zeros(shape);
-  args.grad_key = reference_zeros(shape);
-  args.grad_value = reference_zeros(shape);
+  args.grad_key = reference_zeros(sources);
+  args.grad_value = reference_zeros(sources);
   reference_backend().attention_backward(args);
   return {{args.forward.out, args.forward.lse, args.grad_query, args.grad_key, args.grad_value},
           true};

@@ -15,8 +15,11 @@
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/reference/reference_backend.h"
 
-// How the CPU backend is held to the reference: the same f32 inputs, the reference in f64, outputs
+// How the CPU backend is held to the reference: the same inputs, the reference in f64, outputs
 // between guard elements, every instruction set that this machine runs.
+//
+// In f32, errors have fixed bounds. In bf16 (bf16_cases.h) they may be twice those of the reference
+// in bf16.
 
 namespace ssa::test {
 
@@ -54,30 +57,38 @@ inline Tensor reference_zeros(const Shape& shape) {
   return Tensor::zeros(shape, DType::f64, Device::reference);
 }
 
-/// An f32 output with guard elements before and behind it, filled with NaN at first.
+/// The same values in another floating dtype, contiguous.
+inline Tensor converted(const Tensor& tensor, DType dtype) {
+  Tensor result = Tensor::empty(tensor.shape(), dtype, Device::cpu);
+  reference_backend().copy(tensor, result);
+  return result;
+}
+
+/// An output, f32 or bf16, with guard elements before and behind it, filled with NaN at first.
 class Guarded {
  public:
-  explicit Guarded(const Shape& shape)
-      : whole_(Tensor::empty({shape.numel() + 2 * kGuard}, DType::f32, Device::cpu)),
+  explicit Guarded(const Shape& shape, DType dtype = DType::f32)
+      : whole_(Tensor::empty({shape.numel() + 2 * kGuard}, dtype, Device::cpu)),
         tensor(whole_.slice(0, kGuard, shape.numel()).view(shape)) {
-    for (int64_t i = 0; i < whole_.numel(); ++i) whole_.data<float>()[i] = kSentinel;
-    for (int64_t i = 0; i < tensor.numel(); ++i) tensor.data<float>()[i] = std::nanf("");
+    std::memset(whole_.raw(), kSentinel, whole_.bytes());
+    cpu_backend().fill(tensor, std::nan(""));
   }
   /// The same, holding what `values` holds.
-  explicit Guarded(const Tensor& values) : Guarded(values.shape()) {
+  explicit Guarded(const Tensor& values) : Guarded(values.shape(), values.dtype()) {
     std::memcpy(tensor.raw(), values.raw(), values.bytes());
   }
   bool intact() const {
-    const auto* all = whole_.data<float>();
-    for (int64_t i = 0; i < kGuard; ++i) {
-      if (all[i] != kSentinel || all[whole_.numel() - 1 - i] != kSentinel) return false;
+    const auto* bytes = reinterpret_cast<const unsigned char*>(whole_.raw());
+    const size_t guard = static_cast<size_t>(kGuard) * size_of(whole_.dtype());
+    for (size_t i = 0; i < guard; ++i) {
+      if (bytes[i] != kSentinel || bytes[whole_.bytes() - 1 - i] != kSentinel) return false;
     }
     return true;
   }
 
  private:
   static constexpr int64_t kGuard = 64;
-  static constexpr float kSentinel = -12345.0f;
+  static constexpr unsigned char kSentinel = 0xA5;
   Tensor whole_;
 
  public:
@@ -118,7 +129,7 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
 template <class F>
 void for_each_isa(F&& f) {
   const std::string chosen = cpu::kernels().isa;
-  for (const char* isa : {"baseline", "avx2", "avx512"}) {
+  for (const char* isa : {"baseline", "avx2", "avx512", "amx"}) {
     if (!cpu::select_kernels(isa)) continue;
     INFO("instruction set " << isa);
     f();

@@ -14,8 +14,9 @@ TEST_CASE("the cpu backend is found by its device and says what it runs on") {
   CHECK(found.device() == Device::cpu);
   CHECK_THAT(found.description(), Catch::Contains(cpu::kernels().isa));
   CHECK_THAT(found.description(), Catch::Contains("oneDNN"));
-  CHECK(found.supports(DType::f32));
-  for (const DType dtype : {DType::f64, DType::bf16, DType::f16, DType::i32}) {
+  CHECK_THAT(found.description(), Catch::Contains("bf16 products: "));
+  CHECK((found.supports(DType::f32) && found.supports(DType::bf16)));
+  for (const DType dtype : {DType::f64, DType::f16, DType::i32}) {
     CHECK_FALSE(found.supports(dtype));
   }
 }
@@ -71,7 +72,7 @@ TEST_CASE("the cpu backend names the op and the tensor that does not fit") {
   Tensor f64 = Tensor::zeros({4}, DType::f64, Device::cpu);
   CHECK_THROWS_WITH(cpu_backend().add(f32, f32, longer), "add: out has shape (5) instead of (4)");
   CHECK_THROWS_WITH(cpu_backend().scale(f64, 2, f64),
-                    Catch::Contains("in is f64, but the cpu backend wants f32"));
+                    Catch::Contains("in is f64, but the cpu backend computes in f32 and bf16"));
   Tensor missing;
   CHECK_THROWS_WITH(cpu_backend().add(f32, missing, longer), "add: b is not given");
   Tensor square = random_tensor({4, 4}, 3);

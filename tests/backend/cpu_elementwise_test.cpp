@@ -44,18 +44,19 @@ TEST_CASE("cpu activations and their gradients equal the reference") {
     for (const Activation kind : {Activation::gelu, Activation::relu, Activation::elu}) {
       INFO("kind " << static_cast<int>(kind));
       Guarded y(x.shape()), dx(x.shape());
+      Tensor none;
       cpu_backend().activation(kind, x, y.tensor);
-      cpu_backend().activation_backward(kind, x, grad, dx.tensor);
+      cpu_backend().activation_backward(kind, x, grad, dx.tensor, none);
       Tensor exact_y = reference_zeros(x.shape()), exact_dx = reference_zeros(x.shape());
       reference_backend().activation(kind, for_reference(x), exact_y);
-      reference_backend().activation_backward(kind, for_reference(x), for_reference(grad),
-                                              exact_dx);
+      reference_backend().activation_backward(kind, for_reference(x), for_reference(grad), exact_dx,
+                                              none);
       // GELU: beyond x = -5 only the absolute error can be small, and it is.
       CHECK(worst_error(y.tensor, exact_y, kind == Activation::gelu ? 1e-4 : 0.0) < 5e-7);
       CHECK(worst_error(dx.tensor, exact_dx, 0.1) < 5e-7);
       CHECK((y.intact() && dx.intact()));
       Guarded in_place(grad);
-      cpu_backend().activation_backward(kind, x, in_place.tensor, in_place.tensor);
+      cpu_backend().activation_backward(kind, x, in_place.tensor, in_place.tensor, none);
       CHECK(same_bits(in_place.tensor, dx.tensor));
     }
   });
@@ -103,10 +104,10 @@ TEST_CASE("cpu dropout draws the mask of the reference") {
         Tensor x = random_tensor({size}, 5);
         for (int64_t i = 0; i < size; ++i) x.data<float>()[i] += 2.0f;  // never 0
         Guarded y({size}), in_place(x);
-        cpu_backend().dropout(dropout, x, y.tensor);
-        cpu_backend().dropout(dropout, in_place.tensor, in_place.tensor);
+        cpu_backend().dropout(dropout, x, Tensor(), y.tensor);
+        cpu_backend().dropout(dropout, in_place.tensor, Tensor(), in_place.tensor);
         Tensor exact = reference_zeros({size});
-        reference_backend().dropout(dropout, for_reference(x), exact);
+        reference_backend().dropout(dropout, for_reference(x), Tensor(), exact);
         CHECK(worst_error(y.tensor, exact, 0.0) < 2e-7);  // a wrong mask gives 1 or infinity
         CHECK(same_bits(y.tensor, in_place.tensor));
         CHECK((y.intact() && in_place.intact()));

@@ -63,11 +63,22 @@ TEST_CASE("cpu layer norm backward equals the reference and adds to parameter gr
       Guarded grad_in({rows, columns}), grad_gain(gain0), grad_shift(shift0);
       Tensor exact_in = reference_zeros({rows, columns}), exact_gain = for_reference(gain0),
              exact_shift = for_reference(shift0);
-      cpu_backend().layer_norm_backward(in, gain, mean, rstd, grad_out, grad_in.tensor,
-                                        grad_gain.tensor, grad_shift.tensor);
-      reference_backend().layer_norm_backward(
-          for_reference(in), for_reference(gain), for_reference(mean), for_reference(rstd),
-          for_reference(grad_out), exact_in, exact_gain, exact_shift);
+      cpu_backend().layer_norm_backward({.in = in,
+                                         .gain = gain,
+                                         .mean = mean,
+                                         .rstd = rstd,
+                                         .grad_out = grad_out,
+                                         .grad_in = grad_in.tensor,
+                                         .grad_gain = grad_gain.tensor,
+                                         .grad_shift = grad_shift.tensor});
+      reference_backend().layer_norm_backward({.in = for_reference(in),
+                                               .gain = for_reference(gain),
+                                               .mean = for_reference(mean),
+                                               .rstd = for_reference(rstd),
+                                               .grad_out = for_reference(grad_out),
+                                               .grad_in = exact_in,
+                                               .grad_gain = exact_gain,
+                                               .grad_shift = exact_shift});
       const double size = std::sqrt(static_cast<double>(rows));
       CHECK(worst_error(grad_in.tensor, exact_in, 1.0) < 2e-6);
       CHECK(worst_error(grad_gain.tensor, exact_gain, size) < 1e-6);

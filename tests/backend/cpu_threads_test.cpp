@@ -29,7 +29,14 @@ std::vector<Tensor> run_layer_norm() {
   Tensor mean = Tensor::empty({3001}, DType::f32, Device::cpu), rstd = Tensor::empty_like(mean);
   Tensor grad_gain = random_tensor({70}, 5), grad_shift = random_tensor({70}, 6);
   cpu_backend().layer_norm(in, gain, shift, 1e-5, out, mean, rstd);
-  cpu_backend().layer_norm_backward(in, gain, mean, rstd, grad_out, grad_in, grad_gain, grad_shift);
+  cpu_backend().layer_norm_backward({.in = in,
+                                     .gain = gain,
+                                     .mean = mean,
+                                     .rstd = rstd,
+                                     .grad_out = grad_out,
+                                     .grad_in = grad_in,
+                                     .grad_gain = grad_gain,
+                                     .grad_shift = grad_shift});
   return {out, mean, rstd, grad_in, grad_gain, grad_shift};
 }
 
@@ -53,8 +60,23 @@ std::vector<Tensor> run_elementwise() {
   const Tensor in = random_tensor({50001}, 1, 4);
   Tensor out = Tensor::empty_like(in), dropped = Tensor::empty_like(in);
   cpu_backend().activation(Activation::gelu, in, out);
-  cpu_backend().dropout({0.2, RngKey{.seed = 5}}, in, dropped);
+  cpu_backend().dropout({0.2, RngKey{.seed = 5}}, in, Tensor(), dropped);
   return {out, dropped};
+}
+
+std::vector<Tensor> run_bf16() {
+  const Tensor in = converted(random_tensor({3001, 70}, 1, 4), DType::bf16);
+  Tensor out = Tensor::empty_like(in), sums = Tensor::empty({70}, DType::f32, Device::cpu);
+  cpu_backend().activation(Activation::gelu, in, out);
+  cpu_backend().column_sum(in, sums, false);
+  MatmulArgs args{.a = converted(random_tensor({512, 192}, 2), DType::bf16),
+                  .b = converted(random_tensor({512, 1088}, 3), DType::bf16),
+                  .transpose_a = true,
+                  .out = Tensor::empty({192, 1088}, DType::f32, Device::cpu)};
+  // Where there is an own kernel for gradients of weights.
+  if (!cpu::kernels().transposed_product) return {out, sums};
+  cpu_backend().matmul(args);
+  return {out, sums, args.out};
 }
 
 std::vector<Tensor> run_attention() {
@@ -76,6 +98,7 @@ TEST_CASE("cpu kernels give the same bits for any number of threads") {
                                              {"embedding", run_embedding},
                                              {"cross-entropy", run_cross_entropy},
                                              {"elementwise", run_elementwise},
+                                             {"bf16", run_bf16},
                                              {"attention", run_attention}};
   const int before = omp_get_max_threads();
   for (const Operation& operation : operations) {

@@ -190,8 +190,9 @@ TEST_CASE("golden: logits equal PyTorch's", "[golden]") {
 TEST_CASE("golden: every gradient equals PyTorch's", "[golden]") {
   const std::string name = GENERATE("dense", "plan");
   const Machine machine = GENERATE(kReference, kCpu);
-  const bool checkpointing = GENERATE(false, true);
-  CAPTURE(name, ssa::name(machine.device), checkpointing);
+  const auto checkpointing =
+      GENERATE(Checkpointing::none, Checkpointing::attention, Checkpointing::block);
+  CAPTURE(name, ssa::name(machine.device), static_cast<int>(checkpointing));
   GoldenRun run(name, machine);
   run.model().set_activation_checkpointing(checkpointing);
   run.loss_and_gradients();

@@ -47,7 +47,8 @@ TEST_CASE("learning: a fixed batch is learnt by heart", "[models]") {
   ModelConfig model = tiny_model();
   model.dropout = 0.05;
   TinyDecoder tiny(model);
-  tiny.decoder.set_activation_checkpointing(kind == SsaKind::local);
+  tiny.decoder.set_activation_checkpointing(kind == SsaKind::local ? Checkpointing::block
+                                                                   : Checkpointing::none);
   Adam adam(tiny.store);
   const auto dense_loss = [&] {  // as in renorm inference
     const NoGrad guard;

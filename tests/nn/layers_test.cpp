@@ -54,6 +54,10 @@ nn::AttentionInput attention_input() {
           nn::alibi_slopes(3, Device::reference)};
 }
 
+nn::Residual around_x(const Variable& x, double dropout) {
+  return {x, kTraining.dropout(dropout, RngPurpose::dropout, 5)};
+}
+
 TEST_CASE("layers: parameter names and shapes", "[nn]") {
   ParameterStore store = f64_store();
   const nn::Linear linear(store, "head", 3, 5);
@@ -106,19 +110,26 @@ TEST_CASE("layers: gradients of every parameter", "[nn]") {
     const Variable x = testing::leaf(random_f64({4, 5}, 1));
     testing::check_gradients("LayerNorm", leaves(store, x), [&] { return layer(x); });
   }
-  SECTION("feed-forward, with dropout") {
+  SECTION("feed-forward, with dropout inside, or inside and around") {
+    const nn::LayerNorm norm(store, "norm", 5);
     const nn::FeedForward layer(store, "ffn", 5, 7, Activation::gelu, 0.3);
+    const double around = GENERATE(0.0, 0.4);
     disturb(store);
     const Variable x = testing::leaf(random_f64({4, 5}, 1));
     testing::check_gradients("FeedForward", leaves(store, x),
-                             [&] { return layer(x, kTraining, 2); });
+                             [&] { return layer(around_x(x, around), norm, kTraining, 2); });
   }
-  SECTION("self-attention, with dropout") {
+  SECTION("self-attention, with dropout inside, or inside and around") {
+    const nn::LayerNorm norm(store, "norm", 6);
+    const auto plan = GENERATE(testing::local_plan(), testing::unbiased_plan());
+    const double around = GENERATE(0.0, 0.4);
+    nn::AttentionInput input = attention_input();
+    input.plan = plan;
     const nn::SelfAttention layer(store, "attention", 6, 3, 0.3);
     disturb(store);
     const Variable x = testing::leaf(random_f64({2 * testing::kPlanLength, 6}, 1));
     testing::check_gradients("SelfAttention", leaves(store, x),
-                             [&] { return layer(x, attention_input(), kTraining, 2); });
+                             [&] { return layer(around_x(x, around), norm, input, kTraining, 2); });
   }
 }
 
@@ -135,10 +146,11 @@ TEST_CASE("layers: dropout acts in training only, and differs by place, step and
   const nn::FeedForward ffn(store, "ffn", 5, 37, Activation::gelu, 0.5);
   const nn::FeedForward without(store, "ffn2", 5, 37, Activation::gelu, 0.0);
   const nn::SelfAttention attention(store, "attention", 6, 3, 0.5);
+  const nn::LayerNorm norm5(store, "norm5", 5), norm6(store, "norm6", 6);
   const Variable x(random_f64({4, 5}, 1)), y(random_f64({2 * testing::kPlanLength, 6}, 2));
   const auto run = [&](const nn::Context& context, int64_t layer) {
-    std::vector<double> all = values(ffn(x, context, layer).value());
-    const auto more = values(attention(y, attention_input(), context, layer).value());
+    std::vector<double> all = values(ffn({x, {}}, norm5, context, layer).value());
+    const auto more = values(attention({y, {}}, norm6, attention_input(), context, layer).value());
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
@@ -160,7 +172,39 @@ TEST_CASE("layers: dropout acts in training only, and differs by place, step and
   const std::vector<double> evaluated = run(evaluation, 2);
   CHECK(evaluated != base);
   CHECK(run({}, 5) == evaluated);
-  CHECK(values(without(x, kTraining, 2).value()) == values(without(x, {}, 0).value()));
+  CHECK(values(without({x, {}}, norm5, kTraining, 2).value()) ==
+        values(without({x, {}}, norm5, {}, 0).value()));
+}
+
+TEST_CASE("layers: projecting the sampled sources alone changes nothing but the work", "[nn]") {
+  ParameterStore store = f64_store();
+  const nn::LayerNorm norm(store, "norm", 6);
+  const nn::SelfAttention layer(store, "attention", 6, 3, 0);
+  disturb(store);
+  const Variable x(random_f64({2 * testing::kPlanLength, 6}, 1));
+  nn::AttentionInput input = attention_input();
+  input.plan = testing::unbiased_plan();
+  const std::vector<double> compact = values(layer({x, {}}, norm, input, {}, 0).value());
+
+  const auto parameter = [&](const std::string& name) {
+    for (const Parameter& each : store.all()) {
+      if (each.name == "attention." + name) return each.variable;
+    }
+    return Variable();
+  };
+  const auto project = [&](const std::string& name) {
+    const Variable rows =
+        ops::linear(norm(x), {parameter(name + ".weight"), parameter(name + ".bias")});
+    return ops::reshape(rows, {2, testing::kPlanLength, 3, 2});
+  };
+  const Variable mixed = ops::attention(project("query"), project("key"), project("value"),
+                                        {input.plan, true, input.alibi_slopes, {}});
+  const Variable whole = ops::linear(ops::reshape(mixed, x.shape()),
+                                     {parameter("output.weight"), parameter("output.bias")}, x);
+  const std::vector<double> expected = values(whole.value());
+  REQUIRE(compact.size() == expected.size());
+  for (size_t i = 0; i < compact.size(); ++i)
+    CHECK(compact[i] == Approx(expected[i]).epsilon(1e-12));
 }
 
 TEST_CASE("layers: a context names places and purposes apart", "[nn]") {

@@ -62,27 +62,37 @@ TEST_CASE("errors: linear", "[ops]") {
   check_all({
       {"weight",
        [&] {
-         ops::linear(x, doubles({4, 5}), none);
+         ops::linear(x, {doubles({4, 5}), none});
        },
        {"linear", "(4, 5)", "(4, 3)"}},
-      {"bias", [&] { ops::linear(x, weight, doubles({3})); }, {"linear", "bias", "(3)", "(4)"}},
+      {"bias",
+       [&] {
+         ops::linear(x, {weight, doubles({3})});
+       },
+       {"linear", "bias", "(3)", "(4)"}},
       {"axes of x",
        [&] {
-         ops::linear(doubles({2, 3, 1}), weight, none);
+         ops::linear(doubles({2, 3, 1}), {weight, none});
        },
        {"linear", "(2, 3, 1)", "2 axes"}},
       {"axes of the weight",
-       [&] { ops::linear(x, doubles({3}), none); },
+       [&] {
+         ops::linear(x, {doubles({3}), none});
+       },
        {"linear", "(3)", "2 axes"}},
       {"dtype of the weight",
        [&] {
-         ops::linear(x, floats({4, 3}), none);
+         ops::linear(x, {floats({4, 3}), none});
        },
        {"linear", "f64", "f32"}},
-      {"dtype of the bias", [&] { ops::linear(x, weight, floats({4})); }, {"linear", "f64", "f32"}},
+      {"dtype of the bias",
+       [&] {
+         ops::linear(x, {weight, floats({4})});
+       },
+       {"linear", "f64", "f32"}},
       {"device",
        [&] {
-         ops::linear(x, on_cpu({4, 3}), none);
+         ops::linear(x, {on_cpu({4, 3}), none});
        },
        {"linear", "reference", "cpu"}},
   });
@@ -110,19 +120,25 @@ TEST_CASE("errors: layer_norm", "[ops]") {
 TEST_CASE("errors: embedding and cross_entropy", "[ops]") {
   const Variable table = doubles({5, 3});
   check_all({
-      {"table", [] { ops::embedding(doubles({5}), i32({0}), 1); }, {"embedding", "(5)", "2 axes"}},
+      {"table",
+       [] { ops::embedding(doubles({5}), i32({0}), 1, DType::f64); },
+       {"embedding", "(5)", "2 axes"}},
       {"ids",
        [&] {
-         ops::embedding(table, i32({0, 1}, {1, 2}), 1);
+         ops::embedding(table, i32({0, 1}, {1, 2}), 1, DType::f64);
        },
        {"embedding", "(1, 2)", "1 axes"}},
-      {"dtype of ids", [&] { ops::embedding(table, bytes({2}), 1); }, {"embedding", "u8", "i32"}},
+      {"dtype of ids",
+       [&] { ops::embedding(table, bytes({2}), 1, DType::f64); },
+       {"embedding", "u8", "i32"}},
       {"id beyond the table",
        [&] {
-         ops::embedding(table, i32({0, 5}), 1);
+         ops::embedding(table, i32({0, 5}), 1, DType::f64);
        },
        {"embedding", "5"}},
-      {"negative id", [&] { ops::embedding(table, i32({-1}), 1); }, {"embedding", "-1"}},
+      {"negative id",
+       [&] { ops::embedding(table, i32({-1}), 1, DType::f64); },
+       {"embedding", "-1"}},
       {"targets",
        [&] {
          ops::cross_entropy(table, i32({0, 1}));

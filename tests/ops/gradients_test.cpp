@@ -50,6 +50,14 @@ std::vector<OpCase> elementwise_cases() {
        [](const auto& in) {
          return ops::dropout(in[0], {0.4, kDropoutKey});
        }},
+      {"dropout with a residual",
+       {{"x", {5, 7}}, {"r", {5, 7}}},
+       [](const auto& in) {
+         return ops::dropout(in[0], {0.4, kDropoutKey}, in[1]);
+       }},
+      {"dropout of nothing with a residual",
+       {{"x", {5, 7}}, {"r", {5, 7}}},
+       [](const auto& in) { return ops::dropout(in[0], {}, in[1]); }},
       {"dropout of nothing",
        {{"x", {5, 7}}},
        [](const auto& in) { return ops::scale(ops::dropout(in[0], {}), 2); }},
@@ -60,16 +68,67 @@ std::vector<OpCase> row_cases() {
   return {
       {"linear with bias",
        {{"x", {3, 5}}, {"weight", {7, 5}}, {"bias", {7}}},
-       [](const auto& in) { return ops::linear(in[0], in[1], in[2]); }},
+       [](const auto& in) {
+         return ops::linear(in[0], {in[1], in[2]});
+       }},
       {"linear without bias",
        {{"x", {3, 5}}, {"weight", {7, 5}}},
-       [](const auto& in) { return ops::linear(in[0], in[1], Variable()); }},
+       [](const auto& in) {
+         return ops::linear(in[0], {in[1], Variable()});
+       }},
       {"linear of one row",
        {{"x", {1, 1}}, {"weight", {3, 1}}, {"bias", {3}}},
-       [](const auto& in) { return ops::linear(in[0], in[1], in[2]); }},
+       [](const auto& in) {
+         return ops::linear(in[0], {in[1], in[2]});
+       }},
       {"linear of itself",
        {{"x", {5, 5}}},
-       [](const auto& in) { return ops::linear(in[0], in[0], Variable()); }},
+       [](const auto& in) {
+         return ops::linear(in[0], {in[0], Variable()});
+       }},
+      {"linear of stacked weights, with a residual",
+       {{"x", {3, 5}}, {"w1", {4, 5}}, {"w2", {2, 5}}, {"b1", {4}}, {"b2", {2}}, {"r", {3, 6}}},
+       [](const auto& in) {
+         return ops::linear(in[0], {ops::PackedWeights({in[1], in[2]}), {in[3], in[4]}}, in[5]);
+       }},
+      {"linear with itself as the residual",
+       {{"x", {3, 5}}, {"weight", {5, 5}}},
+       [](const auto& in) {
+         return ops::linear(in[0], {in[1], Variable()}, in[0]);
+       }},
+      {"norm_linear",
+       {{"x", {3, 5}}, {"gain", {5}}, {"shift", {5}}, {"weight", {4, 5}}, {"bias", {4}}},
+       [](const auto& in) {
+         return ops::norm_linear(in[0], in[1], in[2], 1e-5, {in[3], in[4]});
+       }},
+      {"norm_linear around a residual, one variable for gain and shift",
+       {{"x", {3, 5}}, {"gain", {5}}, {"weight", {5, 5}}},
+       [](const auto& in) {
+         const Variable x = ops::scale(in[0], 2), g = ops::scale(in[1], 3);
+         return ops::add(x, ops::norm_linear(x, g, g, 1e-5, {in[2], Variable()}));
+       }},
+      {"activation_linear",
+       {{"x", {3, 5}}, {"weight", {4, 5}}, {"bias", {4}}},
+       [](const auto& in) {
+         return ops::activation_linear(Activation::gelu, in[0], {}, {in[1], in[2]});
+       }},
+      {"activation_linear of an intermediate, with dropout and residual",
+       {{"x", {3, 5}}, {"weight", {4, 5}}, {"r", {3, 4}}},
+       [](const auto& in) {
+         return ops::activation_linear(Activation::elu, ops::scale(in[0], 2), {0.4, kDropoutKey},
+                                       {in[1], Variable()}, in[2]);
+       }},
+      {"gather_rows",
+       {{"x", {10, 3}}},
+       [](const auto& in) {
+         return ops::gather_rows(in[0], 2, i32({4, 0, 3}));
+       }},
+      {"gather_rows of what is used elsewhere",
+       {{"x", {10, 3}}},
+       [](const auto& in) {
+         const Variable x = ops::scale(in[0], 2);
+         return ops::add(ops::gather_rows(x, 2, i32({4, 0, 1, 3, 2})), x);
+       }},
       {"layer_norm",
        {{"x", {5, 7}}, {"gain", {7}}, {"shift", {7}}},
        [](const auto& in) { return ops::layer_norm(in[0], in[1], in[2], 1e-5); }},
@@ -79,13 +138,13 @@ std::vector<OpCase> row_cases() {
       {"embedding",
        {{"table", {7, 5}}},  // rows 1 and 6 never looked up, row 3 three times
        [](const auto& in) {
-         return ops::embedding(in[0], i32({3, 0, 3, 5, 2, 3, 4}), 1.7);
+         return ops::embedding(in[0], i32({3, 0, 3, 5, 2, 3, 4}), 1.7, DType::f64);
        }},
       {"embedding tied to the output matrix",
        {{"table", {7, 5}}},
        [](const auto& in) {
-         const Variable rows = ops::embedding(in[0], i32({3, 0, 6, 3}), 2.2);
-         return ops::linear(rows, in[0], Variable());
+         const Variable rows = ops::embedding(in[0], i32({3, 0, 6, 3}), 2.2, DType::f64);
+         return ops::linear(rows, {in[0], Variable()});
        }},
       {"cross_entropy",
        {{"logits", {5, 7}}},
@@ -138,6 +197,25 @@ std::vector<OpCase> attention_cases() {
       attention_case("unbiased", unbiased_plan(), false),
       attention_case("unbiased, causal, targets that see nothing", unbiased_plan(), true),
       attention_case("unbiased, causal, dropout", unbiased_plan(), true, false, 0.5),
+      {"attention of three ranges of heads of one tensor",
+       {{"all", {2, 9, 6, 5}}},
+       [](const auto& in) {
+         const Variable all = ops::scale(in[0], 2);
+         return ops::attention({all, 0, 2}, {all, 2, 2}, {all, 4, 2}, {local_plan(), true, {}, {}});
+       }},
+      {"attention of ranges that overlap, with heads left over",
+       {{"all", {2, 9, 4, 5}}},
+       [](const auto& in) {
+         return ops::attention({in[0], 0, 2}, {in[0], 1, 2}, {in[0], 1, 2},
+                               {local_plan(), false, {}, {}});
+       }},
+      {"attention over compact sources",
+       {{"query", {2, 9, 2, 5}}, {"pairs", {2, 4, 4, 5}}},
+       [](const auto& in) {
+         ops::AttentionOptions options{unbiased_plan(), true, {}, {0.3, kDropoutKey}};
+         options.compact_sources = true;
+         return ops::attention(in[0], {in[1], 0, 2}, {in[1], 2, 2}, options);
+       }},
       {"attention of itself",
        {{"x", {1, 9, 1, 3}}},
        [](const auto& in) {
@@ -173,10 +251,10 @@ TEST_CASE("gradients: an op in the middle of a graph passes on what it gets", "[
   const auto function = [&] {
     const Variable a = ops::scale(x, 1.5), g = ops::scale(gain, 2), w = ops::scale(weight, 0.5);
     const Variable normed = ops::layer_norm(a, g, g, 1e-5);
-    const Variable mixed = ops::linear(ops::add(normed, a), w, g);
-    const Variable looked_up = ops::embedding(w, i32({1, 1, 0, 8, 3, 5}), 0.7);
+    const Variable mixed = ops::linear(ops::add(normed, a), {w, g});
+    const Variable looked_up = ops::embedding(w, i32({1, 1, 0, 8, 3, 5}), 0.7, DType::f64);
     const Variable act = ops::activation(Activation::gelu, ops::add(mixed, looked_up));
-    return ops::add(ops::linear(act, w, Variable()), a);
+    return ops::add(ops::linear(act, {w, Variable()}), a);
   };
   testing::check_gradients("graph", {{"x", x}, {"weight", weight}, {"gain", gain}}, function);
 }

@@ -38,8 +38,8 @@ TEST_CASE("values: add, scale, reshape", "[ops]") {
 TEST_CASE("values: linear is x times the weight transposed, plus the bias", "[ops]") {
   const Variable x(f64({1, 2, 3, 4, 5, 6}, {2, 3})), bias(f64({100, 200}));
   const Variable weight(f64({1, 0, -1, 2, 1, 0}, {2, 3}));
-  CHECK(values(ops::linear(x, weight, Variable()).value()) == Values{-2, 4, -2, 13});
-  CHECK(values(ops::linear(x, weight, bias).value()) == Values{98, 204, 98, 213});
+  CHECK(values(ops::linear(x, {weight, Variable()}).value()) == Values{-2, 4, -2, 13});
+  CHECK(values(ops::linear(x, {weight, bias}).value()) == Values{98, 204, 98, 213});
 }
 
 TEST_CASE("values: activations", "[ops]") {
@@ -67,7 +67,7 @@ TEST_CASE("values: layer_norm", "[ops]") {
 
 TEST_CASE("values: embedding looks up rows and scales them", "[ops]") {
   const Variable table(f64({1, 2, 3, 4, 5, 6}, {3, 2}));
-  const Variable rows = ops::embedding(table, i32({2, 0, 2, 1}), 10);
+  const Variable rows = ops::embedding(table, i32({2, 0, 2, 1}), 10, DType::f64);
   CHECK(rows.shape() == Shape{4, 2});
   CHECK(values(rows.value()) == Values{50, 60, 10, 20, 50, 60, 30, 40});
 }

@@ -51,8 +51,8 @@ TEST_CASE("parameters of another model are refused, with the parameter's name") 
 TEST_CASE("what is not built is refused with the way out") {
   const TinyRun run;
   CHECK(contains(message_of<ConfigError>(
-                     [&] { LmSession(run.config({"train.precision=bf16"}), Device::cpu); }),
-                 "--set train.precision=fp32"));
+                     [&] { LmSession(run.config({"train.precision=fp16"}), Device::cpu); }),
+                 "--set train.precision=bf16"));
   CHECK(device_from_name("auto") == Device::cpu);
   CHECK(device_from_name("reference") == Device::reference);
   CHECK(contains(message_of<ConfigError>([] { device_from_name("gpu"); }), "reference"));

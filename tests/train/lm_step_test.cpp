@@ -20,16 +20,18 @@ const Overrides kPlainSgd = {"train.optimizer.kind=sgd", "train.optimizer.moment
 
 /// A session and an optimizer, ready for steps of a config that differs from the tiny one.
 struct Stepper {
-  explicit Stepper(const Overrides& overrides)
+  explicit Stepper(const Overrides& overrides, Device device = Device::cpu)
       : config(run.config(overrides)),
         dataset(ByteDataset::open(run.text_path)),
-        session(config, Device::cpu),
-        optimizer(config.train.optimizer, session.parameters()) {}
+        session(config, device),
+        optimizer(config.train.optimizer, session.parameters()),
+        scaler(config.train.precision) {}
 
   StepResult step(int64_t number = 0) {
     const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
     const LmBatch batch = sampler.batch(dataset, Split::train, config.train.batch_size, number);
-    return lm_train_step(config, session, optimizer, number, batch, plans_of_step(config, number));
+    return lm_train_step(config, session, optimizer, scaler, number, batch,
+                         plans_of_step(config, number));
   }
   std::vector<double> gradients() const {
     std::vector<double> all;
@@ -53,6 +55,7 @@ struct Stepper {
   ByteDataset dataset;
   mutable LmSession session;
   Optimizer optimizer;
+  LossScaler scaler;
 };
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -142,7 +145,7 @@ TEST_CASE("a loss that is not finite leaves parameters and optimizer alone") {
 }
 
 TEST_CASE("checkpointed activations change no bit of a step, dropout included") {
-  Stepper plain({}), frugal({"train.activation_checkpointing=true"});
+  Stepper plain({}), frugal({"train.activation_checkpointing=block"});
   CHECK(plain.step().loss == frugal.step().loss);
   CHECK(plain.gradients() == frugal.gradients());
   CHECK(plain.parameters() == frugal.parameters());
@@ -152,8 +155,8 @@ TEST_CASE("dropout masks differ between steps and between micro-batches") {
   const auto loss_of = [](int64_t step, const std::vector<int64_t>& starts) {
     Stepper stepper({"train.micro_batch=1", "model.dropout=0.5"});
     const LmBatch batch = lm_batch(stepper.dataset, Split::train, starts, 32);
-    return lm_train_step(stepper.config, stepper.session, stepper.optimizer, step, batch,
-                         draw_plans(dense_plan_specs(2, 32), RngKey{}))
+    return lm_train_step(stepper.config, stepper.session, stepper.optimizer, stepper.scaler, step,
+                         batch, draw_plans(dense_plan_specs(2, 32), RngKey{}))
         .loss;
   };
   const double once = loss_of(0, {64});
@@ -184,4 +187,58 @@ TEST_CASE("the plans of a step follow its number and seed, and turn dense for +F
   for (const int64_t step : {4, 7}) CHECK(plans_of_step(config, step) == dense);
   CHECK_FALSE(plans_of_step(run.config({"ssa.finetune_fraction=0"}), 7) == dense);
   CHECK(plans_of_step(run.config({"ssa.kind=none"}), 0) == dense);
+}
+
+TEST_CASE("bf16 activations train f32 parameters to nearly the same loss") {
+  Stepper full(kNoDropout), half(kNoDropout + Overrides{"train.precision=bf16"});
+  double full_loss = 0, half_loss = 0;
+  for (int64_t step = 0; step < 6; ++step) {
+    full_loss = full.step(step).loss;
+    half_loss = half.step(step).loss;
+  }
+  CHECK(half_loss != full_loss);
+  CHECK(half_loss == Approx(full_loss).epsilon(0.01));
+  for (const Parameter& parameter : half.session.parameters().all()) {
+    CHECK(parameter.variable.value().dtype() == DType::f32);
+    CHECK(parameter.variable.grad().dtype() == DType::f32);
+  }
+  for (const Optimizer::State& state : half.optimizer.state()) {
+    CHECK(state.tensor.dtype() == DType::f32);
+  }
+}
+
+TEST_CASE("fp16 gradients are scaled, and a scale too high is lowered without an update",
+          "[slow]") {
+  const Overrides fp16 = kNoDropout + Overrides{"train.precision=fp16", "train.batch_size=1",
+                                                "train.micro_batch=1", "train.clip_norm=0"};
+  Stepper stepper(fp16, Device::reference);
+  REQUIRE(stepper.scaler.scale() == LossScaler::kInitialScale);
+  stepper.scaler.restore(LossScaler::kLargestScale, 5);
+  const std::vector<double> before = stepper.parameters();
+  StepResult result = stepper.step(0);
+  REQUIRE_FALSE(result.updated);  // 2^24 times the gradient is beyond fp16's 65504
+  CHECK(result.rescaled);
+  CHECK(std::isfinite(result.loss));
+  CHECK(stepper.scaler.scale() == LossScaler::kLargestScale / 2);
+  CHECK(stepper.parameters() == before);
+  CHECK(stepper.optimizer.updates() == 0);
+  for (int tries = 0; tries < 24 && !result.updated; ++tries) result = stepper.step(0);
+  REQUIRE(result.updated);
+  CHECK(stepper.optimizer.updates() == 1);
+
+  // The norm is that of the gradient itself, whatever the scale.
+  Stepper exact(kNoDropout + Overrides{"train.batch_size=1", "train.micro_batch=1"});
+  CHECK(result.grad_norm == Approx(exact.step(0).grad_norm).epsilon(0.02));
+}
+
+TEST_CASE("a steady training step asks the system for no memory") {
+  const std::string precision = GENERATE("fp32", "bf16");
+  const std::string checkpointing = GENERATE("none", "attention", "block");
+  CAPTURE(precision, checkpointing);
+  Stepper stepper({"train.precision=" + precision, "train.micro_batch=2",
+                   "train.activation_checkpointing=" + checkpointing});
+  for (int64_t step = 0; step < 2; ++step) stepper.step(step);
+  const int64_t requests = host_allocator().stats().system_allocations;
+  for (int64_t step = 2; step < 4; ++step) stepper.step(step);  // +FT begins at step 4
+  CHECK(host_allocator().stats().system_allocations == requests);
 }

@@ -220,7 +220,7 @@ TEST_CASE("two trainers cannot have one folder, and a failed start leaves no fol
                  }),
                  "in use by"));
   CHECK_FALSE(contains(message_of<ConfigError>([&] {
-                         Trainer third(run.config({"train.precision=bf16"}),
+                         Trainer third(run.config({"train.precision=fp16"}),
                                        {run.dir / "other", "none", Device::cpu});
                        }),
                        "in use by"));

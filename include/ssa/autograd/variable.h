@@ -18,6 +18,8 @@ class GradSlot {
   explicit GradSlot(std::shared_ptr<Node> node) : node_(std::move(node)) {}
 
   bool wanted() const { return node_ != nullptr; }
+  /// Both lead to the same gradient.
+  bool operator==(const GradSlot&) const = default;
   /// Adds `grad` to what has arrived so far. The tensor may be shared with other slots.
   void accumulate(const Tensor& grad) const;
   /// A buffer to write or add the gradient into directly, without a temporary.

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ssa/core/philox.h"
 #include "ssa/core/tensor.h"
@@ -12,11 +14,15 @@ namespace ssa {
 // The contract between the engine and the machines it runs on. `reference/` is its readable,
 // naive, f64-capable definition; every other backend is tested against that.
 //
-// Unless a primitive says otherwise: tensors are contiguous and on the backend's device, floating
-// tensors of one call share one dtype, "statistics" (losses, means, log-sum-exps) are f32, or f64
-// when the data are f64, sums are accumulated in f32 or better, outputs are allocated by the
-// caller and may not alias inputs except where "in place" is allowed. `accumulate` adds to the
-// output instead of overwriting it. Shapes are in comments, outermost axis first.
+// Unless a primitive says otherwise: tensors are contiguous and on the backend's device, outputs
+// are allocated by the caller and may not alias inputs except where "in place" is allowed, sums
+// are accumulated in f32 or better. `accumulate` adds to the output instead of overwriting it.
+// Shapes are in comments, outermost axis first.
+//
+// Mixed precision: the data of one call (activations and their gradients) share one dtype.
+// Parameters (weights, gains, shifts, biases, tables), their gradients, and statistics (losses,
+// means, log-sum-exps) are wide(data): f32, or f64 when the data are f64. Weights enter products
+// in the dtype of the data, as a PackedMatrix.
 
 enum class Activation { gelu, relu, elu };
 
@@ -31,15 +37,45 @@ struct Dropout {
   bool keeps(uint64_t element) const { return key.word(element) >= threshold(); }
 };
 
-/// out (M, N) = op(a) · op(b) [+ bias] [+ out], where op(a) is (M, K) and op(b) is (K, N).
+/// A weight matrix as the second operand of products: in the dtype of the data and in the layout
+/// that its backend multiplies fastest. Weights change once a step and are multiplied many times.
+class PackedMatrix {
+ public:
+  PackedMatrix(int64_t rows, int64_t columns, DType dtype)
+      : rows_(rows), columns_(columns), dtype_(dtype) {}
+  virtual ~PackedMatrix() = default;
+  int64_t rows() const { return rows_; }        ///< K
+  int64_t columns() const { return columns_; }  ///< N
+  DType dtype() const { return dtype_; }
+
+ private:
+  int64_t rows_, columns_;
+  DType dtype_;
+};
+
+/// out (M, N) = op(a) · op(b) [+ bias] [+ residual] [+ out], where op(a) is (M, K), op(b) (K, N).
+/// The rows of a, b and residual may be strided (a slice of a wider tensor).
 struct MatmulArgs {
-  Tensor a{};  ///< (M, K), or (K, M) if transpose_a
-  Tensor b{};  ///< (K, N), or (N, K) if transpose_b
+  Tensor a{};                                      ///< (M, K), or (K, M) if transpose_a
+  Tensor b{};                                      ///< (K, N), or (N, K) if transpose_b; dtype of a
+  std::shared_ptr<const PackedMatrix> packed_b{};  ///< instead of b: (K, N), dtype of a
   bool transpose_a = false;
   bool transpose_b = false;
-  Tensor bias{};  ///< (N), added to every row; optional
-  Tensor out{};   ///< (M, N)
+  Tensor bias{};      ///< (N) wide(data), added to every row; optional
+  Tensor residual{};  ///< (M, N), dtype of out; optional
+  Tensor out{};       ///< (M, N), dtype of a or wide(data)
   bool accumulate = false;
+};
+
+struct LayerNormBackwardArgs {
+  Tensor in{};                       ///< (R, N)
+  Tensor gain{}, shift{};            ///< (N); shift only if `out` is wanted
+  Tensor mean{}, rstd{};             ///< (R), from the forward pass
+  Tensor grad_out{};                 ///< (R, N)
+  Tensor grad_in{};                  ///< (R, N), not an alias
+  bool accumulate = false;           ///< add to grad_in
+  Tensor grad_gain{}, grad_shift{};  ///< (N), added to
+  Tensor out{};  ///< (R, N), optional: receives the forward pass's output again; may be grad_out
 };
 
 /// A source plan on the device (paper, section 3; sampling/source_plan.h).
@@ -56,12 +92,16 @@ struct PlanTensors {
 ///   logit_ij = clip(scale · q_i·k_j) + bias_h(i, j)        masked where causal and j > i
 ///   out_i    = Σ_j dropout(softmax_j(logit_ij)) · v_j
 ///
+/// Key and value hold a row for every position, or, if `compact_sources` (plans of one window
+/// only), just those of the sampled positions: row s belongs to position sources[0][s].
+/// Rows of H·D may be strided (a slice of a wider tensor) in all tensors of shape (B, N, H, D).
 /// Targets without a visible source get output 0, log-sum-exp -inf, and pass no gradient.
 struct AttentionArgs {
-  Tensor query;  ///< (B, N, H, D); rows of H·D may be strided (a slice of a wider tensor)
-  Tensor key;    ///< (B, N, H, D), same strides rule
-  Tensor value;  ///< (B, N, H, D), same strides rule
+  Tensor query;  ///< (B, N, H, D)
+  Tensor key;    ///< (B, N, H, D), compact (B, S, H, D)
+  Tensor value;  ///< (B, N, H, D), compact (B, S, H, D)
   PlanTensors plan;
+  bool compact_sources = false;
   double scale = 1.0;
   bool causal = false;
   Tensor alibi_slopes;  ///< (H) f32, bias -slope_h·(i - j); optional
@@ -75,7 +115,7 @@ struct AttentionArgs {
   double logit_clip = 0;  ///< 0: no clipping
 
   Tensor out;  ///< (B, N, H, D)
-  Tensor lse;  ///< (B, H, N) log-sum-exp of the logits, statistics dtype
+  Tensor lse;  ///< (B, H, N) log-sum-exp of the logits, wide(data)
 };
 
 /// Gradients of attention. `forward` is as it was in the forward call, out and lse filled.
@@ -83,11 +123,11 @@ struct AttentionBackwardArgs {
   AttentionArgs forward;
   Tensor grad_out;    ///< (B, N, H, D)
   Tensor grad_query;  ///< (B, N, H, D), overwritten
-  Tensor grad_key;    ///< (B, N, H, D), overwritten; 0 where no window sampled the position
-  Tensor grad_value;  ///< (B, N, H, D), overwritten likewise
+  Tensor grad_key;    ///< as key, overwritten; 0 where no window sampled the position
+  Tensor grad_value;  ///< as value, overwritten likewise
 };
 
-/// One update of one parameter. Kept in f32 (f64 for f64 parameters), whatever the gradient is.
+/// One update of one parameter; all tensors are f32, or all f64.
 struct AdamArgs {
   Tensor parameter{};      ///< updated in place
   Tensor gradient{};       ///< same shape
@@ -132,25 +172,35 @@ class Backend {
   virtual void scale(const Tensor& in, double factor, Tensor& out) = 0;
   /// GELU is the exact one, x·Φ(x).
   virtual void activation(Activation kind, const Tensor& in, Tensor& out) = 0;
-  /// grad_in = grad_out · f'(in); grad_in may be grad_out.
+  /// grad_in = grad_out · f'(in); grad_in may be grad_out. `out`, if defined, receives f(in)
+  /// again, and may be `in`: keeping `in` alone is enough for what comes after the activation.
   virtual void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
-                                   Tensor& grad_in) = 0;
-  /// In place allowed. Backward is the same call on the gradient.
-  virtual void dropout(const Dropout& dropout, const Tensor& in, Tensor& out) = 0;
+                                   Tensor& grad_in, Tensor& out) = 0;
+  /// out = dropout(in) [+ residual]; in place on either allowed. The gradient of `in` is the same
+  /// call on the gradient, without residual.
+  virtual void dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
+                       Tensor& out) = 0;
+  /// out (B, S, N) = in[:, rows], in (B, R, N), rows (S) i32, distinct.
+  virtual void gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) = 0;
+  /// grad_in (B, R, N): adds grad_out (B, S, N) to the rows that were gathered.
+  virtual void gather_rows_backward(const Tensor& rows, const Tensor& grad_out,
+                                    Tensor& grad_in) = 0;
 
   // ---- matrix products ----------------------------------------------------------------------
   virtual void matmul(const MatmulArgs& args) = 0;
-  /// out (N) = Σ_rows in (R, N). Summed in an order that does not depend on the thread count.
+  /// `parts`, (n_i, k) wide(data), stacked over their rows and transposed if asked, for products
+  /// with data of this dtype. Writes into `reuse` (an earlier result for the same shapes) if given.
+  virtual std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose,
+                                             DType data, std::shared_ptr<PackedMatrix> reuse) = 0;
+  /// out (N) wide(data) = Σ_rows in (R, N), whose rows may be strided. Summed in an order that does
+  /// not depend on the thread count.
   virtual void column_sum(const Tensor& in, Tensor& out, bool accumulate) = 0;
 
   // ---- layer norm ---------------------------------------------------------------------------
-  /// in, out (R, N); gain, shift (N); mean, rstd (R) statistics, kept for backward.
+  /// in, out (R, N); gain, shift (N); mean, rstd (R), kept for backward.
   virtual void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
                           Tensor& out, Tensor& mean, Tensor& rstd) = 0;
-  /// grad_gain and grad_shift (N) are added to; grad_in (R, N) is overwritten.
-  virtual void layer_norm_backward(const Tensor& in, const Tensor& gain, const Tensor& mean,
-                                   const Tensor& rstd, const Tensor& grad_out, Tensor& grad_in,
-                                   Tensor& grad_gain, Tensor& grad_shift) = 0;
+  virtual void layer_norm_backward(const LayerNormBackwardArgs& args) = 0;
 
   // ---- embedding ----------------------------------------------------------------------------
   /// out (R, N) = factor · table[ids[r]], table (V, N), ids (R) i32. Throws on an id outside 0…V-1.
@@ -162,7 +212,7 @@ class Backend {
   // ---- softmax cross-entropy ----------------------------------------------------------------
   /// loss[r] = lse[r] - logits[r][targets[r]], in nats; loss 0 where targets[r] is -1. Throws
   /// on a target outside -1 … V-1.
-  /// logits (R, V); targets (R) i32; loss, lse (R) statistics.
+  /// logits (R, V); targets (R) i32; loss, lse (R) wide(data).
   virtual void cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
                              Tensor& lse) = 0;
   /// grad_logits = grad_loss[r] · (softmax - onehot); grad_logits may be logits.
@@ -185,9 +235,7 @@ class Backend {
 
 /// The backend of a device. Throws ConfigError if this build or machine has none.
 Backend& backend(Device device);
-/// The dtype of statistics for data of this dtype.
-constexpr DType statistics_dtype(DType data) {
-  return data == DType::f64 ? DType::f64 : DType::f32;
-}
+/// The dtype of parameters, their gradients and statistics for data of this dtype.
+constexpr DType wide(DType data) { return data == DType::f64 ? DType::f64 : DType::f32; }
 
 }  // namespace ssa

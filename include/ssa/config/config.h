@@ -41,6 +41,10 @@ enum class Precision { fp32, bf16, fp16 };
 constexpr auto choices(Precision) {
   return std::to_array<std::string_view>({"fp32", "bf16", "fp16"});
 }
+enum class Checkpointing { none, attention, block };
+constexpr auto choices(Checkpointing) {
+  return std::to_array<std::string_view>({"none", "attention", "block"});
+}
 enum class OptimizerKind { adam, adamw, sgd };
 constexpr auto choices(OptimizerKind) {
   return std::to_array<std::string_view>({"adam", "adamw", "sgd"});
@@ -220,7 +224,7 @@ struct TrainConfig {
   Precision precision = Precision::fp32;
   uint64_t seed = 1;
   double clip_norm = 0.0;  // 0: no clipping
-  bool activation_checkpointing = false;
+  Checkpointing activation_checkpointing = Checkpointing::none;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   int64_t log_every = 10;
@@ -244,7 +248,8 @@ struct TrainConfig {
     v.field("clip_norm", clip_norm, at_least(0),
             "Largest norm of the whole gradient. 0: no clipping.");
     v.field("activation_checkpointing", activation_checkpointing, anything(),
-            "Recompute each block's activations in the backward pass: less memory, more time.");
+            "What the backward pass computes again instead of keeping it: each block's attention "
+            "half, or the whole block. Less memory, more time.");
     v.section("optimizer", optimizer, "");
     v.section("schedule", schedule, "The learning rate over the steps.");
     v.field("log_every", log_every, between(1, 1e12).unit("steps"),

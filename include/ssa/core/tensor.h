@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -25,8 +26,12 @@ class Storage {
   Storage& operator=(const Storage&) = delete;
   std::byte* data() { return data_; }
   size_t bytes() const { return bytes_; }
+  /// How often a pointer for writing was given out.
+  uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  void touch() { version_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
+  std::atomic<uint64_t> version_{0};
   std::byte* data_;
   size_t bytes_;
   MemoryCategory category_;
@@ -65,6 +70,11 @@ class Tensor {
   bool is_contiguous() const;
   /// True if no other tensor views the same storage.
   bool unique() const { return storage_.use_count() == 1; }
+
+  /// Changes whenever somebody asks this storage for a pointer to write through, which is how
+  /// derived copies (packed weights) know that they are out of date. So: ask again for a pointer
+  /// before writing again.
+  uint64_t version() const { return storage_ ? storage_->version() : 0; }
 
   /// First element. Throws ShapeError if T is not the tensor's dtype.
   template <class T>

@@ -12,7 +12,7 @@ class DecoderBlock {
  public:
   DecoderBlock(ParameterStore& store, const std::string& name, const ModelConfig& model);
   Variable operator()(const Variable& x, const nn::AttentionInput& input,
-                      const nn::Context& context, int64_t layer) const;
+                      const nn::Context& context, int64_t layer, Checkpointing checkpointing) const;
 
  private:
   nn::LayerNorm attention_norm_;
@@ -42,19 +42,23 @@ class DecoderLm {
   /// Negative log-likelihood of `targets` (B·N) in nats; 0 where the target is -1. → (B·N)
   Variable losses(const Input& input, const Tensor& targets, const nn::Context& context) const;
 
-  /// Recompute each block in the backward pass instead of keeping its activations.
-  void set_activation_checkpointing(bool on) { checkpointing_ = on; }
+  /// What is computed again in the backward pass instead of being kept.
+  void set_activation_checkpointing(Checkpointing what) { checkpointing_ = what; }
+  /// Dtype of activations and matrix products; that of the parameters at first. Logits are
+  /// wide(dtype).
+  void set_precision(DType dtype) { precision_ = dtype; }
 
  private:
   Variable hidden(const Input& input, const nn::Context& context) const;
 
   ModelConfig model_;
   Device device_;
-  bool checkpointing_ = false;
+  DType precision_;
+  Checkpointing checkpointing_ = Checkpointing::none;
   Variable embedding_;
   std::vector<DecoderBlock> blocks_;
   std::vector<nn::LayerNorm> final_norm_;  // none or one
-  Variable output_;
+  ops::LinearMap output_;
   Tensor alibi_slopes_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "ssa/nn/parameters.h"
 #include "ssa/ops/ops.h"
@@ -25,29 +26,54 @@ class Linear {
  public:
   Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out,
          double gain = 1.0);
-  Variable operator()(const Variable& x) const { return ops::linear(x, weight_, bias_); }
+  Variable operator()(const Variable& x) const { return ops::linear(x, map()); }
+  const ops::LinearMap& map() const { return map_; }
+  /// Several layers with one input as one map: their results side by side.
+  static ops::LinearMap stacked(const std::vector<const Linear*>& layers);
 
  private:
-  Variable weight_, bias_;
+  ops::LinearMap map_;
 };
 
 /// Layer norm over the last axis, ε = 1e-5. Parameters `NAME.weight` and `NAME.bias` (width).
 class LayerNorm {
  public:
   LayerNorm(ParameterStore& store, const std::string& name, int64_t width);
-  Variable operator()(const Variable& x) const { return ops::layer_norm(x, weight_, bias_, 1e-5); }
+  Variable operator()(const Variable& x) const {
+    return ops::layer_norm(x, weight_, bias_, kEpsilon);
+  }
+  /// map(norm(x)), without keeping norm(x).
+  Variable operator()(const Variable& x, const ops::LinearMap& map) const {
+    return ops::norm_linear(x, weight_, bias_, kEpsilon, map);
+  }
 
  private:
+  static constexpr double kEpsilon = 1e-5;
   Variable weight_, bias_;
 };
 
-/// linear → activation → dropout → linear. Parameters `NAME.up.*` and `NAME.down.*`.
+/// x + dropout(branch), the end of a block's half: `finish` makes the branch, and may add the
+/// residual itself.
+struct Residual {
+  Variable x;
+  Dropout dropout;
+  template <class F>
+  Variable operator()(F&& finish) const {
+    if (!dropout.active()) return finish(x);
+    return ops::dropout(finish(Variable()), dropout, x);
+  }
+};
+
+/// norm → linear → activation → dropout → linear, and the residual around it. Parameters
+/// `NAME.up.*` and `NAME.down.*`.
 class FeedForward {
  public:
   FeedForward(ParameterStore& store, const std::string& name, int64_t width, int64_t hidden,
               Activation activation, double activation_dropout);
-  /// x (R, width) → (R, width); `layer` numbers the place of the dropout.
-  Variable operator()(const Variable& x, const Context& context, int64_t layer) const;
+  /// residual.x + dropout(feed_forward(norm(residual.x))), (R, width); `layer` numbers the place
+  /// of the dropout inside.
+  Variable operator()(const Residual& residual, const LayerNorm& norm, const Context& context,
+                      int64_t layer) const;
 
  private:
   Linear up_, down_;
@@ -64,17 +90,22 @@ struct AttentionInput {
   Tensor alibi_slopes;  ///< optional
 };
 
-/// Multi-head self-attention over a source plan. Parameters `NAME.query|key|value|output.*`.
+/// Multi-head self-attention over a source plan, with a norm in front and a residual around.
+/// Parameters `NAME.query|key|value|output.*`. Where a plan of one window leaves positions out
+/// (unbiased subsampling), keys and values are projected for the sampled ones only.
 class SelfAttention {
  public:
   SelfAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
                 double attention_dropout);
-  /// x (B·N, width) → (B·N, width)
-  Variable operator()(const Variable& x, const AttentionInput& input, const Context& context,
-                      int64_t layer) const;
+  /// residual.x + dropout(attention(norm(residual.x))), (B·N, width)
+  Variable operator()(const Residual& residual, const LayerNorm& norm, const AttentionInput& input,
+                      const Context& context, int64_t layer) const;
 
  private:
+  Variable attend(const Variable& x, const LayerNorm& norm, const AttentionInput& input,
+                  const Dropout& dropout) const;
   Linear query_, key_, value_, output_;
+  ops::LinearMap query_key_value_, key_value_;
   int64_t heads_;
   double dropout_;
 };

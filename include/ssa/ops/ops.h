@@ -1,13 +1,19 @@
 #pragma once
 
+#include <vector>
+
 #include "ssa/autograd/variable.h"
 #include "ssa/backend/backend.h"
+#include "ssa/ops/packed_weights.h"
 
 namespace ssa::ops {
 
 // Differentiable operations. Each has a source file of its name with shape check, forward and
 // backward side by side; what backward needs is what its lambda captures. All throw ShapeError,
 // naming the op and both shapes, when shapes, dtypes or devices do not fit.
+//
+// Activations may be narrower than parameters (backend.h, "Mixed precision"): parameters and their
+// gradients are wide(dtype of the activations).
 
 /// a + b, equal shapes.
 Variable add(const Variable& a, const Variable& b);
@@ -15,29 +21,65 @@ Variable add(const Variable& a, const Variable& b);
 Variable scale(const Variable& x, double factor);
 /// The same elements in another shape.
 Variable reshape(const Variable& x, const Shape& shape);
-/// x (R, in) · weightᵀ + bias: weight (out, in), bias (out) or undefined → (R, out)
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
 Variable activation(Activation kind, const Variable& x);
-/// x itself when the probability is 0.
-Variable dropout(const Variable& x, const Dropout& dropout);
+/// dropout(x) + residual; residual is optional. x itself where nothing is dropped or added.
+Variable dropout(const Variable& x, const Dropout& dropout, const Variable& residual = {});
 /// Over the last axis of x (R, N); gain, shift (N).
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& shift, double eps);
-/// factor · table[ids]: table (V, N), ids (R) i32 → (R, N)
-Variable embedding(const Variable& table, const Tensor& ids, double factor);
-/// Negative log-likelihood in nats of each row: logits (R, V), targets (R) i32 → (R), statistics
-/// dtype; 0 where the target is -1.
+/// factor · table[ids] in dtype `data`: table (V, N) wide(data), ids (R) i32 → (R, N)
+Variable embedding(const Variable& table, const Tensor& ids, double factor, DType data);
+/// x (B·N, width) of B sequences → (B·S, width): in each the positions `rows` (S) i32, distinct.
+Variable gather_rows(const Variable& x, int64_t batch, const Tensor& rows);
+/// Negative log-likelihood in nats of each row: logits (R, V), targets (R) i32 → (R) wide(dtype);
+/// 0 where the target is -1.
 Variable cross_entropy(const Variable& logits, const Tensor& targets);
 
+/// y = x·Wᵀ + b. Several weights give a wider y, their results side by side.
+struct LinearMap {
+  PackedWeights weights;
+  std::vector<Variable> biases;  ///< none, or one a weight, (out_i)
+
+  LinearMap() = default;
+  LinearMap(PackedWeights stacked, std::vector<Variable> stacked_biases)
+      : weights(std::move(stacked)), biases(std::move(stacked_biases)) {}
+  /// One weight (out, in); the bias may be undefined.
+  LinearMap(const Variable& weight, const Variable& bias) : weights({weight}) {
+    if (bias.defined()) biases.push_back(bias);
+  }
+};
+/// x (R, in) → x·Wᵀ + b + residual (R, out), in the dtype of x; residual (R, out) is optional.
+Variable linear(const Variable& x, const LinearMap& map, const Variable& residual = {});
+/// The same in wide(dtype of x): for logits.
+Variable wide_linear(const Variable& x, const LinearMap& map);
+/// linear(layer_norm(x, gain, shift, eps), map). Keeps x, not the normalised rows: backward
+/// computes them again in the same pass as the norm's gradient.
+Variable norm_linear(const Variable& x, const Variable& gain, const Variable& shift, double eps,
+                     const LinearMap& map);
+/// linear(dropout(activation(x)), map, residual). Keeps x alone; backward computes the activation
+/// again in the same pass as its gradient.
+Variable activation_linear(Activation kind, const Variable& x, const Dropout& dropout,
+                           const LinearMap& map, const Variable& residual = {});
+
+/// Some heads of a tensor (B, N, G, D) that may hold more: query, key and value projected together
+/// are three ranges of one tensor.
+struct HeadRange {
+  Variable tensor;
+  int64_t first = 0;
+  int64_t count = 0;
+  HeadRange(Variable whole);  // NOLINT: a tensor is a range of all its heads
+  HeadRange(Variable of, int64_t first_head, int64_t heads);
+};
 /// What attention needs besides query, key and value.
 struct AttentionOptions {
   PlanTensors plan;
   bool causal = false;
   Tensor alibi_slopes;  ///< (H) f32; optional
   Dropout dropout;
+  bool compact_sources = false;  ///< key and value hold the plan's sources only, (B, S, …)
 };
-/// Attention over a source plan, logits scaled by 1/√D: query, key, value (B, N, H, D)
+/// Attention over a source plan, logits scaled by 1/√D: query, key, value of H heads
 /// → (B, N, H, D). See backend.h for the definition.
-Variable attention(const Variable& query, const Variable& key, const Variable& value,
+Variable attention(const HeadRange& query, const HeadRange& key, const HeadRange& value,
                    const AttentionOptions& options);
 
 }  // namespace ssa::ops

@@ -30,6 +30,9 @@ class LmSession {
   std::unique_ptr<DecoderLm> model_;
 };
 
+/// What activations are kept in.
+DType to_dtype(Precision precision);
+
 /// `auto`, `cpu`, `cuda` or `reference`; auto is the fastest device of this build and machine.
 Device device_from_name(const std::string& text);
 

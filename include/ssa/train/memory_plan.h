@@ -11,11 +11,14 @@ namespace ssa {
 /// sizes beyond count as that.
 struct MemoryPlan {
   int64_t parameters = 0;
+  int64_t packed_weights = 0;  ///< the copies that products use
   int64_t gradients = 0;
   int64_t optimizer = 0;
   int64_t activations = 0;  ///< of one micro-batch, kept for backward
   int64_t workspace = 0;    ///< temporaries of the step
-  int64_t total() const { return parameters + gradients + optimizer + activations + workspace; }
+  int64_t total() const {
+    return parameters + packed_weights + gradients + optimizer + activations + workspace;
+  }
 };
 
 /// Counted from the shapes that the decoder saves, for a micro-batch of `sequences`.

@@ -16,6 +16,8 @@ struct RunState {
   int64_t skipped_in_a_row = 0;
   bool evaluation_due = false;  ///< stopped before the evaluation of this step
   int64_t optimizer_updates = 0;
+  double loss_scale = 1;
+  int64_t loss_scale_good_steps = 0;
 
   // What the bits of the steps to come depend on.
   uint64_t seed = 0;

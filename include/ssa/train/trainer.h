@@ -67,6 +67,7 @@ class Trainer {
   LmSampler sampler_;
   LmSession session_;
   Optimizer optimizer_;
+  LossScaler scaler_;
   RunState state_;
   std::string resumed_from_;  // path of the checkpoint; empty for a new run
   std::optional<RunFolder> folder_;

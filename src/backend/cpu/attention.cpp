@@ -1,6 +1,8 @@
 // Checks and threads of attention; the arithmetic is in kernels/attention_*.cpp.
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include <omp.h>
 
@@ -24,9 +26,18 @@ void require_no_extras(const AttentionArgs& args) {
   SSA_CHECK(args.logit_clip == 0, kMessage, "clipping of logits");
 }
 
-/// (B, N, H, D) f32 with contiguous heads; rows may be strided.
-void require_heads(const cpu::Named& argument, const Shape& shape) {
-  cpu::require("attention", argument, DType::f32, shape);
+/// f32, or bf16 where the queries are.
+DType data_type(const AttentionArgs& args) {
+  return args.query.dtype() == DType::bf16 ? DType::bf16 : DType::f32;
+}
+
+const cpu::AttentionKernels& attention_kernels(const AttentionArgs& args) {
+  return data_type(args) == DType::bf16 ? kernels().attention_bf16 : kernels().attention_f32;
+}
+
+/// (B, N, H, D) with contiguous heads; rows may be strided.
+void require_heads(const cpu::Named& argument, DType dtype, const Shape& shape) {
+  cpu::require("attention", argument, dtype, shape);
   const Tensor& tensor = argument.tensor;
   SSA_CHECK(
       (shape[3] == 1 || tensor.stride(3) == 1) && (shape[2] == 1 || tensor.stride(2) == shape[3]),
@@ -43,18 +54,28 @@ void require_positions(const cpu::Named& argument, const Shape& shape, int64_t l
   }
 }
 
+/// Of key, value and their gradients.
+Shape source_shape(const AttentionArgs& args) {
+  const Shape& shape = args.query.shape();
+  if (!args.compact_sources) return shape;
+  return {shape[0], args.plan.sources_per_window(), shape[2], shape[3]};
+}
+
 void require_valid(const AttentionArgs& args) {
   require_no_extras(args);
   cpu::require_rank("attention", {"query", args.query}, 4);
-  const Shape& shape = args.query.shape();
-  const int64_t batch = shape[0], length = shape[1], heads = shape[2];
-  require_heads({"query", args.query}, shape);
-  require_heads({"key", args.key}, shape);
-  require_heads({"value", args.value}, shape);
-  require_heads({"out", args.out}, shape);
-  cpu::require_packed("attention", {"lse", args.lse}, DType::f32, {batch, heads, length});
   cpu::require_rank("attention", {"targets", args.plan.targets}, 2);
   cpu::require_rank("attention", {"sources", args.plan.sources}, 2);
+  SSA_CHECK(!args.compact_sources || args.plan.windows() == 1,
+            "attention: compact sources want a plan of one window, not of {}", args.plan.windows());
+  const Shape &shape = args.query.shape(), sources = source_shape(args);
+  const DType dtype = data_type(args);
+  const int64_t batch = shape[0], length = shape[1], heads = shape[2];
+  require_heads({"query", args.query}, dtype, shape);
+  require_heads({"key", args.key}, dtype, sources);
+  require_heads({"value", args.value}, dtype, sources);
+  require_heads({"out", args.out}, dtype, shape);
+  cpu::require_packed("attention", {"lse", args.lse}, DType::f32, {batch, heads, length});
   const int64_t windows = args.plan.windows();
   SSA_CHECK(windows * args.plan.targets_per_window() == length,
             "attention: {} windows of {} targets do not make up {} positions", windows,
@@ -71,11 +92,11 @@ void require_valid(const AttentionArgs& args) {
 
 /// The kernels only write through the outputs; one type serves inputs and outputs.
 cpu::HeadRows head_rows(const Tensor& tensor) {
-  return {const_cast<float*>(tensor.data<float>()), tensor.stride(0), tensor.stride(1),
-          tensor.dim(3)};
+  return {const_cast<std::byte*>(tensor.raw()), tensor.stride(0), tensor.stride(1), tensor.dim(3)};
 }
 
-cpu::AttentionProblem make_problem(const AttentionArgs& args, const cpu::DropoutStream& dropout) {
+cpu::AttentionProblem make_problem(const AttentionArgs& args, const int32_t* source_rows,
+                                   const cpu::DropoutStream& dropout) {
   Tensor lse = args.lse;
   return {.query = head_rows(args.query),
           .key = head_rows(args.key),
@@ -89,21 +110,31 @@ cpu::AttentionProblem make_problem(const AttentionArgs& args, const cpu::Dropout
           .sources_per_window = args.plan.sources_per_window(),
           .targets = args.plan.targets.data<int32_t>(),
           .sources = args.plan.sources.data<int32_t>(),
+          .source_rows = source_rows,
           .scale = static_cast<float>(args.scale),
           .causal = args.causal,
           .alibi_slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
           .dropout = args.dropout.active() ? &dropout : nullptr};
 }
 
-/// One buffer a thread, 64-byte aligned.
-class ThreadScratch {
+/// 0, 1, 2 … up to a window's sources.
+std::vector<int32_t> row_numbers(const AttentionArgs& args) {
+  std::vector<int32_t> rows(static_cast<size_t>(args.plan.sources_per_window()));
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
+/// Buffers of f32, 64-byte aligned: one a thread, or one an item.
+class Workspace {
  public:
-  explicit ThreadScratch(int64_t floats)
+  Workspace(int64_t count, int64_t floats)
       : floats_((floats + 15) / 16 * 16),
-        buffer_(Tensor::empty({omp_get_max_threads(), floats_}, DType::f32, Device::cpu,
-                              MemoryCategory::workspace)),
+        buffer_(
+            Tensor::empty({count, floats_}, DType::f32, Device::cpu, MemoryCategory::workspace)),
         data_(buffer_.data<float>()) {}
-  float* mine() const { return data_ + omp_get_thread_num() * floats_; }
+  float* part(int64_t number) const { return data_ + number * floats_; }
+  float* mine() const { return part(omp_get_thread_num()); }
+  int64_t floats() const { return floats_; }
 
  private:
   int64_t floats_;
@@ -111,53 +142,193 @@ class ThreadScratch {
   float* data_;
 };
 
+/// Targets handled by one call of the forward kernel: many, since each call packs its keys and
+/// values again; few enough to stay in the cache and to occupy every thread.
+int64_t targets_a_call(const cpu::AttentionProblem& problem, int64_t sequences) {
+  constexpr int64_t kCachedElements = 65536, kCallsPerThread = 4;
+  int64_t targets = cpu::kMostTargets;
+  const auto too_few_calls = [&] {
+    const int64_t calls = sequences * ((problem.targets_per_window + targets - 1) / targets);
+    return calls < kCallsPerThread * omp_get_max_threads();
+  };
+  while (targets > cpu::kTargetTile &&
+         (targets * problem.head_size > kCachedElements || too_few_calls())) {
+    targets /= 2;
+  }
+  return targets;
+}
+
 }  // namespace
 
 void CpuBackend::attention(AttentionArgs& args) {
   require_valid(args);
   const cpu::DropoutStream dropout = cpu::dropout_stream("attention", args.dropout);
-  const cpu::AttentionProblem problem = make_problem(args, dropout);
-  const ThreadScratch scratch(kernels().attention_forward_scratch(problem));
-  const int64_t chunks = (problem.targets_per_window + cpu::kTargetChunk - 1) / cpu::kTargetChunk;
+  const std::vector<int32_t> rows = row_numbers(args);
+  const cpu::AttentionProblem problem = make_problem(
+      args, args.compact_sources ? rows.data() : args.plan.sources.data<int32_t>(), dropout);
+  const cpu::AttentionKernels& chosen = attention_kernels(args);
   const int64_t windows = args.plan.windows();
-  cpu::parallel_items(args.query.dim(0) * problem.heads * windows * chunks, [&](int64_t item) {
-    const int64_t first = item % chunks * cpu::kTargetChunk;
+  const int64_t sequences = args.query.dim(0) * problem.heads * windows;
+  const int64_t chunk = targets_a_call(problem, sequences);
+  const int64_t chunks = (problem.targets_per_window + chunk - 1) / chunk;
+  const Workspace scratch(omp_get_max_threads(), chosen.forward_scratch(problem, chunk));
+  cpu::parallel_items(sequences * chunks, [&](int64_t item) {
+    const int64_t first = item % chunks * chunk;
     const int64_t window = item / chunks % windows;
     const int64_t head = item / chunks / windows % problem.heads;
     const int64_t batch = item / chunks / windows / problem.heads;
-    const int64_t count = std::min(cpu::kTargetChunk, problem.targets_per_window - first);
-    kernels().attention_forward(problem, {batch, head, window, first, count}, scratch.mine());
+    const int64_t count = std::min(chunk, problem.targets_per_window - first);
+    chosen.forward(problem, {batch, head, window, first, count}, scratch.mine());
   });
 }
 
-// A position may be sampled by several windows, so that one thread does all the windows of a head,
-// in order.
+namespace {
+
+/// Gradients of keys and values. A position may be sampled by several windows: what they give is
+/// added in the order of the windows, in f32, and rounded once. The order is the same whether a
+/// thread does all the windows of a head or just one.
+class BackwardPass {
+ public:
+  BackwardPass(AttentionBackwardArgs& args, const cpu::AttentionProblem& problem,
+               const std::vector<int32_t>& row_numbers)
+      : args_(args),
+        problem_(problem),
+        row_numbers_(row_numbers.data()),
+        kernels_(attention_kernels(args.forward)),
+        windows_(args.forward.plan.windows()),
+        heads_(args.forward.query.dim(0) * problem.heads),
+        row_stride_((problem.head_size + 15) / 16 * 16),
+        in_place_(args.grad_key.dtype() == DType::f32),
+        scratch_(omp_get_max_threads(), kernels_.backward_scratch(problem)),
+        sums_(in_place_ ? 0 : omp_get_max_threads(), 2 * args.grad_key.dim(1) * row_stride_) {}
+
+  void run() {
+    if (heads_ < omp_get_max_threads() && windows_ > 1) {
+      run_windows();
+    } else {
+      run_heads();
+    }
+  }
+
+ private:
+  struct Sums {
+    cpu::SumRows key, value;
+  };
+
+  void run_heads() {
+    cpu::parallel_items(heads_, [&](int64_t head) {
+      const Sums sums = cleared_sums(head);
+      for (int64_t window = 0; window < windows_; ++window) {
+        run_window(head, window, sums, problem_.source_rows + window * problem_.sources_per_window);
+      }
+      write(head, sums);
+    });
+  }
+
+  void run_windows() {
+    const int64_t sources = problem_.sources_per_window;
+    const Workspace parts(heads_ * windows_, 2 * sources * row_stride_);
+    const auto part = [&](int64_t number) {
+      float* first = parts.part(number);
+      return Sums{{first, row_stride_}, {first + sources * row_stride_, row_stride_}};
+    };
+    cpu::parallel_items(heads_ * windows_, [&](int64_t item) {
+      std::fill_n(parts.part(item), parts.floats(), 0.0f);
+      run_window(item / windows_, item % windows_, part(item), row_numbers_);
+    });
+    cpu::parallel_items(heads_, [&](int64_t head) {
+      const Sums sums = cleared_sums(head);
+      for (int64_t window = 0; window < windows_; ++window) {
+        const Sums from = part(head * windows_ + window);
+        const int32_t* row = problem_.source_rows + window * sources;
+        for (int64_t s = 0; s < sources; ++s) {
+          add_row(from.key, s, sums.key, row[s]);
+          add_row(from.value, s, sums.value, row[s]);
+        }
+      }
+      write(head, sums);
+    });
+  }
+
+  void run_window(int64_t head, int64_t window, const Sums& sums, const int32_t* rows) const {
+    kernels_.backward(
+        problem_,
+        {head_rows(args_.grad_out), head_rows(args_.grad_query), sums.key, sums.value, rows},
+        {head / problem_.heads, head % problem_.heads, window, 0, problem_.targets_per_window},
+        scratch_.mine());
+  }
+
+  void add_row(const cpu::SumRows& from, int64_t from_row, const cpu::SumRows& to,
+               int64_t to_row) const {
+    const float* in = from.data + from_row * from.row_stride;
+    float* out = to.data + to_row * to.row_stride;
+    for (int64_t d = 0; d < problem_.head_size; ++d) out[d] += in[d];
+  }
+
+  /// Zeros: the gradients themselves where they are f32, else this thread's buffer.
+  Sums cleared_sums(int64_t head) const {
+    const int64_t rows = args_.grad_key.dim(1);
+    float* own = in_place_ ? nullptr : sums_.mine();
+    const Sums sums = in_place_
+                          ? Sums{in_place(args_.grad_key, head), in_place(args_.grad_value, head)}
+                          : Sums{{own, row_stride_}, {own + rows * row_stride_, row_stride_}};
+    for (const cpu::SumRows& part : {sums.key, sums.value}) {
+      for (int64_t n = 0; n < rows; ++n) {
+        std::fill_n(part.data + n * part.row_stride, problem_.head_size, 0.0f);
+      }
+    }
+    return sums;
+  }
+
+  cpu::SumRows in_place(Tensor& gradient, int64_t head) const {
+    return {gradient.data<float>() + offset(gradient, head), gradient.stride(1)};
+  }
+  int64_t offset(const Tensor& gradient, int64_t head) const {
+    return head / problem_.heads * gradient.stride(0) + head % problem_.heads * problem_.head_size;
+  }
+
+  void write(int64_t head, const Sums& sums) const {
+    if (in_place_) return;
+    write_rows(sums.key, head, args_.grad_key);
+    write_rows(sums.value, head, args_.grad_value);
+  }
+  void write_rows(const cpu::SumRows& sums, int64_t head, Tensor& gradient) const {
+    BFloat16* first = gradient.data<BFloat16>() + offset(gradient, head);
+    for (int64_t n = 0; n < gradient.dim(1); ++n) {
+      kernels_.write_row(sums.data + n * sums.row_stride, first + n * gradient.stride(1),
+                         problem_.head_size);
+    }
+  }
+
+  AttentionBackwardArgs& args_;
+  const cpu::AttentionProblem& problem_;
+  const int32_t* row_numbers_;
+  const cpu::AttentionKernels& kernels_;
+  int64_t windows_;
+  int64_t heads_;  // of all sequences
+  int64_t row_stride_;
+  bool in_place_;
+  Workspace scratch_;
+  Workspace sums_;
+};
+
+}  // namespace
+
 void CpuBackend::attention_backward(AttentionBackwardArgs& args) {
   const AttentionArgs& forward = args.forward;
   require_valid(forward);
-  const Shape& shape = forward.query.shape();
-  require_heads({"grad_out", args.grad_out}, shape);
-  require_heads({"grad_query", args.grad_query}, shape);
-  require_heads({"grad_key", args.grad_key}, shape);
-  require_heads({"grad_value", args.grad_value}, shape);
+  const Shape &shape = forward.query.shape(), sources = source_shape(forward);
+  const DType dtype = data_type(forward);
+  require_heads({"grad_out", args.grad_out}, dtype, shape);
+  require_heads({"grad_query", args.grad_query}, dtype, shape);
+  require_heads({"grad_key", args.grad_key}, dtype, sources);
+  require_heads({"grad_value", args.grad_value}, dtype, sources);
   const cpu::DropoutStream dropout = cpu::dropout_stream("attention", forward.dropout);
-  const cpu::AttentionProblem problem = make_problem(forward, dropout);
-  const cpu::AttentionGradients gradients{head_rows(args.grad_out), head_rows(args.grad_query),
-                                          head_rows(args.grad_key), head_rows(args.grad_value)};
-  const ThreadScratch scratch(kernels().attention_backward_scratch(problem));
-  cpu::parallel_items(shape[0] * problem.heads, [&](int64_t item) {
-    const int64_t head = item % problem.heads, batch = item / problem.heads;
-    for (const cpu::HeadRows& rows : {gradients.grad_key, gradients.grad_value}) {
-      float* first = rows.data + batch * rows.batch_stride + head * rows.head_stride;
-      for (int64_t n = 0; n < problem.length; ++n) {
-        std::fill_n(first + n * rows.row_stride, problem.head_size, 0.0f);
-      }
-    }
-    for (int64_t window = 0; window < forward.plan.windows(); ++window) {
-      kernels().attention_backward(
-          problem, gradients, {batch, head, window, 0, problem.targets_per_window}, scratch.mine());
-    }
-  });
+  const std::vector<int32_t> rows = row_numbers(forward);
+  const cpu::AttentionProblem problem = make_problem(
+      forward, forward.compact_sources ? rows.data() : forward.plan.sources.data<int32_t>(),
+      dropout);
+  BackwardPass(args, problem, rows).run();
 }
 
 }  // namespace ssa

@@ -1,10 +1,12 @@
 // Filling and copying, for any dtype and any strides.
 
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "backend/cpu/checks.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/parallel.h"
 
 namespace ssa {
@@ -95,9 +97,16 @@ template <class From, class To>
 void convert(const Tensor& in, Tensor& out) {
   const From* x = in.data<From>();
   To* y = out.data<To>();
+  const cpu::ElementKernels<BFloat16>& halves = cpu::kernels().bf16;
   for_runs(in, out, [&](int64_t from, int64_t to, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-      y[to + i] = from_double<To>(static_cast<double>(x[from + i]));
+    if constexpr (std::is_same_v<From, float> && std::is_same_v<To, BFloat16>) {
+      halves.scale_from_f32(x + from, 1.0f, y + to, count);
+    } else if constexpr (std::is_same_v<From, BFloat16> && std::is_same_v<To, float>) {
+      halves.to_f32(x + from, y + to, count);
+    } else {
+      for (int64_t i = 0; i < count; ++i) {
+        y[to + i] = from_double<To>(static_cast<double>(x[from + i]));
+      }
     }
   });
 }

@@ -7,7 +7,7 @@
 namespace ssa {
 
 /// The fast backend of host processors: own kernels in the widest vectors the machine has, oneDNN
-/// for matrix products, OpenMP threads. Activations are f32.
+/// for matrix products, OpenMP threads. Activations are f32 or bf16; kernels compute in f32.
 ///
 /// Own kernels give the same bits for any number of threads: work is divided by output elements,
 /// and sums across rows by parts whose size does not depend on the threads.
@@ -17,7 +17,10 @@ class CpuBackend : public Backend {
   CpuBackend();
   Device device() const override { return Device::cpu; }
   std::string description() const override;
-  bool supports(DType dtype) const override { return dtype == DType::f32; }
+  bool supports(DType dtype) const override { return dtype == DType::f32 || dtype == DType::bf16; }
+  /// Whether products of bf16 use instructions for it. If not (this machine has none, or
+  /// SSA_CPU_ISA asks for less) they are done in f32 and rounded: right, but slower than f32 data.
+  static bool bf16_is_native();
 
   void fill(Tensor& out, double value) override;
   void copy(const Tensor& in, Tensor& out) override;
@@ -25,17 +28,20 @@ class CpuBackend : public Backend {
   void scale(const Tensor& in, double factor, Tensor& out) override;
   void activation(Activation kind, const Tensor& in, Tensor& out) override;
   void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
-                           Tensor& grad_in) override;
-  void dropout(const Dropout& dropout, const Tensor& in, Tensor& out) override;
+                           Tensor& grad_in, Tensor& out) override;
+  void dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
+               Tensor& out) override;
+  void gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) override;
+  void gather_rows_backward(const Tensor& rows, const Tensor& grad_out, Tensor& grad_in) override;
 
   void matmul(const MatmulArgs& args) override;
+  std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
+                                     std::shared_ptr<PackedMatrix> reuse) override;
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
 
   void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
                   Tensor& out, Tensor& mean, Tensor& rstd) override;
-  void layer_norm_backward(const Tensor& in, const Tensor& gain, const Tensor& mean,
-                           const Tensor& rstd, const Tensor& grad_out, Tensor& grad_in,
-                           Tensor& grad_gain, Tensor& grad_shift) override;
+  void layer_norm_backward(const LayerNormBackwardArgs& args) override;
 
   void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) override;
   void embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,

@@ -62,18 +62,28 @@ void for_each_target(const AttentionArgs& args, F&& f) {
   }
 }
 
+/// The row of key and value that holds the s-th source.
+struct SourceRows {
+  bool compact;
+  const int32_t* sources;
+  SourceRows(const AttentionArgs& args, const int32_t* of_window)
+      : compact(args.compact_sources), sources(of_window) {}
+  int64_t operator()(size_t s) const { return compact ? static_cast<int64_t>(s) : sources[s]; }
+};
+
 /// Logits of target i against the window's sources; -inf where masked.
 template <class T>
 void compute_logits(const AttentionArgs& args, int64_t b, int64_t h, int64_t i,
                     const int32_t* sources, std::vector<double>& logits) {
   const Heads<const T> query(args.query), key(args.key);
   const int64_t head_size = args.query.dim(3);
+  const SourceRows row_of(args, sources);
   const double slope = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>()[h] : 0.0;
   for (size_t s = 0; s < logits.size(); ++s) {
     const int64_t j = sources[s];
     logits[s] = args.causal && j > i
                     ? -std::numeric_limits<double>::infinity()
-                    : args.scale * dot(query.row(b, i, h), key.row(b, j, h), head_size) -
+                    : args.scale * dot(query.row(b, i, h), key.row(b, row_of(s), h), head_size) -
                           slope * static_cast<double>(i - j);
   }
 }
@@ -96,6 +106,7 @@ void forward(AttentionArgs& args) {
   for_each_target(args, [&](int64_t b, int64_t h, int64_t i, const int32_t* sources) {
     compute_logits<T>(args, b, h, i, sources, logits);
     const double highest = *std::max_element(logits.begin(), logits.end());
+    const SourceRows row_of(args, sources);
     double total = 0;
     std::fill(result.begin(), result.end(), 0.0);
     if (std::isfinite(highest)) {
@@ -104,7 +115,7 @@ void forward(AttentionArgs& args) {
         const double weight =
             std::exp(logits[s] - highest) / total * dropout_factor(args, b, h, i, sources[s]);
         for (int64_t d = 0; d < head_size; ++d) {
-          result[static_cast<size_t>(d)] += weight * get(value.row(b, sources[s], h)[d]);
+          result[static_cast<size_t>(d)] += weight * get(value.row(b, row_of(s), h)[d]);
         }
       }
     }
@@ -128,32 +139,42 @@ void backward(AttentionBackwardArgs& args) {
   const int64_t head_size = fwd.query.dim(3);
   const auto window = static_cast<size_t>(fwd.plan.sources_per_window());
   const Heads<const T> query(fwd.query), key(fwd.key), value(fwd.value), grad_out(args.grad_out);
-  const Heads<T> grad_query(args.grad_query), grad_key(args.grad_key), grad_value(args.grad_value);
+  // Summed in f64, whatever T is, and rounded once.
+  const auto sums_like = [](const Tensor& tensor) {
+    return Tensor::zeros(tensor.shape(), DType::f64, Device::reference);
+  };
+  Tensor query_sums = sums_like(args.grad_query), key_sums = sums_like(args.grad_key),
+         value_sums = sums_like(args.grad_value);
+  const Heads<double> grad_query(query_sums), grad_key(key_sums), grad_value(value_sums);
   std::vector<double> logits(window), weights(window), grad_weights(window);
-  const auto add = [](T& to, double amount) { set(to, get(to) + amount); };
   for_each_target(fwd, [&](int64_t b, int64_t h, int64_t i, const int32_t* sources) {
     compute_logits<T>(fwd, b, h, i, sources, logits);
     const double highest = *std::max_element(logits.begin(), logits.end());
     if (!std::isfinite(highest)) return;  // no visible source: no gradient
+    const SourceRows row_of(fwd, sources);
     double total = 0, mean_grad = 0;
     for (const double logit : logits) total += std::exp(logit - highest);
     for (size_t s = 0; s < window; ++s) {
       weights[s] = std::exp(logits[s] - highest) / total;
       grad_weights[s] = dropout_factor(fwd, b, h, i, sources[s]) *
-                        dot(grad_out.row(b, i, h), value.row(b, sources[s], h), head_size);
+                        dot(grad_out.row(b, i, h), value.row(b, row_of(s), h), head_size);
       mean_grad += weights[s] * grad_weights[s];
     }
     for (size_t s = 0; s < window; ++s) {
-      const int64_t j = sources[s];
+      const int64_t row = row_of(s);
       const double grad_logit = fwd.scale * weights[s] * (grad_weights[s] - mean_grad);
-      const double kept = weights[s] * dropout_factor(fwd, b, h, i, j);
+      const double kept = weights[s] * dropout_factor(fwd, b, h, i, sources[s]);
       for (int64_t d = 0; d < head_size; ++d) {
-        add(grad_query.row(b, i, h)[d], grad_logit * get(key.row(b, j, h)[d]));
-        add(grad_key.row(b, j, h)[d], grad_logit * get(query.row(b, i, h)[d]));
-        add(grad_value.row(b, j, h)[d], kept * get(grad_out.row(b, i, h)[d]));
+        grad_query.row(b, i, h)[d] += grad_logit * get(key.row(b, row, h)[d]);
+        grad_key.row(b, row, h)[d] += grad_logit * get(query.row(b, i, h)[d]);
+        grad_value.row(b, row, h)[d] += kept * get(grad_out.row(b, i, h)[d]);
       }
     }
   });
+  Backend& compute = reference_backend();
+  compute.copy(query_sums, args.grad_query);
+  compute.copy(key_sums, args.grad_key);
+  compute.copy(value_sums, args.grad_value);
 }
 
 }  // namespace
@@ -165,9 +186,6 @@ void ReferenceBackend::attention(AttentionArgs& args) {
 
 void ReferenceBackend::attention_backward(AttentionBackwardArgs& args) {
   require_supported(args.forward);
-  fill(args.grad_query, 0);
-  fill(args.grad_key, 0);
-  fill(args.grad_value, 0);
   visit_floating(args.forward.query.dtype(), [&]<class T>(TypeTag<T>) { backward<T>(args); });
 }
 

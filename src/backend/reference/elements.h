@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "ssa/core/tensor.h"
 
@@ -19,6 +20,10 @@ void set(T& element, double value) {
     element = static_cast<T>(value);
   }
 }
+
+/// The type of parameters and statistics for data of type T.
+template <class T>
+using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 /// Calls f(get(in[i])) for every element and stores the result.
 template <class F>

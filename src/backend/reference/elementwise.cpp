@@ -108,15 +108,42 @@ void ReferenceBackend::activation(Activation kind, const Tensor& in, Tensor& out
 }
 
 void ReferenceBackend::activation_backward(Activation kind, const Tensor& in,
-                                           const Tensor& grad_out, Tensor& grad_in) {
+                                           const Tensor& grad_out, Tensor& grad_in, Tensor& out) {
   reference::map(in, grad_out, grad_in,
                  [&](double x, double grad) { return grad * activate_slope(kind, x); });
+  if (out.defined()) activation(kind, in, out);
 }
 
-void ReferenceBackend::dropout(const Dropout& dropout, const Tensor& in, Tensor& out) {
+void ReferenceBackend::dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
+                               Tensor& out) {
   const double keep_scale = 1.0 / (1.0 - dropout.probability);
-  reference::map(in, out, [&](double x, int64_t i) {
-    return dropout.keeps(static_cast<uint64_t>(i)) ? x * keep_scale : 0.0;
+  visit_floating(in.dtype(), [&]<class T>(TypeTag<T>) {
+    const T* base = residual.defined() ? residual.data<T>() : nullptr;
+    reference::map(in, out, [&](double x, int64_t i) {
+      const double kept = dropout.keeps(static_cast<uint64_t>(i)) ? x * keep_scale : 0.0;
+      return base ? get(base[i]) + kept : kept;
+    });
+  });
+}
+
+void ReferenceBackend::gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) {
+  for (int64_t s = 0; s < rows.numel(); ++s) {
+    Tensor to = out.slice(1, s, 1);
+    copy(in.slice(1, rows.data<int32_t>()[s], 1), to);
+  }
+}
+
+void ReferenceBackend::gather_rows_backward(const Tensor& rows, const Tensor& grad_out,
+                                            Tensor& grad_in) {
+  const int64_t batch = grad_in.dim(0), length = grad_in.dim(1), width = grad_in.dim(2);
+  visit_floating(grad_in.dtype(), [&]<class T>(TypeTag<T>) {
+    const T* from = grad_out.data<T>();
+    for (int64_t b = 0; b < batch; ++b) {
+      for (int64_t s = 0; s < rows.numel(); ++s) {
+        T* to = grad_in.data<T>() + (b * length + rows.data<int32_t>()[s]) * width;
+        for (int64_t n = 0; n < width; ++n, ++from) set(to[n], get(to[n]) + get(*from));
+      }
+    }
   });
 }
 

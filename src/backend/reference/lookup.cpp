@@ -10,17 +10,18 @@ namespace ssa {
 
 using reference::get;
 using reference::set;
+using reference::Wide;
 
 void ReferenceBackend::embedding(const Tensor& table, const Tensor& ids, double factor,
                                  Tensor& out) {
   const int64_t rows = out.dim(0), columns = out.dim(1);
-  visit_floating(table.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_floating(out.dtype(), [&]<class T>(TypeTag<T>) {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t id = ids.data<int32_t>()[r];
       SSA_CHECK(id >= 0 && id < table.dim(0), "embedding: id {} at {} is outside 0 … {}", id, r,
                 table.dim(0) - 1);
       for (int64_t n = 0; n < columns; ++n) {
-        set(out.data<T>()[r * columns + n], factor * get(table.data<T>()[id * columns + n]));
+        set(out.data<T>()[r * columns + n], factor * get(table.data<Wide<T>>()[id * columns + n]));
       }
     }
   });
@@ -29,9 +30,9 @@ void ReferenceBackend::embedding(const Tensor& table, const Tensor& ids, double 
 void ReferenceBackend::embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
                                           Tensor& grad_table) {
   const int64_t rows = grad_out.dim(0), columns = grad_out.dim(1);
-  visit_floating(grad_table.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_floating(grad_out.dtype(), [&]<class T>(TypeTag<T>) {
     for (int64_t r = 0; r < rows; ++r) {
-      T* to = grad_table.data<T>() + int64_t{ids.data<int32_t>()[r]} * columns;
+      Wide<T>* to = grad_table.data<Wide<T>>() + int64_t{ids.data<int32_t>()[r]} * columns;
       const T* from = grad_out.data<T>() + r * columns;
       for (int64_t n = 0; n < columns; ++n) set(to[n], get(to[n]) + factor * get(from[n]));
     }
@@ -42,7 +43,8 @@ void ReferenceBackend::cross_entropy(const Tensor& logits, const Tensor& targets
                                      Tensor& lse) {
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
   visit_floating(logits.dtype(), [&]<class T>(TypeTag<T>) {
-    visit_floating(loss.dtype(), [&]<class S>(TypeTag<S>) {
+    {
+      using S = Wide<T>;
       for (int64_t r = 0; r < rows; ++r) {
         const T* x = logits.data<T>() + r * columns;
         double highest = get(x[0]), total = 0;
@@ -55,7 +57,7 @@ void ReferenceBackend::cross_entropy(const Tensor& logits, const Tensor& targets
         set(lse.data<S>()[r], log_total);
         set(loss.data<S>()[r], target < 0 ? 0.0 : log_total - get(x[target]));
       }
-    });
+    }
   });
 }
 
@@ -64,7 +66,8 @@ void ReferenceBackend::cross_entropy_backward(const Tensor& logits, const Tensor
                                               Tensor& grad_logits) {
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
   visit_floating(logits.dtype(), [&]<class T>(TypeTag<T>) {
-    visit_floating(lse.dtype(), [&]<class S>(TypeTag<S>) {
+    {
+      using S = Wide<T>;
       for (int64_t r = 0; r < rows; ++r) {
         const int32_t target = targets.data<int32_t>()[r];
         const double grad = target < 0 ? 0.0 : get(grad_loss.data<S>()[r]);
@@ -75,7 +78,7 @@ void ReferenceBackend::cross_entropy_backward(const Tensor& logits, const Tensor
               grad * (probability - (n == target ? 1.0 : 0.0)));
         }
       }
-    });
+    }
   });
 }
 

@@ -20,17 +20,20 @@ class ReferenceBackend : public Backend {
   void scale(const Tensor& in, double factor, Tensor& out) override;
   void activation(Activation kind, const Tensor& in, Tensor& out) override;
   void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
-                           Tensor& grad_in) override;
-  void dropout(const Dropout& dropout, const Tensor& in, Tensor& out) override;
+                           Tensor& grad_in, Tensor& out) override;
+  void dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
+               Tensor& out) override;
+  void gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) override;
+  void gather_rows_backward(const Tensor& rows, const Tensor& grad_out, Tensor& grad_in) override;
 
   void matmul(const MatmulArgs& args) override;
+  std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
+                                     std::shared_ptr<PackedMatrix> reuse) override;
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
 
   void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
                   Tensor& out, Tensor& mean, Tensor& rstd) override;
-  void layer_norm_backward(const Tensor& in, const Tensor& gain, const Tensor& mean,
-                           const Tensor& rstd, const Tensor& grad_out, Tensor& grad_in,
-                           Tensor& grad_gain, Tensor& grad_shift) override;
+  void layer_norm_backward(const LayerNormBackwardArgs& args) override;
 
   void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) override;
   void embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,

@@ -34,33 +34,34 @@ struct BackwardState {
   float* logits;        // (kSourceTile, kTargetTile), then kept weights
   float* grad_weights;  // (kSourceTile, kTargetTile), then gradients of the logits
 
-  BackwardState(const AttentionProblem& problem, Scratch scratch)
+  BackwardState(const AttentionProblem& problem, Scratch& scratch)
       : padded(packed_size(problem.head_size)),
         rows(round_up(problem.targets_per_window, kTargetTile)) {
-    queries = scratch.take(rows * padded);
-    queries_across = scratch.take(rows * padded);
-    grad_out = scratch.take(rows * padded);
-    grad_out_across = scratch.take(rows * padded);
-    grad_queries = scratch.take(rows * padded);
-    lse = scratch.take(rows);
-    delta = scratch.take(rows);
-    positions = reinterpret_cast<int32_t*>(scratch.take(rows));
-    keys = scratch.take(kSourceTile * padded);
-    values = scratch.take(kSourceTile * padded);
-    grad_keys = scratch.take(kSourceTile * padded);
-    grad_values = scratch.take(kSourceTile * padded);
-    logits = scratch.take(kSourceTile * kTargetTile);
-    grad_weights = scratch.take(kSourceTile * kTargetTile);
+    queries = scratch.take<float>(rows * padded);
+    queries_across = scratch.take<float>(rows * padded);
+    grad_out = scratch.take<float>(rows * padded);
+    grad_out_across = scratch.take<float>(rows * padded);
+    grad_queries = scratch.take<float>(rows * padded);
+    lse = scratch.take<float>(rows);
+    delta = scratch.take<float>(rows);
+    positions = scratch.take<int32_t>(rows);
+    keys = scratch.take<float>(kSourceTile * padded);
+    values = scratch.take<float>(kSourceTile * padded);
+    grad_keys = scratch.take<float>(kSourceTile * padded);
+    grad_values = scratch.take<float>(kSourceTile * padded);
+    logits = scratch.take<float>(kSourceTile * kTargetTile);
+    grad_weights = scratch.take<float>(kSourceTile * kTargetTile);
   }
 };
 
 int64_t backward_scratch(const AttentionProblem& problem) {
-  const int64_t padded = packed_size(problem.head_size);
-  const int64_t rows = round_up(problem.targets_per_window, kTargetTile);
-  return rows * (5 * padded + 3) + kSourceTile * (4 * padded + 2 * kTargetTile);
+  Scratch count{nullptr};
+  BackwardState(problem, count);
+  return count.used;
 }
 
-SSA_INLINE float dot(const float* a, const float* b, int64_t count) {
+template <class T>
+SSA_INLINE float dot(const float* a, const T* b, int64_t count) {
   Vec sum = {};
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) sum += load(a + i) * load(b + i);
@@ -73,20 +74,21 @@ SSA_INLINE float dot(const float* a, const float* b, int64_t count) {
 TargetTile tile_at(const AttentionProblem& problem, const AttentionSlice& slice, int64_t first,
                    BackwardState& state) {
   const int64_t rest = problem.targets_per_window - first;
-  return target_tile(problem.targets + slice.window * problem.targets_per_window + first,
-                     rest < kTargetTile ? rest : kTargetTile, state.positions + first);
+  return target_tile(problem.targets + slice.window * problem.targets_per_window + first, rest,
+                     state.positions + first);
 }
 
+template <class T>
 void load_targets(const AttentionProblem& problem, const AttentionGradients& gradients,
                   const AttentionSlice& slice, BackwardState& state) {
   const int64_t padded = state.padded;
   const float* lse = lse_of(problem, slice);
   for (int64_t first = 0; first < problem.targets_per_window; first += kTargetTile) {
     const TargetTile tile = tile_at(problem, slice, first, state);
-    pack_rows(problem.query, slice, tile.position, tile.count, problem.head_size, problem.scale,
-              state.queries + first * padded);
-    pack_rows(gradients.grad_out, slice, tile.position, tile.count, problem.head_size, 1.0f,
-              state.grad_out + first * padded);
+    pack_rows<T>(problem.query, slice, tile.position, tile.count, problem.head_size, problem.scale,
+                 state.queries + first * padded);
+    pack_rows<T>(gradients.grad_out, slice, tile.position, tile.count, problem.head_size, 1.0f,
+                 state.grad_out + first * padded);
     transpose_tile(tile, state.queries + first * padded, padded,
                    state.queries_across + first * padded);
     transpose_tile(tile, state.grad_out + first * padded, padded,
@@ -95,9 +97,10 @@ void load_targets(const AttentionProblem& problem, const AttentionGradients& gra
       const int32_t position = tile.position[t];
       const bool empty = t >= tile.count || lse[position] == -__builtin_inff();
       state.lse[first + t] = empty ? __builtin_inff() : lse[position];
-      state.delta[first + t] = empty ? 0.0f
-                                     : dot(state.grad_out + (first + t) * padded,
-                                           row_of(problem.out, slice, position), problem.head_size);
+      state.delta[first + t] =
+          empty ? 0.0f
+                : dot(state.grad_out + (first + t) * padded,
+                      row_of<T>(problem.out, slice, position), problem.head_size);
     }
   }
   for (int64_t i = 0; i < state.rows * padded; i += kLanes) store(state.grad_queries + i, Vec{});
@@ -156,65 +159,58 @@ void add_tile(const AttentionProblem& problem, const AttentionSlice& slice,
                {state.keys, padded}, {state.grad_queries + first * padded, padded, true});
 }
 
+template <class T>
 void load_sources(const AttentionProblem& problem, const AttentionSlice& slice,
                   const SourceTile& tile, BackwardState& state) {
-  pack_rows(problem.key, slice, tile.position, tile.count, problem.head_size, 1.0f, state.keys);
-  pack_rows(problem.value, slice, tile.position, tile.count, problem.head_size, 1.0f, state.values);
+  pack_rows<T>(problem.key, slice, tile.row, tile.count, problem.head_size, 1.0f, state.keys);
+  pack_rows<T>(problem.value, slice, tile.row, tile.count, problem.head_size, 1.0f, state.values);
   for (int64_t i = 0; i < tile.count * state.padded; i += kLanes) {
     store(state.grad_keys + i, Vec{});
     store(state.grad_values + i, Vec{});
   }
 }
 
-/// to[d] = factor · from[d] [+ to[d]]
-SSA_INLINE void write_row(const float* from, float factor, bool accumulate, int64_t count,
-                          float* to) {
-  int64_t d = 0;
-  for (; d + kLanes <= count; d += kLanes) {
-    const Vec value = factor * load(from + d);
-    store(to + d, accumulate ? load(to + d) + value : value);
-  }
-  for (; d < count; ++d) to[d] = factor * from[d] + (accumulate ? to[d] : 0.0f);
-}
-
-void write_source_gradients(const AttentionProblem& problem, const AttentionGradients& gradients,
-                            const AttentionSlice& slice, const SourceTile& tile,
-                            const BackwardState& state) {
-  for (int64_t s = 0; s < tile.count; ++s) {
-    write_row(state.grad_keys + s * state.padded, 1.0f, true, problem.head_size,
-              row_of(gradients.grad_key, slice, tile.position[s]));
-    write_row(state.grad_values + s * state.padded, 1.0f, true, problem.head_size,
-              row_of(gradients.grad_value, slice, tile.position[s]));
-  }
-}
-
+template <class T>
 void attention_backward(const AttentionProblem& problem, const AttentionGradients& gradients,
-                        const AttentionSlice& slice, float* scratch) {
-  BackwardState state(problem, Scratch{scratch});
-  load_targets(problem, gradients, slice, state);
-  const int32_t* sources = problem.sources + slice.window * problem.sources_per_window;
+                        const AttentionSlice& slice, float* memory) {
+  Scratch scratch{memory};
+  BackwardState state(problem, scratch);
+  load_targets<T>(problem, gradients, slice, state);
   for (int64_t s = 0; s < problem.sources_per_window; s += kSourceTile) {
-    const SourceTile tile = source_tile(sources, s, problem.sources_per_window);
-    load_sources(problem, slice, tile, state);
+    const SourceTile tile = source_tile(problem, slice, s);
+    load_sources<T>(problem, slice, tile, state);
     for (int64_t first = 0; first < problem.targets_per_window; first += kTargetTile) {
       const TargetTile targets = tile_at(problem, slice, first, state);
       if (!is_invisible(problem, targets, tile)) {
         add_tile(problem, slice, targets, tile, first, state);
       }
     }
-    write_source_gradients(problem, gradients, slice, tile, state);
+    add_source_gradients(gradients, tile, gradients.rows + s, problem.head_size,
+                         {state.grad_keys, state.padded}, {state.grad_values, state.padded});
   }
   for (int64_t t = 0; t < problem.targets_per_window; ++t) {
-    write_row(state.grad_queries + t * state.padded, problem.scale, false, problem.head_size,
-              row_of(gradients.grad_query, slice, state.positions[t]));
+    write_row(state.grad_queries + t * state.padded, problem.scale, problem.head_size,
+              row_of<T>(gradients.grad_query, slice, state.positions[t]));
   }
+}
+
+template <class T>
+void write_sum(const float* sum, void* out, int64_t count) {
+  write_row(sum, 1.0f, count, static_cast<T*>(out));
+}
+
+template <class T>
+void fill(AttentionKernels& kernels) {
+  kernels.backward_scratch = backward_scratch;
+  kernels.backward = attention_backward<T>;
+  kernels.write_row = write_sum<T>;
 }
 
 }  // namespace
 
 void fill_attention_backward(Kernels& table) {
-  table.attention_backward_scratch = backward_scratch;
-  table.attention_backward = attention_backward;
+  fill<float>(table.attention_f32);
+  fill<BFloat16>(table.attention_bf16);
 }
 
 }  // namespace ssa::cpu::SSA_KERNEL_ISA

@@ -7,58 +7,62 @@
 namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
-constexpr int64_t kTiles = kTargetChunk / kTargetTile;
+constexpr int64_t kMostTiles = kMostTargets / kTargetTile;
 constexpr float kMinusInfinity = -__builtin_inff();
 
 /// What the online softmax knows about each target so far, and the scratch buffers.
 struct ForwardState {
-  int64_t padded;  // floats of a packed row
-  float* queries;  // (kTiles, padded, kTargetTile), scaled and transposed
-  float* result;   // (kTargetChunk, padded), not yet divided by total
-  float* highest;  // (kTargetChunk)
-  float* total;    // (kTargetChunk)
-  float* keys;     // (kSourceTile, padded)
-  float* values;   // (kSourceTile, padded)
-  float* logits;   // (kSourceTile, kTargetTile), then weights
-  int32_t positions[kTargetChunk];
-  TargetTile tiles[kTiles];
-  int64_t tile_count;
+  int64_t padded;      // floats of a packed row
+  int64_t tile_count;  // of targets
+  float* queries;      // (tiles, padded, kTargetTile), scaled and transposed
+  float* result;       // (tiles·kTargetTile, padded), not yet divided by total
+  float* highest;      // (tiles·kTargetTile)
+  float* total;        // (tiles·kTargetTile)
+  int32_t* positions;  // (tiles·kTargetTile)
+  float* keys;         // (kSourceTile, padded)
+  float* values;       // (kSourceTile, padded)
+  float* logits;       // (kSourceTile, kTargetTile), then weights
+  TargetTile tiles[kMostTiles];
 
-  ForwardState(int64_t head_size, Scratch scratch) : padded(packed_size(head_size)) {
-    queries = scratch.take(kTargetChunk * padded);
-    result = scratch.take(kTargetChunk * padded);
-    highest = scratch.take(kTargetChunk);
-    total = scratch.take(kTargetChunk);
-    keys = scratch.take(kSourceTile * padded);
-    values = scratch.take(kSourceTile * padded);
-    logits = scratch.take(kSourceTile * kTargetTile);
-    tile_count = 0;
+  ForwardState(const AttentionProblem& problem, int64_t targets, Scratch& scratch)
+      : padded(packed_size(problem.head_size)),
+        tile_count((targets + kTargetTile - 1) / kTargetTile) {
+    const int64_t rows = tile_count * kTargetTile;
+    queries = scratch.take<float>(rows * padded);
+    result = scratch.take<float>(rows * padded);
+    highest = scratch.take<float>(rows);
+    total = scratch.take<float>(rows);
+    positions = scratch.take<int32_t>(rows);
+    keys = scratch.take<float>(kSourceTile * padded);
+    values = scratch.take<float>(kSourceTile * padded);
+    logits = scratch.take<float>(kSourceTile * kTargetTile);
   }
 };
 
-int64_t forward_scratch(const AttentionProblem& problem) {
-  const int64_t padded = packed_size(problem.head_size);
-  return 2 * kTargetChunk * (padded + 1) + kSourceTile * (2 * padded + kTargetTile);
+int64_t forward_scratch(const AttentionProblem& problem, int64_t targets) {
+  Scratch count{nullptr};
+  ForwardState(problem, targets, count);
+  return count.used;
 }
 
+template <class T>
 void load_targets(const AttentionProblem& problem, const AttentionSlice& slice,
                   ForwardState& state) {
   const int32_t* targets =
       problem.targets + slice.window * problem.targets_per_window + slice.first_target;
-  state.tile_count = (slice.targets + kTargetTile - 1) / kTargetTile;
   for (int64_t i = 0; i < state.tile_count; ++i) {
     const int64_t first = i * kTargetTile;
     const int64_t rest = slice.targets - first;
-    const TargetTile tile = target_tile(targets + first, rest < kTargetTile ? rest : kTargetTile,
-                                        state.positions + first);
+    const TargetTile tile = target_tile(targets + first, rest, state.positions + first);
     state.tiles[i] = tile;
     float* rows = state.result + first * state.padded;  // not in use yet
-    pack_rows(problem.query, slice, tile.position, tile.count, problem.head_size, problem.scale,
-              rows);
+    pack_rows<T>(problem.query, slice, tile.position, tile.count, problem.head_size, problem.scale,
+                 rows);
     transpose_tile(tile, rows, state.padded, state.queries + first * state.padded);
   }
-  for (int64_t i = 0; i < kTargetChunk * state.padded; i += kLanes) store(state.result + i, Vec{});
-  for (int64_t i = 0; i < kTargetChunk; i += kLanes) {
+  const int64_t rows = state.tile_count * kTargetTile;
+  for (int64_t i = 0; i < rows * state.padded; i += kLanes) store(state.result + i, Vec{});
+  for (int64_t i = 0; i < rows; i += kLanes) {
     store(state.highest + i, broadcast(kMinusInfinity));
     store(state.total + i, Vec{});
   }
@@ -142,6 +146,7 @@ void add_tile(const AttentionProblem& problem, const AttentionSlice& slice,
                {result, state.padded, true});
 }
 
+template <class T>
 void write_results(const AttentionProblem& problem, const AttentionSlice& slice,
                    const ForwardState& state) {
   float* lse = lse_of(problem, slice);
@@ -149,44 +154,46 @@ void write_results(const AttentionProblem& problem, const AttentionSlice& slice,
     const int32_t position = state.positions[t];
     const float total = state.total[t];
     const bool empty = total == 0.0f;  // no visible source
-    const float factor = empty ? 0.0f : 1.0f / total;
-    const float* from = state.result + t * state.padded;
-    float* to = row_of(problem.out, slice, position);
-    int64_t d = 0;
-    for (; d + kLanes <= problem.head_size; d += kLanes) store(to + d, factor * load(from + d));
-    for (; d < problem.head_size; ++d) to[d] = factor * from[d];
+    write_row(state.result + t * state.padded, empty ? 0.0f : 1.0f / total, problem.head_size,
+              row_of<T>(problem.out, slice, position));
     lse[position] = empty ? kMinusInfinity : state.highest[t] + __builtin_logf(total);
   }
 }
 
+template <class T>
 void attention_forward(const AttentionProblem& problem, const AttentionSlice& slice,
-                       float* scratch) {
-  ForwardState state(problem.head_size, Scratch{scratch});
-  load_targets(problem, slice, state);
-  const int32_t* sources = problem.sources + slice.window * problem.sources_per_window;
+                       float* memory) {
+  Scratch scratch{memory};
+  ForwardState state(problem, slice.targets, scratch);
+  load_targets<T>(problem, slice, state);
   for (int64_t first = 0; first < problem.sources_per_window; first += kSourceTile) {
-    const SourceTile tile = source_tile(sources, first, problem.sources_per_window);
+    const SourceTile tile = source_tile(problem, slice, first);
     bool packed = false;
     for (int64_t i = 0; i < state.tile_count; ++i) {
       if (is_invisible(problem, state.tiles[i], tile)) continue;
       if (!packed) {
-        pack_rows(problem.key, slice, tile.position, tile.count, problem.head_size, 1.0f,
-                  state.keys);
-        pack_rows(problem.value, slice, tile.position, tile.count, problem.head_size, 1.0f,
-                  state.values);
+        pack_rows<T>(problem.key, slice, tile.row, tile.count, problem.head_size, 1.0f, state.keys);
+        pack_rows<T>(problem.value, slice, tile.row, tile.count, problem.head_size, 1.0f,
+                     state.values);
         packed = true;
       }
       add_tile(problem, slice, tile, i, state);
     }
   }
-  write_results(problem, slice, state);
+  write_results<T>(problem, slice, state);
+}
+
+template <class T>
+void fill(AttentionKernels& kernels) {
+  kernels.forward_scratch = forward_scratch;
+  kernels.forward = attention_forward<T>;
 }
 
 }  // namespace
 
 void fill_attention_forward(Kernels& table) {
-  table.attention_forward_scratch = forward_scratch;
-  table.attention_forward = attention_forward;
+  fill<float>(table.attention_f32);
+  fill<BFloat16>(table.attention_bf16);
 }
 
 }  // namespace ssa::cpu::SSA_KERNEL_ISA

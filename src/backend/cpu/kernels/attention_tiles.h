@@ -6,6 +6,7 @@
 // Logits are kept transposed, (sources, targets), with targets in the lanes: the softmax is then
 // plain vector arithmetic, keys and values are used as they lie, and only queries are transposed.
 
+#include "backend/cpu/kernels/bf16.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/simd.h"
 #include "backend/cpu/kernels/tile_product.h"
@@ -13,11 +14,12 @@
 namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
-constexpr int64_t kTargetTile = 64;
 constexpr int64_t kSourceTile = 64;
 
-SSA_INLINE float* row_of(const HeadRows& rows, const AttentionSlice& slice, int64_t position) {
-  return rows.data + slice.batch * rows.batch_stride + position * rows.row_stride +
+/// T is float or BFloat16, the dtype of the problem's data.
+template <class T>
+SSA_INLINE T* row_of(const HeadRows& rows, const AttentionSlice& slice, int64_t position) {
+  return static_cast<T*>(rows.data) + slice.batch * rows.batch_stride + position * rows.row_stride +
          slice.head * rows.head_stride;
 }
 
@@ -28,18 +30,24 @@ SSA_INLINE float* lse_of(const AttentionProblem& problem, const AttentionSlice& 
 /// Floats of a packed row: a multiple of every kLanes.
 constexpr int64_t packed_size(int64_t head_size) { return round_up(head_size, 16); }
 
-/// Hands out 64-byte aligned parts of a scratch buffer.
+/// Hands out 64-byte aligned parts of a scratch buffer, and counts what it has handed out.
 struct Scratch {
-  float* next;
-  float* take(int64_t floats) {
+  float* next;  // null: only counts
+  int64_t used = 0;
+  template <class T>
+  T* take(int64_t count) {
+    const int64_t floats = round_up(count * static_cast<int64_t>(sizeof(T)), 64) / 4;
+    used += floats;
+    if (!next) return nullptr;
     float* part = next;
-    next += round_up(floats, 16);
-    return part;
+    next += floats;
+    return reinterpret_cast<T*>(part);
   }
 };
 
 /// out = factor · in, with zeros from `count` to `padded`.
-SSA_INLINE void pack_row(const float* in, int64_t count, float factor, int64_t padded, float* out) {
+template <class T>
+SSA_INLINE void pack_row(const T* in, int64_t count, float factor, int64_t padded, float* out) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(out + i, factor * load(in + i));
   if (i < count) {
@@ -49,28 +57,29 @@ SSA_INLINE void pack_row(const float* in, int64_t count, float factor, int64_t p
   for (; i < padded; i += kLanes) store(out + i, Vec{});
 }
 
-/// Gathers the rows at `positions` into (count, padded).
-SSA_INLINE void pack_rows(const HeadRows& rows, const AttentionSlice& slice,
-                          const int32_t* positions, int64_t count, int64_t head_size, float factor,
-                          float* out) {
+/// Gathers the rows `numbers` into (count, padded).
+template <class T>
+SSA_INLINE void pack_rows(const HeadRows& rows, const AttentionSlice& slice, const int32_t* numbers,
+                          int64_t count, int64_t head_size, float factor, float* out) {
   const int64_t padded = packed_size(head_size);
   for (int64_t i = 0; i < count; ++i) {
-    pack_row(row_of(rows, slice, positions[i]), head_size, factor, padded, out + i * padded);
+    pack_row(row_of<T>(rows, slice, numbers[i]), head_size, factor, padded, out + i * padded);
   }
 }
 
-/// Up to kTargetTile targets.
+/// Some targets, kTargetTile at most.
 struct TargetTile {
   int64_t count;
   int64_t vectors;          ///< count / kLanes, rounded up
-  const int32_t* position;  ///< (kTargetTile), padded with the last one
+  const int32_t* position;  ///< of a whole tile, padded with the last one
   int32_t lowest, highest;
 };
 
-/// Up to kSourceTile sources.
+/// Some sources, kSourceTile at most.
 struct SourceTile {
   int64_t count;
   const int32_t* position;
+  const int32_t* row;  ///< of key and value
   int32_t lowest, highest;
 };
 
@@ -83,22 +92,55 @@ SSA_INLINE void find_range(const int32_t* position, int64_t count, int32_t& lowe
   }
 }
 
-SSA_INLINE SourceTile source_tile(const int32_t* sources, int64_t first, int64_t sources_total) {
-  const int64_t rest = sources_total - first;
-  SourceTile tile{rest < kSourceTile ? rest : kSourceTile, sources + first, 0, 0};
+/// Up to kMost sources of the slice's window, from number `first` on.
+template <int64_t kMost = kSourceTile>
+SSA_INLINE SourceTile source_tile(const AttentionProblem& problem, const AttentionSlice& slice,
+                                  int64_t first) {
+  const int64_t rest = problem.sources_per_window - first;
+  const int64_t number = slice.window * problem.sources_per_window + first;
+  SourceTile tile{rest < kMost ? rest : kMost, problem.sources + number,
+                  problem.source_rows + number, 0, 0};
   find_range(tile.position, tile.count, tile.lowest, tile.highest);
   return tile;
 }
 
-/// Copies the positions of up to kTargetTile targets to `padded_positions` (kTargetTile).
+/// The first kMost of `count` targets; copies their positions to `padded_positions` (kMost).
+template <int64_t kMost = kTargetTile>
 SSA_INLINE TargetTile target_tile(const int32_t* targets, int64_t count,
                                   int32_t* padded_positions) {
-  for (int64_t t = 0; t < kTargetTile; ++t) {
+  count = count < kMost ? count : kMost;
+  for (int64_t t = 0; t < kMost; ++t) {
     padded_positions[t] = targets[t < count ? t : count - 1];
   }
   TargetTile tile{count, (count + kLanes - 1) / kLanes, padded_positions, 0, 0};
   find_range(targets, count, tile.lowest, tile.highest);
   return tile;
+}
+
+/// to = factor · from, rounded to T.
+template <class T>
+SSA_INLINE void write_row(const float* from, float factor, int64_t count, T* to) {
+  int64_t d = 0;
+  for (; d + kLanes <= count; d += kLanes) store(to + d, factor * load(from + d));
+  for (; d < count; ++d) put(to + d, factor * from[d]);
+}
+
+/// to += from
+SSA_INLINE void add_row(const float* from, int64_t count, float* to) {
+  int64_t d = 0;
+  for (; d + kLanes <= count; d += kLanes) store(to + d, load(to + d) + load(from + d));
+  for (; d < count; ++d) to[d] += from[d];
+}
+
+/// Adds the gradients of a tile of sources to the sums of the rows `row`.
+SSA_INLINE void add_source_gradients(const AttentionGradients& gradients, const SourceTile& tile,
+                                     const int32_t* row, int64_t head_size, SumRows keys,
+                                     SumRows values) {
+  const SumRows &key = gradients.grad_key, &value = gradients.grad_value;
+  for (int64_t s = 0; s < tile.count; ++s) {
+    add_row(keys.data + s * keys.row_stride, head_size, key.data + row[s] * key.row_stride);
+    add_row(values.data + s * values.row_stride, head_size, value.data + row[s] * value.row_stride);
+  }
 }
 
 /// Transposes packed rows (tile.count, padded) into (padded, kTargetTile). Overwrites rows behind

@@ -5,6 +5,12 @@
 #include <cstring>
 #include <string>
 
+#if defined(SSA_CPU_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "ssa/core/error.h"
 
 #include "backend/cpu/kernels/kernels.h"
@@ -22,6 +28,11 @@ namespace avx512 {
 const Kernels& kernel_table();
 }
 #endif
+#if defined(SSA_CPU_AMX)
+namespace amx {
+const Kernels& kernel_table();
+}
+#endif
 
 namespace {
 
@@ -31,20 +42,44 @@ struct Candidate {
   bool (*runs_here)();
 };
 
-// Best first. The tests are those of the x86-64-v3 and -v4 levels that the files are compiled for.
-constexpr Candidate kCandidates[] = {
 #if defined(__x86_64__)
-    {"avx512", avx512::kernel_table,
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("avx512vl");
-     }},
-    {"avx2", avx2::kernel_table,
-     [] {
-       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-              __builtin_cpu_supports("bmi2");
-     }},
+// The tests are those of the x86-64-v3 and -v4 levels that the files are compiled for.
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi2");
+}
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+#if defined(SSA_CPU_AMX)
+/// Asks Linux for the tile registers, which a process may use only with permission.
+bool tiles_granted() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+}
+/// AVX512_BF16, AMX-BF16 and AMX-TILE (CPUID leaf 7), whose names GCC does not know before 13.
+bool has_amx() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!has_avx512() || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+  const bool tiles = (edx >> 22 & 1) != 0 && (edx >> 24 & 1) != 0;
+  if (!tiles || !__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) return false;
+  return (eax >> 5 & 1) != 0 && tiles_granted();
+}
+#endif
+
+// Best first.
+constexpr Candidate kCandidates[] = {
+#if defined(SSA_CPU_AMX)
+    {"amx", amx::kernel_table, has_amx},
+#endif
+#if defined(__x86_64__)
+    {"avx512", avx512::kernel_table, has_avx512},
+    {"avx2", avx2::kernel_table, has_avx2},
 #endif
     {"baseline", baseline::kernel_table, [] { return true; }},
 };

@@ -1,5 +1,7 @@
 // Elementwise functions, dropout, and sums of rows and of everything.
 
+#include "backend/cpu/kernels/bf16.h"
+#include "backend/cpu/kernels/gelu.h"
 #include "backend/cpu/kernels/simd.h"
 #include "backend/cpu/kernels/table.h"
 
@@ -7,16 +9,16 @@ namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
 /// out[i] = f(in[i])
-template <class F>
-SSA_INLINE void map(const float* in, float* out, int64_t count, F f) {
+template <class In, class Out, class F>
+SSA_INLINE void map(const In* in, Out* out, int64_t count, F f) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(out + i, f(load(in + i)));
   if (i < count) store_part(out + i, f(load_part(in + i, count - i)), count - i);
 }
 
 /// out[i] = f(a[i], b[i])
-template <class F>
-SSA_INLINE void map(const float* a, const float* b, float* out, int64_t count, F f) {
+template <class A, class B, class Out, class F>
+SSA_INLINE void map(const A* a, const B* b, Out* out, int64_t count, F f) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(out + i, f(load(a + i), load(b + i)));
   if (i < count) {
@@ -25,25 +27,47 @@ SSA_INLINE void map(const float* a, const float* b, float* out, int64_t count, F
   }
 }
 
-void add(const float* a, const float* b, float* out, int64_t count) {
+/// The same, and second[i] receives what f writes to its third argument.
+template <class T, class F>
+SSA_INLINE void map_both(const T* a, const T* b, T* out, T* second, int64_t count, F f) {
+  int64_t i = 0;
+  Vec more;
+  for (; i + kLanes <= count; i += kLanes) {
+    store(out + i, f(load(a + i), load(b + i), more));
+    store(second + i, more);
+  }
+  if (i < count) {
+    const int64_t rest = count - i;
+    store_part(out + i, f(load_part(a + i, rest), load_part(b + i, rest), more), rest);
+    store_part(second + i, more, rest);
+  }
+}
+
+template <class T>
+void add(const T* a, const T* b, T* out, int64_t count) {
   map(a, b, out, count, [](Vec x, Vec y) { return x + y; });
 }
 
-void scale(const float* in, float factor, float* out, int64_t count) {
+template <class In, class Out>
+void scale(const In* in, float factor, Out* out, int64_t count) {
   map(in, out, count, [factor](Vec x) { return factor * x; });
 }
 
-void add_scaled(const float* in, float factor, float* out, int64_t count) {
+template <class T>
+void to_f32(const T* in, float* out, int64_t count) {
+  map(in, out, count, [](Vec x) { return x; });
+}
+
+template <class T>
+void add_scaled(const T* in, float factor, float* out, int64_t count) {
   map(in, out, out, count, [factor](Vec x, Vec y) { return factor * x + y; });
 }
 
-void activation(ActivationKind kind, const float* in, float* out, int64_t count) {
+template <class T>
+void activation(ActivationKind kind, const T* in, T* out, int64_t count) {
   switch (kind) {
     case ActivationKind::gelu:
-      return map(in, out, count, [](Vec x) {
-        Vec bell;
-        return x * normal_cdf(x, bell);
-      });
+      return map(in, out, count, [in](Vec x) { return gelu(x, in); });
     case ActivationKind::relu:
       return map(in, out, count, [](Vec x) { return x > 0.0f ? x : Vec{}; });
     case ActivationKind::elu:
@@ -51,22 +75,46 @@ void activation(ActivationKind kind, const float* in, float* out, int64_t count)
   }
 }
 
-void activation_backward(ActivationKind kind, const float* in, const float* grad_out,
-                         float* grad_in, int64_t count) {
+template <class T, class F>
+SSA_INLINE void map_gradient(const T* in, const T* grad_out, T* grad_in, T* out, int64_t count,
+                             F f) {
+  if (out) return map_both(in, grad_out, grad_in, out, count, f);
+  map(in, grad_out, grad_in, count, [f](Vec x, Vec grad) {
+    Vec unused;
+    return f(x, grad, unused);
+  });
+}
+
+template <class T>
+void activation_backward(ActivationKind kind, const T* in, const T* grad_out, T* grad_in, T* out,
+                         int64_t count) {
   switch (kind) {
-    case ActivationKind::gelu:  // slope Φ(x) + x·φ(x)
-      return map(in, grad_out, grad_in, count, [](Vec x, Vec grad) {
-        Vec bell;
-        const Vec cdf = normal_cdf(x, bell);
-        return grad * (cdf + x * (0.398942280f * bell));
+    case ActivationKind::gelu:
+      return map_gradient(in, grad_out, grad_in, out, count, [in](Vec x, Vec grad, Vec& value) {
+        return grad * gelu_slope(x, in, value);
       });
     case ActivationKind::relu:
-      return map(in, grad_out, grad_in, count,
-                 [](Vec x, Vec grad) { return x > 0.0f ? grad : Vec{}; });
+      return map_gradient(in, grad_out, grad_in, out, count, [](Vec x, Vec grad, Vec& value) {
+        value = x > 0.0f ? x : Vec{};
+        return x > 0.0f ? grad : Vec{};
+      });
     case ActivationKind::elu:
-      return map(in, grad_out, grad_in, count,
-                 [](Vec x, Vec grad) { return x > 0.0f ? grad : grad * exp(x); });
+      return map_gradient(in, grad_out, grad_in, out, count, [](Vec x, Vec grad, Vec& value) {
+        value = x > 0.0f ? x : expm1_negative(x);
+        return x > 0.0f ? grad : grad * exp(x);
+      });
   }
+}
+
+/// `count` ≤ kLanes elements.
+template <class T>
+SSA_INLINE Vec load_up_to(const T* from, int64_t count) {
+  return count == kLanes ? load(from) : load_part(from, count);
+}
+template <class T>
+SSA_INLINE void store_up_to(T* to, Vec value, int64_t count) {
+  if (count == kLanes) return store(to, value);
+  store_part(to, value, count);
 }
 
 constexpr int64_t kBlockElements = 4 * kLanes;  // a Philox block is four words
@@ -90,81 +138,108 @@ SSA_INLINE void draw_factors(const DropoutStream& stream, uint32_t first_block, 
   interleave(even[1], odd[1], factors[2], factors[3]);
 }
 
-void dropout(const DropoutStream& stream, int64_t first, const float* in, float* out,
-             int64_t count) {
+/// Dropout, `join` (kept, residual) being what is stored.
+template <class T, class F>
+SSA_INLINE void dropout_joined(const DropoutStream& stream, int64_t first, const T* in,
+                               const T* residual, T* out, int64_t count, F join) {
   const auto keep = [](Vec x, Vec factor) { return factor == 0.0f ? Vec{} : x * factor; };
   Vec factors[4];
   int64_t i = 0;
   for (; i + kBlockElements <= count; i += kBlockElements) {
     draw_factors(stream, static_cast<uint32_t>((first + i) / 4), factors);
     for (int64_t k = 0; k < 4; ++k) {
-      store(out + i + k * kLanes, keep(load(in + i + k * kLanes), factors[k]));
+      const int64_t at = i + k * kLanes;
+      store(out + at, join(keep(load(in + at), factors[k]), load(residual + at)));
     }
   }
-  if (i < count) {
-    draw_factors(stream, static_cast<uint32_t>((first + i) / 4), factors);
-    float rest[kBlockElements];
-    for (int64_t k = 0; k < 4; ++k) store(rest + k * kLanes, factors[k]);
-    map(in + i, rest, out + i, count - i, keep);
+  if (i == count) return;
+  draw_factors(stream, static_cast<uint32_t>((first + i) / 4), factors);
+  for (int64_t k = 0; k < 4 && i < count; ++k, i += kLanes) {
+    const int64_t rest = count - i < kLanes ? count - i : kLanes;
+    const Vec kept = keep(load_up_to(in + i, rest), factors[k]);
+    store_up_to(out + i, join(kept, load_up_to(residual + i, rest)), rest);
   }
+}
+
+template <class T>
+void dropout(const DropoutStream& stream, int64_t first, const T* in, const T* residual, T* out,
+             int64_t count) {
+  if (residual) {
+    return dropout_joined(stream, first, in, residual, out, count,
+                          [](Vec kept, Vec base) { return base + kept; });
+  }
+  dropout_joined(stream, first, in, in, out, count, [](Vec kept, Vec) { return kept; });
 }
 
 /// Four rows at a time: fewer passes over `out`, and a shorter chain of roundings.
-void add_rows(const float* in, int64_t rows, int64_t columns, float* out) {
+template <class T>
+void add_rows(const T* in, int64_t stride, int64_t rows, int64_t columns, float* out) {
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
-    const float* row = in + r * columns;
+    const T* row = in + r * stride;
     int64_t c = 0;
     for (; c + kLanes <= columns; c += kLanes) {
-      const Vec first = load(row + c) + load(row + columns + c);
-      const Vec second = load(row + 2 * columns + c) + load(row + 3 * columns + c);
+      const Vec first = load(row + c) + load(row + stride + c);
+      const Vec second = load(row + 2 * stride + c) + load(row + 3 * stride + c);
       store(out + c, load(out + c) + (first + second));
     }
     for (; c < columns; ++c) {
-      const float first = row[c] + row[columns + c];
-      const float second = row[2 * columns + c] + row[3 * columns + c];
+      const float first = get(row + c) + get(row + stride + c);
+      const float second = get(row + 2 * stride + c) + get(row + 3 * stride + c);
       out[c] += first + second;
     }
   }
-  for (; r < rows; ++r) add(in + r * columns, out, out, columns);
+  for (; r < rows; ++r) {
+    map(in + r * stride, out, out, columns, [](Vec x, Vec y) { return x + y; });
+  }
 }
 
 /// Σ f(in[i]) in f64, in 32 interleaved sums.
-template <class F>
-SSA_INLINE double sum_of(const float* in, int64_t count, F f) {
+template <class T, class F>
+SSA_INLINE double sum_of(const T* in, int64_t count, F f) {
   constexpr int64_t kSums = 32;
   double sums[kSums] = {};
   int64_t i = 0;
   for (; i + kSums <= count; i += kSums) {
-    for (int64_t k = 0; k < kSums; ++k) sums[k] += f(static_cast<double>(in[i + k]));
+    for (int64_t k = 0; k < kSums; ++k) sums[k] += f(static_cast<double>(get(in + i + k)));
   }
-  for (int64_t k = 0; i < count; ++i, ++k) sums[k] += f(static_cast<double>(in[i]));
+  for (int64_t k = 0; i < count; ++i, ++k) sums[k] += f(static_cast<double>(get(in + i)));
   for (int64_t width = kSums / 2; width > 0; width /= 2) {
     for (int64_t k = 0; k < width; ++k) sums[k] += sums[k + width];
   }
   return sums[0];
 }
 
-double sum(const float* in, int64_t count) {
+template <class T>
+double sum(const T* in, int64_t count) {
   return sum_of(in, count, [](double x) { return x; });
 }
 
-double sum_squares(const float* in, int64_t count) {
+template <class T>
+double sum_squares(const T* in, int64_t count) {
   return sum_of(in, count, [](double x) { return x * x; });
+}
+
+template <class T>
+void fill(ElementKernels<T>& kernels) {
+  kernels.add = add<T>;
+  kernels.scale = scale<T, T>;
+  kernels.scale_from_f32 = scale<float, T>;
+  kernels.to_f32 = to_f32<T>;
+  kernels.add_scaled = add_scaled<T>;
+  kernels.activation = activation<T>;
+  kernels.activation_backward = activation_backward<T>;
+  kernels.dropout = dropout<T>;
+  kernels.add_rows = add_rows<T>;
+  kernels.sum = sum<T>;
+  kernels.sum_squares = sum_squares<T>;
 }
 
 }  // namespace
 
 void fill_elementwise(Kernels& table) {
-  table.add = add;
-  table.scale = scale;
-  table.add_scaled = add_scaled;
-  table.activation = activation;
-  table.activation_backward = activation_backward;
-  table.dropout = dropout;
-  table.add_rows = add_rows;
-  table.sum = sum;
-  table.sum_squares = sum_squares;
+  fill(table.f32);
+  fill(table.bf16);
 }
 
 }  // namespace ssa::cpu::SSA_KERNEL_ISA

@@ -3,8 +3,12 @@
 #include <cstdint>
 
 // The boundary between code compiled for any machine and kernels compiled once for each
-// instruction set: plain structs and pointers to functions on raw f32 rows. Everything here must
+// instruction set: plain structs and pointers to functions on raw rows. Everything here must
 // stay free of inline functions, so that the linker never merges code of two instruction sets.
+
+namespace ssa {
+struct BFloat16;
+}
 
 namespace ssa::cpu {
 
@@ -18,9 +22,10 @@ struct DropoutStream {
   float keep_scale;    ///< 1/(1-p)
 };
 
-/// Rows of a (B, N, H, D) tensor; a row of D floats is contiguous. Strides in elements.
+/// Rows of a (B, N, H, D) tensor of f32 or bf16; the D elements of a head are contiguous. Strides
+/// in elements.
 struct HeadRows {
-  float* data;
+  void* data;
   int64_t batch_stride, row_stride, head_stride;
 };
 
@@ -30,22 +35,63 @@ struct AttentionProblem {
   float* lse;  ///< (B, H, N)
   int64_t length, heads, head_size;
   int64_t targets_per_window, sources_per_window;
-  const int32_t* targets;  ///< (W, T)
-  const int32_t* sources;  ///< (W, S)
+  const int32_t* targets;      ///< (W, T)
+  const int32_t* sources;      ///< (W, S)
+  const int32_t* source_rows;  ///< (W, S): the rows of key and value that hold the sources
   float scale;
   bool causal;
   const float* alibi_slopes;     ///< (H) or null
   const DropoutStream* dropout;  ///< or null
 };
 
-struct AttentionGradients {
-  HeadRows grad_out, grad_query, grad_key, grad_value;
-};
-
 /// Which targets of which window, of which sequence and head.
 struct AttentionSlice {
   int64_t batch, head, window;
   int64_t first_target, targets;
+};
+
+/// f32 rows of one head of one sequence.
+struct SumRows {
+  float* data;
+  int64_t row_stride;
+};
+
+struct AttentionGradients {
+  HeadRows grad_out, grad_query;
+  SumRows grad_key, grad_value;  ///< added to
+  const int32_t* rows;           ///< (S): the rows of grad_key and grad_value for this window
+};
+
+/// Slices of targets start at multiples of this.
+inline constexpr int64_t kTargetTile = 64;
+/// The most targets that one call of AttentionKernels::forward may have.
+inline constexpr int64_t kMostTargets = 1024;
+
+/// Attention on data of one dtype. Scratch is 64-byte aligned, of as many floats as asked for.
+struct AttentionKernels {
+  /// Enough for calls with at most this many targets.
+  int64_t (*forward_scratch)(const AttentionProblem& problem, int64_t targets);
+  /// Writes out and lse of the slice's targets. A target's result does not depend on how a window
+  /// is cut into slices that start at multiples of kTargetTile.
+  void (*forward)(const AttentionProblem& problem, const AttentionSlice& slice, float* scratch);
+  int64_t (*backward_scratch)(const AttentionProblem& problem);
+  /// Writes the query gradients of all of a window's targets and adds to the gradients of its
+  /// keys and values. slice.first_target and slice.targets are not looked at.
+  void (*backward)(const AttentionProblem& problem, const AttentionGradients& gradients,
+                   const AttentionSlice& slice, float* scratch);
+  /// Rounds a sum to the dtype of the data.
+  void (*write_row)(const float* sum, void* out, int64_t count);
+};
+
+/// out (rows, columns) [+]= leftᵀ · right, of left (inner, rows) and right (inner, columns). All
+/// extents are multiples of 32, strides in elements.
+struct TransposedProduct {
+  const BFloat16* left;
+  const BFloat16* right;
+  float* out;
+  int64_t left_stride, right_stride, out_stride;
+  int64_t rows, columns, inner;
+  bool accumulate;
 };
 
 /// Adam with every constant of the step folded in.
@@ -63,41 +109,65 @@ struct SgdConstants {
   bool nesterov, first_step;
 };
 
-/// Targets handled by one call of attention_forward.
-inline constexpr int64_t kTargetChunk = 256;
+/// LayerNormBackwardArgs in raw form, from the first row on.
+template <class T>
+struct LayerNormRows {
+  const T* in;
+  const float *gain, *shift, *mean, *rstd;
+  const T* grad_out;
+  T* grad_in;
+  bool accumulate;
+  float *grad_gain, *grad_shift;  ///< added to
+  T* out;                         ///< or null; may be grad_out
+};
 
-/// One implementation of every kernel. Functions named after a row work on rows that follow each
-/// other in memory.
+/// Kernels on data of one dtype, float or BFloat16. Functions named after a row work on rows that
+/// follow each other in memory.
+template <class T>
+struct ElementKernels {
+  void (*add)(const T* a, const T* b, T* out, int64_t count);
+  void (*scale)(const T* in, float factor, T* out, int64_t count);
+  /// out = factor · in, rounded to T.
+  void (*scale_from_f32)(const float* in, float factor, T* out, int64_t count);
+  void (*to_f32)(const T* in, float* out, int64_t count);
+  /// out += factor · in
+  void (*add_scaled)(const T* in, float factor, float* out, int64_t count);
+  void (*activation)(ActivationKind kind, const T* in, T* out, int64_t count);
+  /// out, if not null, receives the activation again; may be in.
+  void (*activation_backward)(ActivationKind kind, const T* in, const T* grad_out, T* grad_in,
+                              T* out, int64_t count);
+  /// Elements first … first+count-1 of a tensor, first a multiple of 4; the pointers point at them.
+  /// residual may be null.
+  void (*dropout)(const DropoutStream& stream, int64_t first, const T* in, const T* residual,
+                  T* out, int64_t count);
+
+  /// out[c] += Σ_r in[r][c], rows `stride` elements apart.
+  void (*add_rows)(const T* in, int64_t stride, int64_t rows, int64_t columns, float* out);
+  double (*sum)(const T* in, int64_t count);
+  double (*sum_squares)(const T* in, int64_t count);
+
+  void (*layer_norm)(const T* in, const float* gain, const float* shift, float eps, int64_t rows,
+                     int64_t columns, T* out, float* mean, float* rstd);
+  void (*layer_norm_backward)(const LayerNormRows<T>& arrays, int64_t rows, int64_t columns);
+
+  /// log Σ exp of one row.
+  float (*log_sum_exp)(const T* logits, int64_t columns);
+  /// One row: out = grad · (exp(logits - lse) - onehot(target)); out may be logits.
+  void (*softmax_gradient)(const T* logits, int64_t target, float lse, float grad, T* out,
+                           int64_t columns);
+};
+
+/// One implementation of every kernel.
 struct Kernels {
   const char* isa;
 
-  void (*add)(const float* a, const float* b, float* out, int64_t count);
-  void (*scale)(const float* in, float factor, float* out, int64_t count);
-  /// out += factor · in
-  void (*add_scaled)(const float* in, float factor, float* out, int64_t count);
-  void (*activation)(ActivationKind kind, const float* in, float* out, int64_t count);
-  void (*activation_backward)(ActivationKind kind, const float* in, const float* grad_out,
-                              float* grad_in, int64_t count);
-  /// Elements first … first+count-1 of a tensor, first a multiple of 4; in and out point at them.
-  void (*dropout)(const DropoutStream& stream, int64_t first, const float* in, float* out,
-                  int64_t count);
+  ElementKernels<float> f32;
+  ElementKernels<BFloat16> bf16;
 
-  /// out[c] += Σ_r in[r][c]
-  void (*add_rows)(const float* in, int64_t rows, int64_t columns, float* out);
-  double (*sum)(const float* in, int64_t count);
-  double (*sum_squares)(const float* in, int64_t count);
-
-  void (*layer_norm)(const float* in, const float* gain, const float* shift, float eps,
-                     int64_t rows, int64_t columns, float* out, float* mean, float* rstd);
-  /// grad_gain and grad_shift are added to.
-  void (*layer_norm_backward)(const float* in, const float* gain, const float* mean,
-                              const float* rstd, const float* grad_out, int64_t rows,
-                              int64_t columns, float* grad_in, float* grad_gain, float* grad_shift);
-
-  /// log Σ exp of one row.
-  float (*log_sum_exp)(const float* logits, int64_t columns);
-  /// out = factor · exp(logits - lse)
-  void (*scaled_softmax)(const float* logits, float lse, float factor, float* out, int64_t columns);
+  /// Null where there is nothing faster than oneDNN. Meant for blocks of a few hundred rows and
+  /// columns. scratch: 64-byte aligned, as many bytes as the second function says.
+  void (*transposed_product)(const TransposedProduct& block, void* scratch);
+  int64_t (*transposed_product_scratch)(const TransposedProduct& block);
 
   void (*adam)(const AdamConstants& constants, const float* gradient, float* parameter,
                float* first_moment, float* second_moment, int64_t count);
@@ -105,20 +175,11 @@ struct Kernels {
   void (*sgd)(const SgdConstants& constants, const float* gradient, float* parameter,
               float* momentum, int64_t count);
 
-  /// Floats of 64-byte aligned scratch that one call needs.
-  int64_t (*attention_forward_scratch)(const AttentionProblem& problem);
-  /// Writes out and lse of at most kTargetChunk targets.
-  void (*attention_forward)(const AttentionProblem& problem, const AttentionSlice& slice,
-                            float* scratch);
-  int64_t (*attention_backward_scratch)(const AttentionProblem& problem);
-  /// Writes the query gradients of all of a window's targets and adds to the gradients of its
-  /// keys and values. slice.first_target and slice.targets are not looked at.
-  void (*attention_backward)(const AttentionProblem& problem, const AttentionGradients& gradients,
-                             const AttentionSlice& slice, float* scratch);
+  AttentionKernels attention_f32, attention_bf16;
 };
 
 /// The fastest kernels that this machine can run; the environment variable SSA_CPU_ISA (baseline,
-/// avx2 or avx512) asks for a lower instruction set. Throws ConfigError if the variable names
+/// avx2, avx512 or amx) asks for a lower instruction set. Throws ConfigError if the variable names
 /// anything else, or what this build or machine does not have.
 const Kernels& kernels_asked_for();
 /// The kernels in use: kernels_asked_for() as of the first call.

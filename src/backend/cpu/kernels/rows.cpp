@@ -1,5 +1,6 @@
 // Layer norm and the softmax of one row.
 
+#include "backend/cpu/kernels/bf16.h"
 #include "backend/cpu/kernels/simd.h"
 #include "backend/cpu/kernels/table.h"
 
@@ -13,14 +14,14 @@ SSA_INLINE void for_columns(int64_t columns, F f) {
   int64_t c = 0;
   for (; c + kLanes <= columns; c += kLanes) {
     f(
-        c, [](const float* from) { return load(from); },
-        [](float* to, Vec value) { store(to, value); });
+        c, [](const auto* from) { return load(from); },
+        [](auto* to, Vec value) { store(to, value); });
   }
   if (c < columns) {
     const int64_t rest = columns - c;
     f(
-        c, [rest](const float* from) { return load_part(from, rest); },
-        [rest](float* to, Vec value) { store_part(to, value, rest); });
+        c, [rest](const auto* from) { return load_part(from, rest); },
+        [rest](auto* to, Vec value) { store_part(to, value, rest); });
   }
 }
 
@@ -32,8 +33,8 @@ SSA_INLINE Vec column_mask(int64_t first, int64_t columns) {
 }
 
 /// Σ f(in[c]) over a row; f sees only columns that exist.
-template <class F>
-SSA_INLINE float sum_row(const float* in, int64_t columns, F f) {
+template <class T, class F>
+SSA_INLINE float sum_row(const T* in, int64_t columns, F f) {
   Vec sums[4] = {};
   int64_t c = 0;
   for (; c + 4 * kLanes <= columns; c += 4 * kLanes) {
@@ -48,11 +49,12 @@ SSA_INLINE float sum_row(const float* in, int64_t columns, F f) {
   return sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-void layer_norm(const float* in, const float* gain, const float* shift, float eps, int64_t rows,
-                int64_t columns, float* out, float* mean, float* rstd) {
+template <class T>
+void layer_norm(const T* in, const float* gain, const float* shift, float eps, int64_t rows,
+                int64_t columns, T* out, float* mean, float* rstd) {
   for (int64_t r = 0; r < rows; ++r) {
-    const float* x = in + r * columns;
-    float* y = out + r * columns;
+    const T* x = in + r * columns;
+    T* y = out + r * columns;
     const auto width = static_cast<float>(columns);
     const float mu = sum_row(x, columns, [](Vec value) { return value; }) / width;
     const float squares =
@@ -68,14 +70,17 @@ void layer_norm(const float* in, const float* gain, const float* shift, float ep
 
 // With x̂ = (x - mean)·rstd and g = grad_out·gain:
 //   grad_in = rstd · (g - mean(g) - x̂ · mean(g·x̂))
-void layer_norm_backward(const float* in, const float* gain, const float* mean, const float* rstd,
-                         const float* grad_out, int64_t rows, int64_t columns, float* grad_in,
-                         float* grad_gain, float* grad_shift) {
+template <class T>
+void layer_norm_backward(const LayerNormRows<T>& arrays, int64_t rows, int64_t columns) {
+  const LayerNormRows<T> all = arrays;
+  const float *gain = all.gain, *shift = all.shift;
+  float *grad_gain = all.grad_gain, *grad_shift = all.grad_shift;
   for (int64_t r = 0; r < rows; ++r) {
-    const float* x = in + r * columns;
-    const float* dy = grad_out + r * columns;
-    float* dx = grad_in + r * columns;
-    const float mu = mean[r], inverse = rstd[r];
+    const T* x = all.in + r * columns;
+    const T* dy = all.grad_out + r * columns;
+    T* dx = all.grad_in + r * columns;
+    T* y = all.out ? all.out + r * columns : nullptr;
+    const float mu = all.mean[r], inverse = all.rstd[r];
     Vec sum_g = {}, sum_gx = {};  // missing columns of the last vector have dy = 0
     for_columns(columns, [&](int64_t c, auto get, auto put) {
       const Vec normed = (get(x + c) - mu) * inverse;
@@ -90,24 +95,29 @@ void layer_norm_backward(const float* in, const float* gain, const float* mean, 
     const float mean_gx = sum_lanes(sum_gx) / static_cast<float>(columns);
     for_columns(columns, [&](int64_t c, auto get, auto put) {
       const Vec normed = (get(x + c) - mu) * inverse;
-      put(dx + c, inverse * (get(dy + c) * get(gain + c) - mean_g - normed * mean_gx));
+      const Vec scaled = get(gain + c);
+      const Vec grad = inverse * (get(dy + c) * scaled - mean_g - normed * mean_gx);
+      put(dx + c, all.accumulate ? get(dx + c) + grad : grad);
+      if (y) put(y + c, normed * scaled + get(shift + c));
     });
   }
 }
 
-float highest_of(const float* in, int64_t columns) {
+template <class T>
+float highest_of(const T* in, int64_t columns) {
   Vec highest[4];
-  for (Vec& lanes : highest) lanes = broadcast(in[0]);
+  for (Vec& lanes : highest) lanes = broadcast(get(in));
   int64_t c = 0;
   for (; c + 4 * kLanes <= columns; c += 4 * kLanes) {
     for (int k = 0; k < 4; ++k) highest[k] = max(highest[k], load(in + c + k * kLanes));
   }
   float result = max_lanes(max(max(highest[0], highest[1]), max(highest[2], highest[3])));
-  for (; c < columns; ++c) result = result > in[c] ? result : in[c];
+  for (; c < columns; ++c) result = result > get(in + c) ? result : get(in + c);
   return result;
 }
 
-float log_sum_exp(const float* logits, int64_t columns) {
+template <class T>
+float log_sum_exp(const T* logits, int64_t columns) {
   constexpr int64_t kBlock = 4096;  // sums of longer rows continue in f64
   const float highest = highest_of(logits, columns);
   double total = 0;
@@ -119,19 +129,29 @@ float log_sum_exp(const float* logits, int64_t columns) {
   return highest + __builtin_logf(static_cast<float>(total));
 }
 
-void scaled_softmax(const float* logits, float lse, float factor, float* out, int64_t columns) {
+template <class T>
+void softmax_gradient(const T* logits, int64_t target, float lse, float grad, T* out,
+                      int64_t columns) {
+  const Vec at_target = exp(broadcast(get(logits + target) - lse));  // `out` may be `logits`
   for_columns(columns, [&](int64_t c, auto get, auto put) {
-    put(out + c, factor * exp(get(logits + c) - lse));
+    put(out + c, grad * exp(get(logits + c) - lse));
   });
+  put(out + target, grad * (at_target[0] - 1.0f));
+}
+
+template <class T>
+void fill(ElementKernels<T>& kernels) {
+  kernels.layer_norm = layer_norm<T>;
+  kernels.layer_norm_backward = layer_norm_backward<T>;
+  kernels.log_sum_exp = log_sum_exp<T>;
+  kernels.softmax_gradient = softmax_gradient<T>;
 }
 
 }  // namespace
 
 void fill_rows(Kernels& table) {
-  table.layer_norm = layer_norm;
-  table.layer_norm_backward = layer_norm_backward;
-  table.log_sum_exp = log_sum_exp;
-  table.scaled_softmax = scaled_softmax;
+  fill(table.f32);
+  fill(table.bf16);
 }
 
 }  // namespace ssa::cpu::SSA_KERNEL_ISA

@@ -131,14 +131,6 @@ SSA_INLINE Vec scaled_normal_tail(Vec t) {
   return q * u;
 }
 
-/// Φ(x), the standard normal distribution function; `bell` is e^(-x²/2).
-SSA_INLINE Vec normal_cdf(Vec x, Vec& bell) {
-  const Vec t = x < 0.0f ? -x : x;
-  bell = exp(-0.5f * t * t);
-  const Vec tail = bell * scaled_normal_tail(t);
-  return x < 0.0f ? tail : 1.0f - tail;
-}
-
 /// 32×32→64 bit products of the even lanes.
 SSA_INLINE WideVec multiply_even(UintVec a, uint32_t b) {
 #if defined(__AVX512F__)

@@ -10,6 +10,12 @@ void fill_rows(Kernels& table);
 void fill_optimizers(Kernels& table);
 void fill_attention_forward(Kernels& table);
 void fill_attention_backward(Kernels& table);
+#if defined(__AMX_BF16__)
+// Instead of the above, for bf16.
+void fill_attention_amx_forward(Kernels& table);
+void fill_attention_amx_backward(Kernels& table);
+void fill_transposed_product_amx(Kernels& table);
+#endif
 
 const Kernels& kernel_table();
 

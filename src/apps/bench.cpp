@@ -1,0 +1,69 @@
+#include "apps/bench.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "ssa/core/philox.h"
+
+#include "apps/app.h"
+
+namespace ssa::bench {
+
+double median_seconds(int64_t repeats, const std::function<void()>& call) {
+  std::vector<double> seconds;
+  call();
+  for (int64_t i = 0; i < repeats; ++i) {
+    const auto started = std::chrono::steady_clock::now();
+    call();
+    seconds.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+Tensor random_tensor(const Shape& shape, DType dtype, Device device, uint32_t stream) {
+  Tensor values = Tensor::empty(shape, DType::f32, device);
+  const RngKey key = RngKey{.purpose = RngPurpose::test}.with_stream(stream);
+  float* data = values.data<float>();
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    data[i] = static_cast<float>(2 * uniform_open(key.word(static_cast<uint64_t>(i))) - 1);
+  }
+  if (dtype == DType::f32) return values;
+  Tensor converted = Tensor::empty(shape, dtype, device);
+  backend(device).copy(values, converted);
+  return converted;
+}
+
+double product_seconds(const Product& product, DType dtype, Device device, int64_t repeats) {
+  Backend& compute = backend(device);
+  const auto [kind, m, n, k] = product;
+  MatmulArgs args;
+  if (kind == Product::Kind::weights) {
+    args.a = random_tensor({m, k}, dtype, device, 1);
+    args.packed_b =
+        compute.pack({random_tensor({n, k}, wide(dtype), device, 2)}, true, dtype, nullptr);
+    args.out = Tensor::empty({m, n}, dtype, device);
+  } else {
+    args.a = random_tensor({k, m}, dtype, device, 1);
+    args.transpose_a = true;
+    args.b = random_tensor({k, n}, dtype, device, 2);
+    args.out = Tensor::empty({m, n}, wide(dtype), device);
+  }
+  return median_seconds(repeats, [&] { compute.matmul(args); });
+}
+
+double measured_peak(DType dtype, Device device) {
+  double best = 0;
+  for (const int64_t size : {768, 1536}) {
+    const Product square{Product::Kind::weights, size, size, size};
+    best = std::max(best, square.flop() / product_seconds(square, dtype, device, 5));
+  }
+  return best;
+}
+
+void finish(const Options& options, const nlohmann::json& json) {
+  if (!options.json.empty()) write_json(options.json, json);
+}
+
+}  // namespace ssa::bench

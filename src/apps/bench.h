@@ -1,0 +1,52 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "ssa/backend/backend.h"
+
+namespace ssa::bench {
+
+struct Options {
+  std::string device = "auto";
+  std::string precision;  // empty: not given
+  std::string json;
+  int64_t repeats = 5;
+  // gemm
+  int64_t m = 1024, n = 1024, k = 1024;
+  // attention, plan
+  int64_t batch = 4, length = 1024, heads = 8, head_size = 64, windows = 4;
+  double sigma = 0.1;
+  bool causal = true;
+  // step
+  std::string config;
+  std::vector<std::string> set;
+};
+
+/// Median seconds of a call, after one call to warm up.
+double median_seconds(int64_t repeats, const std::function<void()>& call);
+/// Numbers in ±1 that are the same in every run.
+Tensor random_tensor(const Shape& shape, DType dtype, Device device, uint32_t stream);
+
+/// One matrix product of a step: out (m, n) with sums of length k.
+struct Product {
+  enum class Kind {
+    weights,          ///< data · packed weights: forward, and the gradient of the input
+    weight_gradient,  ///< dataᵀ · data, f32 result
+  } kind;
+  int64_t m, n, k;
+  double flop() const {
+    return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  }
+};
+double product_seconds(const Product& product, DType dtype, Device device, int64_t repeats);
+/// The best that the backend's matmul reaches on large squares: the measured peak, FLOP/s.
+double measured_peak(DType dtype, Device device);
+
+void finish(const Options& options, const nlohmann::json& json);
+int run_step(const Options& options);
+
+}  // namespace ssa::bench

@@ -1,0 +1,173 @@
+// ssa-bench step: a whole training step, where its time goes, and how near it comes to a step that
+// would be nothing but matrix products at full speed.
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include "ssa/backend/profile.h"
+#include "ssa/models/cost.h"
+#include "ssa/train/lm_step.h"
+#include "ssa/train/memory_plan.h"
+
+#include "apps/app.h"
+#include "apps/bench.h"
+
+namespace ssa::bench {
+namespace {
+
+/// Bytes that look random: the speed of a step does not depend on them.
+LmBatch random_batch(const Config& config) {
+  LmBatch batch{config.train.batch_size, config.data.length, {}, {}};
+  const RngKey key{.purpose = RngPurpose::test};
+  const auto count = static_cast<uint64_t>(batch.sequences * batch.length);
+  for (uint64_t i = 0; i < count; ++i) {
+    batch.inputs.push_back(static_cast<int32_t>(key.word(i) & 0xff));
+    batch.targets.push_back(static_cast<int32_t>(key.word(i + 1) & 0xff));
+  }
+  return batch;
+}
+
+/// A line "NAME:   1234 kB" of /proc/self/status, in bytes; 0 where there is none.
+int64_t process_bytes(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    if (word != name + ":") continue;
+    int64_t kilobytes = 0;
+    status >> kilobytes;
+    return kilobytes * 1024;
+  }
+  return 0;
+}
+
+/// The products of one layer's step for `rows` tokens: forward, and both gradients, of the stacked
+/// projections, the output projection, and both feed-forward matrices.
+std::vector<Product> layer_products(const ModelConfig& model, int64_t rows) {
+  std::vector<Product> products;
+  const int64_t width = model.width, hidden = model.ffn_width;
+  for (const auto& [in, out] : {std::pair{width, 3 * width}, std::pair{width, width},
+                                std::pair{width, hidden}, std::pair{hidden, width}}) {
+    products.push_back({Product::Kind::weights, rows, out, in});
+    products.push_back({Product::Kind::weights, rows, in, out});
+    products.push_back({Product::Kind::weight_gradient, out, in, rows});
+  }
+  return products;
+}
+
+/// FLOP/s of the backend's matmul over a layer's own products.
+double matmul_rate(const Config& config, DType dtype, Device device) {
+  double flop = 0, seconds = 0;
+  const int64_t rows = config.train.micro_batch * config.data.length;
+  for (const Product& product : layer_products(config.model, rows)) {
+    flop += product.flop();
+    seconds += product_seconds(product, dtype, device, 3);
+  }
+  return flop / seconds;
+}
+
+/// One run of steps with what it showed.
+struct StepRun {
+  double seconds = 0;                       // median
+  std::map<std::string, double> breakdown;  // mean seconds a step
+  int64_t peak_bytes = 0;                   // of the allocator
+  int64_t system_allocations = 0;           // after the second step
+};
+
+StepRun run_steps(const Config& config, Device device, int64_t repeats) {
+  LmSession session(config, device);
+  Optimizer optimizer(config.train.optimizer, session.parameters());
+  LossScaler scaler(config.train.precision);
+  const LmBatch batch = random_batch(config);
+  int64_t step = 0, allocations = 0;
+  double plan_seconds = 0;
+  BackendProfile profile(device);
+  host_allocator().reset_peaks();
+  const auto one_step = [&] {
+    if (step == 2) allocations = host_allocator().stats().system_allocations;
+    const auto started = std::chrono::steady_clock::now();
+    const auto plans = plans_of_step(config, 0);
+    plan_seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    lm_train_step(config, session, optimizer, scaler, step++, batch, plans);
+    if (step == 2) {  // the first steps warm up
+      profile.reset();
+      plan_seconds = 0;
+    }
+  };
+  one_step();
+  StepRun result;
+  result.seconds = median_seconds(repeats, one_step);
+  const auto count = static_cast<double>(repeats);
+  result.breakdown["plans (drawn ahead in training)"] = plan_seconds / count;
+  for (const auto& [part, total] : profile.seconds()) result.breakdown[part] = total / count;
+  result.peak_bytes = host_allocator().stats().peak_total_bytes;
+  if (repeats > 1) {
+    result.system_allocations = host_allocator().stats().system_allocations - allocations;
+  }
+  return result;
+}
+
+void print_breakdown(const StepRun& run) {
+  std::vector<std::pair<std::string, double>> parts(run.breakdown.begin(), run.breakdown.end());
+  double rest = run.seconds;
+  for (const auto& [part, seconds] : parts) rest -= seconds;
+  parts.push_back({"the rest (tape, bookkeeping)", std::max(0.0, rest)});
+  std::sort(parts.begin(), parts.end(),
+            [](const auto& a, const auto& b) { return a.second > b.second; });
+  for (const auto& [part, seconds] : parts) {
+    std::cout << fmt::format("  {:32} {:9.3f} ms  {:5.1f}%\n", part, seconds * 1e3,
+                             100 * seconds / run.seconds);
+  }
+}
+
+}  // namespace
+
+int run_step(const Options& options) {
+  if (options.config.empty()) throw ConfigError("ssa-bench step needs --config FILE");
+  std::vector<std::string> overrides = options.set;
+  if (!options.precision.empty()) {
+    overrides.push_back("train.precision=" + options.precision);
+  }
+  Config config = load_config(options.config, overrides);
+  config.train.micro_batch = resolve_micro_batch(config);
+  const Device device = device_from_name(options.device);
+  const DType dtype = to_dtype(config.train.precision);
+  const int64_t resident_before = process_bytes("VmRSS");
+  const StepRun run = run_steps(config, device, options.repeats);
+  const int64_t resident_peak = process_bytes("VmHWM");
+  // After the step, so that its memory is the step's own.
+  const double peak = measured_peak(dtype, device), same = matmul_rate(config, dtype, device);
+
+  const double tokens = static_cast<double>(config.train.batch_size * config.data.length);
+  // Backward costs twice the forward pass.
+  const double rate = 3 * training_cost(config).forward_flop_per_token * tokens / run.seconds;
+  std::cout << fmt::format(
+      "step {:.3f} s, {:.0f} tokens/s, peak {:.0f} MiB (predicted {:.0f}; process {:.0f}), "
+      "{} buffers asked of the system after warm-up\n"
+      "{:.1f} GFLOP/s: {:.0f}% of the measured matmul peak ({:.1f}), {:.0f}% of matmul on the "
+      "step's own shapes ({:.1f})\n",
+      run.seconds, tokens / run.seconds, static_cast<double>(run.peak_bytes) / 0x1p20,
+      static_cast<double>(plan_memory(config, config.train.micro_batch).total()) / 0x1p20,
+      static_cast<double>(resident_peak) / 0x1p20, run.system_allocations, rate * 1e-9,
+      100 * rate / peak, peak * 1e-9, 100 * rate / same, same * 1e-9);
+  print_breakdown(run);
+  finish(
+      options,
+      {{"tokens_per_second", tokens / run.seconds},
+       {"step_seconds", run.seconds},
+       {"precision", choices(config.train.precision)[static_cast<size_t>(config.train.precision)]},
+       {"peak_memory_bytes", run.peak_bytes},
+       {"predicted_memory_bytes", plan_memory(config, config.train.micro_batch).total()},
+       {"resident_before_bytes", resident_before},
+       {"peak_resident_bytes", resident_peak},
+       {"system_allocations_after_warm_up", run.system_allocations},
+       {"fraction_of_matmul_peak", rate / peak},
+       {"fraction_of_matmul_same_shapes", rate / same},
+       {"breakdown", run.breakdown}});
+  return 0;
+}
+
+}  // namespace ssa::bench

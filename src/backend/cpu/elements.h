@@ -1,0 +1,17 @@
+#pragma once
+
+#include "ssa/core/dtype.h"
+
+#include "backend/cpu/kernels/kernels.h"
+
+namespace ssa::cpu {
+
+/// Calls f(TypeTag<T>{}, kernels on T) with the C++ type of data that checks.h's require_data()
+/// has let through.
+template <class F>
+void visit_data(DType dtype, F&& f) {
+  if (dtype == DType::bf16) return f(TypeTag<BFloat16>{}, kernels().bf16);
+  f(TypeTag<float>{}, kernels().f32);
+}
+
+}  // namespace ssa::cpu

@@ -1,0 +1,71 @@
+#pragma once
+
+// Rows of bf16 as vectors of f32: the overloads beside those of simd.h for float, so that one
+// template serves both. Included only by kernel files.
+//
+// Rounding is that of core's BFloat16 to the last bit: to nearest even, subnormal numbers kept, NaN
+// stays a (quiet) NaN. The conversion of AVX512_BF16 is not used, since it takes subnormal inputs
+// for 0: a result must not depend on which element of a row it is, nor on the machine.
+//
+// Of dtype.h only the layout of BFloat16 is used here, never its functions: an inline function
+// compiled for two instruction sets could be merged into one.
+
+#include "ssa/core/dtype.h"
+
+#include "backend/cpu/kernels/simd.h"
+
+namespace ssa::cpu::SSA_KERNEL_ISA {
+namespace {
+
+using HalfVec [[gnu::vector_size(kLanes * 2)]] = uint16_t;  // kLanes bf16
+
+SSA_INLINE Vec widen(HalfVec bits) {
+  return reinterpret_cast<Vec>(__builtin_convertvector(bits, UintVec) << 16);
+}
+
+SSA_INLINE HalfVec narrow(Vec value) {
+  const UintVec bits = reinterpret_cast<UintVec>(value);
+  const UintVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const UintVec quiet = (bits >> 16) | 0x40u;
+  return __builtin_convertvector(value == value ? rounded : quiet, HalfVec);
+}
+
+SSA_INLINE Vec load(const BFloat16* from) {
+  HalfVec bits;
+  __builtin_memcpy(&bits, from, sizeof bits);
+  return widen(bits);
+}
+SSA_INLINE void store(BFloat16* to, Vec value) {
+  const HalfVec bits = narrow(value);
+  __builtin_memcpy(static_cast<void*>(to), &bits, sizeof bits);
+}
+/// The first `count` < kLanes elements, 0 behind them.
+SSA_INLINE Vec load_part(const BFloat16* from, int64_t count) {
+  HalfVec bits = {};
+  __builtin_memcpy(&bits, from, static_cast<uint64_t>(count) * sizeof(uint16_t));
+  return widen(bits);
+}
+SSA_INLINE void store_part(BFloat16* to, Vec value, int64_t count) {
+  const HalfVec bits = narrow(value);
+  __builtin_memcpy(static_cast<void*>(to), &bits, static_cast<uint64_t>(count) * sizeof(uint16_t));
+}
+
+/// One element, for the ends of rows; the same rounding.
+SSA_INLINE float get(const float* from) { return *from; }
+SSA_INLINE float get(const BFloat16* from) {
+  const uint32_t bits = static_cast<uint32_t>(from->bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+SSA_INLINE void put(float* to, float value) { *to = value; }
+SSA_INLINE void put(BFloat16* to, float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  const uint32_t rounded =
+      value == value ? (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16 : (bits >> 16) | 0x40u;
+  to->bits = static_cast<uint16_t>(rounded);
+}
+
+}  // namespace
+}  // namespace ssa::cpu::SSA_KERNEL_ISA

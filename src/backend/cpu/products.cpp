@@ -1,0 +1,211 @@
+// Matrix products: their checks, packed weights, and products of bf16 on machines that cannot
+// multiply it.
+
+#include <algorithm>
+
+#include <omp.h>
+
+#include "backend/cpu/checks.h"
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/onednn_matmul.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/thread_scratch.h"
+
+namespace ssa {
+
+using cpu::require_packed;
+using cpu::require_rank;
+using cpu::require_rows;
+
+namespace {
+
+struct CpuPackedMatrix : PackedMatrix {
+  cpu::OnednnWeights weights;
+  CpuPackedMatrix(int64_t rows, int64_t columns, DType data, DType stored)
+      : PackedMatrix(rows, columns, data), weights(rows, columns, stored) {}
+};
+
+/// True while kernels are in use that need less than this machine has: by SSA_CPU_ISA, or in a
+/// test.
+bool instructions_lowered() {
+  for (const char* isa : {"amx", "avx512", "avx2", "baseline"}) {
+    if (const cpu::Kernels* best = cpu::find_kernels(isa)) return best != &cpu::kernels();
+  }
+  return false;
+}
+
+/// The dtype in which data of this dtype are multiplied.
+DType product_dtype(DType data) {
+  return data == DType::bf16 && CpuBackend::bf16_is_native() ? DType::bf16 : DType::f32;
+}
+
+}  // namespace
+
+bool CpuBackend::bf16_is_native() {
+  return cpu::onednn_bf16_instructions() != cpu::Bf16Instructions::none && !instructions_lowered();
+}
+
+std::shared_ptr<PackedMatrix> CpuBackend::pack(const std::vector<Tensor>& parts, bool transpose,
+                                               DType data, std::shared_ptr<PackedMatrix> reuse) {
+  SSA_CHECK(!parts.empty(), "pack: no parts");
+  SSA_CHECK(supports(data), "pack: the cpu backend multiplies f32 and bf16, not {}", name(data));
+  int64_t stacked = 0;
+  for (const Tensor& part : parts) {
+    require_rank("pack", {"a part", part}, 2);
+    require_rows("pack", {"a part", part}, DType::f32, {part.dim(0), parts.front().dim(1)});
+    stacked += part.dim(0);
+  }
+  const int64_t rows = transpose ? parts.front().dim(1) : stacked;
+  const int64_t columns = transpose ? stacked : parts.front().dim(1);
+  SSA_CHECK(rows > 0 && columns > 0, "pack: ({}, {}) holds nothing", rows, columns);
+  auto packed = std::dynamic_pointer_cast<CpuPackedMatrix>(reuse);
+  if (!packed || packed->rows() != rows || packed->columns() != columns ||
+      packed->dtype() != data || packed->weights.dtype() != product_dtype(data)) {
+    packed = std::make_shared<CpuPackedMatrix>(rows, columns, data, product_dtype(data));
+  }
+  packed->weights.write(parts, transpose);
+  return packed;
+}
+
+namespace {
+
+/// Extents of a product.
+struct Extents {
+  int64_t rows, columns, inner;
+};
+
+const CpuPackedMatrix* packed_operand(const MatmulArgs& args) {
+  if (!args.packed_b) return nullptr;
+  const auto* packed = dynamic_cast<const CpuPackedMatrix*>(args.packed_b.get());
+  SSA_CHECK(packed, "matmul: packed_b was packed by another backend");
+  SSA_CHECK(packed->dtype() == args.a.dtype(), "matmul: packed_b was packed for {}, but a is {}",
+            name(packed->dtype()), name(args.a.dtype()));
+  SSA_CHECK(!args.b.defined() && !args.transpose_b, "matmul: both b and packed_b are given");
+  return packed;
+}
+
+Extents require_valid(const MatmulArgs& args, const CpuPackedMatrix* packed) {
+  require_rank("matmul", {"a", args.a}, 2);
+  cpu::require_data_dtype("matmul", {"a", args.a});
+  if (!packed) require_rank("matmul", {"b", args.b}, 2);
+  const int64_t rows = args.a.dim(args.transpose_a ? 1 : 0);
+  const int64_t inner = args.a.dim(args.transpose_a ? 0 : 1);
+  const int64_t columns = packed ? packed->columns() : args.b.dim(args.transpose_b ? 0 : 1);
+  const DType data = args.a.dtype();
+  require_rows("matmul", {"a", args.a}, data, args.a.shape());
+  if (packed) {
+    SSA_CHECK(packed->rows() == inner, "matmul: packed_b has {} rows instead of {}", packed->rows(),
+              inner);
+  } else {
+    require_rows("matmul", {args.transpose_b ? "b (transposed)" : "b", args.b}, data,
+                 args.transpose_b ? Shape{columns, inner} : Shape{inner, columns});
+  }
+  SSA_CHECK(args.out.defined(), "matmul: out is not given");
+  const DType out = args.out.dtype() == DType::f32 ? DType::f32 : data;
+  require_packed("matmul", {"out", args.out}, out, {rows, columns});
+  if (args.bias.defined()) require_packed("matmul", {"bias", args.bias}, DType::f32, {columns});
+  if (args.residual.defined()) {
+    require_rows("matmul", {"residual", args.residual}, out, {rows, columns});
+  }
+  return {rows, columns, inner};
+}
+
+cpu::MatrixView view_of(const Tensor& matrix, bool transposed = false) {
+  if (!matrix.defined()) return {};
+  return {matrix.raw(), matrix.dtype(), cpu::row_stride(matrix), transposed};
+}
+
+void multiply(const Extents& extents, const MatmulArgs& args, const CpuPackedMatrix* packed) {
+  Tensor out = args.out;
+  cpu::onednn_matmul({.rows = extents.rows,
+                      .columns = extents.columns,
+                      .inner = extents.inner,
+                      .a = view_of(args.a, args.transpose_a),
+                      .b = packed ? cpu::MatrixView{} : view_of(args.b, args.transpose_b),
+                      .packed_b = packed ? &packed->weights : nullptr,
+                      .bias = args.bias.defined() ? args.bias.data<float>() : nullptr,
+                      .residual = view_of(args.residual),
+                      .accumulate = args.accumulate,
+                      .out = out.raw(),
+                      .out_dtype = out.dtype()});
+}
+
+/// Whether the own kernel for gradients of weights takes this product. Its sums are f32, like
+/// oneDNN's.
+bool suits_transposed_product(const Extents& extents, const MatmulArgs& args) {
+  constexpr int64_t kShortest = 256;  // below, packing costs more than it saves
+  return cpu::kernels().transposed_product && args.a.dtype() == DType::bf16 && args.transpose_a &&
+         args.b.defined() && !args.transpose_b && args.out.dtype() == DType::f32 &&
+         !args.bias.defined() && !args.residual.defined() && extents.rows % 32 == 0 &&
+         extents.columns % 32 == 0 && extents.inner % 32 == 0 && extents.inner >= kShortest;
+}
+
+/// `extent` divided into this many parts, as even as multiples of 32 can be.
+int64_t even_part(int64_t extent, int64_t parts) {
+  return ((extent + parts - 1) / parts + 31) / 32 * 32;
+}
+
+/// Blocks of `out` that fit the cache, as many for each thread; how it is divided does not change
+/// any sum.
+void transposed_product(const Extents& extents, const MatmulArgs& args) {
+  constexpr int64_t kRows = 512, kColumns = 512;
+  int64_t across = (extents.rows + kRows - 1) / kRows;
+  int64_t along = (extents.columns + kColumns - 1) / kColumns;
+  while (across * along % omp_get_max_threads() != 0 && extents.rows / (across + 1) >= 64) ++across;
+  Tensor out = args.out;
+  const cpu::TransposedProduct whole{.left = args.a.data<BFloat16>(),
+                                     .right = args.b.data<BFloat16>(),
+                                     .out = out.data<float>(),
+                                     .left_stride = cpu::row_stride(args.a),
+                                     .right_stride = cpu::row_stride(args.b),
+                                     .out_stride = extents.columns,
+                                     .rows = even_part(extents.rows, across),
+                                     .columns = even_part(extents.columns, along),
+                                     .inner = extents.inner,
+                                     .accumulate = args.accumulate};
+  const cpu::ThreadScratch scratch(cpu::kernels().transposed_product_scratch(whole));
+  cpu::parallel_items(across * along, [&](int64_t item) {
+    const int64_t row = item / along * whole.rows, column = item % along * whole.columns;
+    if (row >= extents.rows || column >= extents.columns) return;
+    cpu::TransposedProduct block = whole;
+    block.left += row;
+    block.right += column;
+    block.out += row * whole.out_stride + column;
+    block.rows = std::min(whole.rows, extents.rows - row);
+    block.columns = std::min(whole.columns, extents.columns - column);
+    cpu::kernels().transposed_product(block, scratch.mine());
+  });
+}
+
+/// The same elements as f32, or the tensor itself if it is f32 already or not given.
+Tensor widened(const Tensor& tensor) {
+  if (!tensor.defined() || tensor.dtype() == DType::f32) return tensor;
+  Tensor wide = Tensor::empty(tensor.shape(), DType::f32, Device::cpu, MemoryCategory::workspace);
+  cpu_backend().copy(tensor, wide);
+  return wide;
+}
+
+}  // namespace
+
+void CpuBackend::matmul(const MatmulArgs& args) {
+  const CpuPackedMatrix* packed = packed_operand(args);
+  const Extents extents = require_valid(args, packed);
+  if (extents.rows == 0 || extents.columns == 0) return;
+  SSA_CHECK(extents.inner > 0, "matmul: a and b share an axis of length 0");
+  const DType data = args.a.dtype();
+  if ((packed ? packed->weights.dtype() : product_dtype(data)) == data) {
+    if (suits_transposed_product(extents, args)) return transposed_product(extents, args);
+    return multiply(extents, args, packed);
+  }
+  MatmulArgs wide = args;
+  wide.a = widened(args.a);
+  wide.b = widened(args.b);
+  wide.residual = widened(args.residual);
+  wide.out = widened(args.out);
+  multiply(extents, wide, packed);
+  Tensor out = args.out;
+  if (out.dtype() == DType::bf16) copy(wide.out, out);
+}
+
+}  // namespace ssa

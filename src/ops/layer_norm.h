@@ -1,0 +1,13 @@
+#pragma once
+
+#include "ssa/ops/ops.h"
+
+namespace ssa::ops {
+
+void check_norm(const char* op, const Tensor& x, const Tensor& gain, const Tensor& shift);
+
+/// Layer norm's backward pass into three slots; `args` lacks only the gradients' buffers.
+void norm_backward(LayerNormBackwardArgs args, const GradSlot& to_x, const GradSlot& to_gain,
+                   const GradSlot& to_shift);
+
+}  // namespace ssa::ops
