@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "ssa/data/byte_dataset.h"
 #include "ssa/data/prepare.h"
+#include "ssa/data/token_dataset.h"
 #include "ssa/train/log_file.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
@@ -23,6 +23,7 @@ namespace {
 constexpr const char* kExamples =
     "  ssa-data prepare enwik8 --input enwik8.zip --output data/enwik8\n"
     "  ssa-data prepare bytes --input book1.txt --input book2.txt.gz --output data/books\n"
+    "  ssa-data prepare wikitext2 --input wikitext-2.zip --output data/wikitext2\n"
     "  ssa-data info data/enwik8 --verify\n"
     "  ssa-data list";
 
@@ -74,13 +75,21 @@ void print_info(const DatasetInfo& info) {
     if (!sources.empty()) sources += ", ";
     sources += source;
   }
-  std::cout << fmt::format(
-      "name            {}\nsources         {}\nbytes           {}\ndistinct bytes  {}\n", info.name,
-      sources, grouped(info.bytes), info.distinct_bytes);
+  std::cout << fmt::format("name            {}\nsources         {}\n", info.name, sources);
+  if (info.kind == TokenKind::words) {
+    std::cout << fmt::format("tokens          {}\nvocabulary      {}\n", grouped(info.tokens),
+                             grouped(info.vocabulary));
+  } else {
+    std::cout << fmt::format("bytes           {}\ndistinct bytes  {}\n", grouped(info.tokens),
+                             info.distinct_bytes);
+  }
   for (const Split split : kSplits) {
-    const ByteRange& range = info.splits[static_cast<size_t>(split)];
-    std::cout << fmt::format("{:<15} {} bytes, from {}\n", name(split), grouped(range.size()),
-                             grouped(range.begin));
+    const TokenRange& range = info.splits[static_cast<size_t>(split)];
+    const int64_t unknown = info.unknown[static_cast<size_t>(split)];
+    std::cout << fmt::format(
+        "{:<15} {} {}, from {}{}\n", name(split), grouped(range.size()), info.unit(),
+        grouped(range.begin),
+        unknown ? fmt::format("; {} not in the vocabulary", grouped(unknown)) : "");
   }
   std::cout << fmt::format("split           {}\nchecksum        xxh3-64 {}\n",
                            info.split_description(), info.checksum);
@@ -105,7 +114,7 @@ int run_prepare(Options& options) {
 }
 
 int run_info(const Options& options) {
-  const ByteDataset dataset = ByteDataset::open(options.directory);
+  const TokenDataset dataset = TokenDataset::open(options.directory);
   DatasetInfo info = dataset.info();
   if (options.verify) verify(dataset);
   if (info.checksum.empty()) {  // a plain file states nothing: count
@@ -121,7 +130,7 @@ int run_info(const Options& options) {
   if (options.verify) {
     std::cout << fmt::format("verified        {}\n", dataset.info().checksum.empty()
                                                          ? "no: a plain file states no checksum"
-                                                         : "yes: the bytes have this checksum");
+                                                         : "yes: the data have this checksum");
   }
   return 0;
 }
@@ -137,12 +146,14 @@ int run_list() {
 CLI::App* define_prepare(CLI::App& app, Options& options) {
   auto* command =
       app.add_subcommand("prepare", "Make a prepared folder from plain or packed files");
-  command->add_option("NAME", options.prepare.name, "enwik8 or bytes (see `ssa-data list`)")
+  command
+      ->add_option("NAME", options.prepare.name,
+                   "enwik8, wikitext103, words … (see `ssa-data list`)")
       ->required();
   command
       ->add_option("--input", options.prepare.inputs,
-                   "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds one; "
-                   "may be repeated for `bytes`")
+                   "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds it; "
+                   "may be repeated for `bytes` and `words`")
       ->allow_extra_args(false)
       ->required();
   command->add_option("--output", options.prepare.output, "Folder to make")->required();
@@ -154,7 +165,7 @@ CLI::App* define_info(CLI::App& app, Options& options) {
   auto* command = app.add_subcommand("info", "Show a prepared folder or a plain file");
   command->add_option("DIR", options.directory, "Prepared folder or plain file")->required();
   command->add_flag("--json", options.json, "Print as JSON");
-  command->add_flag("--verify", options.verify, "Read all bytes and compare their checksum");
+  command->add_flag("--verify", options.verify, "Read all of it and compare the checksum");
   return command;
 }
 

@@ -34,41 +34,49 @@ struct Scored {
   EvalResult result;
 };
 
-nlohmann::json to_json(const Scored& scored, const Options& options) {
+/// Standard deviation of the single sub-models' scores; the first one's stands for where they lie.
+double spread(const EvalResult& result, const LmMetric& metric) {
+  return metric.deviation(result.curve.front().loss, result.spread);
+}
+
+nlohmann::json to_json(const Scored& scored, const Options& options, const LmMetric& metric) {
+  const EvalResult& result = scored.result;
   nlohmann::json json{{"mode", scored.mode == EvalMode::renorm ? "renorm" : "ensemble"},
                       {"split", options.split},
                       {"samples", scored.samples},
                       {"step", scored.step},
-                      {"tokens", scored.result.tokens},
-                      {"loss", scored.result.loss},
-                      {"bits_per_byte", bits(scored.result.loss)},
-                      {"seconds", scored.result.seconds}};
+                      {"tokens", result.tokens},
+                      {"loss", result.loss},
+                      {metric.key(), metric.value(result.loss)},
+                      {"seconds", result.seconds}};
   json["curve"] = nlohmann::json::array();
-  for (const CurvePoint& point : scored.result.curve) {
-    json["curve"].push_back(
-        {{"samples", point.samples}, {"value", bits(point.loss)}, {"stderr", bits(point.stderr_)}});
+  for (const CurvePoint& point : result.curve) {
+    json["curve"].push_back({{"samples", point.samples},
+                             {"value", metric.value(point.loss)},
+                             {"stderr", metric.deviation(point.loss, point.stderr_)}});
   }
-  if (scored.mode == EvalMode::ensemble) json["spread"] = bits(scored.result.spread);
+  if (scored.mode == EvalMode::ensemble) json["spread"] = spread(result, metric);
   return json;
 }
 
-void print(const Scored& scored, const Options& options) {
+void print(const Scored& scored, const Options& options, const LmMetric& metric) {
   const EvalResult& result = scored.result;
-  std::cout << fmt::format(
-      "{} {} of step {}: {:.4f} bits/byte, loss {:.4f} nats, {} bytes, {}\n", options.split,
-      scored.mode == EvalMode::renorm ? std::string("renorm")
-                                      : fmt::format("ensemble of {}", scored.samples),
-      scored.step, bits(result.loss), result.loss, result.tokens, format_duration(result.seconds));
+  std::cout << fmt::format("{} {} of step {}: {}, loss {:.4f} nats, {} {}, {}\n", options.split,
+                           scored.mode == EvalMode::renorm
+                               ? std::string("renorm")
+                               : fmt::format("ensemble of {}", scored.samples),
+                           scored.step, metric.text(result.loss), result.loss, result.tokens,
+                           metric.tokens(), format_duration(result.seconds));
   if (scored.mode == EvalMode::ensemble) {
-    std::cout << fmt::format("single sub-models spread by {:.4f} bits/byte; {:.2f} s a sample\n",
-                             bits(result.spread),
+    std::cout << fmt::format("single sub-models spread by {:.4f} {}; {:.2f} s a sample\n",
+                             spread(result, metric), metric.label(),
                              result.seconds / static_cast<double>(scored.samples));
   }
   if (!options.curve) return;
-  std::cout << "samples  bits/byte  stderr\n";
+  std::cout << fmt::format("samples  {:>10}  stderr\n", metric.label());
   for (const CurvePoint& point : result.curve) {
-    std::cout << fmt::format("{:7}  {:9.4f}  {:.4f}\n", point.samples, bits(point.loss),
-                             bits(point.stderr_));
+    std::cout << fmt::format("{:7}  {:10.4f}  {:.4f}\n", point.samples, metric.value(point.loss),
+                             metric.deviation(point.loss, point.stderr_));
   }
 }
 
@@ -78,7 +86,7 @@ EvalMode mode_of(const std::string& text, EvalMode configured) {
 }
 
 /// Scoring another text is fine, as long as nobody takes it for the run's.
-void warn_of_other_data(const LoadedCheckpoint& checkpoint, const ByteDataset& dataset) {
+void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TokenDataset& dataset) {
   const std::string difference =
       data_difference(run_state_from_json(checkpoint.state_json, checkpoint.path), dataset.info());
   if (difference.empty()) return;
@@ -93,13 +101,15 @@ int run(const Options& options) {
   }
   const std::string config_path =
       options.run.empty() ? options.config : options.run + "/config.yaml";
-  const Config config = load_config(config_path, options.set);
+  const Config given = load_config(config_path, options.set);
   const Split split = split_from_name(options.split);
+  const TokenDataset dataset = TokenDataset::open(given.data.path);
+  const Config config = config_for_data(given, dataset);
+  const LmMetric metric(config.task);
   LmSession session(config, device_from_name(options.device));
   const LoadedCheckpoint checkpoint =
       options.run.empty() ? open_checkpoint(options.checkpoint) : latest_checkpoint_of(options.run);
   session.load(checkpoint.model);
-  const ByteDataset dataset = ByteDataset::open(config.data.path);
   warn_of_other_data(checkpoint, dataset);
 
   Scored scored;
@@ -108,9 +118,9 @@ int run(const Options& options) {
   scored.samples = scored.mode == EvalMode::renorm ? 1
                    : options.samples > 0           ? options.samples
                                                    : config.eval.samples;
-  Progress progress("bytes", options.max_tokens > 0
-                                 ? std::min(options.max_tokens, dataset.split_size(split))
-                                 : dataset.split_size(split));
+  const int64_t tokens = dataset.split_size(split);
+  Progress progress(std::string(metric.tokens()),
+                    options.max_tokens > 0 ? std::min(options.max_tokens, tokens) : tokens);
   const EvalOptions how{
       .mode = scored.mode,
       .samples = scored.samples,
@@ -118,18 +128,18 @@ int run(const Options& options) {
       .batch_size = config.eval.batch_size > 0 ? config.eval.batch_size
                                                : std::max<int64_t>(1, config.train.micro_batch),
       .progress = [&](const EvalProgress& now) {
-        progress.update(now.done, fmt::format("{} {:.4f} bits/byte", options.split, bits(now.loss)),
+        progress.update(now.done, fmt::format("{} {}", options.split, metric.text(now.loss)),
                         false);
         return !StopSignal::requested();
       }};
   scored.result = evaluate_lm(session.model(), config, dataset, split, how, session.device());
   progress.clear();
   if (!scored.result.complete) {
-    spdlog::warn("stopped after {} bytes; nothing was written", scored.result.tokens);
+    spdlog::warn("stopped after {} {}; nothing was written", scored.result.tokens, metric.tokens());
     return static_cast<int>(ExitCode::interrupted);
   }
-  const nlohmann::json json = to_json(scored, options);
-  if (options.json != "-") print(scored, options);  // standard output is for one of them
+  const nlohmann::json json = to_json(scored, options, metric);
+  if (options.json != "-") print(scored, options, metric);  // standard output is for one of them
   if (!options.json.empty()) write_json(options.json, json);
   if (!options.run.empty()) {
     write_json(fmt::format("{}/eval-{}-{}.json", options.run, json["mode"].get<std::string>(),

@@ -1,10 +1,14 @@
 // ssa-generate: continues a text with a trained model.
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 
-#include "ssa/data/lm_batch.h"
+#include <spdlog/spdlog.h>
+
+#include "ssa/data/token_dataset.h"
 #include "ssa/eval/generate.h"
+#include "ssa/eval/lm_metric.h"
 #include "ssa/train/lm_session.h"
 #include "ssa/train/stop_signal.h"
 
@@ -22,8 +26,28 @@ struct Options {
   std::string output;
 };
 
+/// What the tokens of the run mean. Words are told by the run's data set; bytes need none.
+Vocabulary vocabulary_of(const Config& config) {
+  if (config.task != Task::word_lm) return Vocabulary::bytes();
+  const TokenDataset dataset = TokenDataset::open(config.data.path);
+  config_for_data(config, dataset);  // checks that they fit
+  return dataset.vocabulary();
+}
+
+/// The prompt as a model reads it: as in training, the start token stands before a text.
+std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const std::string& prompt) {
+  std::vector<int32_t> tokens = vocabulary.encode(prompt);
+  if (const auto unknown = std::count(tokens.begin(), tokens.end(), vocabulary.unknown_token())) {
+    spdlog::warn("{} words of the prompt are not in the vocabulary: the model reads {} for them",
+                 unknown, kUnknown);
+  }
+  tokens.insert(tokens.begin(), vocabulary.start_token());
+  return tokens;
+}
+
 int run(const Options& options) {
   const Config config = load_config(options.run + "/config.yaml");
+  const Vocabulary vocabulary = vocabulary_of(config);
   LmSession session(config, device_from_name(options.device));
   session.load(latest_checkpoint_of(options.run).model);
 
@@ -33,17 +57,17 @@ int run(const Options& options) {
     if (!file) throw ConfigError("--output {}: cannot be written", options.output);
   }
   std::ostream& out = options.output.empty() ? std::cout : file;
-  // As in training: the start symbol stands before the first byte of a text.
-  std::vector<int32_t> prompt = {kStartByte};
-  for (const char c : options.prompt) prompt.push_back(static_cast<unsigned char>(c));
   out << options.prompt;
+  // Words stand apart; a prompt of bytes may end within one.
+  const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
+  if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
   const auto emit = [&](int32_t token) {
-    out.put(static_cast<char>(token));
+    out << vocabulary.decode(token);
     out.flush();
     return !StopSignal::requested();
   };
-  generate(session.model(), config.model.layers, prompt, options.length, config.data.length,
-           options.sampling, session.device(), emit);
+  generate(session.model(), config.model.layers, tokens_of_prompt(vocabulary, options.prompt),
+           options.length, config.data.length, options.sampling, session.device(), emit);
   out << '\n';
   out.flush();
   if (!out)
@@ -65,7 +89,7 @@ int main(int argc, char** argv) {
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is used")
         ->required();
     app.add_option("--prompt", options->prompt, "Text to continue");
-    app.add_option("--length", options->length, "Tokens (bytes) to add")
+    app.add_option("--length", options->length, "Tokens (bytes or words) to add")
         ->required()
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
     app.add_option("--temperature", options->sampling.temperature,

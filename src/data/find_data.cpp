@@ -1,5 +1,6 @@
 #include "find_data.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <vector>
 
@@ -39,6 +40,26 @@ std::vector<fs::path> places(const fs::path& path) {
 
 bool is_enwik8(const fs::path& path) { return path.filename().string().starts_with("enwik8"); }
 
+/// "wikitext2" or "wikitext103" for names like wikitext-103-v1.zip; empty for others.
+std::string wikitext_name(const fs::path& path) {
+  const std::string file = path.filename().string();
+  for (const std::string number : {"103", "2"}) {
+    for (const std::string dash : {"", "-"}) {
+      const std::string stem = "wikitext" + dash + number;
+      if (!file.starts_with(stem)) continue;
+      const char next = file.size() > stem.size() ? file[stem.size()] : '\0';
+      if (next < '0' || next > '9') return "wikitext" + number;
+    }
+  }
+  return {};
+}
+
+bool is_packed_name(const fs::path& path) {
+  const std::string file = path.filename().string();
+  return std::ranges::any_of(packed_suffixes(),
+                             [&](auto suffix) { return file.ends_with(suffix); });
+}
+
 /// A packed file that could become the data set looked for; empty if there is none.
 fs::path packed_form_of(const fs::path& wanted) {
   for (const std::string_view suffix : packed_suffixes()) {
@@ -46,11 +67,15 @@ fs::path packed_form_of(const fs::path& wanted) {
     candidate += suffix;
     if (is_there(candidate)) return candidate;
   }
-  if (wanted.filename() != "enwik8") return {};
+  const bool enwik8 = wanted.filename() == "enwik8";
+  const std::string wikitext = wikitext_name(wanted);
+  if (!enwik8 && wikitext.empty()) return {};
   std::error_code ignored;
   for (const fs::path& file :
        list_folder(wanted.has_parent_path() ? wanted.parent_path() : fs::path("."), ignored)) {
-    if (file.filename().string().starts_with("enwik8_first_")) return file;
+    if (enwik8 && file.filename().string().starts_with("enwik8_first_")) return file;
+    if (wikitext.empty() || wikitext_name(file) != wikitext) continue;
+    if (is_packed_name(file)) return file;
   }
   return {};
 }
@@ -58,8 +83,14 @@ fs::path packed_form_of(const fs::path& wanted) {
 }  // namespace
 
 std::string prepare_command(const fs::path& input, const fs::path& output) {
-  return fmt::format("ssa-data prepare {} --input {} --output {}",
-                     is_enwik8(input) ? "enwik8" : "bytes", input.string(), output.string());
+  const std::string wikitext = wikitext_name(input);
+  const bool words = is_there(input / "wiki.train.tokens");
+  const std::string name = is_enwik8(input)    ? "enwik8"
+                           : !wikitext.empty() ? wikitext
+                           : words             ? "words"
+                                               : "bytes";
+  return fmt::format("ssa-data prepare {} --input {} --output {}", name, input.string(),
+                     output.string());
 }
 
 fs::path find_data(const std::string& path) {

@@ -121,6 +121,16 @@ void FolderWriter::write(std::span<const uint8_t> bytes) {
   }
 }
 
+void FolderWriter::write_at(int64_t offset, std::span<const uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::pwrite(file_, bytes.data(), bytes.size(), offset);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) fail("write", file_path_, errno);
+    bytes = bytes.subspan(static_cast<size_t>(done));
+    offset += done;
+  }
+}
+
 void FolderWriter::finish_file() {
   if (file_ < 0) return;
   if (::fsync(file_) != 0) fail("sync", file_path_, errno);

@@ -28,6 +28,8 @@ class FolderWriter {
   void write(std::string_view text) {
     write({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   }
+  /// Writes over what the file holds at `offset`.
+  void write_at(int64_t offset, std::span<const uint8_t> bytes);
   void commit();
 
  private:

@@ -4,7 +4,7 @@
 
 namespace ssa {
 
-LmBatch lm_batch(const ByteDataset& dataset, Split split, std::span<const int64_t> starts,
+LmBatch lm_batch(const TokenDataset& dataset, Split split, std::span<const int64_t> starts,
                  int64_t length) {
   SSA_CHECK(length >= 1, "lm_batch: length is {}, at least 1 is needed", length);
   LmBatch batch;
@@ -12,16 +12,16 @@ LmBatch lm_batch(const ByteDataset& dataset, Split split, std::span<const int64_
   batch.length = length;
   batch.inputs.reserve(starts.size() * static_cast<size_t>(length));
   batch.targets.reserve(starts.size() * static_cast<size_t>(length));
-  std::vector<uint8_t> bytes(static_cast<size_t>(length) + 1);  // targets, and the byte before
+  std::vector<int32_t> tokens(static_cast<size_t>(length) + 1);  // targets, and the one before
   for (const int64_t start : starts) {
     if (start == 0) {
-      bytes[0] = static_cast<uint8_t>(kStartByte);
-      dataset.read(split, 0, std::span(bytes).subspan(1));
+      tokens[0] = dataset.vocabulary().start_token();
+      dataset.read(split, 0, std::span(tokens).subspan(1));
     } else {
-      dataset.read(split, start - 1, bytes);
+      dataset.read(split, start - 1, tokens);
     }
-    batch.inputs.insert(batch.inputs.end(), bytes.begin(), bytes.end() - 1);
-    batch.targets.insert(batch.targets.end(), bytes.begin() + 1, bytes.end());
+    batch.inputs.insert(batch.inputs.end(), tokens.begin(), tokens.end() - 1);
+    batch.targets.insert(batch.targets.end(), tokens.begin() + 1, tokens.end());
   }
   return batch;
 }

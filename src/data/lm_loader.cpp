@@ -6,7 +6,7 @@
 
 namespace ssa {
 
-LmLoader::LmLoader(const ByteDataset& dataset, Split split, const LmSampler& sampler,
+LmLoader::LmLoader(const TokenDataset& dataset, Split split, const LmSampler& sampler,
                    int64_t batch_size, int64_t first_step, int64_t last_step, size_t depth,
                    BatchSlice slice)
     : dataset_(dataset),

@@ -41,17 +41,18 @@ int64_t permuted(int64_t index, int64_t count, const RngKey& key) {
 
 }  // namespace
 
-LmSampler::LmSampler(uint64_t seed, int64_t split_bytes, int64_t length)
+LmSampler::LmSampler(uint64_t seed, int64_t split_tokens, int64_t length)
     : seed_(seed), length_(length) {
   if (length < 1) throw ConfigError("data.length is {}, at least 1 is needed", length);
-  if (split_bytes < length) {
+  if (split_tokens < length) {
     throw DataError(
-        "the split has {} bytes, fewer than one sequence of data.length = {}. Lower data.length or "
+        "the split has {} tokens, fewer than one sequence of data.length = {}. Lower data.length "
+        "or "
         "use a larger data set.",
-        split_bytes, length);
+        split_tokens, length);
   }
-  random_offset_ = split_bytes / 2 >= length;
-  blocks_ = random_offset_ ? (split_bytes - length + 1) / length : 1;
+  random_offset_ = split_tokens / 2 >= length;
+  blocks_ = random_offset_ ? (split_tokens - length + 1) / length : 1;
 }
 
 int64_t LmSampler::start_of(int64_t sample_number) const {
@@ -70,7 +71,7 @@ int64_t LmSampler::start_of(int64_t sample_number) const {
   return offset + permuted(sample_number % blocks_, blocks_, key) * length_;
 }
 
-LmBatch LmSampler::batch(const ByteDataset& dataset, Split split, int64_t batch_size, int64_t step,
+LmBatch LmSampler::batch(const TokenDataset& dataset, Split split, int64_t batch_size, int64_t step,
                          BatchSlice slice) const {
   const int64_t count = slice.count < 0 ? batch_size - slice.first : slice.count;
   SSA_CHECK(step >= 0 && slice.first >= 0 && count >= 0 && slice.first <= batch_size - count,

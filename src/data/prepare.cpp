@@ -11,6 +11,9 @@
 #include "folder_writer.h"
 #include "input_stream.h"
 #include "prepare_inputs.h"
+#include "prepare_report.h"
+#include "prepare_words.h"
+#include "word_inputs.h"
 
 namespace ssa {
 
@@ -19,28 +22,16 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kPieceBytes = size_t{1} << 18;
-constexpr std::array<std::string_view, 2> kOurFiles = {kDatasetFile, kDataFile};
+constexpr std::array<std::string_view, 4> kOurFiles = {kDatasetFile, kDataFile, kTokenFile,
+                                                       kVocabularyFile};
 
 /// Copies inputs into data.bin and counts what passes.
 class Copier {
  public:
-  Copier(const PrepareOptions& options, FolderWriter& writer)
-      : options_(options), writer_(writer), buffer_(kPieceBytes) {}
+  Copier(const PrepareOptions& options, FolderWriter& writer, int64_t input_bytes)
+      : report_(options, input_bytes), writer_(writer), buffer_(kPieceBytes) {}
 
-  void copy(const std::vector<PrepareInput>& inputs) {
-    for (const PrepareInput& input : inputs) {
-      std::error_code error;
-      const auto size = static_cast<int64_t>(fs::file_size(input.path, error));
-      if (error) throw DataError("cannot read '{}': {}", input.path, error.message());
-      progress_.input_bytes += size;
-    }
-    for (const PrepareInput& input : inputs) copy(input);
-  }
-  const ByteTally& tally() const { return tally_; }
-
- private:
   void copy(const PrepareInput& input) {
-    const int64_t read_before = progress_.input_read;
     const int64_t bytes_before = tally_.bytes();
     InputStream stream(input.path);
     while (stream.next_member()) {
@@ -49,29 +40,41 @@ class Copier {
         const std::span<const uint8_t> piece(buffer_.data(), got);
         writer_.write(piece);
         tally_.add(piece);
-        report(read_before + stream.consumed());
+        report_.at(read_before_ + stream.consumed(), tally_.bytes());
       }
     }
-    report(read_before + stream.consumed());
+    read_before_ += stream.consumed();
+    report_.at(read_before_, tally_.bytes());
     if (tally_.bytes() == bytes_before) throw DataError("input '{}' is empty", input.path);
   }
+  const ByteTally& tally() const { return tally_; }
 
-  void report(int64_t input_read) {
-    progress_.bytes_written = tally_.bytes();
-    progress_.input_read = input_read;
-    if (options_.progress) options_.progress(progress_);
-    if (options_.interrupted && options_.interrupted()) {
-      throw Error(ExitCode::interrupted,
-                  fmt::format("interrupted; nothing was left at '{}'", options_.output));
-    }
-  }
-
-  const PrepareOptions& options_;
+ private:
+  PrepareReport report_;
   FolderWriter& writer_;
   std::vector<uint8_t> buffer_;
   ByteTally tally_;
-  PrepareProgress progress_;
+  int64_t read_before_ = 0;  // bytes of the inputs before this one
 };
+
+/// Makes data.bin.
+DatasetInfo prepare_bytes(const PrepareOptions& options, const std::vector<PrepareInput>& inputs,
+                          FolderWriter& writer) {
+  DatasetInfo info;
+  int64_t input_bytes = 0;
+  for (const PrepareInput& input : inputs) {
+    input_bytes += file_size(input.path);
+    info.sources.push_back(fs::path(input.path).filename().string());
+  }
+  writer.start_file(kDataFile);
+  Copier copier(options, writer, input_bytes);
+  for (const PrepareInput& input : inputs) copier.copy(input);
+  info.tokens = copier.tally().bytes();
+  info.distinct_bytes = copier.tally().distinct();
+  info.checksum = copier.tally().checksum();
+  info.splits = split_bytes_90_5_5(info.tokens, fmt::format("'{}'", inputs.front().path));
+  return info;
+}
 
 }  // namespace
 
@@ -80,8 +83,9 @@ const std::vector<KnownDataset>& known_datasets() {
       {"enwik8", "one file of bytes, plain or packed; split 90/5/5 million (a prefix: 90/5/5%)",
        true},
       {"bytes", "any files, plain or packed, put together; split 90/5/5% by bytes", true},
-      {"wikitext2", "wiki.{train,valid,test}.tokens (word level)", false},
-      {"wikitext103", "wiki.{train,valid,test}.tokens (word level)", false},
+      {"wikitext2", "wiki.{train,valid,test}.tokens in a folder or archive, complete", true},
+      {"wikitext103", "wiki.{train,valid,test}.tokens in a folder or archive, complete", true},
+      {"words", "any {train,valid,test}.{tokens,txt}: words between whitespace", true},
       {"cifar10", "data_batch_{1..5}.bin, test_batch.bin", false},
       {"imagenet", "train/CLASS/*.JPEG, val/CLASS/*.JPEG", false},
       {"pcqm4mv2", "data.csv.gz: idx,smiles,homolumogap", false},
@@ -90,21 +94,14 @@ const std::vector<KnownDataset>& known_datasets() {
 }
 
 DatasetInfo prepare_dataset(const PrepareOptions& options) {
-  const std::vector<PrepareInput> inputs = settle_inputs(options);
+  check_options(options);
+  const bool words = is_word_dataset(options.name);
+  const auto texts = words ? settle_word_inputs(options) : std::array<SplitSource, 3>();
+  const auto inputs = words ? std::vector<PrepareInput>() : settle_inputs(options);
   FolderWriter writer(options.output, kOurFiles);
-  writer.start_file(kDataFile);
-  Copier copier(options, writer);
-  copier.copy(inputs);
-
-  DatasetInfo info;
+  DatasetInfo info =
+      words ? prepare_words(options, texts, writer) : prepare_bytes(options, inputs, writer);
   info.name = options.name;
-  for (const PrepareInput& input : inputs) {
-    info.sources.push_back(fs::path(input.path).filename().string());
-  }
-  info.bytes = copier.tally().bytes();
-  info.distinct_bytes = copier.tally().distinct();
-  info.checksum = copier.tally().checksum();
-  info.splits = split_bytes_90_5_5(info.bytes, fmt::format("'{}'", inputs.front().path));
   writer.start_file(kDatasetFile);
   writer.write(dataset_to_json(info));
   writer.commit();

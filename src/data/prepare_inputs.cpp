@@ -20,15 +20,6 @@ namespace {
 constexpr std::string_view kEnwik8 = "enwik8";
 constexpr size_t kNamesInMessages = 10;
 
-std::string join(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kNamesInMessages); ++i) text += "\n  " + names[i];
-  if (names.size() > kNamesInMessages) {
-    text += fmt::format("\n  … {} more", names.size() - kNamesInMessages);
-  }
-  return text;
-}
-
 void tell(const PrepareOptions& options, const std::string& text) {
   if (options.note) options.note(text);
 }
@@ -43,10 +34,8 @@ bool names_enwik8(const std::string& file) {
 
 /// The one file of a folder that can be meant.
 std::string choose_in_folder(const PrepareOptions& options, const std::string& folder) {
+  refuse_prepared(folder);
   std::error_code error;
-  if (fs::exists(fs::path(folder) / kDatasetFile, error)) {
-    throw DataError("'{}' is a prepared data set already: give it as data.path", folder);
-  }
   const bool enwik8 = options.name == kEnwik8;
   std::vector<std::string> candidates;
   for (const fs::path& entry : list_folder(folder, error)) {
@@ -106,13 +95,37 @@ void check_name(const std::string& name) {
         "data set '{}' is not supported by this version; see `ssa-data list` for those that are",
         name);
   }
-  throw ConfigError("unknown data set '{}'; supported:{} (`bytes` takes any file)", name,
-                    supported);
+  throw ConfigError(
+      "unknown data set '{}'; supported:{} (`bytes` takes any file, `words` any text)", name,
+      supported);
 }
 
 }  // namespace
 
-std::vector<PrepareInput> settle_inputs(const PrepareOptions& options) {
+std::string join(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kNamesInMessages); ++i) text += "\n  " + names[i];
+  if (names.size() > kNamesInMessages) {
+    text += fmt::format("\n  … {} more", names.size() - kNamesInMessages);
+  }
+  return text;
+}
+
+int64_t file_size(const std::string& path) {
+  std::error_code error;
+  const auto size = static_cast<int64_t>(fs::file_size(path, error));
+  if (error) throw DataError("cannot read '{}': {}", path, error.message());
+  return size;
+}
+
+void refuse_prepared(const std::string& folder) {
+  std::error_code ignored;
+  if (fs::exists(fs::path(folder) / kDatasetFile, ignored)) {
+    throw DataError("'{}' is a prepared data set already: give it as data.path", folder);
+  }
+}
+
+void check_options(const PrepareOptions& options) {
   check_name(options.name);
   if (options.inputs.empty()) throw ConfigError("no --input given");
   if (options.output.empty()) throw ConfigError("no --output given");
@@ -121,17 +134,23 @@ std::vector<PrepareInput> settle_inputs(const PrepareOptions& options) {
     throw ConfigError("enwik8 is made from one file, {} inputs are given; `bytes` takes several",
                       options.inputs.size());
   }
+  for (const std::string& given : options.inputs) {
+    std::error_code error;
+    if (fs::exists(given, error)) continue;
+    if (error) throw DataError("cannot read input '{}': {}", given, error.message());
+    throw DataError("input '{}' does not exist{}", given,
+                    enwik8 ? fmt::format(". enwik8 is a text of {} bytes, mostly found as "
+                                         "enwik8.zip",
+                                         kEnwik8Bytes)
+                           : "");
+  }
+}
+
+std::vector<PrepareInput> settle_inputs(const PrepareOptions& options) {
+  const bool enwik8 = options.name == kEnwik8;
   std::vector<PrepareInput> inputs;
   for (const std::string& given : options.inputs) {
     std::error_code error;
-    if (!fs::exists(given, error)) {
-      if (error) throw DataError("cannot read input '{}': {}", given, error.message());
-      throw DataError("input '{}' does not exist{}", given,
-                      enwik8 ? fmt::format(". enwik8 is a text of {} bytes, mostly found as "
-                                           "enwik8.zip",
-                                           kEnwik8Bytes)
-                             : "");
-    }
     PrepareInput input;
     input.path = fs::is_directory(given, error) ? choose_in_folder(options, given) : given;
     const std::vector<std::string> members = members_of(input.path);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,16 @@ struct PrepareInput {
   std::string only_member;  ///< empty: all
 };
 
-/// Checks the options and settles which files and members are read; tells `note` of each choice.
+/// Throws ConfigError for options that make no sense, DataError for inputs that do not exist.
+void check_options(const PrepareOptions& options);
+/// Bytes of a file. Throws DataError if that cannot be told.
+int64_t file_size(const std::string& path);
+/// A line for each name, the first few of them.
+std::string join(const std::vector<std::string>& names);
+/// Throws DataError if the folder is a prepared data set.
+void refuse_prepared(const std::string& folder);
+
+/// Settles which files and members are read; tells `note` of each choice.
 std::vector<PrepareInput> settle_inputs(const PrepareOptions& options);
 
 }  // namespace ssa

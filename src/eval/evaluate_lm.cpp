@@ -4,15 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <optional>
 
 #include "ssa/data/eval_windows.h"
 #include "ssa/models/decoder_plans.h"
 
 namespace ssa {
-
-double bits(double nats) { return nats / std::numbers::ln2; }
 
 namespace {
 
@@ -109,7 +106,7 @@ int64_t scored_tokens(const std::vector<EvalWindow>& windows, size_t first, size
 struct Job {
   const DecoderLm& model;
   const Config& config;
-  const ByteDataset& dataset;
+  const TokenDataset& dataset;
   Split split;
   const EvalOptions& options;
   Device device;
@@ -213,7 +210,7 @@ EvalResult ensemble(const Job& job) {
 
 }  // namespace
 
-EvalResult evaluate_lm(const DecoderLm& model, const Config& config, const ByteDataset& dataset,
+EvalResult evaluate_lm(const DecoderLm& model, const Config& config, const TokenDataset& dataset,
                        Split split, const EvalOptions& options, Device device) {
   const auto started = std::chrono::steady_clock::now();
   if (options.mode == EvalMode::ensemble && (options.samples < 1 || options.samples > 65536)) {

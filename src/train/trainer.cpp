@@ -63,11 +63,12 @@ auto with_errors_in(LogFile& log, Body&& body) {
 }  // namespace
 
 Trainer::Trainer(const Config& config, const TrainOptions& options)
-    : config_(config),
+    : dataset_(TokenDataset::open(config.data.path)),
+      config_(config_for_data(config, dataset_)),
+      metric_(config.task),
       options_(options),
-      dataset_(ByteDataset::open(config.data.path)),
       sampler_(config.train.seed, dataset_.split_size(Split::train), config.data.length),
-      session_(config, options.device),
+      session_(config_, options.device),
       optimizer_(config.train.optimizer, session_.parameters()),
       scaler_(config.train.precision),
       state_(initial_state(config, dataset_.info())) {
@@ -173,15 +174,15 @@ void Trainer::log_step(const StepResult& result, double seconds) {
   const bool logged = every > 0 && (state_.step % every == 0 || state_.step == config_.train.steps);
   const double rate = static_cast<double>(config_.train.batch_size * config_.data.length) / seconds;
   progress_->update(state_.step,
-                    fmt::format("loss {:.4f}  {:.4f} bits/byte  lr {:.2e}  {:.0f} tokens/s",
-                                result.loss, bits(result.loss), result.learning_rate, rate),
+                    fmt::format("loss {:.4f}  {}  lr {:.2e}  {:.0f} tokens/s", result.loss,
+                                metric_.text(result.loss), result.learning_rate, rate),
                     logged);
   if (!logged) return;
   MetricsEvent event;
   event.step = state_.step;
   event.split = "train";
   event.loss = result.loss;
-  event.metrics = {{"bits_per_byte", bits(result.loss)}};
+  event.metrics = {{std::string(metric_.key()), metric_.value(result.loss)}};
   event.lr = result.learning_rate;
   event.grad_norm = result.grad_norm;
   event.tokens = state_.tokens;
@@ -207,13 +208,13 @@ bool Trainer::evaluate() {
       evaluate_lm(session_.model(), config_, dataset_, Split::valid, options, options_.device);
   if (!result.complete) return false;
   progress_->clear();
-  spdlog::info("step {}: valid loss {:.4f}, {:.4f} bits/byte over {} bytes", state_.step,
-               result.loss, bits(result.loss), result.tokens);
+  spdlog::info("step {}: valid loss {:.4f}, {} over {} {}", state_.step, result.loss,
+               metric_.text(result.loss), result.tokens, metric_.tokens());
   MetricsEvent event;
   event.step = state_.step;
   event.split = "valid";
   event.loss = result.loss;
-  event.metrics = {{"bits_per_byte", bits(result.loss)}};
+  event.metrics = {{std::string(metric_.key()), metric_.value(result.loss)}};
   event.tokens = state_.tokens;
   event.elapsed_seconds = state_.elapsed_seconds;
   record(event);
@@ -311,8 +312,11 @@ void Trainer::announce() const {
   const TrainingCost cost = training_cost(config_);
   const MemoryPlan memory = plan_memory(config_, config_.train.micro_batch);
   spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
-  spdlog::info("data {}: {} bytes, {}", dataset_.path(), dataset_.info().bytes,
+  spdlog::info("data {}: {} {}, {}", dataset_.path(), dataset_.info().tokens, metric_.tokens(),
                dataset_.info().split_description());
+  if (config_.task == Task::word_lm) {
+    spdlog::info("vocabulary of {} words", config_.data.vocabulary);
+  }
   spdlog::info(
       "{:.2f}M parameters, {:.1f} MFLOP a token forward ({:.2f} of dense with +FT), about "
       "{:.0f} MiB, micro-batch {} of {}",

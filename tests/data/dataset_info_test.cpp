@@ -11,7 +11,7 @@ DatasetInfo example() {
   DatasetInfo info;
   info.name = "enwik8";
   info.sources = {"enwik8.zip"};
-  info.bytes = 1'000;
+  info.tokens = 1'000;
   info.distinct_bytes = 77;
   info.checksum = "0123456789abcdef";
   info.splits = split_bytes_90_5_5(1'000, "example");
@@ -30,11 +30,11 @@ std::string altered(const std::string& from, const std::string& to) {
 
 TEST_CASE("enwik8 has its official split") {
   DatasetInfo info = example();
-  info.bytes = kEnwik8Bytes;
+  info.tokens = kEnwik8Bytes;
   info.splits = split_bytes_90_5_5(kEnwik8Bytes, "enwik8");
-  CHECK(info.splits[0] == ByteRange{0, 90'000'000});
-  CHECK(info.splits[1] == ByteRange{90'000'000, 95'000'000});
-  CHECK(info.splits[2] == ByteRange{95'000'000, 100'000'000});
+  CHECK(info.splits[0] == TokenRange{0, 90'000'000});
+  CHECK(info.splits[1] == TokenRange{90'000'000, 95'000'000});
+  CHECK(info.splits[2] == TokenRange{95'000'000, 100'000'000});
   CHECK(info.official_split());
   CHECK(info.split_description() == "official Enwik8 split");
 }
@@ -68,7 +68,7 @@ TEST_CASE("dataset.json keeps everything") {
   const DatasetInfo read = dataset_from_json(dataset_to_json(info), "dataset.json");
   CHECK(read.name == info.name);
   CHECK(read.sources == info.sources);
-  CHECK(read.bytes == info.bytes);
+  CHECK(read.tokens == info.tokens);
   CHECK(read.distinct_bytes == info.distinct_bytes);
   CHECK(read.checksum == info.checksum);
   CHECK(read.splits == info.splits);
@@ -92,7 +92,8 @@ TEST_CASE("a malformed dataset.json is an error that names file and key") {
       {"{}", "'format' is missing"},
       {altered("\"ssa-dataset\"", "\"other\""), "format"},
       {altered("\"format_version\": 1", "\"format_version\": 2"), "version 1"},
-      {altered("\"kind\": \"bytes\"", "\"kind\": \"words\""), "kind"},
+      {altered("\"kind\": \"bytes\"", "\"kind\": \"images\""), "kind"},
+      {altered("\"kind\": \"bytes\"", "\"kind\": \"words\""), "'tokens' is missing"},
       {altered("\"enwik8\"", "8"), "name"},
       {altered("\"enwik8.zip\"", "null"), "sources"},
       {altered("\"bytes\": 1000", "\"bytes\": -1000"), "bytes"},

@@ -39,15 +39,16 @@ TEST_CASE("window batches score each byte once and agree with brute force") {
   const TempFolder folder;
   const std::string content = some_bytes(900);
   write_file(folder / "text", content);
-  const ByteDataset dataset = ByteDataset::open(folder / "text");
-  const auto split = dataset.split(Split::valid);
+  const TokenDataset dataset = TokenDataset::open(folder / "text");
+  const std::vector<int32_t> split = tokens_of(dataset, Split::valid);
   REQUIRE(split.size() == 45);
+  REQUIRE(split[0] == static_cast<unsigned char>(content[810]));
   for (const auto& [length, overlap] : std::vector<std::pair<int64_t, int64_t>>{
            {7, 3}, {10, 0}, {10, 9}, {45, 20}, {64, 32}, {1, 0}}) {
     CAPTURE(length, overlap);
     const auto windows = sliding_windows(45, length, overlap);
     const auto count = static_cast<int64_t>(windows.size());
-    const LmBatch batch = window_batch(split, windows, 0, count, length);
+    const LmBatch batch = window_batch(dataset, Split::valid, windows, 0, count, length);
     REQUIRE(batch.sequences == count);
     REQUIRE(batch.length == length);
     int64_t scored = 0;
@@ -68,7 +69,7 @@ TEST_CASE("window batches score each byte once and agree with brute force") {
       }
     }
     CHECK(scored == 45);
-    // In pieces, and read from the file: the same.
+    // In pieces: the same.
     std::vector<int32_t> inputs, targets;
     for (int64_t first = 0; first < count; first += 3) {
       const LmBatch part = window_batch(dataset, Split::valid, windows, first,
@@ -86,18 +87,26 @@ TEST_CASE("windows that make no sense are refused") {
   error_of(ExitCode::usage, [] { sliding_windows(10, 4, -1); });
   error_of(ExitCode::usage, [] { sliding_windows(10, 0, 0); });
   error_of(ExitCode::data, [] { sliding_windows(0, 4, 2); });
-  const std::vector<uint8_t> split(10, 'x');
+  const TempFolder folder;
+  write_file(folder / "text", std::string(200, 'x'));
+  const TokenDataset dataset = TokenDataset::open(folder / "text");
+  REQUIRE(dataset.split_size(Split::test) == 10);
   const auto windows = sliding_windows(10, 4, 2);
-  CHECK_THROWS_AS(window_batch(split, windows, 0, 5, 4), ShapeError);
-  CHECK_THROWS_AS(window_batch(split, windows, -1, 1, 4), ShapeError);
-  CHECK_THROWS_AS(window_batch(split, windows, 0, 1, 3), ShapeError);  // scores past its end
-  CHECK_THROWS_AS(window_batch(split, {{8, 8, 11}}, 0, 1, 4), ShapeError);
+  const auto batch = [&](const std::vector<EvalWindow>& of, int64_t first, int64_t count,
+                         int64_t length) {
+    return window_batch(dataset, Split::test, of, first, count, length);
+  };
+  CHECK_NOTHROW(batch(windows, 0, 4, 4));
+  CHECK_THROWS_AS(batch(windows, 0, 5, 4), ShapeError);
+  CHECK_THROWS_AS(batch(windows, -1, 1, 4), ShapeError);
+  CHECK_THROWS_AS(batch(windows, 0, 1, 3), ShapeError);  // scores past its end
+  CHECK_THROWS_AS(batch({{8, 8, 11}}, 0, 1, 4), ShapeError);
 }
 
 TEST_CASE("a file that shrinks during evaluation is an error") {
   const TempFolder folder;
   write_file(folder / "text", some_bytes(10'000));
-  const ByteDataset dataset = ByteDataset::open(folder / "text");
+  const TokenDataset dataset = TokenDataset::open(folder / "text");
   const auto windows = sliding_windows(dataset.split_size(Split::test), 64, 32);
   std::filesystem::resize_file(folder / "text", 9'000);
   CHECK(contains(

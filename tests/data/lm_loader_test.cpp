@@ -12,12 +12,12 @@ namespace {
 struct Fixture {
   TempFolder folder;
   std::string path = folder / "text";
-  ByteDataset dataset = make();
+  TokenDataset dataset = make();
   LmSampler sampler{5, dataset.split_size(Split::train), 64};
 
-  ByteDataset make() const {
+  TokenDataset make() const {
     write_file(path, some_bytes(50'000));
-    return ByteDataset::open(path);
+    return TokenDataset::open(path);
   }
   LmBatch expected(int64_t step, BatchSlice slice = {}) const {
     return sampler.batch(dataset, Split::train, 4, step, slice);

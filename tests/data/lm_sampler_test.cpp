@@ -24,28 +24,28 @@ std::vector<int64_t> epoch_starts(const LmSampler& sampler, int64_t epoch) {
 }  // namespace
 
 TEST_CASE("an epoch reads each block once, inside the split") {
-  for (const auto& [split_bytes, length] : std::vector<std::pair<int64_t, int64_t>>{{1, 1},
-                                                                                    {2, 1},
-                                                                                    {10, 10},
-                                                                                    {19, 10},
-                                                                                    {20, 10},
-                                                                                    {21, 10},
-                                                                                    {1'000, 7},
-                                                                                    {50'000, 64},
-                                                                                    {4'097, 16},
-                                                                                    {10'000, 1}}) {
-    const LmSampler sampler(3, split_bytes, length);
-    CAPTURE(split_bytes, length, sampler.blocks_per_epoch());
+  for (const auto& [split_tokens, length] : std::vector<std::pair<int64_t, int64_t>>{{1, 1},
+                                                                                     {2, 1},
+                                                                                     {10, 10},
+                                                                                     {19, 10},
+                                                                                     {20, 10},
+                                                                                     {21, 10},
+                                                                                     {1'000, 7},
+                                                                                     {50'000, 64},
+                                                                                     {4'097, 16},
+                                                                                     {10'000, 1}}) {
+    const LmSampler sampler(3, split_tokens, length);
+    CAPTURE(split_tokens, length, sampler.blocks_per_epoch());
     for (const int64_t epoch : {0, 1, 5}) {
       std::vector<int64_t> starts = epoch_starts(sampler, epoch);
       std::ranges::sort(starts);
       REQUIRE(starts.front() >= 0);
       REQUIRE(starts.front() < length);
-      REQUIRE(starts.back() + length <= split_bytes);
+      REQUIRE(starts.back() + length <= split_tokens);
       size_t misplaced = 0;
       for (size_t i = 1; i < starts.size(); ++i) misplaced += starts[i] != starts[i - 1] + length;
       REQUIRE(misplaced == 0);
-      REQUIRE(split_bytes - static_cast<int64_t>(starts.size()) * length < 2 * length);
+      REQUIRE(split_tokens - static_cast<int64_t>(starts.size()) * length < 2 * length);
     }
   }
 }
@@ -120,7 +120,7 @@ TEST_CASE("batches: the input is the byte before its target") {
   const TempFolder folder;
   const std::string content = some_bytes(1'000);
   write_file(folder / "text", content);
-  const ByteDataset dataset = ByteDataset::open(folder / "text");
+  const TokenDataset dataset = TokenDataset::open(folder / "text");
   const std::vector<int64_t> starts = {0, 1, 890};
   const LmBatch batch = lm_batch(dataset, Split::train, starts, 10);
   REQUIRE(batch.sequences == 3);
@@ -145,7 +145,7 @@ TEST_CASE("batches: the input is the byte before its target") {
 TEST_CASE("ranks together read the batch that one rank would read") {
   const TempFolder folder;
   write_file(folder / "text", some_bytes(10'000));
-  const ByteDataset dataset = ByteDataset::open(folder / "text");
+  const TokenDataset dataset = TokenDataset::open(folder / "text");
   const LmSampler sampler(5, dataset.split_size(Split::train), 32);
   for (const int64_t step : {0, 7, 200}) {
     const LmBatch whole = sampler.batch(dataset, Split::train, 6, step);

@@ -6,7 +6,7 @@
 
 #include <sys/resource.h>
 
-#include "ssa/data/byte_dataset.h"
+#include "ssa/data/token_dataset.h"
 
 #include "test_files.h"
 
@@ -66,14 +66,14 @@ TEST_CASE("prepare makes a folder with the bytes and their description") {
   write_archive(folder / "enwik8.zip", "zip", "none", {{"enwik8", content}});
   const DatasetInfo info =
       prepare_dataset(options_for("enwik8", {folder / "enwik8.zip"}, folder / "a/b/out/"));
-  CHECK(info.bytes == 700'000);
+  CHECK(info.tokens == 700'000);
   CHECK(info.sources == std::vector<std::string>{"enwik8.zip"});
   CHECK(info.distinct_bytes == 256);
   CHECK_FALSE(info.official_split());
   CHECK(read_file(folder / "a/b/out/data.bin") == content);
   CHECK(read_file(folder / "a/b/out/dataset.json") == dataset_to_json(info));
   CHECK_FALSE(fs::exists(folder / "a/b/out.partial"));
-  CHECK_NOTHROW(verify(ByteDataset::open(folder / "a/b/out")));
+  CHECK_NOTHROW(verify(TokenDataset::open(folder / "a/b/out")));
 }
 
 TEST_CASE("prepare reports its progress") {
@@ -209,7 +209,7 @@ TEST_CASE("a failure leaves nothing behind") {
     prepare_dataset(options_for("bytes", {input / "old"}, folder / "out"));
     prepare_error(ExitCode::data, options_for("bytes", {text, input / "cut.gz"}, folder / "out"));
     CHECK(folder.names() == std::vector<std::string>{"out"});
-    CHECK_NOTHROW(verify(ByteDataset::open(folder / "out")));
+    CHECK_NOTHROW(verify(TokenDataset::open(folder / "out")));
     CHECK(read_file(folder / "out/data.bin") == some_bytes(3'000, 9));
     fs::remove_all(folder / "out");
   }
@@ -222,7 +222,7 @@ TEST_CASE("a prepared folder is replaced, any other is not touched") {
   write_file(folder / "new", some_bytes(4'000, 2));
   fs::create_directory(folder / "out");  // empty: fine
   prepare_dataset(options_for("bytes", {folder / "old"}, folder / "out"));
-  const ByteDataset opened = ByteDataset::open(folder / "out");
+  const TokenDataset opened = TokenDataset::open(folder / "out");
   prepare_dataset(options_for("bytes", {folder / "new"}, folder / "out"));
   CHECK(read_file(folder / "out/data.bin") == some_bytes(4'000, 2));
   CHECK_NOTHROW(verify(opened));  // a reader keeps what it opened
@@ -259,7 +259,7 @@ TEST_CASE("two processes cannot prepare the same folder at a time") {
   };
   prepare_dataset(options);
   CHECK(tried);
-  CHECK_NOTHROW(verify(ByteDataset::open(folder / "out")));
+  CHECK_NOTHROW(verify(TokenDataset::open(folder / "out")));
 }
 
 TEST_CASE("the known prefix of enwik8 prepares to its known checksum") {
@@ -271,7 +271,7 @@ TEST_CASE("the known prefix of enwik8 prepares to its known checksum") {
   }
   const TempFolder folder;
   const DatasetInfo info = prepare_dataset(options_for("enwik8", {packed}, folder / "out"));
-  CHECK(info.bytes == 4'154'064);
+  CHECK(info.tokens == 4'154'064);
   CHECK(info.distinct_bytes == 200);
   CHECK(info.checksum == "b43469d48e3bacdd");
   CHECK_FALSE(info.official_split());

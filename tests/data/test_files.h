@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 
 #include "ssa/core/error.h"
+#include "ssa/data/token_dataset.h"
 
 namespace ssa::test {
 
@@ -52,6 +53,13 @@ using Members = std::vector<std::pair<std::string, std::string>>;  // name, cont
 /// "none", "gzip", "xz", "zstd", "bzip2".
 void write_archive(const std::string& path, const std::string& format, const std::string& filter,
                    const Members& members);
+
+/// All tokens of a split.
+inline std::vector<int32_t> tokens_of(const TokenDataset& dataset, Split split) {
+  std::vector<int32_t> tokens(static_cast<size_t>(dataset.split_size(split)));
+  dataset.read(split, 0, tokens);
+  return tokens;
+}
 
 /// The error that `call` throws, checked to be an ssa::Error of the given code; "" if none.
 template <class F>

@@ -17,7 +17,7 @@ struct TinyModel : TinyRun {
   explicit TinyModel(const std::vector<std::string>& overrides = {})
       : TinyRun(2000),
         config(TinyRun::config(overrides)),
-        dataset(ByteDataset::open(text_path)),
+        dataset(TokenDataset::open(text_path)),
         session(config, Device::cpu) {
     for (const Parameter& parameter : session.parameters().all()) {
       if (parameter.name.find(".attention.") == std::string::npos) continue;
@@ -33,7 +33,8 @@ struct TinyModel : TinyRun {
   /// Bytes of a split behind the start byte: text[i] is what is read before byte i of the split.
   std::vector<int32_t> text(Split split) const {
     std::vector<int32_t> result = {kStartByte};
-    for (const uint8_t byte : dataset.split(split)) result.push_back(byte);
+    result.resize(1 + static_cast<size_t>(dataset.split_size(split)));
+    dataset.read(split, 0, std::span(result).subspan(1));
     return result;
   }
 
@@ -57,7 +58,7 @@ struct TinyModel : TinyRun {
   }
 
   Config config;
-  ByteDataset dataset;
+  TokenDataset dataset;
   LmSession session;
 };
 

@@ -22,7 +22,7 @@ const Overrides kPlainSgd = {"train.optimizer.kind=sgd", "train.optimizer.moment
 struct Stepper {
   explicit Stepper(const Overrides& overrides, Device device = Device::cpu)
       : config(run.config(overrides)),
-        dataset(ByteDataset::open(run.text_path)),
+        dataset(TokenDataset::open(run.text_path)),
         session(config, device),
         optimizer(config.train.optimizer, session.parameters()),
         scaler(config.train.precision) {}
@@ -52,7 +52,7 @@ struct Stepper {
 
   TinyRun run;
   Config config;
-  ByteDataset dataset;
+  TokenDataset dataset;
   mutable LmSession session;
   Optimizer optimizer;
   LossScaler scaler;

@@ -50,7 +50,7 @@ std::string prepared(const TempDir& dir, const std::string& name, const std::str
   const std::string folder = dir / name;
   make_directories(folder);
   write_bytes(folder + "/data.bin", text);
-  const ByteDataset plain = ByteDataset::open(folder + "/data.bin");
+  const TokenDataset plain = TokenDataset::open(folder + "/data.bin");
   DatasetInfo info = plain.info();
   const ByteScan found = scan(plain);
   info.checksum = found.checksum;
@@ -150,8 +150,8 @@ TEST_CASE("data of the same size but with another checksum are refused") {
       [&] { train(run.eight({"data.path=" + second}), run.folder, "auto"); });
   CAPTURE(message);
   CHECK(contains(message, second));
-  CHECK(contains(message, ByteDataset::open(first).info().checksum));
-  CHECK(contains(message, ByteDataset::open(second).info().checksum));
+  CHECK(contains(message, TokenDataset::open(first).info().checksum));
+  CHECK(contains(message, TokenDataset::open(second).info().checksum));
   CHECK(run.records() == before);
   // The bytes themselves state no checksum: the size has to do.
   CHECK(train(run.eight({"data.path=" + first + "/data.bin"}), run.folder, "auto") ==

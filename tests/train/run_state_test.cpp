@@ -28,7 +28,7 @@ RunState some_state() {
 
 DatasetInfo data(int64_t bytes, const std::string& checksum) {
   DatasetInfo info;
-  info.bytes = bytes;
+  info.tokens = bytes;
   info.checksum = checksum;
   return info;
 }

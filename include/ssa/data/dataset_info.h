@@ -14,12 +14,15 @@ std::string_view name(Split split);
 /// Throws ConfigError for anything but "train", "valid" and "test".
 Split split_from_name(std::string_view text);
 
-/// Bytes begin … end-1 of a file.
-struct ByteRange {
+/// What a token stands for.
+enum class TokenKind { bytes, words };
+
+/// Tokens begin … end-1 of a data set.
+struct TokenRange {
   int64_t begin = 0;
   int64_t end = 0;
   int64_t size() const { return end - begin; }
-  bool operator==(const ByteRange&) const = default;
+  bool operator==(const TokenRange&) const = default;
 };
 
 /// Size of the complete Enwik8.
@@ -30,25 +33,48 @@ inline constexpr int64_t kSmallestByteDataset = 20;
 /// First 90% of the bytes train, next 5% valid, the rest test, rounded down: for the 10^8 bytes of
 /// Enwik8 its official 90,000,000 / 5,000,000 / 5,000,000. `what` names the data in errors. Throws
 /// DataError below kSmallestByteDataset.
-std::array<ByteRange, 3> split_bytes_90_5_5(int64_t bytes, std::string_view what);
+std::array<TokenRange, 3> split_bytes_90_5_5(int64_t bytes, std::string_view what);
+
+/// Counts that are published for a word-level data set, one `</s>` a line.
+struct PublishedCounts {
+  std::string_view name;   ///< as given to `ssa-data prepare`
+  std::string_view title;  ///< "WikiText-103"
+  std::array<int64_t, 3> tokens;
+  int64_t vocabulary;
+};
+/// Of the data set of this name; null if nothing is published for it.
+const PublishedCounts* published_counts(std::string_view name);
 
 /// What dataset.json of a prepared folder says.
 struct DatasetInfo {
-  std::string name;                  ///< as given to `ssa-data prepare`
+  std::string name;  ///< as given to `ssa-data prepare`
+  TokenKind kind = TokenKind::bytes;
   std::vector<std::string> sources;  ///< file names it was made from
-  int64_t bytes = 0;                 ///< size of data.bin
-  int64_t distinct_bytes = 0;        ///< how many byte values occur; 0: not counted
-  std::string checksum;              ///< XXH3-64 of data.bin, 16 hexadecimal digits; empty: none
-  std::array<ByteRange, 3> splits;   ///< in the order of Split
+  int64_t tokens = 0;                ///< of the three splits together
+  int64_t distinct_bytes = 0;        ///< bytes: how many values occur; 0: not counted
+  int64_t vocabulary = 256;          ///< words: types in the train split
+  std::string checksum;              ///< XXH3-64 of the tokens as stored, 16 digits; empty: none
+  std::string vocabulary_checksum;   ///< words: XXH3-64 of vocab.txt
+  std::array<int64_t, 3> unknown{};  ///< words: how many of a split became `<unk>`
+  std::array<TokenRange, 3> splits;  ///< in the order of Split
 
-  /// 10^8 bytes cut as Enwik8's published results are: only such numbers compare with them.
+  /// Bytes that a token takes in its file: 1, or 4 (int32, little endian) for words.
+  int64_t token_width() const { return kind == TokenKind::bytes ? 1 : 4; }
+  /// Size of all tokens in their file, its header not counted.
+  int64_t bytes() const { return tokens * token_width(); }
+  /// "bytes" or "words": what a number of tokens is a number of.
+  std::string_view unit() const { return kind == TokenKind::bytes ? "bytes" : "tokens"; }
+  /// The splits of Enwik8's, WikiText-2's or WikiText-103's published results: only such numbers
+  /// compare with them.
   bool official_split() const;
   /// "official Enwik8 split" or "prefix/custom split", for reports and logs.
-  std::string_view split_description() const;
+  std::string split_description() const;
 };
 
 inline constexpr const char* kDatasetFile = "dataset.json";
-inline constexpr const char* kDataFile = "data.bin";
+inline constexpr const char* kDataFile = "data.bin";         // bytes
+inline constexpr const char* kTokenFile = "tokens.bin";      // words
+inline constexpr const char* kVocabularyFile = "vocab.txt";  // words
 
 std::string dataset_to_json(const DatasetInfo& info);
 /// Reads the text of a dataset.json; `path` stands for it in messages. Throws DataError that names

@@ -21,14 +21,13 @@ struct EvalWindow {
 /// one only those that no earlier one did, so that each token of the split is scored exactly once.
 /// The last window may run past the split's end. Throws ConfigError unless 0 ≤ overlap < length,
 /// DataError for an empty split.
-std::vector<EvalWindow> sliding_windows(int64_t split_bytes, int64_t length, int64_t overlap);
+std::vector<EvalWindow> sliding_windows(int64_t split_tokens, int64_t length, int64_t overlap);
 
 /// Windows first … first+count-1 as a batch (count, length); targets that are not scored are
-/// kNoTarget, positions past the split's end have input kStartByte.
-LmBatch window_batch(std::span<const uint8_t> split, const std::vector<EvalWindow>& windows,
-                     int64_t first, int64_t count, int64_t length);
-/// The same, safe against a file that shrinks meanwhile (DataError).
-LmBatch window_batch(const ByteDataset& dataset, Split split,
+/// kNoTarget, positions before the split's begin and past its end have input
+/// Vocabulary::start_token(). Throws ShapeError for windows that are not inside the split,
+/// DataError if the file has shrunk.
+LmBatch window_batch(const TokenDataset& dataset, Split split,
                      const std::vector<EvalWindow>& windows, int64_t first, int64_t count,
                      int64_t length);
 

@@ -8,8 +8,8 @@
 #include <mutex>
 #include <thread>
 
-#include "ssa/data/byte_dataset.h"
 #include "ssa/data/lm_sampler.h"
+#include "ssa/data/token_dataset.h"
 
 namespace ssa {
 
@@ -19,7 +19,7 @@ class LmLoader {
  public:
   /// `slice`: the rows of each global batch to read. `depth`: batches kept ready. Throws ShapeError
   /// for a slice outside the batch, a depth of 0 or a last step before the first.
-  LmLoader(const ByteDataset& dataset, Split split, const LmSampler& sampler, int64_t batch_size,
+  LmLoader(const TokenDataset& dataset, Split split, const LmSampler& sampler, int64_t batch_size,
            int64_t first_step, int64_t last_step, size_t depth = 2, BatchSlice slice = {});
   /// Stops the thread after the batch it is at.
   ~LmLoader();
@@ -33,7 +33,7 @@ class LmLoader {
  private:
   void run();
 
-  const ByteDataset dataset_;
+  const TokenDataset dataset_;
   const Split split_;
   const LmSampler sampler_;
   const int64_t batch_size_;

@@ -15,14 +15,14 @@ struct BatchSlice {
 /// The order in which training reads a split: a pure function of (seed, sample number), without
 /// state, so that a run resumes exactly from its step number, whatever the number of ranks.
 ///
-/// An epoch reads non-overlapping blocks of `length` bytes, each once, in an order of its own and
+/// An epoch reads non-overlapping blocks of `length` tokens, each once, in an order of its own and
 /// from an offset of its own in [0, length), so that blocks are cut elsewhere every time. So that
 /// all epochs have the same number of blocks, whatever their offset, each leaves out less than two
-/// blocks' worth of bytes at the ends. A split shorter than two blocks has one block, at 0.
+/// blocks' worth of tokens at the ends. A split shorter than two blocks has one block, at 0.
 class LmSampler {
  public:
   /// Throws DataError if the split is shorter than one block, ConfigError if `length` < 1.
-  LmSampler(uint64_t seed, int64_t split_bytes, int64_t length);
+  LmSampler(uint64_t seed, int64_t split_tokens, int64_t length);
 
   int64_t length() const { return length_; }
   int64_t blocks_per_epoch() const { return blocks_; }
@@ -31,7 +31,7 @@ class LmSampler {
   int64_t start_of(int64_t sample_number) const;
   /// Rows first … first+count-1 of the global batch of a step. Throws ShapeError if the slice is
   /// not inside the batch, DataError if the file has shrunk.
-  LmBatch batch(const ByteDataset& dataset, Split split, int64_t batch_size, int64_t step,
+  LmBatch batch(const TokenDataset& dataset, Split split, int64_t batch_size, int64_t step,
                 BatchSlice slice = {}) const;
 
  private:

@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "ssa/config/config.h"
-#include "ssa/data/byte_dataset.h"
+#include "ssa/data/token_dataset.h"
+#include "ssa/eval/lm_metric.h"
 #include "ssa/models/decoder_lm.h"
 
 namespace ssa {
@@ -48,10 +49,7 @@ struct EvalResult {
 /// renorm: dense attention on the trained weights. ensemble: for each window R sets of plans are
 /// drawn as in training (keyed by train.seed, window and sample, so independent of batching), and
 /// the probabilities of each token averaged: loss = -log((1/R)·Σ_r p_r(token)).
-EvalResult evaluate_lm(const DecoderLm& model, const Config& config, const ByteDataset& dataset,
+EvalResult evaluate_lm(const DecoderLm& model, const Config& config, const TokenDataset& dataset,
                        Split split, const EvalOptions& options, Device device);
-
-/// nats → bits
-double bits(double nats);
 
 }  // namespace ssa

@@ -24,7 +24,7 @@ struct RunState {
   int64_t batch_size = 0;
   int64_t micro_batch = 0;  ///< resolved; 0: not stated, as in older checkpoints
   int64_t length = 0;
-  int64_t data_bytes = 0;
+  int64_t data_bytes = 0;     ///< as DatasetInfo::bytes()
   std::string data_checksum;  ///< as DatasetInfo::checksum; empty: not known
 };
 

@@ -27,9 +27,9 @@ struct TrainOptions {
 
 enum class TrainOutcome { finished, interrupted };
 
-/// Trains a byte-level decoder in a run folder: config.yaml, metrics.jsonl, event file, log.txt,
-/// checkpoints. The same config gives the same bits on the same machine and number of threads,
-/// interrupted and resumed or not.
+/// Trains a language model, of bytes or words, in a run folder: config.yaml, metrics.jsonl, event
+/// file, log.txt, checkpoints. The same config gives the same bits on the same machine and number
+/// of threads, interrupted and resumed or not.
 class Trainer {
  public:
   /// Opens data and run folder, builds the model, resumes if asked to. Throws ConfigError if the
@@ -61,9 +61,10 @@ class Trainer {
   void record(const MetricsEvent& event);
   void announce() const;
 
-  Config config_;
+  TokenDataset dataset_;
+  Config config_;  // with what was settled when data and machine were seen
+  LmMetric metric_;
   TrainOptions options_;
-  ByteDataset dataset_;
   LmSampler sampler_;
   LmSession session_;
   Optimizer optimizer_;

@@ -1,4 +1,4 @@
-#include "ssa/data/byte_dataset.h"
+#include "ssa/data/token_dataset.h"
 
 #include <filesystem>
 #include <set>
@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string as_text(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
+std::string as_text(const std::vector<int32_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
 void prepare(const std::string& input, const std::string& output) {
   PrepareOptions options;
@@ -24,7 +24,7 @@ void prepare(const std::string& input, const std::string& output) {
 }
 
 std::string open_error(const std::string& path) {
-  return error_of(ExitCode::data, [&] { ByteDataset::open(path); });
+  return error_of(ExitCode::data, [&] { TokenDataset::open(path); });
 }
 
 }  // namespace
@@ -35,15 +35,16 @@ TEST_CASE("a data set opens from a plain file and from a prepared folder") {
   write_file(folder / "text", content);
   prepare(folder / "text", folder / "ready");
   for (const std::string& path : {folder / "text", folder / "ready"}) {
-    const ByteDataset dataset = ByteDataset::open(path);
-    CHECK(dataset.info().bytes == 2'000);
-    CHECK(as_text(dataset.split(Split::train)) == content.substr(0, 1'800));
-    CHECK(as_text(dataset.split(Split::valid)) == content.substr(1'800, 100));
-    CHECK(as_text(dataset.split(Split::test)) == content.substr(1'900));
-    CHECK(as_text(dataset.bytes()) == content);
+    const TokenDataset dataset = TokenDataset::open(path);
+    CHECK(dataset.info().tokens == 2'000);
+    CHECK(as_text(tokens_of(dataset, Split::train)) == content.substr(0, 1'800));
+    CHECK(as_text(tokens_of(dataset, Split::valid)) == content.substr(1'800, 100));
+    CHECK(as_text(tokens_of(dataset, Split::test)) == content.substr(1'900));
+    CHECK(dataset.vocabulary().kind() == TokenKind::bytes);
+    CHECK(dataset.vocabulary().size() == 256);
     CHECK(dataset.split_size(Split::valid) == 100);
     CHECK_FALSE(dataset.official_split());
-    std::vector<uint8_t> part(10);
+    std::vector<int32_t> part(10);
     dataset.read(Split::valid, 90, part);
     CHECK(as_text(part) == content.substr(1'890, 10));
     CHECK_THROWS_AS(dataset.read(Split::valid, 91, part), ShapeError);  // not into the test split
@@ -51,8 +52,8 @@ TEST_CASE("a data set opens from a plain file and from a prepared folder") {
     CHECK(scan(dataset).distinct_bytes == static_cast<int64_t>(distinct.size()));
     CHECK_NOTHROW(verify(dataset));
   }
-  CHECK(scan(ByteDataset::open(folder / "text")).checksum ==
-        ByteDataset::open(folder / "ready").info().checksum);
+  CHECK(scan(TokenDataset::open(folder / "text")).checksum ==
+        TokenDataset::open(folder / "ready").info().checksum);
 }
 
 TEST_CASE("what cannot be opened is named, with what to do") {
@@ -107,17 +108,17 @@ TEST_CASE("a damaged prepared folder is told from a whole one") {
     std::string content = read_file(data);
     content[1'234] = static_cast<char>(content[1'234] ^ 1);
     write_file(data, content);
-    const ByteDataset dataset = ByteDataset::open(folder / "ready");
+    const TokenDataset dataset = TokenDataset::open(folder / "ready");
     const std::string error = error_of(ExitCode::data, [&] { verify(dataset); });
     CHECK(contains(error, data));
     CHECK(contains(error, "damaged"));
   }
   SECTION("shrunk while open") {
-    const ByteDataset dataset = ByteDataset::open(folder / "ready");
+    const TokenDataset dataset = TokenDataset::open(folder / "ready");
     fs::resize_file(data, 10);
-    CHECK(contains(error_of(ExitCode::data, [&] { dataset.split(Split::test); }), "shrunk"));
+    CHECK(contains(error_of(ExitCode::data, [&] { tokens_of(dataset, Split::test); }), "shrunk"));
     CHECK(contains(error_of(ExitCode::data, [&] { verify(dataset); }), "shrunk"));
-    std::vector<uint8_t> part(10);
+    std::vector<int32_t> part(10);
     CHECK(contains(error_of(ExitCode::data, [&] { dataset.read(Split::test, 0, part); }), "2000"));
   }
 }
@@ -126,10 +127,10 @@ TEST_CASE("relative paths are also looked for under SSA_DATA_DIR") {
   const TempFolder folder;
   const ScopedEnvironment environment("SSA_DATA_DIR", folder.path());
   write_file(folder / "text", some_bytes(2'000));
-  CHECK(ByteDataset::open("no-such-folder/text").path() == folder / "text");
+  CHECK(TokenDataset::open("no-such-folder/text").path() == folder / "text");
   fs::create_directory(folder / "no-such-folder");
   write_file(folder / "no-such-folder/text", some_bytes(3'000));
-  CHECK(ByteDataset::open("no-such-folder/text").info().bytes == 3'000);
+  CHECK(TokenDataset::open("no-such-folder/text").info().tokens == 3'000);
   CHECK(contains(open_error("no-such-folder/none"), folder / "no-such-folder/none"));
   CHECK(contains(open_error("no-such-folder/none"), folder / "none"));
   open_error("/no-such-folder/text");  // an absolute path is meant as it is

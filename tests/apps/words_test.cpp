@@ -1,0 +1,88 @@
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "ssa/data/token_dataset.h"
+
+#include "apps/child_process.h"
+#include "train/word_run.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+using nlohmann::json;
+
+namespace {
+
+/// The files of a small text of words in a folder, for the programs.
+struct WordFiles : WordRun {
+  std::string config_path = dir / "words.yaml";
+  WordFiles() { write_bytes(config_path, yaml()); }
+
+  Finished prepare(const std::string& name, const std::string& output) const {
+    return run_program("ssa-data",
+                       {"prepare", name, "--input", dir / "train.txt", "--input", dir / "valid.txt",
+                        "--input", dir / "test.txt", "--output", output});
+  }
+  /// Trains in the folder `run`.
+  void train() const {
+    const Finished trained =
+        run_program("ssa-train", {"--config", config_path, "--run-dir", dir / "run"});
+    REQUIRE(trained.code == 0);
+    CHECK(contains(trained.err, "perplexity "));
+    CHECK(contains(trained.err, "vocabulary of 14 words"));
+    CHECK_FALSE(contains(trained.err, "byte"));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("ssa-data prepares, shows and verifies words") {
+  const WordFiles files;
+  REQUIRE(files.prepare("words", files.dir / "out").code == 0);
+  const Finished shown = run_program("ssa-data", {"info", files.dir / "out", "--verify"});
+  CHECK(shown.code == 0);
+  CHECK(contains(shown.out, "vocabulary      14\n"));
+  CHECK(contains(shown.out, "tokens, from 0\n"));
+  CHECK(contains(shown.out, "verified        yes"));
+  const Finished as_json = run_program("ssa-data", {"info", files.dir / "out", "--json"});
+  CHECK(json::parse(as_json.out)["vocabulary"] == 14);
+  CHECK(contains(run_program("ssa-data", {"list"}).out, "wikitext103  supported"));
+
+  flip_bit(files.dir / "out/tokens.bin");
+  const Finished damaged = run_program("ssa-data", {"info", files.dir / "out", "--verify"});
+  CHECK(damaged.code == 3);
+  CHECK(contains(damaged.err, files.dir / "out/tokens.bin"));
+  const Finished wrong = files.prepare("wikitext103", files.dir / "other");
+  CHECK(wrong.code == 3);
+  CHECK(contains(wrong.err, "103227021"));
+  CHECK_FALSE(path_exists(files.dir / "other"));
+}
+
+TEST_CASE("a model of words is scored in perplexity and writes words") {
+  const WordFiles files;
+  files.train();
+  const std::string run = files.dir / "run";
+  const Finished scored =
+      run_program("ssa-eval", {"--run", run, "--json", files.dir / "e.json", "--mode", "ensemble",
+                               "--samples", "3", "--curve"});
+  REQUIRE(scored.code == 0);
+  CHECK(contains(scored.out, ": perplexity "));
+  CHECK(contains(scored.out, " tokens, "));
+  CHECK(contains(scored.out, "samples  perplexity  stderr\n"));
+  const json result = json::parse(read_bytes(files.dir / "e.json"));
+  CHECK_FALSE(result.contains("bits_per_byte"));
+  const double perplexity = result["perplexity"].get<double>();
+  CHECK(perplexity == Approx(std::exp(result["loss"].get<double>())));
+  CHECK(result["curve"][2]["value"].get<double>() == perplexity);
+  CHECK(result["curve"][0]["stderr"].get<double>() > 0);
+  CHECK(result["spread"].get<double>() > 0);
+
+  const Finished written = run_program(
+      "ssa-generate", {"--run", run, "--length", "30", "--prompt", "the zebra of", "--seed", "4"});
+  REQUIRE(written.code == 0);
+  CHECK(contains(written.err, "1 words of the prompt are not in the vocabulary"));
+  CHECK(written.out.starts_with("the zebra of "));
+  const std::vector<int32_t> tokens =
+      TokenDataset::open(files.words_path).vocabulary().encode(written.out);
+  CHECK(tokens.size() == 3 + 30 + 1);  // and the line end behind all
+}
