@@ -31,7 +31,8 @@ Rules that tie keys together: `model.heads` divides `model.width`; `ssa.layers` 
 divisible by `ssa.windows`; with `unbiased`, `ssa.drop` leaves at least one source;
 `train.micro_batch` divides `train.batch_size`; `train.schedule.warmup_steps` is at most
 `train.steps`; `min_lr` and `warmup_lr` are at most `train.optimizer.lr`; `eval.overlap` is less
-than `eval.length`; `model.embedding.cutoffs` ascend and are given for an adaptive embedding.
+than `eval.length`; `model.embedding.cutoffs` ascend, are given for an adaptive embedding, and the
+last is below the vocabulary's size.
 )";
 
 constexpr std::string_view kTableHead =

@@ -11,6 +11,15 @@
 
 namespace ssa {
 
+int64_t configured_vocabulary(const Config& config) {
+  if (config.task == Task::byte_lm) return 256;
+  if (config.task != Task::word_lm) return 0;
+  if (config.data.vocabulary > 0) return config.data.vocabulary;
+  if (config.data.name == "wikitext103") return 267735;  // Merity et al. 2017
+  if (config.data.name == "wikitext2") return 33278;
+  return 0;
+}
+
 namespace {
 
 class Validator {
@@ -22,6 +31,7 @@ class Validator {
   void check_all() {
     check_model();
     check_embedding();
+    check_vocabulary();
     check_ssa();
     check_windows("data.length", config_.data.length);
     if (config_.eval.length > 0) check_windows("eval.length", config_.eval.length);
@@ -101,6 +111,26 @@ class Validator {
                        "the last band would have width 0; lower model.embedding.factor",
                        config_.model.width, embedding.factor, cutoffs.size()));
     }
+  }
+
+  void check_vocabulary() {
+    if (!usable({"task", "data.vocabulary"})) return;
+    const int64_t tokens = configured_vocabulary(config_);
+    const int64_t given = config_.data.vocabulary;
+    if (config_.task == Task::byte_lm && given != 0 && given != tokens) {
+      fail({"data.vocabulary", "task"},
+           fmt::format("task byte_lm has {} tokens, not {}; leave data.vocabulary at 0", tokens,
+                       given));
+    }
+    const EmbeddingConfig& embedding = config_.model.embedding;
+    if (embedding.kind != EmbeddingKind::adaptive || tokens == 0 || embedding.cutoffs.empty()) {
+      return;
+    }
+    if (!usable({"model.embedding.cutoffs"}) || embedding.cutoffs.back() < tokens) return;
+    fail({"model.embedding.cutoffs", "model.embedding.kind", "data.vocabulary", "data.name"},
+         fmt::format("the last cutoff, {}, must be below the vocabulary's {} tokens, or the last "
+                     "band is empty",
+                     embedding.cutoffs.back(), tokens));
   }
 
   void check_ssa() {

@@ -8,10 +8,16 @@
 namespace ssa {
 
 int64_t vocabulary_size(const Config& config) {
-  if (config.task != Task::byte_lm) {
-    throw ConfigError("task: only byte_lm is built so far; the other tasks are in the schema");
+  if (config.task != Task::byte_lm && config.task != Task::word_lm) {
+    throw ConfigError(
+        "task: only byte_lm and word_lm are built so far; the other tasks are in the schema");
   }
-  return 256;
+  const int64_t tokens = configured_vocabulary(config);
+  if (tokens > 0) return tokens;
+  throw ConfigError(
+      "data.vocabulary: nothing is published for data.name \"{}\" (only for wikitext103 and "
+      "wikitext2); set data.vocabulary to the number of tokens that `ssa-data prepare` counted",
+      config.data.name);
 }
 
 namespace {

@@ -18,10 +18,11 @@ Activation activation_of(ActivationKind kind) {
   return Activation::gelu;
 }
 
+Init embedding_init(int64_t width) {
+  return Init::normal(1.0 / std::sqrt(static_cast<double>(width)));
+}
+
 void require_buildable(const ModelConfig& model) {
-  if (model.embedding.kind != EmbeddingKind::plain) {
-    throw ConfigError("model.embedding.kind: adaptive is not built yet; use plain");
-  }
   if (model.position == PositionKind::relative_2d) {
     throw ConfigError("model.position: relative_2d is not built yet; use alibi or none");
   }
@@ -58,30 +59,58 @@ Variable DecoderBlock::operator()(const Variable& x, const nn::AttentionInput& i
 DecoderLm::DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store)
     : model_(model), device_(store.device()), precision_(store.dtype()) {
   require_buildable(model);
-  const double embedding_spread = 1.0 / std::sqrt(static_cast<double>(model.width));
-  embedding_ =
-      store.add("embedding.weight", {vocabulary, model.width}, Init::normal(embedding_spread));
+  build_input(vocabulary, store);
   for (int64_t layer = 0; layer < model.layers; ++layer) {
     blocks_.emplace_back(store, fmt::format("blocks.{}", layer), model);
   }
   if (model.final_norm) final_norm_.emplace_back(store, "final_norm", model.width);
-  const Variable output =
-      model.embedding.tie_weights
-          ? embedding_
-          : store.add("output.weight", {vocabulary, model.width}, Init::normal(embedding_spread));
-  output_ = {output, Variable()};
+  build_output(vocabulary, store);
   if (model.position == PositionKind::alibi) {
     alibi_slopes_ = nn::alibi_slopes(model.heads, device_);
   }
+}
+
+void DecoderLm::build_input(int64_t vocabulary, ParameterStore& store) {
+  const EmbeddingConfig& embedding = model_.embedding;
+  if (embedding.kind == EmbeddingKind::plain) {
+    embedding_ =
+        store.add("embedding.weight", {vocabulary, model_.width}, embedding_init(model_.width));
+    return;
+  }
+  adaptive_input_.emplace(
+      store, "embedding",
+      nn::vocabulary_bands(vocabulary, embedding.cutoffs, model_.width, embedding.factor),
+      model_.width);
+}
+
+void DecoderLm::build_output(int64_t vocabulary, ParameterStore& store) {
+  const EmbeddingConfig& embedding = model_.embedding;
+  if (adaptive_input_) {
+    adaptive_output_.emplace(
+        store, "output", *adaptive_input_, model_.width,
+        nn::AdaptiveSoftmaxOptions{embedding.tie_weights, embedding.tie_projections,
+                                   model_.softmax_dropout});
+    return;
+  }
+  const Variable output =
+      embedding.tie_weights
+          ? embedding_
+          : store.add("output.weight", {vocabulary, model_.width}, embedding_init(model_.width));
+  output_ = {output, Variable()};
+}
+
+Variable DecoderLm::embedded(const Tensor& ids) const {
+  const double scale = std::sqrt(static_cast<double>(model_.width));
+  return adaptive_input_ ? (*adaptive_input_)(ids, scale, precision_)
+                         : ops::embedding(embedding_, ids, scale, precision_);
 }
 
 Variable DecoderLm::hidden(const Input& input, const nn::Context& context) const {
   SSA_CHECK(input.plans && static_cast<int64_t>(input.plans->size()) == model_.layers,
             "decoder: {} plans for {} layers", input.plans ? input.plans->size() : 0,
             model_.layers);
-  const double scale = std::sqrt(static_cast<double>(model_.width));
-  Variable x = ops::dropout(ops::embedding(embedding_, input.ids, scale, precision_),
-                            context.dropout(model_.dropout, RngPurpose::dropout, 0));
+  Variable x =
+      ops::dropout(embedded(input.ids), context.dropout(model_.dropout, RngPurpose::dropout, 0));
   for (int64_t layer = 0; layer < model_.layers; ++layer) {
     const nn::AttentionInput attention{
         input.batch, input.length, (*input.plans)[static_cast<size_t>(layer)], true, alibi_slopes_};
@@ -90,13 +119,26 @@ Variable DecoderLm::hidden(const Input& input, const nn::Context& context) const
   return final_norm_.empty() ? x : final_norm_.front()(x);
 }
 
+Variable DecoderLm::scores(const Variable& x) const {
+  return adaptive_output_ ? Variable(adaptive_output_->log_probabilities(x.value()))
+                          : ops::wide_linear(x, output_);
+}
+
 Variable DecoderLm::logits(const Input& input, const nn::Context& context) const {
-  return ops::wide_linear(hidden(input, context), output_);
+  return scores(hidden(input, context));
+}
+
+Variable DecoderLm::last_logits(const Input& input, const nn::Context& context) const {
+  const Tensor last = Tensor::from(std::vector<int32_t>{static_cast<int32_t>(input.length - 1)},
+                                   {1}, device_, MemoryCategory::data);
+  return scores(ops::gather_rows(hidden(input, context), input.batch, last));
 }
 
 Variable DecoderLm::losses(const Input& input, const Tensor& targets,
                            const nn::Context& context) const {
-  return ops::cross_entropy(logits(input, context), targets);
+  if (!adaptive_output_) return ops::cross_entropy(logits(input, context), targets);
+  // Dropout places behind those of the blocks.
+  return adaptive_output_->losses(hidden(input, context), targets, context, 1 + 2 * model_.layers);
 }
 
 }  // namespace ssa

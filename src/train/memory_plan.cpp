@@ -1,6 +1,7 @@
 #include "ssa/train/memory_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -45,6 +46,22 @@ std::vector<int64_t> divisors_descending(int64_t number) {
   return divisors;
 }
 
+/// The bands of an adaptive embedding; one of the whole vocabulary for a plain one.
+std::vector<nn::Band> bands_of(const Config& config) {
+  const EmbeddingConfig& embedding = config.model.embedding;
+  const bool adaptive = embedding.kind == EmbeddingKind::adaptive;
+  return nn::vocabulary_bands(vocabulary_size(config),
+                              adaptive ? embedding.cutoffs : std::vector<int64_t>{},
+                              config.model.width, embedding.factor);
+}
+
+/// Σ 1/n over the first words, by which the part of a text that they make up is guessed: the word
+/// of rank n comes as often as 1/n (Zipf).
+double harmonic(int64_t words) {
+  constexpr double kEuler = 0.5772156649;
+  return words > 0 ? std::log(static_cast<double>(words)) + kEuler : 0.0;
+}
+
 /// Bytes of the activations of one micro-batch. What a block keeps for backward is what the ops'
 /// lambdas capture (src/ops); what is alive for a moment is counted at the moments that may be the
 /// highest.
@@ -57,27 +74,17 @@ class ActivationBytes {
         hidden_(static_cast<double>(config.model.ffn_width)),
         heads_(static_cast<double>(config.model.heads)),
         layers_(static_cast<double>(config.model.layers)),
-        vocabulary_(static_cast<double>(vocabulary_size(config))),
+        bands_(bands_of(config)),
+        adaptive_(config.model.embedding.kind == EmbeddingKind::adaptive),
         checkpointing_(config.train.activation_checkpointing) {}
 
-  /// Kept from forward to backward by all blocks.
-  double kept() const {
-    switch (checkpointing_) {
-      case Checkpointing::none:
-        return layers_ * (attention_half() + ffn_half());
-      case Checkpointing::attention:
-        return layers_ * (values(width_) + ffn_half());
-      case Checkpointing::block:
-        return layers_ * values(width_);
-    }
-    return 0;
-  }
+  /// Kept from forward to backward by all blocks, and by an adaptive input.
+  double kept() const { return blocks() + (adaptive_ ? looked_up() : 0); }
 
   /// The most that is alive beyond that: around the logits, or in the last block's backward pass,
   /// in either half of it.
   double transient() const {
-    const double narrow_copy = element_ < 4 ? values(vocabulary_) : 0;
-    const double logits = values(3 * width_) + floats(vocabulary_) + narrow_copy;
+    const double logits = adaptive_ ? adaptive_output() : plain_output();
     const bool block = checkpointing_ == Checkpointing::block;
     const bool attention = checkpointing_ != Checkpointing::none;
     const double ffn = values(width_ + hidden_) + (block ? attention_half() + ffn_half() : 0);
@@ -90,6 +97,56 @@ class ActivationBytes {
   }
 
  private:
+  double blocks() const {
+    switch (checkpointing_) {
+      case Checkpointing::none:
+        return layers_ * (attention_half() + ffn_half());
+      case Checkpointing::attention:
+        return layers_ * (values(width_) + ffn_half());
+      case Checkpointing::block:
+        return layers_ * values(width_);
+    }
+    return 0;
+  }
+
+  double plain_output() const {
+    const auto vocabulary = static_cast<double>(bands_.front().size);
+    const double narrow_copy = element_ < 4 ? values(vocabulary) : 0;
+    return values(3 * width_) + floats(vocabulary) + narrow_copy;
+  }
+
+  /// Around linear_cross_entropy() of one band: its chunk of logits, their gradient for products,
+  /// the hidden rows before and after dropout with their gradient, and the tails' part of them.
+  double adaptive_output() const {
+    double most = 0, tails = 0;
+    for (const nn::Band& band : bands_) {
+      const bool head = band.first == 0;
+      const double rows =
+          head ? rows_ : std::min(rows_, rows_ * share(band) + static_cast<double>(nn::kRowsUnit));
+      const double columns =
+          static_cast<double>(band.size) + (head ? static_cast<double>(bands_.size() - 1) : 0);
+      const double fit = std::max(32.0, static_cast<double>(ops::kLogitsBytes) / (columns * 4));
+      most = std::max(most, std::min(rows, fit) * columns * (element_ < 4 ? 4 + element_ : 4));
+      const double columns_of_row = width_ + 2 * static_cast<double>(band.width);
+      if (!head) tails += rows * columns_of_row * element_;
+    }
+    return values(3 * width_) + tails + most;
+  }
+
+  /// The rows of the bands' tables, before they are projected.
+  double looked_up() const {
+    double columns = 0;
+    for (const nn::Band& band : bands_) columns += share(band) * static_cast<double>(band.width);
+    return values(columns);
+  }
+
+  /// Guessed part of a text that is in a band.
+  double share(const nn::Band& band) const {
+    const nn::Band& last = bands_.back();
+    return (harmonic(band.first + band.size) - harmonic(band.first)) /
+           harmonic(last.first + last.size);
+  }
+
   double values(double columns) const { return rows_ * columns * element_; }
   double floats(double columns) const { return rows_ * columns * 4; }
   /// Input, query, key, value, attention's output; the norm's statistics and log-sum-exps.
@@ -97,18 +154,47 @@ class ActivationBytes {
   /// Input, hidden layer before its activation, the norm's statistics.
   double ffn_half() const { return values(width_ + hidden_) + floats(2); }
 
-  double element_, rows_, width_, hidden_, heads_, layers_, vocabulary_;
+  double element_, rows_, width_, hidden_, heads_, layers_;
+  std::vector<nn::Band> bands_;
+  bool adaptive_;
   Checkpointing checkpointing_;
 };
+
+/// Scalars of both packed copies of a matrix (out, in) that may be narrow: columns come in blocks.
+double packed_copies(int64_t out, int64_t in) {
+  constexpr int64_t kBlock = 64;
+  const auto whole_blocks = [](int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; };
+  return static_cast<double>(in) * static_cast<double>(whole_blocks(out)) +
+         static_cast<double>(out) * static_cast<double>(whole_blocks(in));
+}
+
+/// The same for all matrices of input and output that enter products.
+double packed_vocabulary(const Config& config) {
+  const EmbeddingConfig& embedding = config.model.embedding;
+  const int64_t width = config.model.width;
+  if (embedding.kind == EmbeddingKind::plain) {
+    return 2 * static_cast<double>(width) * static_cast<double>(vocabulary_size(config));
+  }
+  const std::vector<nn::Band> bands = bands_of(config);
+  const auto tails = static_cast<int64_t>(bands.size()) - 1;
+  double total = 0;
+  for (const nn::Band& band : bands) {
+    const bool head = band.first == 0;
+    total += packed_copies(band.size + (head ? tails : 0), band.width);
+    total += packed_copies(width, band.width);
+    if (!head && !embedding.tie_projections) total += packed_copies(band.width, width);
+  }
+  return total;
+}
 
 /// Bytes of the packed copies of the weights: one for forward, one for backward.
 double packed_bytes(const Config& config) {
   const auto width = static_cast<double>(config.model.width);
   const auto hidden = static_cast<double>(config.model.ffn_width);
   const double block = 4 * width * width + 2 * width * hidden;
-  const double matrices = block * static_cast<double>(config.model.layers) +
-                          width * static_cast<double>(vocabulary_size(config));
-  return 2 * matrices * static_cast<double>(size_of(to_dtype(config.train.precision)));
+  const double scalars =
+      2 * block * static_cast<double>(config.model.layers) + packed_vocabulary(config);
+  return scalars * static_cast<double>(size_of(to_dtype(config.train.precision)));
 }
 
 }  // namespace

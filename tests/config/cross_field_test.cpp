@@ -58,6 +58,10 @@ TEST_CASE("values that do not fit together are refused with valid neighbours", "
       {"model: {width: 8, embedding: {kind: adaptive, cutoffs: [10, 30]}}",
        "c.yaml:3: model.embedding.cutoffs: model.width 8 cannot be divided by factor 4 for each of "
        "the 2 cutoffs: the last band would have width 0; lower model.embedding.factor"},
+      {"model: {embedding: {kind: adaptive, cutoffs: [10, 256]}}",
+       "c.yaml:3: model.embedding.cutoffs: the last cutoff, 256, must be below the vocabulary's "
+       "256 "
+       "tokens, or the last band is empty"},
   }));
   CAPTURE(yaml);
   CHECK(problem_after_required(yaml + "\n") == message);
@@ -71,6 +75,28 @@ TEST_CASE("limits themselves are valid", "[config]") {
       "train: {batch_size: 12, micro_batch: 12}", "ssa: {sigma: 0, finetune_fraction: 1}");
   CAPTURE(yaml);
   CHECK(problem_after_required(yaml + "\n") == "");
+}
+
+TEST_CASE("cutoffs are checked against the vocabulary of words", "[config]") {
+  const std::string model = "model: {embedding: {kind: adaptive, cutoffs: [20000, 60000]}}\n";
+  const auto words = [&](const std::string& data) {
+    return problem("task: word_lm\n" + model + "data: {path: d, " + data + "}\n");
+  };
+  CHECK(words("name: wikitext103") == "");
+  CHECK(words("name: own") == "");  // its vocabulary is not known yet
+  CHECK(words("name: own, vocabulary: 60001") == "");
+  CHECK(words("name: wikitext2") ==
+        "c.yaml:2: model.embedding.cutoffs: the last cutoff, 60000, must be below the vocabulary's "
+        "33278 tokens, or the last band is empty");
+  CHECK_THAT(words("name: wikitext103, vocabulary: 60000"),
+             Catch::Contains("below the vocabulary's 60000 tokens"));
+}
+
+TEST_CASE("a vocabulary of bytes has 256 tokens", "[config]") {
+  CHECK(problem("task: byte_lm\ndata: {path: d, vocabulary: 300}\n") ==
+        "c.yaml:2: data.vocabulary: task byte_lm has 256 tokens, not 300; leave data.vocabulary at "
+        "0");
+  CHECK(problem("task: byte_lm\ndata: {path: d, vocabulary: 256}\n") == "");
 }
 
 TEST_CASE("windows need not divide what is no token sequence", "[config]") {

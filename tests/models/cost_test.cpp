@@ -106,6 +106,22 @@ TEST_CASE("cost: parameters of the full decoder", "[models]") {
   CHECK(parameter_count(config) == kPerLayer + 2 * kTable);
 }
 
+TEST_CASE("cost: the vocabulary of words is configured or published", "[models]") {
+  Config config = enwik8();
+  config.task = Task::word_lm;
+  config.data.name = "wikitext103";
+  CHECK(vocabulary_size(config) == 267735);
+  config.data.name = "wikitext2";
+  CHECK(vocabulary_size(config) == 33278);
+  config.data.vocabulary = 1000;
+  CHECK(vocabulary_size(config) == 1000);
+  config.data.name = "own";
+  CHECK(vocabulary_size(config) == 1000);
+  config.data.vocabulary = 0;
+  CHECK_THAT(testing::message_of<ConfigError>([&] { vocabulary_size(config); }),
+             Catch::Contains("data.vocabulary") && Catch::Contains("\"own\""));
+}
+
 TEST_CASE("cost: tasks that are not built are refused", "[models]") {
   Config config = enwik8();
   CHECK(vocabulary_size(config) == 256);

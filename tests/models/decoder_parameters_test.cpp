@@ -90,10 +90,6 @@ TEST_CASE("decoder parameters: the tied output matrix is the embedding", "[model
 TEST_CASE("decoder parameters: what is not built is refused by key", "[models]") {
   ParameterStore store = ParameterStore::dry();
   ModelConfig model = tiny_model();
-  model.embedding.kind = EmbeddingKind::adaptive;
-  CHECK_THAT(message_of<ConfigError>([&] { DecoderLm(model, 11, store); }),
-             Catch::Contains("model.embedding.kind"));
-  model = tiny_model();
   model.position = PositionKind::relative_2d;
   CHECK_THAT(message_of<ConfigError>([&] { DecoderLm(model, 11, store); }),
              Catch::Contains("model.position"));

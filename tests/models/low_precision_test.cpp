@@ -13,12 +13,17 @@ using testing::values;
 
 constexpr int64_t kBatch = 3, kLength = 40, kVocabulary = 50;
 
-ModelConfig model_config() {
+enum class Vocabulary { plain, adaptive, adaptive_untied };
+
+ModelConfig model_config(Vocabulary vocabulary = Vocabulary::plain) {
   ModelConfig model;
   model.layers = 2;
   model.width = 48;
   model.ffn_width = 112;
   model.heads = 3;
+  if (vocabulary == Vocabulary::plain) return model;
+  const bool tied = vocabulary == Vocabulary::adaptive;
+  model.embedding = {EmbeddingKind::adaptive, {12, 30}, 2, tied, tied};
   return model;
 }
 
@@ -33,9 +38,10 @@ Tensor tokens(uint64_t first, Device device) {
 using Results = std::map<std::string, std::vector<double>>;
 
 /// Losses and gradients; weights start from the same f32 numbers for every dtype.
-Results run(Device device, DType parameters, DType activations, SsaKind kind) {
+Results run(Device device, DType parameters, DType activations, SsaKind kind,
+            Vocabulary vocabulary) {
   ParameterStore store(device, parameters, 1);
-  DecoderLm decoder(model_config(), kVocabulary, store);
+  DecoderLm decoder(model_config(vocabulary), kVocabulary, store);
   decoder.set_precision(activations);
   SsaConfig ssa;
   ssa.kind = kind;
@@ -75,18 +81,25 @@ double noise(const Results& exact, const std::string& name) {
   return 0x1p-8 * size_of(exact.at(name.substr(0, key) + "query.bias"));
 }
 
-TEST_CASE("low precision: the decoder in bf16 errs at most twice as much as naive arithmetic",
-          "[models]") {
-  const SsaKind kind = GENERATE(SsaKind::none, SsaKind::local, SsaKind::unbiased);
-  const Results exact = run(Device::reference, DType::f64, DType::f64, kind);
-  const Results naive = run(Device::reference, DType::f32, DType::bf16, kind);
-  const Results fast = run(Device::cpu, DType::f32, DType::bf16, kind);
+void check_twice_naive(SsaKind kind, Vocabulary vocabulary) {
+  const Results exact = run(Device::reference, DType::f64, DType::f64, kind, vocabulary);
+  const Results naive = run(Device::reference, DType::f32, DType::bf16, kind, vocabulary);
+  const Results fast = run(Device::cpu, DType::f32, DType::bf16, kind, vocabulary);
   for (const auto& [name, truth] : exact) {
     INFO(name);
     const double naive_error = distance(naive.at(name), truth);
     CHECK(naive_error > 1e-5 * size_of(truth));  // bf16 it is
     CHECK(distance(fast.at(name), truth) <= 2 * naive_error + noise(exact, name));
   }
+}
+
+TEST_CASE("low precision: the decoder in bf16 errs at most twice as much as naive arithmetic",
+          "[models]") {
+  check_twice_naive(GENERATE(SsaKind::none, SsaKind::local, SsaKind::unbiased), Vocabulary::plain);
+}
+
+TEST_CASE("low precision: nor does an adaptive vocabulary err more", "[models]") {
+  check_twice_naive(SsaKind::none, GENERATE(Vocabulary::adaptive, Vocabulary::adaptive_untied));
 }
 
 TEST_CASE("low precision: logits are f32, whatever the activations", "[models]") {

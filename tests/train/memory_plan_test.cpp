@@ -1,6 +1,10 @@
 #include "ssa/train/memory_plan.h"
 
+#include <cmath>
 #include <filesystem>
+#include <functional>
+
+#include <fmt/ranges.h>
 
 #include "ssa/data/lm_sampler.h"
 #include "ssa/models/cost.h"
@@ -17,9 +21,10 @@ struct Measured {
   int64_t parameters, gradients, optimizer, total;
 };
 
+using Batches = std::function<LmBatch(int64_t step)>;
+
 /// What the allocator has handed out at most in two training steps.
-Measured measure(const TinyRun& run, const Config& config) {
-  const ByteDataset dataset = ByteDataset::open(run.text_path);
+Measured measure(const Config& config, const Batches& batch_of) {
   CachingAllocator& allocator = host_allocator();
   allocator.trim();
   const int64_t before = allocator.stats().total_bytes;
@@ -27,10 +32,8 @@ Measured measure(const TinyRun& run, const Config& config) {
   LmSession session(config, Device::cpu);
   Optimizer optimizer(config.train.optimizer, session.parameters());
   LossScaler scaler(config.train.precision);
-  const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
   for (int64_t step = 0; step < 2; ++step) {
-    lm_train_step(config, session, optimizer, scaler, step,
-                  sampler.batch(dataset, Split::train, config.train.batch_size, step),
+    lm_train_step(config, session, optimizer, scaler, step, batch_of(step),
                   plans_of_step(config, step));
   }
   const MemoryStats stats = allocator.stats();
@@ -41,17 +44,28 @@ Measured measure(const TinyRun& run, const Config& config) {
           of(MemoryCategory::optimizer), stats.peak_total_bytes - before};
 }
 
-void compare(const Overrides& overrides) {
-  std::string what;
-  for (const std::string& text : overrides) what += text + " ";
-  const TinyRun run(12000);
-  Config config = run.config(overrides);
-  config.train.micro_batch = resolve_micro_batch(config);
+/// Words by Zipf's law: rank n about as often as 1/n.
+LmBatch drawn_words(const Config& config, int64_t step) {
+  LmBatch batch{config.train.batch_size, config.data.length, {}, {}};
+  const RngKey key{.seed = 6, .step = static_cast<uint32_t>(step)};
+  const double range = std::log(static_cast<double>(vocabulary_size(config)) + 1);
+  const auto word = [&](int64_t i) {
+    const double rank = std::exp(range * uniform_open(key.word(static_cast<uint64_t>(i))));
+    return static_cast<int32_t>(std::min(rank, std::exp(range) - 1)) - 1;
+  };
+  for (int64_t i = 0; i < batch.sequences * batch.length; ++i) {
+    batch.inputs.push_back(word(i));
+    batch.targets.push_back(word(i + 1));
+  }
+  return batch;
+}
+
+void compare(const Config& config, const Batches& batch_of) {
   const MemoryPlan plan = plan_memory(config, config.train.micro_batch);
-  const Measured measured = measure(run, config);
-  INFO(what << ": planned " << plan.total() << ", measured " << measured.total << "; activations "
-            << plan.activations << ", workspace " << plan.workspace << ", the rest measured "
-            << measured.parameters + measured.gradients + measured.optimizer);
+  const Measured measured = measure(config, batch_of);
+  INFO("planned " << plan.total() << ", measured " << measured.total << "; activations "
+                  << plan.activations << ", workspace " << plan.workspace << ", the rest measured "
+                  << measured.parameters + measured.gradients + measured.optimizer);
   CHECK(static_cast<double>(plan.total()) ==
         Approx(static_cast<double>(measured.total)).epsilon(0.08));
   // Small buffers are rounded up to 64 bytes.
@@ -61,6 +75,22 @@ void compare(const Overrides& overrides) {
         Approx(static_cast<double>(measured.gradients)).epsilon(0.05));
   CHECK(static_cast<double>(plan.optimizer) ==
         Approx(static_cast<double>(measured.optimizer)).epsilon(0.05));
+}
+
+void compare(const Overrides& overrides) {
+  const std::string what = fmt::format("{}", fmt::join(overrides, " "));
+  CAPTURE(what);
+  const TinyRun run(12000);
+  Config config = run.config(overrides);
+  config.train.micro_batch = resolve_micro_batch(config);
+  if (config.task == Task::word_lm) {
+    return compare(config, [&](int64_t step) { return drawn_words(config, step); });
+  }
+  const TokenDataset dataset = TokenDataset::open(run.text_path);
+  const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
+  compare(config, [&](int64_t step) {
+    return sampler.batch(dataset, Split::train, config.train.batch_size, step);
+  });
 }
 
 const Overrides kMicroAuto = {"train.micro_batch=auto"};
@@ -84,6 +114,19 @@ TEST_CASE("the predicted memory is within 8% of what a step takes") {
     }
   }
   compare(kNoDropout + kLarger + Overrides{"ssa.kind=none", "model.layers=8"});
+}
+
+TEST_CASE("the predicted memory holds for words, in bands and not") {
+  const Overrides words = kMicroAuto + kLarger +
+                          Overrides{"task=word_lm", "data.vocabulary=5003", "train.batch_size=8"};
+  const Overrides bands = {"model.embedding.kind=adaptive", "model.embedding.cutoffs=[400, 1500]",
+                           "model.embedding.factor=2", "model.softmax_dropout=0.2"};
+  for (const std::string precision : {"fp32", "bf16"}) {
+    compare(words + Overrides{"train.precision=" + precision});
+    compare(words + bands + Overrides{"train.precision=" + precision});
+  }
+  compare(words + bands + Overrides{"model.embedding.tie_projections=false"});
+  compare(words + bands + Overrides{"train.activation_checkpointing=block"});
 }
 
 TEST_CASE("a micro-batch is the whole batch where that fits, else its largest part that does") {

@@ -163,6 +163,7 @@ struct DataConfig {
   std::string name;
   std::string path;
   int64_t length = 1024;
+  int64_t vocabulary = 0;  // word_lm; 0: from the data set
 
   template <class V>
   void fields(V& v) {
@@ -171,6 +172,9 @@ struct DataConfig {
             "Folder made by `ssa-data prepare`; for byte_lm also any plain file.");
     v.field("length", length, between(1, kMaxSize).unit("positions"),
             "Length of a training sequence.");
+    v.field("vocabulary", vocabulary, between(0, kMaxSize).unit("tokens"),
+            "word_lm: size of the vocabulary. 0: that of the data set; without one at hand, the "
+            "published one by its `name`: 267735 for wikitext103, 33278 for wikitext2.");
   }
   bool operator==(const DataConfig&) const = default;
 };
@@ -310,6 +314,10 @@ struct Config {
   }
   bool operator==(const Config&) const = default;
 };
+
+/// Tokens of the vocabulary as far as the config says: 256 for bytes; for words `data.vocabulary`,
+/// else what is published for `data.name`. 0 if it does not say.
+int64_t configured_vocabulary(const Config& config);
 
 /// Reads a YAML file (following `include:`), applies `key=value` overrides, checks everything.
 /// Throws one ConfigError that lists every problem found, each with file, line and key, unknown

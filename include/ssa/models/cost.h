@@ -22,7 +22,8 @@ TrainingCost training_cost(const Config& config);
 /// Number of scalars the model of this config has; nothing is allocated.
 int64_t parameter_count(const Config& config);
 
-/// Tokens of the vocabulary of a task (256 for bytes). Throws ConfigError for tasks not built yet.
+/// Tokens of the vocabulary: configured_vocabulary(). Throws ConfigError where the config does not
+/// say, and for tasks not built yet.
 int64_t vocabulary_size(const Config& config);
 
 }  // namespace ssa

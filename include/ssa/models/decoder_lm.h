@@ -1,8 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ssa/config/config.h"
+#include "ssa/nn/adaptive.h"
 #include "ssa/nn/layers.h"
 
 namespace ssa {
@@ -22,8 +24,9 @@ class DecoderBlock {
   double dropout_;
 };
 
-/// Causal language model over a plain vocabulary: embedding scaled by √width, pre-norm blocks with
-/// ALiBi, optional final norm, output matrix (tied with the embedding if configured).
+/// Causal language model: embedding scaled by √width, pre-norm blocks with ALiBi, optional final
+/// norm, output matrix (tied with the embedding if configured). For large vocabularies embedding
+/// and output come in bands (nn/adaptive.h).
 /// Parameter names and shapes: docs/reference/weights.md.
 class DecoderLm {
  public:
@@ -37,8 +40,11 @@ class DecoderLm {
     Tensor ids;                             ///< (B·N)
     const std::vector<PlanTensors>* plans;  ///< one per layer
   };
-  /// Scores of the next token: (B·N, V).
+  /// Scores of the next token, whose softmax is the prediction: (B·N, V). Of an adaptive output
+  /// these are log-probabilities, and not on the tape.
   Variable logits(const Input& input, const nn::Context& context) const;
+  /// The same after the last position of each sequence alone: (B, V).
+  Variable last_logits(const Input& input, const nn::Context& context) const;
   /// Negative log-likelihood of `targets` (B·N) in nats; 0 where the target is -1. → (B·N)
   Variable losses(const Input& input, const Tensor& targets, const nn::Context& context) const;
 
@@ -49,16 +55,22 @@ class DecoderLm {
   void set_precision(DType dtype) { precision_ = dtype; }
 
  private:
+  void build_input(int64_t vocabulary, ParameterStore& store);
+  void build_output(int64_t vocabulary, ParameterStore& store);
+  Variable embedded(const Tensor& ids) const;
   Variable hidden(const Input& input, const nn::Context& context) const;
+  Variable scores(const Variable& x) const;
 
   ModelConfig model_;
   Device device_;
   DType precision_;
   Checkpointing checkpointing_ = Checkpointing::none;
-  Variable embedding_;
+  Variable embedding_;                               // plain
+  std::optional<nn::AdaptiveInput> adaptive_input_;  // or adaptive
   std::vector<DecoderBlock> blocks_;
-  std::vector<nn::LayerNorm> final_norm_;  // none or one
-  ops::LinearMap output_;
+  std::vector<nn::LayerNorm> final_norm_;               // none or one
+  ops::LinearMap output_;                               // plain
+  std::optional<nn::AdaptiveSoftmax> adaptive_output_;  // or adaptive
   Tensor alibi_slopes_;
 };
 

@@ -60,6 +60,31 @@ Variable norm_linear(const Variable& x, const Variable& gain, const Variable& sh
 Variable activation_linear(Activation kind, const Variable& x, const Dropout& dropout,
                            const LinearMap& map, const Variable& residual = {});
 
+/// x (R, out) → x·W (R, in) for one weight (out, in): the way back through a linear map.
+Variable transposed_linear(const Variable& x, const PackedWeights& weight);
+
+/// Bytes of the logits that linear_cross_entropy() holds at a time.
+inline constexpr int64_t kLogitsBytes = int64_t{32} << 20;
+/// cross_entropy(x·Wᵀ, targets) for x (R, in), weights stacked to (V, in), targets (R) i32 →
+/// (R) wide(dtype of x), without ever holding the logits of all rows: they are computed for some
+/// rows at a time, and again in backward. Logits are wide(dtype of x). `logits_bytes` bounds them,
+/// down to 32 rows.
+Variable linear_cross_entropy(const Variable& x, const PackedWeights& weights,
+                              const Tensor& targets, int64_t logits_bytes = kLogitsBytes);
+
+/// Rows (K, N) and where they go: the first P of them to the distinct `places` (P) i32, P ≤ K; the
+/// others nowhere.
+struct RowsAt {
+  Variable rows;
+  Tensor places;
+};
+/// base (R, N) with the rows of `parts` added at their places.
+Variable scatter_rows(const Variable& base, const std::vector<RowsAt>& parts);
+
+/// In place, each row of logits (R, V) as the logarithm of its softmax, plus offset[r] if `offset`
+/// (R) is defined. Not on the tape.
+void log_softmax(Tensor& logits, const Tensor& offset = {});
+
 /// Some heads of a tensor (B, N, G, D) that may hold more: query, key and value projected together
 /// are three ranges of one tensor.
 struct HeadRange {
