@@ -46,7 +46,8 @@ TEST_CASE("with nothing near, the section's keys are listed", "[config]") {
   Config config;
   FieldList fields;
   config.fields(fields);
-  CHECK(unknown_key_message(fields, "data.zzzzzzzz") == "unknown key; data has name, path, length");
+  CHECK(unknown_key_message(fields, "data.zzzzzzzz") ==
+        "unknown key; data has name, path, length, vocabulary");
   CHECK(unknown_key_message(fields, "zzzzzzzz") ==
         "unknown key; the top level has task, model, ssa, data, train, eval");
 }

@@ -1,0 +1,202 @@
+// ssa-sweep: trains a config for every combination of some keys' values, and puts the results into
+// one table.
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "ssa/storage/file_io.h"
+#include "ssa/storage/run_folder.h"
+#include "ssa/sweep/child_process.h"
+#include "ssa/sweep/manifest.h"
+#include "ssa/sweep/summary.h"
+#include "ssa/train/lm_session.h"
+
+#include "apps/app.h"
+
+namespace ssa {
+namespace {
+
+struct Options {
+  SweepOptions sweep;
+  std::string launcher = "local";
+  std::string evaluations = "renorm";
+  bool dry_run = false;
+  std::string json, csv, published;
+};
+
+/// Everything that can be known to go wrong is said before anything starts.
+void check_run_folders(const SweepOptions& options, const std::vector<SweepPoint>& points) {
+  std::string problems;
+  for (const SweepPoint& point : points) {
+    const std::string run_dir = options.run_dir(point);
+    const auto differences = config_differences(run_dir, point.config);
+    if (differences.empty()) continue;
+    problems += fmt::format("\n{} holds a run of another config:\n  {}", run_dir,
+                            fmt::join(differences, "\n  "));
+  }
+  if (problems.empty()) return;
+  throw ConfigError("nothing was started:{}\nput the values back, or give another --run-root",
+                    problems);
+}
+
+void check_programs(const std::string& program_dir) {
+  for (const char* program : {"ssa-train", "ssa-eval"}) {
+    const std::string path = program_dir + "/" + program;
+    if (::access(path.c_str(), X_OK) == 0) continue;
+    throw ConfigError("{} is missing: ssa-sweep runs the programs that lie beside it", path);
+  }
+}
+
+std::vector<EvalMode> evaluations_from(const std::string& text) {
+  if (text == "none") return {};
+  if (text == "both") return {EvalMode::renorm, EvalMode::ensemble};
+  return {text == "ensemble" ? EvalMode::ensemble : EvalMode::renorm};
+}
+
+SweepGrid read_grid(const SweepOptions& options, std::vector<Variation>& variations) {
+  for (const std::string& text : options.vary) variations.push_back(parse_variation(text));
+  SweepGrid grid = make_grid(options.config, options.set, variations);
+  if (options.only.empty()) return grid;
+  std::erase_if(grid.points, [&](const SweepPoint& point) { return point.name != options.only; });
+  if (grid.points.empty()) throw ConfigError("--only {}: no point has this name", options.only);
+  return grid;
+}
+
+/// Held by the one ssa-sweep that starts points of this folder.
+RunFolder lock_folder(const std::string& run_root) {
+  try {
+    return RunFolder(run_root);
+  } catch (const ConfigError&) {
+    throw ConfigError(
+        "{} is in use by another ssa-sweep: wait until it is done, or give another --run-root",
+        run_root);
+  }
+}
+
+void note_grid(const Options& options, const SweepGrid& grid,
+               const std::vector<Variation>& variations) {
+  SweepManifest manifest{options.sweep.config, options.sweep.set, variations, {}};
+  for (const SweepPoint& point : grid.points) manifest.points.push_back(point.name);
+  for (const std::string& text : manifest_differences(options.sweep.run_root, manifest)) {
+    spdlog::warn("{}", text);
+  }
+  write_manifest(options.sweep.run_root, manifest);
+}
+
+void print_summary(const Options& options, const SweepGrid& grid, bool keep) {
+  std::string path = options.published;
+  if (path.empty()) path = find_published_results(options.sweep.config, options.sweep.program_dir);
+  const PublishedResults published =
+      path.empty() ? PublishedResults() : PublishedResults::load(path);
+  const SummaryTable table = summarize(options.sweep, grid.points, published);
+  const bool compared =
+      std::any_of(grid.points.begin(), grid.points.end(),
+                  [&](const SweepPoint& point) { return published.find(point.config) != nullptr; });
+  if (options.json != "-" && options.csv != "-") std::cout << to_text(table);
+  if (compared) spdlog::info("paper: {}", published.source());
+  if (!options.json.empty()) write_json(options.json, to_json(table));
+  if (options.csv == "-") std::cout << to_csv(table);
+  try {
+    if (!options.csv.empty() && options.csv != "-") {
+      write_file_atomically(options.csv, to_csv(table));
+    }
+  } catch (const CheckpointError& error) {
+    throw ConfigError("{}: cannot be written: {}", options.csv, error.what());
+  }
+  if (keep) write_file_atomically(options.sweep.run_root + "/summary.csv", to_csv(table));
+}
+
+int run(Options options) {
+  SweepOptions& sweep = options.sweep;
+  device_from_name(sweep.device);
+  sweep.program_dir = own_program_dir();
+  sweep.evaluations = evaluations_from(options.evaluations);
+  if (sweep.run_root.empty()) {
+    sweep.run_root = "runs/" + std::filesystem::path(sweep.config).stem().string() + "-sweep";
+  }
+  std::vector<Variation> variations;
+  const SweepGrid grid = read_grid(sweep, variations);
+  check_run_folders(sweep, grid.points);
+  check_programs(sweep.program_dir);
+  const bool alone = sweep.only.empty();
+  if (alone) {
+    for (const std::string& note : grid.notes) spdlog::info("{}", note);
+  }
+  if (options.dry_run) {
+    print_summary(options, grid, false);
+    return 0;
+  }
+  if (!alone) {  // a task of a job array, beside others in the same folder
+    run_local(sweep, points_to_run(sweep, grid.points));
+    return sweep_exit_code(sweep, grid.points);
+  }
+  const RunFolder folder = lock_folder(sweep.run_root);
+  note_grid(options, grid, variations);
+  const auto points = points_to_run(sweep, grid.points);
+  if (options.launcher == "slurm" && !points.empty()) {
+    submit_slurm(sweep, points);
+    print_summary(options, grid, true);
+    return 0;
+  }
+  // By the whole grid, so that a restart for the last few points divides the threads as before.
+  sweep.jobs = std::min(sweep.jobs, static_cast<int64_t>(grid.points.size()));
+  run_local(sweep, points);
+  print_summary(options, grid, true);
+  return sweep_exit_code(sweep, grid.points);
+}
+
+void add_options(CLI::App& app, Options& options) {
+  SweepOptions& sweep = options.sweep;
+  app.add_option("--config", sweep.config, "YAML config that all points start from")->required();
+  app.add_option("--vary", sweep.vary,
+                 "key=v1,v2,… (repeatable): the grid is every combination. Lists and maps in "
+                 "brackets and braces are one value")
+      ->required();
+  app.add_option("--set", sweep.set, "key=value …: override keys of all points");
+  app.add_option("--run-root", sweep.run_root,
+                 "Folder of the run folders (default: runs/NAME-sweep)");
+  app.add_option("--launcher", options.launcher,
+                 "local: child processes; slurm: submit a job array")
+      ->check(CLI::IsMember({"local", "slurm"}))
+      ->capture_default_str();
+  app.add_option("--jobs", sweep.jobs, "Points at a time (default: 1; slurm: no limit)")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--eval", options.evaluations,
+                 "Score the test split after training: renorm, ensemble, both or none")
+      ->check(CLI::IsMember({"renorm", "ensemble", "both", "none"}))
+      ->capture_default_str();
+  app.add_flag("--retry-failed", sweep.retry_failed, "Run points again that failed before");
+  app.add_flag("--dry-run", options.dry_run, "Check and list the points, and start nothing");
+  app.add_option("--device", sweep.device, "auto, cpu, cuda or reference")->capture_default_str();
+  app.add_option("--sbatch", sweep.sbatch,
+                 "key=value …: options for the Slurm script, as in time=04:00:00");
+  app.add_option("--only", sweep.only, "Work on the one point of this name");
+  app.add_option("--published", options.published,
+                 "JSON table to compare with (default: configs/published_results.json)");
+  app.add_option("--json", options.json, "Write the table as JSON (- is standard output)");
+  app.add_option("--csv", options.csv, "Write the table as CSV (- is standard output)");
+}
+
+}  // namespace
+}  // namespace ssa
+
+int main(int argc, char** argv) {
+  const ssa::AppInfo info{
+      "ssa-sweep", "Train a config for every combination of some values, and compare",
+      "  ssa-sweep --config configs/enwik8_mini_s6_l4.yaml --vary ssa.windows=2,4,8 "
+      "--vary ssa.sigma.last=0.05,0.1\n"
+      "  ssa-sweep --config configs/enwik8_mini_s6_l4.yaml --vary ssa.kind=none,local "
+      "--vary train.seed=1,2,3 --jobs 2 --eval both\n"
+      "  ssa-sweep --config configs/enwik8_s0.yaml --launcher slurm --sbatch time=24:00:00 "
+      "--vary 'ssa={kind: none},{kind: local, windows: 4}'"};
+  return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
+    auto options = std::make_shared<ssa::Options>();
+    ssa::add_options(app, *options);
+    return [options] { return ssa::run(*options); };
+  });
+}

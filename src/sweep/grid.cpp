@@ -1,0 +1,266 @@
+#include "ssa/sweep/grid.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string_view>
+
+#include "ssa/core/error.h"
+#include "ssa/storage/checksum.h"
+
+namespace ssa {
+
+namespace {
+
+constexpr size_t kMaxPoints = 10000;
+constexpr size_t kMaxNameLength = 120;  // file systems allow 255 bytes
+
+std::string trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kBlank);
+  if (begin == std::string_view::npos) return {};
+  return std::string(text.substr(begin, text.find_last_not_of(kBlank) - begin + 1));
+}
+
+/// Splits at the commas that are outside of brackets, braces and quotes.
+std::vector<std::string> split_values(const std::string& text, const std::string& option) {
+  std::vector<std::string> values;
+  std::string open;  // closing characters that are due
+  char quote = '\0';
+  size_t begin = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quote != '\0') {
+      if (c == '\\' && quote == '"') {
+        ++i;
+      } else if (c == quote) {
+        quote = '\0';
+      }
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (c == '[' || c == '{') {
+      open.push_back(c == '[' ? ']' : '}');
+    } else if (c == ']' || c == '}') {
+      if (open.empty() || open.back() != c) throw ConfigError("{}: '{}' closes nothing", option, c);
+      open.pop_back();
+    } else if (c == ',' && open.empty()) {
+      values.push_back(trimmed(text.substr(begin, i - begin)));
+      begin = i + 1;
+    }
+  }
+  if (quote != '\0') throw ConfigError("{}: a quote ({}) is not closed", option, quote);
+  if (!open.empty()) throw ConfigError("{}: a '{}' is missing at the end", option, open.back());
+  values.push_back(trimmed(std::string_view(text).substr(begin)));
+  return values;
+}
+
+/// "ssa.sigma.last" -> "sigma.last": the section that is obvious is left out.
+std::string short_key(const std::string& key) {
+  const size_t dot = key.find('.');
+  return dot == std::string::npos ? key : key.substr(dot + 1);
+}
+
+/// Letters, digits, dots, plus and minus; everything else becomes one '-'.
+std::string file_safe(std::string_view text) {
+  std::string safe;
+  for (const char c : text) {
+    const bool keep =
+        std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '+' || c == '-' || c == '_';
+    if (keep) {
+      safe.push_back(c);
+    } else if (!safe.empty() && safe.back() != '-') {
+      safe.push_back('-');
+    }
+  }
+  while (!safe.empty() && safe.back() == '-') safe.pop_back();
+  return safe;
+}
+
+/// The config with what does not matter put back to its default: equal texts, equal runs.
+std::string what_is_run(Config config) {
+  const SsaConfig defaults;
+  SsaConfig& ssa = config.ssa;
+  if (ssa.kind == SsaKind::none) ssa = defaults;
+  if (ssa.kind != SsaKind::local) {
+    ssa.windows = defaults.windows;
+    ssa.sigma = defaults.sigma;
+  }
+  if (ssa.kind != SsaKind::unbiased) ssa.drop = defaults.drop;
+  return dump_config(config);
+}
+
+std::string hash_of(const SweepPoint& point) {
+  Checksum checksum;
+  for (const auto& [key, value] : point.varied) {
+    const std::string text = key + "=" + value + "\n";
+    checksum.update(text.data(), text.size());
+  }
+  return checksum.hex().substr(0, 8);
+}
+
+void name_points(std::vector<SweepPoint>& points, const std::vector<Variation>& variations) {
+  std::map<std::string, int> uses;  // of short keys
+  for (const Variation& variation : variations) ++uses[short_key(variation.key)];
+  std::map<std::string, int> names;
+  for (SweepPoint& point : points) {
+    for (const auto& [key, value] : point.varied) {
+      if (!key_matters(key, point.config.ssa)) continue;
+      const std::string shown = uses[short_key(key)] > 1 ? key : short_key(key);
+      point.name += fmt::format("{}{}-{}", point.name.empty() ? "" : "_", shown, file_safe(value));
+    }
+    if (point.name.size() > kMaxNameLength) {
+      point.name = point.name.substr(0, kMaxNameLength) + "_" + hash_of(point);
+    }
+    ++names[point.name];
+  }
+  for (SweepPoint& point : points) {  // two values that differ only in what names cannot hold
+    if (names[point.name] > 1) point.name += "_" + hash_of(point);
+  }
+}
+
+/// Messages of the config call it "--set key", the user wrote --vary.
+std::string in_words_of_sweep(std::string message, const std::vector<Variation>& variations) {
+  for (const Variation& variation : variations) {
+    const std::string from = "--set " + variation.key, to = "--vary " + variation.key;
+    for (size_t at = 0; (at = message.find(from, at)) != std::string::npos; at += to.size()) {
+      message.replace(at, from.size(), to);
+    }
+  }
+  return message;
+}
+
+std::string label(const SweepPoint& point) {
+  std::string text;
+  for (const auto& [key, value] : point.varied) {
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", key, value);
+  }
+  return text.empty() ? "the config" : text;
+}
+
+/// What is wrong with which points; the same problem of many is told once.
+class PointProblems {
+ public:
+  /// `message`: a problem a line.
+  void add(const SweepPoint& point, const std::string& message) {
+    std::istringstream lines(message);
+    for (std::string line; std::getline(lines, line);) {
+      const auto [place, is_new] = points_.try_emplace(line);
+      if (is_new) order_.push_back(line);
+      place->second.push_back(label(point));
+    }
+    ++bad_points_;
+  }
+  void throw_if_any(size_t all) const {
+    if (order_.empty()) return;
+    std::string text = all == 1
+                           ? "nothing was started: the config is not valid"
+                           : fmt::format("nothing was started: {} of {} points {} no valid config",
+                                         bad_points_, all, bad_points_ == 1 ? "has" : "have");
+    for (const std::string& line : order_) {
+      text += fmt::format("\n{}:\n  {}", which(points_.at(line), all), line);
+    }
+    throw ConfigError("{}", text);
+  }
+
+ private:
+  static std::string which(const std::vector<std::string>& labels, size_t all) {
+    constexpr size_t kShown = 3;
+    if (labels.size() == all && all > 1) return "every point";
+    if (labels.size() <= kShown) return fmt::format("{}", fmt::join(labels, "; "));
+    return fmt::format("{} and {} more", labels.front(), labels.size() - 1);
+  }
+
+  std::map<std::string, std::vector<std::string>> points_;  // by problem
+  std::vector<std::string> order_;
+  size_t bad_points_ = 0;
+};
+
+/// All combinations; configs and names are still missing.
+std::vector<SweepPoint> combinations(const std::vector<std::string>& set,
+                                     const std::vector<Variation>& variations) {
+  SweepPoint base;
+  base.overrides = set;
+  std::vector<SweepPoint> points = {base};
+  for (const Variation& variation : variations) {
+    if (points.size() * variation.values.size() > kMaxPoints) {
+      throw ConfigError("the grid has more than {} points", kMaxPoints);
+    }
+    std::vector<SweepPoint> longer;
+    for (const SweepPoint& point : points) {
+      for (const std::string& value : variation.values) {
+        longer.push_back(point);
+        longer.back().varied.emplace_back(variation.key, value);
+        longer.back().overrides.push_back(variation.key + "=" + value);
+      }
+    }
+    points = std::move(longer);
+  }
+  return points;
+}
+
+void check_keys(const std::vector<Variation>& variations) {
+  std::set<std::string> keys;
+  for (const Variation& variation : variations) {
+    if (!keys.insert(variation.key).second) {
+      throw ConfigError("--vary {} is given twice; give all its values in one", variation.key);
+    }
+  }
+}
+
+}  // namespace
+
+bool key_matters(const std::string& key, const SsaConfig& ssa) {
+  if (!key.starts_with("ssa.") || key == "ssa.kind") return true;
+  if (ssa.kind == SsaKind::none) return false;
+  if (key == "ssa.drop") return ssa.kind == SsaKind::unbiased;
+  if (key == "ssa.windows" || key.starts_with("ssa.sigma")) return ssa.kind == SsaKind::local;
+  return true;
+}
+
+Variation parse_variation(const std::string& text) {
+  const size_t equals = text.find('=');
+  Variation variation;
+  variation.key = trimmed(std::string_view(text).substr(0, equals));
+  const std::string option = "--vary " + variation.key;
+  if (equals == std::string::npos || variation.key.empty()) {
+    throw ConfigError("--vary {}: expected key=v1,v2,… as in ssa.windows=2,4,8", text);
+  }
+  variation.values = split_values(text.substr(equals + 1), option);
+  if (std::find(variation.values.begin(), variation.values.end(), "") != variation.values.end()) {
+    throw ConfigError("{}: a value is empty; expected key=v1,v2,…", option);
+  }
+  return variation;
+}
+
+SweepGrid make_grid(const std::string& config_path, const std::vector<std::string>& set,
+                    const std::vector<Variation>& variations) {
+  check_keys(variations);
+  std::vector<SweepPoint> all = combinations(set, variations);
+  PointProblems problems;
+  for (SweepPoint& point : all) {
+    try {
+      point.config = load_config(config_path, point.overrides);
+    } catch (const ConfigError& error) {
+      problems.add(point, in_words_of_sweep(error.what(), variations));
+    }
+  }
+  problems.throw_if_any(all.size());
+
+  SweepGrid grid;
+  std::map<std::string, std::string> seen;  // what is run, and the first point that does
+  for (SweepPoint& point : all) {
+    const auto [first, is_new] = seen.try_emplace(what_is_run(point.config), label(point));
+    if (is_new) {
+      grid.points.push_back(std::move(point));
+    } else {
+      grid.notes.push_back(
+          fmt::format("left out: {} is the same run as {}", label(point), first->second));
+    }
+  }
+  name_points(grid.points, variations);
+  return grid;
+}
+
+}  // namespace ssa

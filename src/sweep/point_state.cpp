@@ -1,0 +1,207 @@
+#include "ssa/sweep/point_state.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "ssa/core/error.h"
+#include "ssa/storage/file_io.h"
+
+namespace ssa {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kTailBytes = 16384;
+constexpr uint64_t kMaxJsonBytes = uint64_t{1} << 24;
+
+std::string failure_path(const std::string& run_dir) { return run_dir + "/sweep-failure.json"; }
+
+std::string evaluation_path(const std::string& run_dir, EvalMode mode) {
+  return fmt::format("{}/eval-{}-test.json", run_dir, name(mode));
+}
+
+/// Whether `run.lock` is held, without writing into it.
+bool is_locked(const std::string& run_dir) {
+  const int descriptor = ::open((run_dir + "/run.lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool held = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(descriptor);  // and with it the lock
+  return held;
+}
+
+/// The end of a file, or nothing.
+std::string tail_of(const std::string& path) {
+  try {
+    if (!path_exists(path)) return {};
+    const InputFile file(path);
+    std::string text(std::min(file.bytes(), kTailBytes), '\0');
+    file.read(text.data(), text.size(), file.bytes() - text.size());
+    return text;
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+std::optional<json> read_object(const std::string& path) {
+  try {
+    if (!path_exists(path)) return std::nullopt;
+    json object = json::parse(read_text_file(path, kMaxJsonBytes), nullptr, false);
+    if (object.is_object()) return object;
+  } catch (const Error&) {  // not there, for all we know
+  }
+  return std::nullopt;
+}
+
+std::optional<PointFailure> read_failure(const std::string& run_dir) {
+  const std::optional<json> object = read_object(failure_path(run_dir));
+  if (!object) return std::nullopt;
+  const auto program = object->find("program");
+  const auto code = object->find("code");
+  if (program == object->end() || !program->is_string() || code == object->end() ||
+      !code->is_number_integer()) {
+    return std::nullopt;
+  }
+  return PointFailure{program->get<std::string>(), code->get<int>()};
+}
+
+/// The result of ssa-eval for these weights and this number of samples is there.
+bool is_evaluated(const std::string& run_dir, const Config& config, EvalMode mode) {
+  const auto result = read_object(evaluation_path(run_dir, mode));
+  if (!result) return false;
+  const auto has = [&](const char* key, int64_t value) {
+    const auto found = result->find(key);
+    return found != result->end() && found->is_number_integer() && found->get<int64_t>() == value;
+  };
+  return has("step", config.train.steps) &&
+         (mode == EvalMode::renorm || has("samples", config.eval.samples));
+}
+
+/// Step, loss and split of the last whole line of metrics.jsonl.
+struct LastEvent {
+  int64_t step = 0;
+  std::optional<double> loss;
+  bool valid_split = false;
+};
+
+LastEvent last_event(const std::string& run_dir) {
+  LastEvent last;
+  for (const std::string& line : last_lines(run_dir + "/metrics.jsonl", 2)) {
+    const json event = json::parse(line, nullptr, false);
+    if (!event.is_object() || !event.contains("step") || !event["step"].is_number_integer())
+      continue;
+    last.step = event["step"].get<int64_t>();
+    last.loss.reset();
+    if (event.contains("loss") && event["loss"].is_number())
+      last.loss = event["loss"].get<double>();
+    last.valid_split = event.contains("split") && event["split"] == "valid";
+  }
+  return last;
+}
+
+bool is_trained(const std::string& run_dir, const Config& config, const LastEvent& last) {
+  // Scoring is the last thing but one that a run does, saving the last.
+  if (last.step != config.train.steps || !last.valid_split) return false;
+  try {
+    return path_exists(
+        fmt::format("{}/checkpoints/step-{}/manifest.json", run_dir, config.train.steps));
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+std::string_view name(PointState state) {
+  constexpr std::array<std::string_view, 5> kNames = {"waiting", "running", "trained", "finished",
+                                                      "failed"};
+  return kNames.at(static_cast<size_t>(state));
+}
+
+PointStatus read_point_status(const std::string& run_dir, const Config& config,
+                              const std::vector<EvalMode>& evaluations) {
+  PointStatus status;
+  const LastEvent last = last_event(run_dir);
+  status.step = last.step;
+  status.loss = last.loss;
+  for (const EvalMode mode : evaluations) {
+    if (!is_evaluated(run_dir, config, mode)) status.missing.push_back(mode);
+  }
+  status.trained = is_trained(run_dir, config, last);
+  if (is_locked(run_dir)) {
+    status.state = PointState::running;
+  } else if (status.trained && status.missing.empty()) {
+    status.state = PointState::finished;
+  } else if ((status.failure = read_failure(run_dir))) {
+    status.state = PointState::failed;
+  } else if (status.trained) {
+    status.state = PointState::trained;
+  }
+  return status;
+}
+
+std::optional<double> test_loss(const std::string& run_dir, EvalMode mode) {
+  const auto result = read_object(evaluation_path(run_dir, mode));
+  if (!result || !result->contains("loss") || !(*result)["loss"].is_number()) return std::nullopt;
+  return (*result)["loss"].get<double>();
+}
+
+void record_failure(const std::string& run_dir, const PointFailure& failure) {
+  const json object = {{"program", failure.program}, {"code", failure.code}};
+  write_file_atomically(failure_path(run_dir), object.dump() + "\n");
+}
+
+void clear_failure(const std::string& run_dir) { remove_tree(failure_path(run_dir)); }
+
+std::vector<std::string> config_differences(const std::string& run_dir, const Config& config) {
+  const std::string path = run_dir + "/config.yaml";
+  if (!path_exists(path)) return {};
+  static const std::set<std::string, std::less<>> kHarmless = {"train.log_every",
+                                                               "train.eval_every",
+                                                               "train.eval_tokens",
+                                                               "train.checkpoint_every",
+                                                               "train.keep_checkpoints",
+                                                               "train.micro_batch",
+                                                               "data.vocabulary",
+                                                               "data.path",
+                                                               "data.name",
+                                                               "eval.mode",
+                                                               "eval.samples",
+                                                               "eval.batch_size"};
+  std::vector<std::string> differences;
+  const auto there = flatten_config(load_config(path));
+  const auto now = flatten_config(config);
+  const std::map<std::string, std::string> values(there.begin(), there.end());
+  for (const auto& [key, value] : now) {
+    if (kHarmless.contains(key)) continue;
+    const auto found = values.find(key);
+    if (found == values.end() || found->second == value) continue;
+    differences.push_back(fmt::format("{}: there {}, now {}", key, found->second, value));
+  }
+  return differences;
+}
+
+std::vector<std::string> last_lines(const std::string& path, size_t lines) {
+  const std::string text = tail_of(path);
+  std::vector<std::string> found;
+  size_t end = text.size();
+  while (end > 0 && found.size() < lines) {
+    const size_t before = text.rfind('\n', end - 1);
+    const size_t begin = before == std::string::npos ? 0 : before + 1;
+    std::string line = text.substr(begin, end - begin);
+    if (line.find_first_not_of(" \t\r") != std::string::npos) found.push_back(std::move(line));
+    if (before == std::string::npos) break;
+    end = before;
+  }
+  std::reverse(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace ssa

@@ -1,0 +1,111 @@
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <thread>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "ssa/core/error.h"
+#include "ssa/storage/file_io.h"
+#include "ssa/sweep/child_process.h"
+#include "ssa/sweep/sweep.h"
+
+namespace ssa {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The command that works on one point, whose name the shell fills in.
+std::string point_command(const SweepOptions& options) {
+  std::vector<std::string> command = {options.program_dir + "/ssa-sweep", "--config",
+                                      fs::absolute(options.config).string(), "--run-root",
+                                      fs::absolute(options.run_root).string()};
+  for (const std::string& text : options.vary) command.insert(command.end(), {"--vary", text});
+  for (const std::string& text : options.set) command.insert(command.end(), {"--set", text});
+  std::string evaluations = "none";
+  if (options.evaluations.size() == 2) evaluations = "both";
+  if (options.evaluations.size() == 1) evaluations = name(options.evaluations.front());
+  command.insert(command.end(), {"--eval", evaluations, "--device", options.device});
+  // Whoever submits a point that failed before wants it tried again.
+  command.emplace_back("--retry-failed");
+  return shell_line(command) + " --only \"$point\"";
+}
+
+std::string job_script(const SweepOptions& options, size_t points, const std::string& points_file) {
+  std::string text = "#!/bin/bash\n";
+  const auto option = [&text](const std::string& line) { text += "#SBATCH --" + line + "\n"; };
+  const fs::path root = fs::absolute(options.run_root).lexically_normal();
+  option("job-name=" + (root.has_filename() ? root : root.parent_path()).filename().string());
+  option(fmt::format("array=1-{}{}", points,
+                     options.jobs > 0 ? fmt::format("%{}", options.jobs) : std::string()));
+  option(fmt::format("output={}/slurm-%A_%a.log", root.string()));
+  option("open-mode=append");
+  option("requeue");
+  option("signal=USR1@120");  // to the steps, two minutes before the time is up: save and requeue
+  for (const std::string& line : options.sbatch) option(line);
+  text += fmt::format(
+      "\n"
+      "# Made by ssa-sweep: one task of the array, one point of the sweep.\n"
+      "cd {} || exit 1\n"
+      "point=$(sed -n \"${{SLURM_ARRAY_TASK_ID}}p\" {})\n"
+      "srun {}\n"
+      "code=$?\n"
+      "if [ $code -eq 75 ]; then\n"
+      "  scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}\"\n"
+      "fi\n"
+      "exit $code\n",
+      shell_line({fs::current_path().string()}), shell_line({fs::absolute(points_file).string()}),
+      point_command(options));
+  return text;
+}
+
+/// Of an executable on PATH; empty if there is none.
+std::string find_on_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path ? path : "");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const std::string file = (folder.empty() ? "." : folder) + "/" + program;
+    std::error_code ignored;
+    if (fs::is_regular_file(file, ignored) && ::access(file.c_str(), X_OK) == 0) return file;
+  }
+  return {};
+}
+
+/// Names that no earlier submission uses: its tasks may still be waiting for their files.
+int first_unused_number(const std::string& run_root) {
+  int number = 1;
+  while (path_exists(fmt::format("{}/sweep-{}.sbatch", run_root, number))) ++number;
+  return number;
+}
+
+}  // namespace
+
+void submit_slurm(const SweepOptions& options, const std::vector<const SweepPoint*>& points) {
+  if (points.empty()) return;
+  const int number = first_unused_number(options.run_root);
+  const std::string script = fmt::format("{}/sweep-{}.sbatch", options.run_root, number);
+  const std::string points_file = fmt::format("{}/points-{}.txt", options.run_root, number);
+  std::string names;
+  for (const SweepPoint* point : points) names += point->name + "\n";
+  write_file_atomically(points_file, names);
+  write_file_atomically(script, job_script(options, points.size(), points_file));
+  const std::string sbatch = find_on_path("sbatch");
+  if (sbatch.empty()) {
+    spdlog::warn("there is no sbatch here. Where there is one: sbatch {}", script);
+    return;
+  }
+  const std::string log = fmt::format("{}/sbatch-{}.log", options.run_root, number);
+  ChildProcess child({sbatch, script}, log, {});
+  std::optional<int> code;
+  while (!(code = child.poll())) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::string said = fmt::format("{}", fmt::join(last_lines(log, 3), "; "));
+  if (*code != 0) {
+    throw ConfigError("sbatch refused {} with exit code {}: {}", script, *code, said);
+  }
+  spdlog::info("{} points submitted with {}: {}", points.size(), script, said);
+}
+
+}  // namespace ssa

@@ -1,0 +1,99 @@
+#include "ssa/sweep/published.h"
+
+#include <filesystem>
+
+#include "ssa/core/error.h"
+#include "ssa/models/cost.h"
+
+#include "train/tiny_run.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+const std::string kConfigs = std::string(SSA_SOURCE_DIR) + "/configs/";
+
+Config full_size(const std::string& name) { return load_config(kConfigs + name + ".yaml"); }
+
+}  // namespace
+
+TEST_CASE("every row of the paper's text tables has a config, whose C is the paper's", "[sweep]") {
+  const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
+  const auto data = GENERATE(Catch::Generators::values<std::string>({"wikitext103", "enwik8"}));
+  std::vector<std::string> schemes = {"s16_l2", "s16_l4", "s12_l4", "u50", "u75"};
+  if (data == "wikitext103") schemes.insert(schemes.end(), {"s16_l6", "s16_l8"});
+  std::vector<std::string> names = {data + "_s0"};
+  for (const std::string& scheme : schemes) {
+    names.push_back(data + "_" + scheme);
+    names.push_back(data + "_" + scheme + "_ft");
+  }
+  size_t with_cost = 0;
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    const Config config = full_size(name);
+    const PublishedRow* row = paper.find(config);
+    REQUIRE(row != nullptr);
+    CHECK(row->valid);
+    CHECK(row->test);
+    if (!row->compute) continue;  // the paper gives none for U
+    ++with_cost;
+    // Printed with two digits; 0.775 became 0.78.
+    CHECK(training_cost(config).compute_ratio == Approx(*row->compute).margin(0.00501));
+  }
+  CHECK(with_cost == (data == "wikitext103" ? 11 : 7));
+}
+
+TEST_CASE("the cost of full-size runs is the paper's", "[sweep]") {
+  CHECK(training_cost(full_size("wikitext103_s0")).train_exaflop == Approx(7.6).margin(0.05));
+  CHECK(training_cost(full_size("wikitext103_s0")).forward_flop_per_token ==
+        Approx(604e6).epsilon(0.001));
+  CHECK(training_cost(full_size("wikitext103_s16_l4")).compute_ratio == Approx(0.75).epsilon(1e-9));
+  CHECK(training_cost(full_size("wikitext103_s16_l4_ft")).compute_ratio ==
+        Approx(0.775).epsilon(1e-9));
+  CHECK(training_cost(full_size("enwik8_s0")).train_exaflop == Approx(1.76).margin(0.005));
+}
+
+TEST_CASE("published rows belong to a data set, a scheme and a size", "[sweep]") {
+  const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
+  Config config = full_size("enwik8_s16_l4_ft");
+  const PublishedRow* row = paper.find(config);
+  REQUIRE(row != nullptr);
+  CHECK(row->test == 1.029);
+  CHECK(row->ensemble_test == 1.035);
+  CHECK(row->speed == 1.55);
+  config.ssa.windows = 16;
+  CHECK(paper.find(config) == nullptr);
+  config.ssa.windows = 4;
+  config.model.width = 512;
+  CHECK(paper.find(config) == nullptr);
+  CHECK(paper.find(load_config(kConfigs + "enwik8_mini_s6_l4.yaml")) == nullptr);
+  config = full_size("enwik8_s0");
+  config.data.name = "text";
+  CHECK(paper.find(config) == nullptr);
+  CHECK(PublishedResults().find(full_size("enwik8_s0")) == nullptr);
+}
+
+TEST_CASE("the published results are found from the config and from the programs", "[sweep]") {
+  const TempDir dir;
+  const std::string bin = dir / "build/release/bin";
+  std::filesystem::create_directories(bin);
+  std::filesystem::create_directories(dir / "share/ssa/configs");
+  CHECK(find_published_results("/nowhere/c.yaml", bin).empty());
+  write_bytes(dir / "share/ssa/configs/published_results.json", "{}");
+  CHECK(find_published_results("/nowhere/c.yaml", bin) ==
+        dir / "share/ssa/configs/published_results.json");
+  write_bytes(bin + "/published_results.json", "{}");
+  CHECK(find_published_results(bin + "/c.yaml", bin) == bin + "/published_results.json");
+}
+
+TEST_CASE("a damaged table of published results is named", "[sweep]") {
+  const TempDir dir;
+  const auto text = GENERATE(Catch::Generators::values<std::string>(
+      {"", "[]", "{\"source\": 1}",
+       "{\"source\": \"a\", \"data\": {\"x\": {\"layers\": \"1\"}}}"}));
+  write_bytes(dir / "p.json", text);
+  CHECK_THROWS_AS(PublishedResults::load(dir / "p.json"), ConfigError);
+  CHECK_THROWS_WITH(PublishedResults::load(dir / "p.json"), Catch::Contains("p.json"));
+  CHECK_THROWS_AS(PublishedResults::load(dir / "none.json"), ConfigError);
+}

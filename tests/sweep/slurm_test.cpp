@@ -1,0 +1,117 @@
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "ssa/core/error.h"
+#include "ssa/sweep/child_process.h"
+#include "ssa/sweep/sweep.h"
+
+#include "train/tiny_run.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A grid of three points, and a folder of our own first on PATH.
+struct SlurmSweep : TinyRun {
+  std::string config_path = dir / "tiny.yaml";
+  std::string bin = dir / "bin";
+  std::string old_path = std::getenv("PATH") ? std::getenv("PATH") : "";
+  SweepOptions options;
+  std::vector<SweepPoint> points;
+
+  SlurmSweep() {
+    write_bytes(config_path, tiny_yaml(text_path));
+    options.config = config_path;
+    options.vary = {"ssa.sigma=0.1,{first: 0.1, last: 0.2},0.3"};
+    options.set = {"train.steps=2"};
+    options.run_root = dir / "my sweep";
+    options.program_dir = SSA_BIN_DIR;
+    points = make_grid(config_path, options.set, {parse_variation(options.vary[0])}).points;
+    fs::create_directories(options.run_root);
+    fs::create_directories(bin);
+    ::setenv("PATH", (bin + ":/usr/bin:/bin").c_str(), 1);
+  }
+  ~SlurmSweep() { ::setenv("PATH", old_path.c_str(), 1); }
+
+  void program(const std::string& name, const std::string& text) const {
+    write_bytes(bin + "/" + name, "#!/bin/sh\n" + text);
+    fs::permissions(bin + "/" + name, fs::perms::owner_all);
+  }
+  std::vector<const SweepPoint*> last_two() const { return {&points[1], &points[2]}; }
+  std::string file(const std::string& name) const {
+    return read_bytes(options.run_root + "/" + name);
+  }
+  /// Runs a task of the array as Slurm would.
+  int run_task(int task) const {
+    ChildProcess child({"/bin/bash", options.run_root + "/sweep-1.sbatch"}, dir / "task.log",
+                       {fmt::format("SLURM_ARRAY_TASK_ID={}", task), "SLURM_ARRAY_JOB_ID=42",
+                        "OMP_NUM_THREADS=1"});
+    for (int i = 0; i < 60000; ++i) {
+      if (const auto code = child.poll()) return *code;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    FAIL("the task did not end");
+    return -1;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a job array is written and given to sbatch", "[sweep]") {
+  SlurmSweep sweep;
+  sweep.options.jobs = 5;
+  sweep.options.sbatch = {"time=01:00:00", "gres=gpu:1"};
+  sweep.program("sbatch", "echo \"$@\" > " + sweep.dir.path() + "/submitted; echo job 42");
+  submit_slurm(sweep.options, sweep.last_two());
+  CHECK(read_bytes(sweep.dir / "submitted") == sweep.options.run_root + "/sweep-1.sbatch\n");
+  CHECK(sweep.file("points-1.txt") == sweep.points[1].name + "\n" + sweep.points[2].name + "\n");
+  const std::string script = sweep.file("sweep-1.sbatch");
+  for (const char* line : {"#!/bin/bash\n", "#SBATCH --array=1-2%5\n", "#SBATCH --time=01:00:00\n",
+                           "#SBATCH --gres=gpu:1\n", "#SBATCH --requeue\n"}) {
+    CHECK(contains(script, line));
+  }
+  // The tasks of an earlier submission may still wait for their files.
+  submit_slurm(sweep.options, {&sweep.points[0]});
+  CHECK(sweep.file("points-1.txt") == sweep.points[1].name + "\n" + sweep.points[2].name + "\n");
+  CHECK(sweep.file("points-2.txt") == sweep.points[0].name + "\n");
+  CHECK(contains(sweep.file("sweep-2.sbatch"), "points-2.txt"));
+}
+
+TEST_CASE("a task of the array trains and scores its point", "[sweep]") {
+  SlurmSweep sweep;
+  sweep.program("sbatch", "exit 0");
+  sweep.program("srun", "exec \"$@\"");
+  submit_slurm(sweep.options, sweep.last_two());
+  CHECK(sweep.run_task(2) == 0);
+  CAPTURE(read_bytes(sweep.dir / "task.log"));
+  const auto state = [&](size_t i) {
+    return read_point_status(sweep.options.run_dir(sweep.points[i]), sweep.points[i].config,
+                             sweep.options.evaluations)
+        .state;
+  };
+  CHECK(state(2) == PointState::finished);
+  CHECK(state(1) == PointState::waiting);
+}
+
+TEST_CASE("a task that was stopped asks to be queued again", "[sweep]") {
+  SlurmSweep sweep;
+  sweep.program("sbatch", "exit 0");
+  sweep.program("srun", "exit 75");
+  sweep.program("scontrol", "echo \"$@\" > " + sweep.dir.path() + "/requeued");
+  submit_slurm(sweep.options, sweep.last_two());
+  CHECK(sweep.run_task(1) == 75);
+  CHECK(read_bytes(sweep.dir / "requeued") == "requeue 42_1\n");
+}
+
+TEST_CASE("without sbatch the files are there; a refusal is an error", "[sweep]") {
+  SlurmSweep sweep;
+  ::setenv("PATH", sweep.bin.c_str(), 1);
+  submit_slurm(sweep.options, sweep.last_two());
+  CHECK(contains(sweep.file("sweep-1.sbatch"), "--array=1-2\n"));
+  sweep.program("sbatch", "echo no such partition >&2; exit 1");
+  CHECK_THROWS_WITH(submit_slurm(sweep.options, sweep.last_two()),
+                    Catch::Contains("no such partition"));
+}
