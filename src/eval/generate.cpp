@@ -67,10 +67,9 @@ std::vector<int32_t> generate(const DecoderLm& model, int64_t layers, std::vecto
     const std::vector<int32_t> window(tokens.end() - length, tokens.end());
     const auto plans = to_tensors(draw_plans(dense_plan_specs(layers, length), RngKey{}), device);
     const Tensor ids = Tensor::from(window, {length}, device, MemoryCategory::data);
-    const Variable scores = model.logits({1, length, ids, &plans}, nn::Context{});
-    const Tensor last = scores.value().slice(0, length - 1, 1);
-    const float* row = last.data<float>();
-    const std::vector<float> logits(row, row + last.numel());
+    const Variable scores = model.last_logits({1, length, ids, &plans}, nn::Context{});
+    const float* row = scores.value().data<float>();
+    const std::vector<float> logits(row, row + scores.value().numel());
     tokens.push_back(pick_token(logits, options, key.word(static_cast<uint64_t>(n))));
     if (emit && !emit(tokens.back())) break;
   }
