@@ -88,6 +88,15 @@ class BackendProfile::Wrapper : public Backend {
   void attention_backward(AttentionBackwardArgs& args) override {
     timed("attention_backward", [&] { inner_.attention_backward(args); });
   }
+  void masked_softmax(const MaskedSoftmaxArgs& args) override {
+    timed("masked_softmax", [&] { inner_.masked_softmax(args); });
+  }
+  void masked_softmax_backward(const Tensor& weights, double scale, const Tensor& grad_weights,
+                               Tensor& grad_logits) override {
+    timed("masked_softmax_backward", [&] {
+      inner_.masked_softmax_backward(weights, scale, grad_weights, grad_logits);
+    });
+  }
   double sum_squares(const Tensor& in) override {
     double result = 0;
     timed("gradient_norm", [&] { result = inner_.sum_squares(in); });

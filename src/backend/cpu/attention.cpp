@@ -6,7 +6,7 @@
 
 #include <omp.h>
 
-#include "backend/cpu/checks.h"
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/dropout_stream.h"
 #include "backend/cpu/kernels/kernels.h"
@@ -36,36 +36,39 @@ const cpu::AttentionKernels& attention_kernels(const AttentionArgs& args) {
 }
 
 /// (B, N, H, D) with contiguous heads; rows may be strided.
-void require_heads(const cpu::Named& argument, DType dtype, const Shape& shape) {
-  cpu::require("attention", argument, dtype, shape);
+void require_heads(const checks::Named& argument, DType dtype, const Shape& shape) {
+  checks::require("attention", argument, dtype, shape);
   const Tensor& tensor = argument.tensor;
   SSA_CHECK(
       (shape[3] == 1 || tensor.stride(3) == 1) && (shape[2] == 1 || tensor.stride(2) == shape[3]),
       "attention: the {}-wide rows of {} must be contiguous", shape[2] * shape[3], argument.name);
 }
 
-void require_positions(const cpu::Named& argument, const Shape& shape, int64_t length) {
-  cpu::require_packed("attention", argument, DType::i32, shape);
+/// Positions from `first` up to `end`, without it.
+void require_positions(const checks::Named& argument, const Shape& shape, int64_t first,
+                       int64_t end) {
+  checks::require_packed("attention", argument, DType::i32, shape);
   const auto* position = argument.tensor.data<int32_t>();
   for (int64_t i = 0; i < argument.tensor.numel(); ++i) {
-    SSA_CHECK(position[i] >= 0 && position[i] < length,
-              "attention: {} has position {} at {}, outside 0 … {}", argument.name, position[i], i,
-              length - 1);
+    SSA_CHECK(position[i] >= first && position[i] < end,
+              "attention: {} has position {} at {}, outside {} … {}", argument.name, position[i], i,
+              first, end - 1);
   }
 }
 
 /// Of key, value and their gradients.
 Shape source_shape(const AttentionArgs& args) {
   const Shape& shape = args.query.shape();
-  if (!args.compact_sources) return shape;
-  return {shape[0], args.plan.sources_per_window(), shape[2], shape[3]};
+  const int64_t rows =
+      args.compact_sources ? args.plan.sources_per_window() : args.query_start + shape[1];
+  return {shape[0], rows, shape[2], shape[3]};
 }
 
 void require_valid(const AttentionArgs& args) {
   require_no_extras(args);
-  cpu::require_rank("attention", {"query", args.query}, 4);
-  cpu::require_rank("attention", {"targets", args.plan.targets}, 2);
-  cpu::require_rank("attention", {"sources", args.plan.sources}, 2);
+  checks::require_rank("attention", {"query", args.query}, 4);
+  checks::require_rank("attention", {"targets", args.plan.targets}, 2);
+  checks::require_rank("attention", {"sources", args.plan.sources}, 2);
   SSA_CHECK(!args.compact_sources || args.plan.windows() == 1,
             "attention: compact sources want a plan of one window, not of {}", args.plan.windows());
   const Shape &shape = args.query.shape(), sources = source_shape(args);
@@ -75,18 +78,22 @@ void require_valid(const AttentionArgs& args) {
   require_heads({"key", args.key}, dtype, sources);
   require_heads({"value", args.value}, dtype, sources);
   require_heads({"out", args.out}, dtype, shape);
-  cpu::require_packed("attention", {"lse", args.lse}, DType::f32, {batch, heads, length});
+  checks::require_packed("attention", {"lse", args.lse}, DType::f32, {batch, heads, length});
   const int64_t windows = args.plan.windows();
   SSA_CHECK(windows * args.plan.targets_per_window() == length,
             "attention: {} windows of {} targets do not make up {} positions", windows,
             args.plan.targets_per_window(), length);
-  SSA_CHECK(length <= (1 << 24), "attention: {} positions, but the cpu backend stops at {}", length,
+  const int64_t start = args.query_start, end = start + length;
+  SSA_CHECK(start >= 0, "attention: queries cannot start at position {}", start);
+  SSA_CHECK(start == 0 || !args.dropout.active(),
+            "attention: no dropout where queries start at position {}", start);
+  SSA_CHECK(end <= (1 << 24), "attention: {} positions, but the cpu backend stops at {}", end,
             1 << 24);
-  require_positions({"targets", args.plan.targets}, args.plan.targets.shape(), length);
-  require_positions({"sources", args.plan.sources}, {windows, args.plan.sources_per_window()},
-                    length);
+  require_positions({"targets", args.plan.targets}, args.plan.targets.shape(), start, end);
+  require_positions({"sources", args.plan.sources}, {windows, args.plan.sources_per_window()}, 0,
+                    end);
   if (args.alibi_slopes.defined()) {
-    cpu::require_packed("attention", {"alibi_slopes", args.alibi_slopes}, DType::f32, {heads});
+    checks::require_packed("attention", {"alibi_slopes", args.alibi_slopes}, DType::f32, {heads});
   }
 }
 
@@ -95,7 +102,46 @@ cpu::HeadRows head_rows(const Tensor& tensor) {
   return {const_cast<std::byte*>(tensor.raw()), tensor.stride(0), tensor.stride(1), tensor.dim(3)};
 }
 
-cpu::AttentionProblem make_problem(const AttentionArgs& args, const int32_t* source_rows,
+/// 0 … count-1
+std::vector<int32_t> first_numbers(int64_t count) {
+  std::vector<int32_t> rows(static_cast<size_t>(count));
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
+/// The plan as kernels read it. They find a target's query at the row of its position; where
+/// queries start later, all positions are counted from there, which changes neither bias nor mask.
+class PlanIndices {
+ public:
+  explicit PlanIndices(const AttentionArgs& args)
+      : row_numbers_(first_numbers(args.plan.sources_per_window())),
+        targets_(args.plan.targets.data<int32_t>()),
+        sources_(args.plan.sources.data<int32_t>()),
+        source_rows_(args.compact_sources ? row_numbers_.data() : sources_) {
+    if (args.query_start == 0) return;
+    targets_ = moved(args.plan.targets, args.query_start, moved_targets_);
+    sources_ = moved(args.plan.sources, args.query_start, moved_sources_);
+  }
+  PlanIndices(const PlanIndices&) = delete;
+  PlanIndices& operator=(const PlanIndices&) = delete;
+  const int32_t* targets() const { return targets_; }
+  const int32_t* sources() const { return sources_; }
+  const int32_t* source_rows() const { return source_rows_; }
+  const std::vector<int32_t>& row_numbers() const { return row_numbers_; }
+
+ private:
+  static const int32_t* moved(const Tensor& positions, int64_t start, std::vector<int32_t>& to) {
+    const auto* from = positions.data<int32_t>();
+    for (int64_t i = 0; i < positions.numel(); ++i) {
+      to.push_back(from[i] - static_cast<int32_t>(start));
+    }
+    return to.data();
+  }
+  std::vector<int32_t> row_numbers_, moved_targets_, moved_sources_;
+  const int32_t *targets_, *sources_, *source_rows_;
+};
+
+cpu::AttentionProblem make_problem(const AttentionArgs& args, const PlanIndices& plan,
                                    const cpu::DropoutStream& dropout) {
   Tensor lse = args.lse;
   return {.query = head_rows(args.query),
@@ -108,20 +154,13 @@ cpu::AttentionProblem make_problem(const AttentionArgs& args, const int32_t* sou
           .head_size = args.query.dim(3),
           .targets_per_window = args.plan.targets_per_window(),
           .sources_per_window = args.plan.sources_per_window(),
-          .targets = args.plan.targets.data<int32_t>(),
-          .sources = args.plan.sources.data<int32_t>(),
-          .source_rows = source_rows,
+          .targets = plan.targets(),
+          .sources = plan.sources(),
+          .source_rows = plan.source_rows(),
           .scale = static_cast<float>(args.scale),
           .causal = args.causal,
           .alibi_slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
           .dropout = args.dropout.active() ? &dropout : nullptr};
-}
-
-/// 0, 1, 2 … up to a window's sources.
-std::vector<int32_t> row_numbers(const AttentionArgs& args) {
-  std::vector<int32_t> rows(static_cast<size_t>(args.plan.sources_per_window()));
-  std::iota(rows.begin(), rows.end(), 0);
-  return rows;
 }
 
 /// Buffers of f32, 64-byte aligned: one a thread, or one an item.
@@ -163,9 +202,8 @@ int64_t targets_a_call(const cpu::AttentionProblem& problem, int64_t sequences) 
 void CpuBackend::attention(AttentionArgs& args) {
   require_valid(args);
   const cpu::DropoutStream dropout = cpu::dropout_stream("attention", args.dropout);
-  const std::vector<int32_t> rows = row_numbers(args);
-  const cpu::AttentionProblem problem = make_problem(
-      args, args.compact_sources ? rows.data() : args.plan.sources.data<int32_t>(), dropout);
+  const PlanIndices plan(args);
+  const cpu::AttentionProblem problem = make_problem(args, plan, dropout);
   const cpu::AttentionKernels& chosen = attention_kernels(args);
   const int64_t windows = args.plan.windows();
   const int64_t sequences = args.query.dim(0) * problem.heads * windows;
@@ -317,6 +355,8 @@ class BackwardPass {
 void CpuBackend::attention_backward(AttentionBackwardArgs& args) {
   const AttentionArgs& forward = args.forward;
   require_valid(forward);
+  SSA_CHECK(forward.query_start == 0, "attention: no gradient where queries start at {}",
+            forward.query_start);
   const Shape &shape = forward.query.shape(), sources = source_shape(forward);
   const DType dtype = data_type(forward);
   require_heads({"grad_out", args.grad_out}, dtype, shape);
@@ -324,11 +364,9 @@ void CpuBackend::attention_backward(AttentionBackwardArgs& args) {
   require_heads({"grad_key", args.grad_key}, dtype, sources);
   require_heads({"grad_value", args.grad_value}, dtype, sources);
   const cpu::DropoutStream dropout = cpu::dropout_stream("attention", forward.dropout);
-  const std::vector<int32_t> rows = row_numbers(forward);
-  const cpu::AttentionProblem problem = make_problem(
-      forward, forward.compact_sources ? rows.data() : forward.plan.sources.data<int32_t>(),
-      dropout);
-  BackwardPass(args, problem, rows).run();
+  const PlanIndices plan(forward);
+  const cpu::AttentionProblem problem = make_problem(forward, plan, dropout);
+  BackwardPass(args, problem, plan.row_numbers()).run();
 }
 
 }  // namespace ssa

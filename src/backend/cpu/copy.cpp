@@ -4,7 +4,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "backend/cpu/checks.h"
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/parallel.h"
@@ -114,15 +114,15 @@ void convert(const Tensor& in, Tensor& out) {
 }  // namespace
 
 void CpuBackend::fill(Tensor& out, double value) {
-  cpu::require_packed("fill", {"out", out}, out.dtype(), out.shape());
+  checks::require_packed("fill", {"out", out}, out.dtype(), out.shape());
   if (out.dtype() == DType::i32) return fill_all<int32_t>(out, value);
   if (out.dtype() == DType::u8) return fill_all<uint8_t>(out, value);
   visit_floating(out.dtype(), [&]<class T>(TypeTag<T>) { fill_all<T>(out, value); });
 }
 
 void CpuBackend::copy(const Tensor& in, Tensor& out) {
-  cpu::require("copy", {"in", in}, in.dtype(), in.shape());
-  cpu::require("copy", {"out", out}, out.dtype(), in.shape());
+  checks::require("copy", {"in", in}, in.dtype(), in.shape());
+  checks::require("copy", {"out", out}, out.dtype(), in.shape());
   if (in.dtype() == out.dtype()) return copy_bytes(in, out);
   visit_floating(in.dtype(), [&]<class From>(TypeTag<From>) {
     visit_floating(out.dtype(), [&]<class To>(TypeTag<To>) { convert<From, To>(in, out); });

@@ -53,6 +53,9 @@ class CpuBackend : public Backend {
 
   void attention(AttentionArgs& args) override;
   void attention_backward(AttentionBackwardArgs& args) override;
+  void masked_softmax(const MaskedSoftmaxArgs& args) override;
+  void masked_softmax_backward(const Tensor& weights, double scale, const Tensor& grad_weights,
+                               Tensor& grad_logits) override;
 
   double sum_squares(const Tensor& in) override;
   double sum(const Tensor& in) override;

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <vector>
 
-#include "backend/cpu/checks.h"
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/dropout_stream.h"
 #include "backend/cpu/elements.h"
@@ -11,9 +11,9 @@
 
 namespace ssa {
 
+using checks::require_data;
 using cpu::kPart;
 using cpu::parallel_parts;
-using cpu::require_data;
 using cpu::visit_data;
 
 void CpuBackend::add(const Tensor& a, const Tensor& b, Tensor& out) {
@@ -97,14 +97,14 @@ void CpuBackend::dropout(const Dropout& dropout, const Tensor& in, const Tensor&
 namespace {
 
 /// `all` (B, R, N), `some` (B, S, N) and rows (S) with values in 0 … R-1.
-void require_gathering(std::string_view op, const cpu::Named& all, const cpu::Named& some,
+void require_gathering(const checks::Op& op, const checks::Named& all, const checks::Named& some,
                        const Tensor& rows) {
-  cpu::require_rank(op, all, 3);
-  cpu::require_rank(op, {"rows", rows}, 1);
+  checks::require_rank(op, all, 3);
+  checks::require_rank(op, {"rows", rows}, 1);
   require_data(op, {all});
   const Shape& shape = all.tensor.shape();
-  cpu::require_packed(op, some, all.tensor.dtype(), {shape[0], rows.dim(0), shape[2]});
-  cpu::require_ids(op, "rows", rows, rows.dim(0), 0, shape[1]);
+  checks::require_packed(op, some, all.tensor.dtype(), {shape[0], rows.dim(0), shape[2]});
+  checks::require_ids(op, "rows", rows, rows.dim(0), 0, shape[1]);
 }
 
 }  // namespace

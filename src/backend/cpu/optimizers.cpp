@@ -2,17 +2,17 @@
 
 #include <cmath>
 
-#include "backend/cpu/checks.h"
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/parallel.h"
 
 namespace ssa {
 
+using checks::require_alike;
 using cpu::kernels;
 using cpu::kPart;
 using cpu::parallel_parts;
-using cpu::require_alike;
 
 void CpuBackend::adam_step(const AdamArgs& args) {
   Tensor parameter = args.parameter, first = args.first_moment, second = args.second_moment;

@@ -5,7 +5,7 @@
 
 #include <omp.h>
 
-#include "backend/cpu/checks.h"
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/onednn_matmul.h"
@@ -14,9 +14,9 @@
 
 namespace ssa {
 
-using cpu::require_packed;
-using cpu::require_rank;
-using cpu::require_rows;
+using checks::require_packed;
+using checks::require_rank;
+using checks::require_rows;
 
 namespace {
 
@@ -87,7 +87,7 @@ const CpuPackedMatrix* packed_operand(const MatmulArgs& args) {
 
 Extents require_valid(const MatmulArgs& args, const CpuPackedMatrix* packed) {
   require_rank("matmul", {"a", args.a}, 2);
-  cpu::require_data_dtype("matmul", {"a", args.a});
+  checks::require_data_dtype("matmul", {"a", args.a});
   if (!packed) require_rank("matmul", {"b", args.b}, 2);
   const int64_t rows = args.a.dim(args.transpose_a ? 1 : 0);
   const int64_t inner = args.a.dim(args.transpose_a ? 0 : 1);
@@ -113,7 +113,7 @@ Extents require_valid(const MatmulArgs& args, const CpuPackedMatrix* packed) {
 
 cpu::MatrixView view_of(const Tensor& matrix, bool transposed = false) {
   if (!matrix.defined()) return {};
-  return {matrix.raw(), matrix.dtype(), cpu::row_stride(matrix), transposed};
+  return {matrix.raw(), matrix.dtype(), checks::row_stride(matrix), transposed};
 }
 
 void multiply(const Extents& extents, const MatmulArgs& args, const CpuPackedMatrix* packed) {
@@ -157,8 +157,8 @@ void transposed_product(const Extents& extents, const MatmulArgs& args) {
   const cpu::TransposedProduct whole{.left = args.a.data<BFloat16>(),
                                      .right = args.b.data<BFloat16>(),
                                      .out = out.data<float>(),
-                                     .left_stride = cpu::row_stride(args.a),
-                                     .right_stride = cpu::row_stride(args.b),
+                                     .left_stride = checks::row_stride(args.a),
+                                     .right_stride = checks::row_stride(args.b),
                                      .out_stride = extents.columns,
                                      .rows = even_part(extents.rows, across),
                                      .columns = even_part(extents.columns, along),

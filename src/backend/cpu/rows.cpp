@@ -2,18 +2,18 @@
 
 #include <algorithm>
 
-#include "backend/cpu/checks.h"
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/elements.h"
 #include "backend/cpu/parallel.h"
 
 namespace ssa {
 
+using checks::require_data;
+using checks::require_packed;
+using checks::require_rank;
 using cpu::kernels;
 using cpu::parallel_parts;
-using cpu::require_data;
-using cpu::require_packed;
-using cpu::require_rank;
 using cpu::rows_a_part;
 using cpu::visit_data;
 
@@ -42,10 +42,10 @@ void add_partial_sums(const Tensor& sums, Tensor& out) {
 void CpuBackend::column_sum(const Tensor& in, Tensor& out, bool accumulate) {
   require_rank("column_sum", {"in", in}, 2);
   const int64_t rows = in.dim(0), columns = in.dim(1), part = rows_a_sum(rows);
-  cpu::require_data_dtype("column_sum", {"in", in});
-  cpu::require_rows("column_sum", {"in", in}, in.dtype(), in.shape());
+  checks::require_data_dtype("column_sum", {"in", in});
+  checks::require_rows("column_sum", {"in", in}, in.dtype(), in.shape());
   require_packed("column_sum", {"out", out}, DType::f32, {columns});
-  const int64_t stride = cpu::row_stride(in);
+  const int64_t stride = checks::row_stride(in);
   Tensor sums = partial_sums((rows + part - 1) / part, columns);
   auto* partial = sums.data<float>();
   visit_data(in.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
@@ -141,9 +141,9 @@ void CpuBackend::embedding(const Tensor& table, const Tensor& ids, double factor
   require_rank("embedding", {"out", out}, 2);
   const int64_t rows = out.dim(0), columns = table.dim(1);
   require_packed("embedding", {"table", table}, DType::f32, table.shape());
-  cpu::require_data_dtype("embedding", {"out", out});
+  checks::require_data_dtype("embedding", {"out", out});
   require_packed("embedding", {"out", out}, out.dtype(), {rows, columns});
-  cpu::require_ids("embedding", "ids", ids, rows, 0, table.dim(0));
+  checks::require_ids("embedding", "ids", ids, rows, 0, table.dim(0));
   const auto* from = table.data<float>();
   const auto* id = ids.data<int32_t>();
   visit_data(out.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
@@ -165,9 +165,9 @@ void CpuBackend::embedding_backward(const Tensor& ids, double factor, const Tens
   require_rank("embedding_backward", {"grad_out", grad_out}, 2);
   const int64_t rows = grad_out.dim(0), columns = grad_table.dim(1);
   require_packed("embedding_backward", {"grad_table", grad_table}, DType::f32, grad_table.shape());
-  cpu::require_data_dtype("embedding_backward", {"grad_out", grad_out});
+  checks::require_data_dtype("embedding_backward", {"grad_out", grad_out});
   require_packed("embedding_backward", {"grad_out", grad_out}, grad_out.dtype(), {rows, columns});
-  cpu::require_ids("embedding_backward", "ids", ids, rows, 0, grad_table.dim(0));
+  checks::require_ids("embedding_backward", "ids", ids, rows, 0, grad_table.dim(0));
   const auto* id = ids.data<int32_t>();
   auto* to = grad_table.data<float>();
   visit_data(grad_out.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
@@ -188,7 +188,7 @@ void CpuBackend::cross_entropy(const Tensor& logits, const Tensor& targets, Tens
   require_data("cross_entropy", {{"logits", logits}});
   require_packed("cross_entropy", {"loss", loss}, DType::f32, {rows});
   require_packed("cross_entropy", {"lse", lse}, DType::f32, {rows});
-  cpu::require_ids("cross_entropy", "targets", targets, rows, -1, columns);
+  checks::require_ids("cross_entropy", "targets", targets, rows, -1, columns);
   const auto* target = targets.data<int32_t>();
   float *nats = loss.data<float>(), *log_total = lse.data<float>();
   visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
@@ -212,7 +212,7 @@ void CpuBackend::cross_entropy_backward(const Tensor& logits, const Tensor& targ
   require_data(kOp, {{"logits", logits}, {"grad_logits", grad_logits}});
   require_packed(kOp, {"lse", lse}, DType::f32, {rows});
   require_packed(kOp, {"grad_loss", grad_loss}, DType::f32, {rows});
-  cpu::require_ids(kOp, "targets", targets, rows, -1, columns);
+  checks::require_ids(kOp, "targets", targets, rows, -1, columns);
   const auto *log_total = lse.data<float>(), *grad = grad_loss.data<float>();
   const auto* target = targets.data<int32_t>();
   visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {

@@ -42,6 +42,8 @@ void require_supported(const AttentionArgs& args) {
   SSA_CHECK(!args.relative_table.defined() && !args.pair_bias.defined() &&
                 !args.pair_gate.defined() && args.logit_clip == 0.0,
             "attention: learned 2-D bias, pair bias, pair gate and clipping are not built yet");
+  SSA_CHECK(args.query_start == 0 || !args.dropout.active(),
+            "attention: no dropout where queries start at position {}", args.query_start);
 }
 
 /// Visits every (sequence, head, target) with the window that the target belongs to.
@@ -79,11 +81,12 @@ void compute_logits(const AttentionArgs& args, int64_t b, int64_t h, int64_t i,
   const int64_t head_size = args.query.dim(3);
   const SourceRows row_of(args, sources);
   const double slope = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>()[h] : 0.0;
+  const T* query_row = query.row(b, i - args.query_start, h);
   for (size_t s = 0; s < logits.size(); ++s) {
     const int64_t j = sources[s];
     logits[s] = args.causal && j > i
                     ? -std::numeric_limits<double>::infinity()
-                    : args.scale * dot(query.row(b, i, h), key.row(b, row_of(s), h), head_size) -
+                    : args.scale * dot(query_row, key.row(b, row_of(s), h), head_size) -
                           slope * static_cast<double>(i - j);
   }
 }
@@ -120,11 +123,11 @@ void forward(AttentionArgs& args) {
       }
     }
     for (int64_t d = 0; d < head_size; ++d) {
-      set(out.row(b, i, h)[d], result[static_cast<size_t>(d)]);
+      set(out.row(b, i - args.query_start, h)[d], result[static_cast<size_t>(d)]);
     }
     visit_floating(args.lse.dtype(), [&]<class S>(TypeTag<S>) {
       const int64_t heads = args.query.dim(2), length = args.query.dim(1);
-      set(args.lse.data<S>()[(b * heads + h) * length + i],
+      set(args.lse.data<S>()[(b * heads + h) * length + i - args.query_start],
           std::isfinite(highest) ? highest + std::log(total)
                                  : -std::numeric_limits<double>::infinity());
     });
@@ -186,6 +189,8 @@ void ReferenceBackend::attention(AttentionArgs& args) {
 
 void ReferenceBackend::attention_backward(AttentionBackwardArgs& args) {
   require_supported(args.forward);
+  SSA_CHECK(args.forward.query_start == 0, "attention: no gradient where queries start at {}",
+            args.forward.query_start);
   visit_floating(args.forward.query.dtype(), [&]<class T>(TypeTag<T>) { backward<T>(args); });
 }
 

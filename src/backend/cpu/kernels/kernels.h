@@ -121,6 +121,16 @@ struct LayerNormRows {
   T* out;                         ///< or null; may be grad_out
 };
 
+/// One row of MaskedSoftmaxArgs: a target and the sources of its window.
+struct MaskedRow {
+  int32_t target;
+  const int32_t* sources;
+  float scale, slope;
+  bool causal;
+};
+/// No vector has more elements of f32 than this.
+inline constexpr int64_t kMostLanes = 16;
+
 /// Kernels on data of one dtype, float or BFloat16. Functions named after a row work on rows that
 /// follow each other in memory.
 template <class T>
@@ -155,6 +165,12 @@ struct ElementKernels {
   /// One row: out = grad · (exp(logits - lse) - onehot(target)); out may be logits.
   void (*softmax_gradient)(const T* logits, int64_t target, float lse, float grad, T* out,
                            int64_t columns);
+  /// One row; out may be logits. Scratch for columns + kMostLanes floats.
+  void (*masked_softmax)(const MaskedRow& row, const T* logits, T* out, int64_t columns,
+                         float* scratch);
+  /// One row; out may be grad.
+  void (*masked_softmax_backward)(const T* weights, float scale, const T* grad, T* out,
+                                  int64_t columns);
 };
 
 /// One implementation of every kernel.

@@ -139,12 +139,75 @@ void softmax_gradient(const T* logits, int64_t target, float lse, float grad, T*
   put(out + target, grad * (at_target[0] - 1.0f));
 }
 
+/// The logits of a row with bias and mask, followed by -inf up to whole vectors. Whether the
+/// target sees any source.
+template <class T>
+bool masked_logits(const MaskedRow& row, const T* in, int64_t columns, float* out) {
+  const float hidden = -__builtin_inff();
+  IntVec seen = {};
+  int64_t c = 0;
+  for (; c + kLanes <= columns; c += kLanes) {
+    IntVec source;
+    __builtin_memcpy(&source, row.sources + c, sizeof source);
+    const IntVec visible = row.causal ? source <= row.target : source == source;
+    const Vec distance = __builtin_convertvector(row.target - source, Vec);
+    const Vec logit = row.scale * load(in + c) - row.slope * distance;
+    store(out + c, visible ? logit : broadcast(hidden));
+    seen |= visible;
+  }
+  bool any = false;
+  for (int64_t lane = 0; lane < kLanes; ++lane) any = any || seen[lane] != 0;
+  for (; c < columns; ++c) {
+    const bool visible = !row.causal || row.sources[c] <= row.target;
+    const auto distance = static_cast<float>(row.target - row.sources[c]);
+    out[c] = visible ? row.scale * get(in + c) - row.slope * distance : hidden;
+    any = any || visible;
+  }
+  for (; c % kLanes != 0; ++c) out[c] = hidden;
+  return any;
+}
+
+template <class T>
+void masked_softmax(const MaskedRow& row, const T* logits, T* out, int64_t columns,
+                    float* scratch) {
+  if (!masked_logits(row, logits, columns, scratch)) {
+    for_columns(columns, [&](int64_t c, auto, auto put) { put(out + c, Vec{}); });
+    return;
+  }
+  Vec highest_lanes = load(scratch), total = {};
+  for (int64_t c = kLanes; c < columns; c += kLanes) {
+    highest_lanes = max(highest_lanes, load(scratch + c));
+  }
+  const float highest = max_lanes(highest_lanes);
+  for (int64_t c = 0; c < columns; c += kLanes) {
+    const Vec weight = exp(load(scratch + c) - highest);
+    store(scratch + c, weight);
+    total += weight;
+  }
+  const float inverse = 1.0f / sum_lanes(total);
+  for_columns(columns,
+              [&](int64_t c, auto get, auto put) { put(out + c, get(scratch + c) * inverse); });
+}
+
+template <class T>
+void masked_softmax_backward(const T* weights, float scale, const T* grad, T* out,
+                             int64_t columns) {
+  Vec sum = {};  // missing columns of the last vector are 0
+  for_columns(columns, [&](int64_t c, auto get, auto) { sum += get(weights + c) * get(grad + c); });
+  const float mean = sum_lanes(sum);
+  for_columns(columns, [&](int64_t c, auto get, auto put) {
+    put(out + c, scale * get(weights + c) * (get(grad + c) - mean));
+  });
+}
+
 template <class T>
 void fill(ElementKernels<T>& kernels) {
   kernels.layer_norm = layer_norm<T>;
   kernels.layer_norm_backward = layer_norm_backward<T>;
   kernels.log_sum_exp = log_sum_exp<T>;
   kernels.softmax_gradient = softmax_gradient<T>;
+  kernels.masked_softmax = masked_softmax<T>;
+  kernels.masked_softmax_backward = masked_softmax_backward<T>;
 }
 
 }  // namespace

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <string>
+
+#include "ssa/backend/backend.h"
+
+namespace ssa {
+
+/// The backend of NVIDIA GPUs, sm_80 and newer: own kernels for everything but matrix products,
+/// which are cuBLASLt's. Activations are f32, bf16 or f16; kernels compute in f32 and sum in an
+/// order that depends on shapes alone, so that the same call gives the same bits.
+///
+/// Work is queued on one stream. Only what returns a number to the host waits for it: sum(),
+/// sum_squares(), and copies to host tensors. Token ids and targets outside their range, which the
+/// host cannot see in time, count as 0 and raise an error at the next such wait.
+class CudaBackend : public Backend {
+ public:
+  /// Throws ConfigError where there is no usable GPU or its driver is too old.
+  CudaBackend();
+  Device device() const override { return Device::cuda; }
+  std::string description() const override;
+  bool supports(DType dtype) const override {
+    return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+  }
+
+  void fill(Tensor& out, double value) override;
+  void copy(const Tensor& in, Tensor& out) override;
+  void add(const Tensor& a, const Tensor& b, Tensor& out) override;
+  void scale(const Tensor& in, double factor, Tensor& out) override;
+  void activation(Activation kind, const Tensor& in, Tensor& out) override;
+  void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
+                           Tensor& grad_in, Tensor& out) override;
+  void dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
+               Tensor& out) override;
+  void gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) override;
+  void gather_rows_backward(const Tensor& rows, const Tensor& grad_out, Tensor& grad_in) override;
+
+  void matmul(const MatmulArgs& args) override;
+  std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
+                                     std::shared_ptr<PackedMatrix> reuse) override;
+  void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
+
+  void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
+                  Tensor& out, Tensor& mean, Tensor& rstd) override;
+  void layer_norm_backward(const LayerNormBackwardArgs& args) override;
+
+  void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) override;
+  void embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
+                          Tensor& grad_table) override;
+  void cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
+                     Tensor& lse) override;
+  void cross_entropy_backward(const Tensor& logits, const Tensor& targets, const Tensor& lse,
+                              const Tensor& grad_loss, Tensor& grad_logits) override;
+
+  void attention(AttentionArgs& args) override;
+  void attention_backward(AttentionBackwardArgs& args) override;
+
+  double sum_squares(const Tensor& in) override;
+  double sum(const Tensor& in) override;
+  void adam_step(const AdamArgs& args) override;
+  void sgd_step(const SgdArgs& args) override;
+};
+
+}  // namespace ssa
