@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 
+#include "ssa/report/published.h"
 #include "ssa/report/report.h"
 
 #include "apps/app.h"
@@ -12,13 +13,16 @@ namespace {
 
 struct Options {
   std::vector<std::string> runs;
-  std::string output;
+  std::string output, published;
 };
 
 int run(const Options& options) {
   const std::string output =
       options.output.empty() ? options.runs.front() + "/report.html" : options.output;
-  write_report(options.runs, output);
+  const std::string published = options.published.empty()
+                                    ? find_published_results("configs/published_results.json")
+                                    : options.published;
+  write_report(options.runs, output, published);
   std::cout << output << '\n';
   return 0;
 }
@@ -30,13 +34,18 @@ int main(int argc, char** argv) {
   const ssa::AppInfo info{"ssa-report",
                           "Make one self-contained page about runs, to open in a browser",
                           "  ssa-report runs/enwik8_mini_s6_l4\n"
-                          "  ssa-report runs/s0 runs/s6_l4 runs/s6_l4_ft --output compare.html",
+                          "  ssa-report runs/s0 runs/s6_l4 runs/s6_l4_ft --output compare.html\n"
+                          "  ssa-report runs/enwik8_mini_s6_l4-sweep",
                           false};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
-    app.add_option("RUN", options->runs, "Run folders, the one to compare with first")->required();
+    app.add_option("RUN", options->runs,
+                   "Run folders, the one to compare with first; a sweep folder stands for its runs")
+        ->required();
     app.add_option("-o,--output", options->output,
-                   "File to write (default: report.html in the first run folder)");
+                   "File to write (default: report.html in the first folder)");
+    app.add_option("--published", options->published,
+                   "JSON table to compare with (default: configs/published_results.json)");
     return [options] { return ssa::run(*options); };
   });
 }

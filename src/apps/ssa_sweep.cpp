@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/storage/run_folder.h"
 #include "ssa/sweep/child_process.h"
@@ -88,9 +89,30 @@ void note_grid(const Options& options, const SweepGrid& grid,
   write_manifest(options.sweep.run_root, manifest);
 }
 
+std::string published_path(const Options& options) {
+  if (!options.published.empty()) return options.published;
+  return find_published_results(options.sweep.config, options.sweep.program_dir);
+}
+
+/// A page about the points that have begun. The sweep has succeeded without it.
+void write_page(const Options& options, const SweepGrid& grid) {
+  std::vector<std::string> begun;
+  const std::string output = options.sweep.run_root + "/report.html";
+  try {
+    for (const SweepPoint& point : grid.points) {
+      const std::string run_dir = options.sweep.run_dir(point);
+      if (path_exists(run_dir + "/config.yaml")) begun.push_back(run_dir);
+    }
+    if (begun.empty()) return;
+    write_report(begun, output, published_path(options));
+    spdlog::info("report: {}", output);
+  } catch (const Error& error) {
+    spdlog::warn("no report: {}", error.what());
+  }
+}
+
 void print_summary(const Options& options, const SweepGrid& grid, bool keep) {
-  std::string path = options.published;
-  if (path.empty()) path = find_published_results(options.sweep.config, options.sweep.program_dir);
+  const std::string path = published_path(options);
   const PublishedResults published =
       path.empty() ? PublishedResults() : PublishedResults::load(path);
   const SummaryTable table = summarize(options.sweep, grid.points, published);
@@ -147,6 +169,7 @@ int run(Options options) {
   sweep.jobs = std::min(sweep.jobs, static_cast<int64_t>(grid.points.size()));
   run_local(sweep, points);
   print_summary(options, grid, true);
+  write_page(options, grid);
   return sweep_exit_code(sweep, grid.points);
 }
 

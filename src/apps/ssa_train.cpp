@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "ssa/models/cost.h"
+#include "ssa/report/published.h"
 #include "ssa/report/report.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/trainer.h"
@@ -66,7 +67,8 @@ int train(const Config& config, const Options& options) {
   Trainer trainer(config, {options.run_dir, options.resume, device_from_name(options.device)});
   const TrainOutcome outcome = trainer.train();
   if (outcome == TrainOutcome::interrupted) return static_cast<int>(ExitCode::interrupted);
-  write_report({options.run_dir}, options.run_dir + "/report.html");
+  write_report({options.run_dir}, options.run_dir + "/report.html",
+               find_published_results(options.config));
   spdlog::info("report: {}/report.html", options.run_dir);
   return 0;
 }

@@ -20,6 +20,7 @@ using Value = std::function<std::optional<double>(const MetricsEvent&)>;
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
+constexpr size_t kCrowd = 6;           // runs whose training curves can be told apart
 constexpr size_t kMostDots = 60;       // a curve with more points is a plain line
 constexpr size_t kMostEnsembles = 24;  // charts
 
@@ -126,6 +127,7 @@ Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std
         {"", i, LineStyle::thin, smoothed(points_of(runs[i], "train", position, loss), most)});
     mark_finetuning(plot, runs[i], i, position);
   }
+  plot.crowded = runs.size() > kCrowd;
   plot.y_most = upper_end(plot);
   for (size_t i = 0; i < runs.size(); ++i) {
     plot.series.push_back(
@@ -150,23 +152,71 @@ std::string grid(const std::vector<Plot>& plots) {
   return html.empty() ? html : "<div class=\"charts\">\n" + html + "</div>\n";
 }
 
-Plot over_steps(const std::vector<Run>& runs, const std::string& title, const std::string& y_label,
-                const Value& value) {
-  Plot plot{.title = title, .x_label = "step", .y_label = y_label, .y_from_zero = true};
+Plot over_time(const std::vector<Run>& runs, const std::string& title, const std::string& y_label,
+               const Value& value) {
+  const Unit time = time_unit(largest(runs, at_second));
+  const Position position = divided(at_second, time.size);
+  Plot plot{.title = title,
+            .x_label = fmt::format("training time ({})", time.name),
+            .y_label = y_label,
+            .y_from_zero = true};
   for (size_t i = 0; i < runs.size(); ++i) {
     plot.series.push_back(
         {runs[i].name, i, LineStyle::plain,
-         smoothed(points_of(runs[i], "train", at_step, value), most_points(runs.size()) / 2)});
-    mark_finetuning(plot, runs[i], i, at_step);
+         smoothed(points_of(runs[i], "train", position, value), most_points(runs.size()) / 2)});
+    mark_finetuning(plot, runs[i], i, position);
   }
   return plot;
+}
+
+/// Which run ends lowest, and by how much the others are above it.
+std::string loss_sentence(const std::vector<Run>& runs) {
+  const Run* best = nullptr;
+  const Run* worst = nullptr;
+  double lowest = 0, highest = 0;
+  for (const Run& run : runs) {
+    const auto events = run.losses_of("valid");
+    if (events.empty() || !std::isfinite(*events.back()->loss)) continue;
+    const double loss = *events.back()->loss;
+    if (!best || loss < lowest) best = &run, lowest = loss;
+    if (!worst || loss > highest) worst = &run, highest = loss;
+  }
+  if (!best) return {};
+  const auto bold = [](const Run& run) {
+    return fmt::format("<b>{}</b> ({})", escape(run.scheme), escape(run.name));
+  };
+  if (best == worst) {
+    return fmt::format("Validation ends at {} nats, at step {}. ", significant(lowest),
+                       grouped(best->losses_of("valid").back()->step));
+  }
+  return fmt::format(
+      "Validation ends lowest for {}, at {} nats, and highest for {}, {:.1f}% above. ", bold(*best),
+      significant(lowest), bold(*worst), 100 * (highest / lowest - 1));
+}
+
+/// What averaging gains, in numbers; nothing if that was not measured.
+std::string ensemble_sentence(const Run& run, const std::string& split, const Metric& metric) {
+  const Evaluation* ensemble = run.evaluation("ensemble", split);
+  if (!ensemble || ensemble->curve.size() < 2) return {};
+  const EnsemblePoint& one = ensemble->curve.front();
+  const EnsemblePoint& all = ensemble->curve.back();
+  std::string text = fmt::format("<li><b>{}</b> ({}), {}: {} {} with {} sub-model{}, {} with {}",
+                                 escape(run.scheme), escape(run.name), escape(split),
+                                 significant(one.value), metric.name, one.samples,
+                                 one.samples == 1 ? "" : "s", significant(all.value), all.samples);
+  const Evaluation* renorm = run.evaluation("renorm", split);
+  if (renorm && renorm->loss) {
+    text += fmt::format("; one dense pass {}", significant(metric.from_loss(*renorm->loss)));
+  }
+  return text + ".</li>\n";
 }
 
 /// A chart a run: what averaging gains is small beside what tells runs apart.
 Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const Metric& metric) {
   Plot plot{.title = fmt::format("{} {}, {} split", run.scheme, run.name, split),
             .x_label = "sub-models averaged",
-            .y_label = metric.name};
+            .y_label = metric.name,
+            .x_whole = true};
   const Evaluation* ensemble = run.evaluation("ensemble", split);
   if (!ensemble || ensemble->curve.empty()) return plot;
   Series series{ensemble->mode, color, LineStyle::marked, {}};
@@ -203,11 +253,12 @@ std::string loss_section(const std::vector<Run>& runs) {
   if (charts.empty()) return {};
   return section(
       "loss", "Loss",
-      legend(runs, true) + charts +
-          "<p class=\"about\">Validation is dense (renorm). Long training curves are smoothed: "
-          "each point is the mean of neighbouring logs. Compute counts the forward "
-          "matrix products without the vocabulary layer; +FT marks where attention "
-          "becomes dense. The first losses may lie above the axis.</p>\n");
+      legend(runs, true) + charts + "<p class=\"about\">" + loss_sentence(runs) +
+          "Runs that lie together against steps but apart against time or compute learn the same "
+          "at different cost. Validation is dense (renorm). Long training curves are smoothed: "
+          "each point is the mean of neighbouring logs. Compute counts the forward matrix "
+          "products without the vocabulary layer; +FT marks where attention becomes dense. The "
+          "first losses may lie above the axis.</p>\n");
 }
 
 std::string speed_section(const std::vector<Run>& runs) {
@@ -221,23 +272,30 @@ std::string speed_section(const std::vector<Run>& runs) {
   }
   const Unit unit = memory_unit(most);
   const std::string charts = grid({
-      over_steps(runs, "Throughput", "tokens per second",
-                 [](const MetricsEvent& event) { return event.tokens_per_second; }),
-      over_steps(runs, "Peak memory", fmt::format("peak memory ({})", unit.name),
-                 [&](const MetricsEvent& event) -> std::optional<double> {
-                   const auto bytes = memory(event);
-                   return bytes ? std::optional(*bytes / unit.size) : std::nullopt;
-                 }),
+      over_time(runs, "Throughput", "tokens per second",
+                [](const MetricsEvent& event) { return event.tokens_per_second; }),
+      over_time(runs, "Peak memory", fmt::format("peak memory ({})", unit.name),
+                [&](const MetricsEvent& event) -> std::optional<double> {
+                  const auto bytes = memory(event);
+                  return bytes ? std::optional(*bytes / unit.size) : std::nullopt;
+                }),
   });
-  return charts.empty() ? charts
-                        : section("speed", "Speed and memory", legend(runs, false) + charts);
+  if (charts.empty()) return {};
+  return section("speed", "Speed and memory",
+                 legend(runs, false) + charts +
+                     "<p class=\"about\">Tokens of all sequences a second, evaluations and saving "
+                     "left out, and the most memory that tensors have held so far. A dip in speed "
+                     "may be another program on the machine; where +FT begins, a step costs "
+                     "more.</p>\n");
 }
 
 std::string ensemble_section(const std::vector<Run>& runs) {
   const Metric metric = common_metric(runs);
   std::vector<Plot> plots;
+  std::string sentences;
   for (const std::string split : {"valid", "test"}) {
     for (size_t i = 0; i < runs.size(); ++i) {
+      sentences += ensemble_sentence(runs[i], split, metric);
       Plot plot = ensemble_plot(runs[i], i, split, metric);
       if (!is_empty(plot) && plots.size() < kMostEnsembles) plots.push_back(std::move(plot));
     }
@@ -246,9 +304,12 @@ std::string ensemble_section(const std::vector<Run>& runs) {
   if (charts.empty()) return {};
   return section("ensemble", "Ensemble of sub-models",
                  charts +
-                     "<p class=\"about\">Mean prediction of sub-models with freshly drawn source "
-                     "plans; the band is one standard error to either side. Dashed: one dense pass "
-                     "(renorm).</p>\n");
+                     "<p class=\"about\">Score of the mean prediction of sub-models, each with "
+                     "freshly drawn source plans: lower is better. The band is one standard error "
+                     "to either side, from how scores vary over the text; curves of the same text "
+                     "move together. Dashed: one dense pass (renorm).</p>\n<ul class=\"about "
+                     "scroll-list\">\n" +
+                     sentences + "</ul>\n");
 }
 
 }  // namespace ssa::report

@@ -1,5 +1,7 @@
 #include "report/html.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace ssa::report {
@@ -93,6 +95,7 @@ std::string shell_word(std::string_view text) {
 Table transposed(const Table& table) {
   Table result;
   result.numbers = table.numbers;
+  result.by_run = !table.by_run;
   for (const auto& row : table.rows) {
     if (result.rows.size() < row.size()) result.rows.resize(row.size());
     for (size_t i = 0; i < row.size(); ++i) result.rows[i].push_back(row[i]);
@@ -101,10 +104,14 @@ Table transposed(const Table& table) {
 }
 
 std::string render(const Table& table) {
+  std::string classes = table.numbers ? "numbers" : "";
+  if (table.by_run) classes += classes.empty() ? "by-run" : " by-run";
   std::string html = fmt::format(R"(<div class="scroll" tabindex="0"><table{}>)",
-                                 table.numbers ? R"( class="numbers")" : "");
+                                 classes.empty() ? "" : fmt::format(" class=\"{}\"", classes));
   for (size_t r = 0; r < table.rows.size(); ++r) {
-    html += "\n<tr>";
+    const bool set_off =
+        std::find(table.set_off.begin(), table.set_off.end(), r) != table.set_off.end();
+    html += set_off ? "\n<tr class=\"set-off\">" : "\n<tr>";
     for (size_t c = 0; c < table.rows[r].size(); ++c) {
       if (r == 0 || c == 0) {
         html += fmt::format(R"(<th scope="{}">{}</th>)", r == 0 ? "col" : "row", table.rows[r][c]);
@@ -118,7 +125,9 @@ std::string render(const Table& table) {
 }
 
 std::string color_class(size_t index) {
-  return fmt::format("c{}{}", index % 8, index >= 8 ? " again" : "");
+  if (index == kNoColor) return "none";
+  const char* dashes = index < 8 ? "" : index / 8 % 2 == 1 ? " again" : " dotted";
+  return fmt::format("c{}{}", index % 8, dashes);
 }
 
 }  // namespace ssa::report

@@ -19,14 +19,19 @@ std::string shell_word(std::string_view text);
 /// A table whose cells are HTML already. The first column and the first row are headings.
 struct Table {
   std::vector<std::vector<std::string>> rows;
-  bool numbers = false;  ///< align all but the first column to the right
+  bool numbers = false;              ///< align all but the first column to the right
+  bool by_run = false;               ///< each row is a run, whose name may be long
+  std::vector<size_t> set_off = {};  ///< rows that are no run's, such as a published one
 };
 /// In a box that scrolls sideways on narrow screens.
 std::string render(const Table& table);
 Table transposed(const Table& table);
 
+/// For color_class(): of no run.
+inline constexpr size_t kNoColor = static_cast<size_t>(-1);
+
 /// Class names that give an element the colour of run `index`. The eight colours repeat; from the
-/// ninth run on lines are dashed.
+/// ninth run on lines are dashed, from the seventeenth dotted, then both in turn.
 std::string color_class(size_t index);
 
 }  // namespace ssa::report

@@ -5,24 +5,66 @@
 #include "ssa/core/error.h"
 #include "ssa/models/decoder_plans.h"
 
+#include "report/connectivity.h"
 #include "report/html.h"
 #include "report/numbers.h"
 #include "report/sections.h"
 #include "report/source_map.h"
+#include "report/svg_plot.h"
 
 namespace ssa::report {
 
 namespace {
 
-constexpr int kDraws = 200;
-constexpr size_t kMostPlans = 4;
+constexpr int kDraws = 200;  // for all maps of few runs
+constexpr int kPathwayDraws = 20;
+constexpr size_t kPlansInFull = 4;  // the maps of more are folded away
+constexpr size_t kMostPlans = 16;
 
-/// What makes two runs' maps look the same.
+/// Runs that draw from the same plans.
+struct PlanGroup {
+  std::vector<size_t> runs;     ///< indices
+  std::vector<PlanSpec> specs;  ///< of the layers that sample, lowest first
+  size_t first_layer = 0;
+  std::string problem;  ///< why there are no specs
+};
+
 bool same_plans(const Run& a, const Run& b) {
   SsaConfig first = a.config.ssa, second = b.config.ssa;
   first.finetune_fraction = second.finetune_fraction = 0;
   return first == second && a.config.model.layers == b.config.model.layers &&
          a.config.data.length == b.config.data.length;
+}
+
+std::vector<PlanGroup> group_runs(const std::vector<Run>& runs) {
+  std::vector<PlanGroup> groups;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const Config& config = runs[i].config;
+    if (config.ssa.kind == SsaKind::none) continue;
+    const auto known = std::find_if(groups.begin(), groups.end(), [&](const PlanGroup& group) {
+      return same_plans(runs[group.runs.front()], runs[i]);
+    });
+    if (known != groups.end()) {
+      known->runs.push_back(i);
+      continue;
+    }
+    PlanGroup group{{i}, {}, 0, {}};
+    try {
+      group.specs = decoder_plan_specs(config.ssa, config.model.layers, config.data.length);
+      const auto samples = [](const PlanSpec& spec) { return spec.kind != PlanKind::dense; };
+      const auto first = std::find_if(group.specs.begin(), group.specs.end(), samples);
+      group.first_layer = static_cast<size_t>(first - group.specs.begin());
+      group.specs.erase(group.specs.begin(), first);
+    } catch (const Error& error) {
+      group.problem = error.what();
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+RngKey key_of(const Run& run) {
+  return {.seed = run.config.train.seed, .purpose = RngPurpose::plan};
 }
 
 std::string layer_title(const PlanSpec& spec, size_t layer) {
@@ -33,64 +75,121 @@ std::string layer_title(const PlanSpec& spec, size_t layer) {
                      spec.windows == 1 ? "" : "s", spec.sigma);
 }
 
-std::string one_map(const Run& run, const std::vector<PlanSpec>& specs, size_t layer) {
-  const RngKey key{.seed = run.config.train.seed, .purpose = RngPurpose::plan};
-  const SourceMap map =
-      estimate_source_map(specs[layer], key.with_layer(static_cast<int64_t>(layer)), kDraws);
-  if (map.draws == 0) return {};
-  return render(map, layer_title(specs[layer], layer));
-}
-
 /// The first and the last layer that sample; one of them if they draw alike.
-std::string maps_of(const Run& run) {
-  const std::vector<PlanSpec> specs =
-      decoder_plan_specs(run.config.ssa, run.config.model.layers, run.config.data.length);
-  const auto samples = [](const PlanSpec& spec) { return spec.kind != PlanKind::dense; };
-  const auto first = std::find_if(specs.begin(), specs.end(), samples);
-  if (first == specs.end()) return {};
-  const auto index = static_cast<size_t>(first - specs.begin());
-  const size_t last = specs.size() - 1;  // SSA is always in the last layers
-  const bool alike =
-      specs[index].kind != PlanKind::local_1d || specs[index].sigma == specs[last].sigma;
-  return (index == last || alike ? "" : one_map(run, specs, index)) + one_map(run, specs, last);
+std::string maps_of(const Run& run, const PlanGroup& group, int draws) {
+  if (group.specs.empty()) return fmt::format("<p>{}</p>\n", escape(group.problem));
+  std::string html;
+  const size_t last = group.specs.size() - 1;
+  const bool alike = group.specs.front().kind != PlanKind::local_1d ||
+                     group.specs.front().sigma == group.specs.back().sigma;
+  for (const size_t i : {size_t{0}, last}) {
+    if (i != last && alike) continue;
+    const size_t layer = group.first_layer + i;
+    const SourceMap map = estimate_source_map(
+        group.specs[i], key_of(run).with_layer(static_cast<int64_t>(layer)), draws);
+    if (map.draws > 0) html += render(map, layer_title(group.specs[i], layer));
+    if (last == 0) break;
+  }
+  return html;
 }
 
-std::string names_of(const std::vector<Run>& runs, size_t index) {
+std::string names_of(const std::vector<Run>& runs, const PlanGroup& group) {
   std::string names;
-  for (size_t i = index; i < runs.size(); ++i) {
-    if (i == index || same_plans(runs[index], runs[i])) names += run_chip(runs[i], i) + "\n";
-  }
+  for (const size_t i : group.runs) names += run_chip(runs[i], i) + "\n";
   return names;
+}
+
+std::string maps_of_groups(const std::vector<Run>& runs, const std::vector<PlanGroup>& groups,
+                           size_t begin, size_t end) {
+  const auto share = kDraws * kPlansInFull / std::max(kPlansInFull, groups.size());
+  std::string html;
+  for (size_t i = begin; i < end; ++i) {
+    const std::string maps =
+        maps_of(runs[groups[i].runs.front()], groups[i], static_cast<int>(share));
+    if (maps.empty()) continue;
+    html += fmt::format("<p class=\"legend\">{}</p>\n<div class=\"charts\">\n{}</div>\n",
+                        names_of(runs, groups[i]), maps);
+  }
+  return html;
+}
+
+/// How many layers it takes until all but one in a thousand are reached.
+std::string pathway_sentence(const Run& run, const std::vector<double>& reached) {
+  std::string text =
+      fmt::format("{} ({}): one layer connects a position with {:.3g}% of what it may see",
+                  escape(run.scheme), escape(run.name), 100 * reached.front());
+  const auto enough = [](double part) { return part > 0.999; };
+  const auto found = std::find_if(reached.begin(), reached.end(), enough);
+  if (found == reached.begin()) return text + ".";
+  if (found == reached.end()) {
+    return text + fmt::format(", all {} with {:.3g}%.", reached.size(), 100 * reached.back());
+  }
+  return text + fmt::format(", {} with practically all of it.", found - reached.begin() + 1);
 }
 
 }  // namespace
 
 std::string plan_section(const std::vector<Run>& runs) {
-  std::string body;
-  size_t shown = 0;
-  for (size_t i = 0; i < runs.size() && shown < kMostPlans; ++i) {
-    const auto end = runs.begin() + static_cast<std::ptrdiff_t>(i);
-    const auto known = [&](const Run& other) { return same_plans(other, runs[i]); };
-    if (runs[i].config.ssa.kind == SsaKind::none || std::any_of(runs.begin(), end, known)) continue;
-    std::string maps;
-    try {
-      maps = maps_of(runs[i]);
-    } catch (const Error& error) {
-      maps = fmt::format("<p>{}</p>\n", escape(error.what()));
-    }
-    if (maps.empty()) continue;
-    body += fmt::format("<p class=\"legend\">{}</p>\n<div class=\"charts\">\n{}</div>\n",
-                        names_of(runs, i), maps);
-    ++shown;
-  }
+  const std::vector<PlanGroup> groups = group_runs(runs);
+  const size_t in_full = std::min(groups.size(), kPlansInFull);
+  const size_t shown = std::min(groups.size(), kMostPlans);
+  std::string body = maps_of_groups(runs, groups, 0, in_full);
   if (body.empty()) return {};
-  return section("sources", "Sampled sources",
-                 fmt::format("<p class=\"about\">Probability that a window samples a source "
-                             "position ({}), estimated from up to {} draws: in the first layer "
-                             "that samples and in the last, or in the last alone where all "
-                             "sample alike. The frame is where the window's own targets are.</p>\n",
-                             source_map_scale(), kDraws) +
-                     body);
+  const std::string more = maps_of_groups(runs, groups, in_full, shown);
+  if (!more.empty()) {
+    body +=
+        fmt::format("<details><summary>{} more</summary>\n{}</details>\n", shown - in_full, more);
+  }
+  return section(
+      "sources", "Sampled sources",
+      fmt::format("<p class=\"about\">How likely a target attends to a source in one training "
+                  "step, from up to {} drawn plans: in the first layer that samples and in the "
+                  "last, or once where all sample alike. Dashed: the windows' own positions. "
+                  "With small σ these have the full colour and what lies before them none; the "
+                  "larger σ, the farther the colour spreads to the left, until all of the past is "
+                  "equally likely.</p>\n",
+                  kDraws) +
+          body);
+}
+
+std::string pathway_section(const std::vector<Run>& runs) {
+  Plot plot{.title = "Sources that reach a target",
+            .x_label = "layers passed (of those that sample)",
+            .y_label = "% of the visible positions",
+            .x_from_zero = false,
+            .x_whole = true,
+            .y_from_zero = true};
+  std::string names, sentences;
+  double most_layers = 1;
+  for (const PlanGroup& group : group_runs(runs)) {
+    const size_t index = group.runs.front();
+    const Connectivity pathways = estimate_connectivity(
+        group.specs, static_cast<int64_t>(group.first_layer), key_of(runs[index]), kPathwayDraws);
+    if (pathways.draws == 0) continue;
+    Series series{
+        fmt::format("{} {}", runs[index].scheme, runs[index].name), index, LineStyle::marked, {}};
+    for (size_t n = 0; n < pathways.reached.size(); ++n) {
+      series.points.push_back({static_cast<double>(n + 1), 100 * pathways.reached[n]});
+    }
+    most_layers = std::max(most_layers, static_cast<double>(pathways.reached.size()));
+    plot.series.push_back(std::move(series));
+    names += names_of(runs, group);
+    sentences += "<li>" + pathway_sentence(runs[index], pathways.reached) + "</li>\n";
+  }
+  if (plot.series.empty()) return {};
+  plot.horizontal.push_back({100, kNoColor, "dense"});
+  // A single layer is a dot in the middle of an axis with room on either side.
+  if (most_layers == 1) plot.x_from_zero = true;
+  return section(
+      "pathways", "Information pathways",
+      fmt::format(
+          "<p class=\"legend\">{}</p>\n<div class=\"charts wide\">\n{}<div><p "
+          "class=\"about\">The part of the positions a target may see from which some path "
+          "of sampled connections, or of residual ones, leads to it: mean over all targets "
+          "and up to {} drawn stacks of plans. Dense attention (dashed) reaches all of them "
+          "in one layer. Layers that do not sample are left out.</p>\n"
+          "<ul class=\"about scroll-list\">\n{}</ul></div></div>\n",
+          names, render(plot), kPathwayDraws, sentences));
 }
 
 }  // namespace ssa::report

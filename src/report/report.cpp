@@ -5,6 +5,7 @@
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
 #include "ssa/models/decoder_plans.h"
+#include "ssa/report/published.h"
 #include "ssa/storage/file_io.h"
 
 #include "report/html.h"
@@ -24,7 +25,7 @@ std::string scheme_name(const Config& config) {
   return text;
 }
 
-std::string render_report(const std::vector<std::string>& run_dirs) {
+std::string render_report(const std::vector<std::string>& run_dirs, const std::string& published) {
   using namespace report;
   const std::vector<Run> runs = load_runs(run_dirs);
   std::string title = runs.front().name;
@@ -36,8 +37,11 @@ std::string render_report(const std::vector<std::string>& run_dirs) {
       escape(title), kStyle);
   page += header_section(runs);
   page += "<main>\n";
-  for (const auto& part : {summary_section, loss_section, speed_section, ensemble_section,
-                           plan_section, config_section, sample_section, commands_section}) {
+  const PublishedResults results =
+      published.empty() ? PublishedResults() : PublishedResults::load(published);
+  page += summary_section(runs) + paper_section(runs, results);
+  for (const auto& part : {loss_section, speed_section, ensemble_section, plan_section,
+                           pathway_section, config_section, sample_section, commands_section}) {
     page += part(runs);
   }
   page += "</main>\n";
@@ -46,8 +50,9 @@ std::string render_report(const std::vector<std::string>& run_dirs) {
   return page + "</body>\n</html>\n";
 }
 
-void write_report(const std::vector<std::string>& run_dirs, const std::string& output) {
-  const std::string page = render_report(run_dirs);
+void write_report(const std::vector<std::string>& run_dirs, const std::string& output,
+                  const std::string& published) {
+  const std::string page = render_report(run_dirs, published);
   try {
     write_file_atomically(output, page);
   } catch (const CheckpointError& error) {

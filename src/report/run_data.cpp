@@ -129,8 +129,9 @@ Run load_run(const std::string& dir) {
   run.dir = dir;
   if (!path_exists(dir + "/config.yaml")) {
     throw ConfigError(
-        "{}: no config.yaml in it, so it is no run folder. Give the folder that "
-        "ssa-train wrote to (--run-dir).",
+        "{}: no config.yaml in it nor in a folder in it, so it is neither a run folder nor one of "
+        "a "
+        "sweep. Give the folder that ssa-train wrote to (--run-dir).",
         dir);
   }
   run.config = load_config(dir + "/config.yaml");
@@ -206,6 +207,26 @@ double Run::tokens_per_step() const {
   return static_cast<double>(config.train.batch_size) * static_cast<double>(config.data.length);
 }
 
+std::optional<double> Run::overall_tokens_per_second() const {
+  std::optional<double> rate;
+  for (const MetricsEvent& event : events) {
+    if (event.split == "train" && event.tokens && event.elapsed_seconds &&
+        *event.elapsed_seconds > 0) {
+      rate = static_cast<double>(*event.tokens) / *event.elapsed_seconds;
+    }
+  }
+  return rate;
+}
+
+std::optional<double> Run::peak_memory_bytes() const {
+  std::optional<double> most;
+  for (const MetricsEvent& event : events) {
+    if (event.split != "train" || !event.peak_memory_bytes) continue;
+    most = std::max(most.value_or(0), static_cast<double>(*event.peak_memory_bytes));
+  }
+  return most;
+}
+
 std::optional<double> Run::flop_until(double step) const {
   if (!cost) return std::nullopt;
   const double sampled = std::min(step, static_cast<double>(finetune_start));
@@ -213,11 +234,36 @@ std::optional<double> Run::flop_until(double step) const {
                               (step - sampled) * cost->dense_forward_flop_per_token);
 }
 
+std::optional<size_t> dense_partner(const std::vector<Config>& configs, const Config& config) {
+  const auto stripped = [](Config other, int level) {
+    other.ssa = SsaConfig{};
+    if (level >= 1) other.train.seed = 0;
+    if (level < 2) return other;
+    const TrainConfig defaults;
+    other.eval = EvalConfig{};
+    other.data.path.clear();
+    other.train.micro_batch = defaults.micro_batch;
+    other.train.log_every = defaults.log_every;
+    other.train.eval_every = defaults.eval_every;
+    other.train.eval_tokens = defaults.eval_tokens;
+    other.train.checkpoint_every = defaults.checkpoint_every;
+    other.train.keep_checkpoints = defaults.keep_checkpoints;
+    return other;
+  };
+  for (int level = 0; level < 3; ++level) {
+    const Config wanted = stripped(config, level);
+    for (size_t i = 0; i < configs.size(); ++i) {
+      if (configs[i].ssa.kind == SsaKind::none && stripped(configs[i], level) == wanted) return i;
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<Run> load_runs(const std::vector<std::string>& run_dirs) {
   if (run_dirs.empty()) throw ConfigError("no run folder given");
   std::vector<Run> runs;
   std::vector<fs::path> seen;
-  for (const std::string& dir : run_dirs) {
+  for (const std::string& dir : find_runs(run_dirs)) {
     std::error_code error;
     const fs::path path = fs::weakly_canonical(dir, error);
     if (!error && std::find(seen.begin(), seen.end(), path) != seen.end()) continue;

@@ -51,11 +51,22 @@ struct Run {
   /// Of several the one of the latest step, then the one with most samples. Null if there is none.
   const Evaluation* evaluation(std::string_view mode, std::string_view split) const;
   double tokens_per_step() const;
+  /// Over all steps logged so far, +FT included.
+  std::optional<double> overall_tokens_per_second() const;
+  std::optional<double> peak_memory_bytes() const;
   /// Forward operations until the end of a step, counted as training_cost() does; +FT is dense.
   std::optional<double> flop_until(double step) const;
 };
 
-/// Reads run folders, in the order given; one given twice is read once. Throws ConfigError naming
+/// The index of the dense config to compare speed and memory with: one that differs in `ssa` only,
+/// else in the seed too, else also in what does not change training.
+std::optional<size_t> dense_partner(const std::vector<Config>& configs, const Config& config);
+
+/// The run folders that are meant: a folder that is no run folder stands for those in it, in the
+/// order of the sweep that made them, then by name. Folders in which there are none stay as given.
+std::vector<std::string> find_runs(const std::vector<std::string>& dirs);
+
+/// Reads the run folders of find_runs(); one given twice is read once. Throws ConfigError naming
 /// the folder or the config that cannot be read.
 std::vector<Run> load_runs(const std::vector<std::string>& run_dirs);
 

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "ssa/report/published.h"
+
 #include "report/run_data.h"
 
 namespace ssa::report {
@@ -19,14 +21,21 @@ std::string loss_section(const std::vector<Run>& runs);
 std::string speed_section(const std::vector<Run>& runs);
 /// Score of the ensemble against its number of samples.
 std::string ensemble_section(const std::vector<Run>& runs);
-/// Which positions the windows sample, per layer.
+/// How likely targets attend to sources, in the first and the last layer that sample.
 std::string plan_section(const std::vector<Run>& runs);
+/// How far information gets through the layers that sample.
+std::string pathway_section(const std::vector<Run>& runs);
+/// Scores and costs beside published ones of the same data set and scheme.
+std::string paper_section(const std::vector<Run>& runs, const PublishedResults& published);
 /// What the configs differ in, and each in full.
 std::string config_section(const std::vector<Run>& runs);
 /// Generated text.
 std::string sample_section(const std::vector<Run>& runs);
 /// How to make the runs and this page again.
 std::string commands_section(const std::vector<Run>& runs);
+
+/// With more runs a table has a row a run, and what is said of each is folded away.
+inline constexpr size_t kMostColumns = 4;
 
 /// A section of the page with its heading; `body` is HTML.
 std::string section(const std::string& id, const std::string& title, const std::string& body);

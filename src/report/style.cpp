@@ -27,6 +27,11 @@ h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; padding-top: 0.8rem;
 .about, footer { color: var(--soft); font-size: 0.9rem; max-width: 95ch; }
 .missing { color: var(--soft); font-size: 0.9rem; margin: 0.8rem 0 0; padding-left: 1.2rem; }
 .legend { margin: 0 0 0.6rem; display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; }
+.legend, .scroll-list { max-height: 11.5rem; overflow-y: auto; }
+.scroll-list { max-height: 17rem; }
+ul.about { padding-left: 1.2rem; margin: 0.4rem 0; }
+h3 { font-size: 1rem; margin: 1rem 0 0.3rem; }
+.set-off > * { background: var(--box) !important; color: var(--ink); }
 .run { overflow-wrap: anywhere; }
 .style { color: var(--soft); }
 svg.chip { width: 22px; height: 10px; margin-right: 0.15rem; }
@@ -40,11 +45,14 @@ tr:first-child th { color: var(--ink); vertical-align: bottom; }
 td { font-variant-numeric: tabular-nums; }
 th .run { overflow-wrap: normal; }
 tr > :first-child { position: sticky; left: 0; min-width: 8.5rem; background: var(--page); }
+.by-run tr > :first-child { min-width: min(21rem, 42vw); }
 .numbers td { white-space: nowrap; }
 .numbers td, .numbers tr:first-child th:not(:first-child) { text-align: right; }
 .charts { display: grid; gap: 0.8rem 1.6rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
 .charts + .legend { margin-top: 1.2rem; }
+.charts > div { min-width: 0; }
+.charts > div > :first-child { margin-top: 0; }
 figure { margin: 0; min-width: 0; }
 figcaption { font-weight: 600; font-size: 0.92rem; }
 figure svg { display: block; width: 100%; height: auto; max-width: 560px; overflow: visible; }
@@ -58,15 +66,18 @@ path { fill: none; stroke: none; }
 .grid { stroke: var(--rule); }
 .axis { stroke: var(--axis); }
 .line { stroke: var(--c, var(--soft)); stroke-width: 2; stroke-linejoin: round; }
+.line:hover { stroke-width: 4; }
 .thin { stroke: var(--c, var(--soft)); stroke-width: 1.2; stroke-opacity: 0.55;
   stroke-linejoin: round; }
-.dashed, .mark { stroke: var(--c); stroke-width: 1.4; stroke-dasharray: 5 4; }
+.dashed, .mark { stroke: var(--c, var(--soft)); stroke-width: 1.4; stroke-dasharray: 5 4; }
+.crowded .thin { stroke-opacity: 0.3; }
 .again.line, .again.thin { stroke-dasharray: 8 3; }
+.dotted.line, .dotted.thin { stroke-dasharray: 2 3; }
 .dot { fill: var(--c, var(--soft)); stroke: var(--page); stroke-width: 1; }
 .band { fill: var(--c); fill-opacity: 0.16; }
 .heat { fill: var(--heat); shape-rendering: crispEdges; }
-.own, .frame { fill: none; stroke: var(--axis); stroke-width: 1; }
-.own { stroke: var(--ink); stroke-dasharray: 3 2; }
+.past { fill: var(--box); }
+.own { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 3 2; }
 pre { background: var(--box); padding: 0.8rem 1rem; border-radius: 6px; overflow-x: auto;
   font: 13px/1.45 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 pre.sample { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 28rem; overflow-y: auto; }
@@ -76,7 +87,8 @@ summary { cursor: pointer; }
 @media (max-width: 600px) {
   table { font-size: 0.85rem; }
   th, td { padding-right: 0.7rem; }
-  tr > :first-child { min-width: 7rem; } }
+  tr > :first-child { min-width: 7rem; }
+  .by-run tr > :first-child { min-width: 42vw; } }
 @media print { .scroll, pre { overflow: visible; } pre { white-space: pre-wrap; } }
 )css";
 

@@ -12,24 +12,7 @@ namespace ssa::report {
 
 namespace {
 
-constexpr size_t kMostColumns = 4;  // with more runs, each is a row
 constexpr size_t kLastLogs = 10;
-
-std::string description(const Run& run) {
-  const Config& config = run.config;
-  const std::string data = config.data.name.empty() ? "" : " on " + config.data.name;
-  std::string text = fmt::format(
-      "{}{}: {} layers, width {}, {} heads, length {}; {} sequences a step, {} steps, {}, seed {}",
-      name(config.task), data, config.model.layers, config.model.width, config.model.heads,
-      grouped(config.data.length), grouped(config.train.batch_size), grouped(config.train.steps),
-      name(config.train.precision), config.train.seed);
-  const int64_t done = run.last_step();
-  if (!run.events.empty() && done < config.train.steps) {
-    text +=
-        fmt::format("; not finished: step {} of {}", grouped(done), grouped(config.train.steps));
-  }
-  return text;
-}
 
 /// Mean of the last few logged training losses: a single one is noisy.
 std::optional<double> final_train_loss(const Run& run) {
@@ -179,67 +162,10 @@ void add_costs(Summary& summary) {
   summary.add("training time", [](const Run& run) {
     return duration_text(largest(run, &MetricsEvent::elapsed_seconds));
   });
-  summary.add("peak memory", [](const Run& run) {
-    return bytes_text(largest(run, &MetricsEvent::peak_memory_bytes));
-  });
+  summary.add("peak memory", [](const Run& run) { return bytes_text(run.peak_memory_bytes()); });
 }
 
 }  // namespace
-
-std::string section(const std::string& id, const std::string& title, const std::string& body) {
-  if (body.empty()) return {};
-  return fmt::format("<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n", id, title, body);
-}
-
-std::string run_chip(const Run& run, size_t index) {
-  const std::string scheme =
-      run.scheme == run.name ? "" : fmt::format(" <b>{}</b>", escape(run.scheme));
-  return fmt::format(
-      R"(<span class="run"><svg class="chip" viewBox="0 0 22 10" aria-hidden="true">)"
-      R"(<path class="line {}" d="M1 5h20"/></svg>{} {}</span>)",
-      color_class(index), scheme, escape(run.name));
-}
-
-std::string legend(const std::vector<Run>& runs, bool line_styles) {
-  std::string html = R"(<p class="legend">)";
-  for (size_t i = 0; i < runs.size(); ++i) html += run_chip(runs[i], i) + "\n";
-  if (line_styles) {
-    html += R"(<span class="run style"><svg class="chip" viewBox="0 0 22 10" aria-hidden="true">)"
-            R"(<path class="thin" d="M1 5h20"/></svg> training</span>)"
-            R"( <span class="run style"><svg class="chip" viewBox="0 0 22 10" aria-hidden="true">)"
-            R"(<path class="line" d="M1 5h20"/><circle class="dot" cx="11" cy="5" r="3"/></svg>)"
-            R"( validation</span>)";
-  }
-  return html + "</p>\n";
-}
-
-std::string header_section(const std::vector<Run>& runs) {
-  std::vector<std::string> schemes;
-  for (const Run& run : runs) {
-    if (std::find(schemes.begin(), schemes.end(), run.scheme) == schemes.end()) {
-      schemes.push_back(run.scheme);
-    }
-  }
-  std::string title;
-  for (size_t i = 0; i < schemes.size() && i < kMostColumns; ++i) {
-    title += (i > 0 ? ", " : "") + escape(schemes[i]);
-  }
-  if (schemes.size() > kMostColumns) title += ", …";
-  std::string html = fmt::format("<header>\n<h1>{}</h1>\n<ul class=\"runs\">\n", title);
-  for (size_t i = 0; i < runs.size(); ++i) {
-    html += fmt::format("<li>{}<br><span class=\"about\">{}</span></li>\n", run_chip(runs[i], i),
-                        escape(description(runs[i])));
-  }
-  html += "</ul>\n";
-  std::string missing;
-  for (const Run& run : runs) {
-    for (const std::string& what : run.missing) {
-      missing += fmt::format("<li><b>{}</b>: {}</li>\n", escape(run.name), escape(what));
-    }
-  }
-  if (!missing.empty()) html += "<ul class=\"missing\">\n" + missing + "</ul>\n";
-  return html + "</header>\n";
-}
 
 std::string summary_section(const std::vector<Run>& runs) {
   Summary summary(runs);

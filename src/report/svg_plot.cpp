@@ -46,9 +46,11 @@ class Drawing {
   explicit Drawing(const Plot& plot) : plot_(plot), x_(x_range()), y_(y_range()) {}
 
   std::string render() {
-    out_ += fmt::format(R"(<figure><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img" )"
-                        R"(aria-label="{}">)",
-                        escape(plot_.title), kWidth, kHeight, escape(description()));
+    out_ +=
+        fmt::format(R"(<figure{}><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img")"
+                    R"(><title>{}</title><desc>{}</desc>)",
+                    plot_.crowded ? " class=\"crowded\"" : "", escape(plot_.title), kWidth, kHeight,
+                    escape(plot_.title), escape(description()));
     draw_axes();
     // A nested svg clips what is drawn in it, without an id to refer to.
     out_ +=
@@ -109,7 +111,7 @@ class Drawing {
   }
 
   std::string description() const {
-    std::string text = fmt::format("{}: {} against {}.", plot_.title, plot_.y_label, plot_.x_label);
+    std::string text = fmt::format("{} against {}.", plot_.y_label, plot_.x_label);
     for (const Series& series : plot_.series) {
       const auto last = std::find_if(series.points.rbegin(), series.points.rend(), drawable_point);
       if (last == series.points.rend() || series.label.empty()) continue;
@@ -118,8 +120,14 @@ class Drawing {
     return text;
   }
 
+  std::vector<double> ticks_along_x() const {
+    std::vector<double> ticks = nice_ticks(x_, 6);
+    if (plot_.x_whole) std::erase_if(ticks, [](double tick) { return tick != std::round(tick); });
+    return ticks;
+  }
+
   void draw_axes() {
-    const std::vector<double> y_ticks = nice_ticks(y_, 7), x_ticks = nice_ticks(x_, 6);
+    const std::vector<double> y_ticks = nice_ticks(y_, 7), x_ticks = ticks_along_x();
     const std::vector<std::string> y_labels = tick_labels(y_ticks), x_labels = tick_labels(x_ticks);
     std::string grid;
     for (size_t i = 0; i < y_ticks.size(); ++i) {
@@ -172,7 +180,9 @@ class Drawing {
     const char* style = series.style == LineStyle::thin     ? "thin"
                         : series.style == LineStyle::dashed ? "dashed"
                                                             : "line";
-    out_ += fmt::format(R"(<path class="{} {}" d="{}"/>)", style, color_class(series.color), path);
+    out_ += fmt::format(R"(<path class="{} {}" d="{}")", style, color_class(series.color), path);
+    out_ += series.label.empty() ? "/>"
+                                 : fmt::format("><title>{}</title></path>", escape(series.label));
   }
 
   void draw_dots(const Series& series) {
@@ -182,11 +192,12 @@ class Drawing {
       out_ += fmt::format(R"(<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3">)"
                           R"(<title>{}: {} at {}</title></circle>)",
                           color_class(series.color), px(point.x), py(point.y), escape(series.label),
-                          significant(point.y), grouped_number(point.x));
+                          significant(point.y),
+                          plot_.x_whole ? grouped(std::llround(point.x)) : grouped_number(point.x));
     }
   }
 
-  /// Words beside lines, less those that would lie on an earlier one.
+  /// Words above lines, where no curve is, less those that would lie on an earlier one.
   void draw_vertical_labels() {
     std::vector<double> taken;
     for (const Mark& mark : plot_.vertical) {
@@ -196,7 +207,7 @@ class Drawing {
         continue;
       }
       taken.push_back(x);
-      text(x - 4, kTop + 10, "end", "note", mark.label);
+      text(x, kTop - 4, "middle", "note", mark.label);
     }
   }
 
@@ -211,7 +222,7 @@ class Drawing {
       const auto ends_above = [&](const Series& series) {
         if (series.points.empty()) return false;
         const double end = py(series.points.back().y);
-        return end <= y && end > y - 20;
+        return end < y - 1 && end > y - 20;
       };
       const bool below = std::any_of(plot_.series.begin(), plot_.series.end(), ends_above);
       text(kLeft + kInnerWidth - 2, below ? y + 12 : y - 4, "end", "note", mark.label);

@@ -52,7 +52,9 @@ struct Plot {
   std::vector<Mark> vertical = {};    ///< at an x
   std::vector<Mark> horizontal = {};  ///< at a y
   bool x_from_zero = true;
+  bool x_whole = false;  ///< x counts something: ticks at whole numbers only
   bool y_from_zero = false;
+  bool crowded = false;               ///< thin lines are faint
   std::optional<double> y_most = {};  ///< cut off what is higher
 };
 

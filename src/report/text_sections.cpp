@@ -20,11 +20,18 @@ std::string details(const std::string& summary, const std::string& text) {
                      summary, text);
 }
 
+/// Out of the way where there is much of it.
+std::string folded(const std::vector<Run>& runs, const std::string& title,
+                   const std::string& html) {
+  if (runs.size() <= kMostColumns) return html;
+  return fmt::format("<details><summary>{}</summary>\n{}</details>\n", title, html);
+}
+
 /// Keys whose values are not the same in all runs.
 Table differences(const std::vector<Run>& runs) {
   Table table;
   std::vector<std::vector<std::pair<std::string, std::string>>> configs;
-  table.rows.push_back({"key"});
+  table.rows.push_back({runs.size() > kMostColumns ? "run" : "key"});
   for (size_t i = 0; i < runs.size(); ++i) {
     configs.push_back(flatten_config(runs[i].config));
     table.rows.front().push_back(run_chip(runs[i], i));
@@ -48,14 +55,19 @@ std::string config_section(const std::vector<Run>& runs) {
   std::string body;
   if (runs.size() > 1) {
     const Table table = differences(runs);
-    body += table.rows.size() > 1 ? render(table)
-                                  : "<p class=\"about\">The configs are all the same.</p>\n";
+    if (table.rows.size() > 1) {
+      body += render(runs.size() > kMostColumns ? transposed(table) : table);
+    } else {
+      body += "<p class=\"about\">The configs are all the same.</p>\n";
+    }
   }
+  std::string configs;
   for (size_t i = 0; i < runs.size(); ++i) {
     const std::string yaml = dump_config(runs[i].config);
-    body += details("All of " + run_chip(runs[i], i),
-                    escape(cut(yaml, share(runs.size(), kMostTextBytes))));
+    configs += details("All of " + run_chip(runs[i], i),
+                       escape(cut(yaml, share(runs.size(), kMostTextBytes))));
   }
+  body += folded(runs, "The configs in full", configs);
   return section("config", runs.size() > 1 ? "Differences of the configs" : "Config", body);
 }
 
@@ -87,9 +99,10 @@ std::string commands_section(const std::vector<Run>& runs) {
     all += " " + dir;
   }
   commands += "ssa-report" + all + "\n";
-  return section(
-      "commands", "Commands",
-      fmt::format("<pre tabindex=\"0\">{}</pre>\n", escape(cut(commands, kMostTextBytes))));
+  const std::string body =
+      fmt::format("<pre tabindex=\"0\">{}</pre>\n", escape(cut(commands, kMostTextBytes)));
+  return section("commands", "Commands",
+                 folded(runs, "How to make the runs and this page again", body));
 }
 
 }  // namespace ssa::report

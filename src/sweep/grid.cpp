@@ -200,6 +200,15 @@ std::vector<SweepPoint> combinations(const std::vector<std::string>& set,
   return points;
 }
 
+/// One line, however many they are.
+std::string same_run_note(const std::vector<std::string>& left_out, const SweepPoint& kept) {
+  if (left_out.size() == 1) {
+    return fmt::format("left out: {} is the same run as {}", left_out.front(), label(kept));
+  }
+  return fmt::format("left out: {} points that are the same run as {}, such as {}", left_out.size(),
+                     label(kept), left_out.front());
+}
+
 void check_keys(const std::vector<Variation>& variations) {
   std::set<std::string> keys;
   for (const Variation& variation : variations) {
@@ -249,15 +258,19 @@ SweepGrid make_grid(const std::string& config_path, const std::vector<std::strin
   problems.throw_if_any(all.size());
 
   SweepGrid grid;
-  std::map<std::string, std::string> seen;  // what is run, and the first point that does
+  std::map<std::string, size_t> kept;              // what is run, and the place of its point
+  std::vector<std::vector<std::string>> left_out;  // by that place
   for (SweepPoint& point : all) {
-    const auto [first, is_new] = seen.try_emplace(what_is_run(point.config), label(point));
+    const auto [place, is_new] = kept.try_emplace(what_is_run(point.config), grid.points.size());
     if (is_new) {
       grid.points.push_back(std::move(point));
+      left_out.emplace_back();
     } else {
-      grid.notes.push_back(
-          fmt::format("left out: {} is the same run as {}", label(point), first->second));
+      left_out[place->second].push_back(label(point));
     }
+  }
+  for (size_t i = 0; i < grid.points.size(); ++i) {
+    if (!left_out[i].empty()) grid.notes.push_back(same_run_note(left_out[i], grid.points[i]));
   }
   name_points(grid.points, variations);
   return grid;

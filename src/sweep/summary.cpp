@@ -35,36 +35,18 @@ Measured measure(const SweepOptions& options, const SweepPoint& point) {
     if (path_exists(run_dir + "/config.yaml")) measured.run = report::load_runs({run_dir}).front();
   } catch (const Error&) {  // shown as missing
   }
-  for (const MetricsEvent& event : measured.run.events) {
-    if (event.split != "train") continue;
-    if (event.tokens && event.elapsed_seconds && *event.elapsed_seconds > 0) {
-      measured.tokens_per_second = static_cast<double>(*event.tokens) / *event.elapsed_seconds;
-    }
-    if (event.peak_memory_bytes) {
-      measured.peak_memory_bytes = std::max(measured.peak_memory_bytes.value_or(0),
-                                            static_cast<double>(*event.peak_memory_bytes));
-    }
-  }
+  measured.tokens_per_second = measured.run.overall_tokens_per_second();
+  measured.peak_memory_bytes = measured.run.peak_memory_bytes();
   return measured;
 }
 
 /// The dense point to compare with; null if there is none.
 const Measured* dense_partner(const std::vector<SweepPoint>& points,
                               const std::vector<Measured>& measured, const Config& config) {
-  const auto stripped = [](Config other, bool keep_seed) {
-    other.ssa = SsaConfig{};
-    if (!keep_seed) other.train.seed = 0;
-    return other;
-  };
-  for (const bool keep_seed : {true, false}) {
-    for (size_t i = 0; i < points.size(); ++i) {
-      if (points[i].config.ssa.kind == SsaKind::none &&
-          stripped(points[i].config, keep_seed) == stripped(config, keep_seed)) {
-        return &measured[i];
-      }
-    }
-  }
-  return nullptr;
+  std::vector<Config> configs;
+  for (const SweepPoint& point : points) configs.push_back(point.config);
+  const auto index = report::dense_partner(configs, config);
+  return index ? &measured[*index] : nullptr;
 }
 
 Number ratio(const Number& value, const Number& base) {

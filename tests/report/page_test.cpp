@@ -109,9 +109,86 @@ TEST_CASE("sampled sources are shown for the plans there are") {
   CHECK(part(render_report({dense}), "sources").empty());
   const std::string maps = part(render_report({dense, local, tuned, unbiased}), "sources");
   CHECK(count(maps, "<figure>") == 3);  // two layers of `local` and `tuned` together, one of `u`
+  CHECK_FALSE(contains(maps, "<details>"));
   CHECK(contains(maps, "Layer 1: 4 windows, σ 0<"));
   CHECK(contains(maps, "Layer 2: 4 windows, σ 0.2<"));
   CHECK(contains(maps, "Layer 2: 50% dropped"));
+}
+
+TEST_CASE("pathways have a line for each plan and dense as reference") {
+  const TemporaryFolder folder;
+  const std::string dense = make_run(folder, "dense", tiny_config("kind: none"));
+  const std::string local =
+      make_run(folder, "local", tiny_config("kind: local, windows: 4, sigma: 0"));
+  const std::string tuned = make_run(
+      folder, "tuned", tiny_config("kind: local, windows: 4, sigma: 0, finetune_fraction: 0.5"));
+  const std::string unbiased = make_run(folder, "u", tiny_config("kind: unbiased, drop: 0.5"));
+  CHECK(part(render_report({dense}), "pathways").empty());
+  const std::string page = render_report({dense, local, tuned, unbiased});
+  const std::string pathways = part(page, "pathways");
+  CHECK(count(pathways, "<path class=\"line c1\"") == 2);  // in the legend and in the chart
+  CHECK(count(pathways, "<path class=\"line c2\"") == 1);  // draws as `local` does
+  CHECK(contains(pathways, "class=\"mark none\""));
+  CHECK(contains(pathways, ">dense</text>"));
+  // Windows of 8 in 32 positions: the mean of (t mod 8 + 1) / (t + 1) is 0.4248.
+  CHECK(contains(pathways, "S2-L4 local: 42.48 at 2"));
+  CHECK(contains(pathways, "one layer connects a position with 42.5% of what it may see"));
+  check_self_contained(page);
+}
+
+TEST_CASE("runs stand beside the paper's row of their data set and scheme") {
+  const TemporaryFolder folder;
+  const std::string published = folder.path() + "/published.json";
+  write_text(published,
+             R"({"source":"<A paper>","data":{"tiny":{"layers":4,"width":64,"length":128,"rows":{)"
+             R"("S0":{"valid":1.5,"test":1.25,"C":1,"M":1,"S":1},)"
+             R"("S2-L4":{"valid":1.625,"test":1.375,"C":0.5,"M":0.25,"S":1.75,)"
+             R"("ensemble":{"test":1.314}}}}}})");
+  const std::string dense = make_run(folder, "dense", tiny_config("kind: none"));
+  const std::string local = make_run(folder, "local", tiny_config(kLocal));
+  const std::string tuned =
+      make_run(folder, "tuned", tiny_config(kLocal + ", finetune_fraction: 1"));
+  add_evaluations(local);
+  CHECK(part(render_report({dense, local}), "paper").empty());
+  const std::string page = render_report({dense, local, tuned}, published);
+  const std::string paper = part(page, "paper");
+  CHECK(contains(paper,
+                 "paper <b>S2-L4</b></th><td>1.625</td><td>1.375</td><td>1.314</td>"
+                 "<td>0.500</td><td>0.250</td><td>1.75</td>"
+                 "<td>4 layers, width 64, length 128</td>"));
+  // Renorm as scored by ssa-eval; of the dense run the last validation, 2.1 nats.
+  CHECK(contains(paper, "local</span></th><td>3.066</td><td>–</td><td>–</td><td>0.812</td>"));
+  CHECK(contains(paper, "dense</span></th><td>3.030</td><td>–</td><td>–</td><td>1.00</td>"));
+  CHECK(count(paper, "class=\"set-off\"") == 2);
+  CHECK(contains(paper, "Scores of models of another size do not compare"));
+  CHECK(contains(paper, "For 1 of the runs nothing is published"));
+  CHECK(contains(paper, "&lt;A paper&gt;"));
+  check_self_contained(page);
+  CHECK_THROWS_AS(render_report({dense}, folder.path() + "/none.json"), ConfigError);
+}
+
+TEST_CASE("M and S stand against the dense run on the page") {
+  const TemporaryFolder folder;
+  const std::string published = folder.path() + "/published.json";
+  write_text(published,
+             R"({"source":"A paper","data":{"tiny":{"layers":2,"width":8,"length":32,"rows":{)"
+             R"("S0":{},"S1-L4":{"valid":1}}}}})");
+  const auto with_costs = [&](const std::string& name, const std::string& ssa, int seconds,
+                              int bytes) {
+    std::string dir = make_run(folder, name, tiny_config(ssa));
+    write_text(dir + "/metrics.jsonl",
+               fmt::format("{{\"step\":1,\"split\":\"train\",\"tokens\":64,"
+                           "\"elapsed_seconds\":{},\"peak_memory_bytes\":{}}}\n",
+                           seconds, bytes));
+    return dir;
+  };
+  const std::string dense = with_costs("dense", "kind: none", 5, 1000);
+  const std::string local = with_costs("local", kLocal, 4, 750);
+  const std::string paper = part(render_report({local, dense}, published), "paper");
+  CHECK(contains(paper, "<td>0.750</td><td>1.25</td><td>2 layers, width 8, length 32</td>"));
+  CHECK_FALSE(contains(paper, "another size"));
+  const std::string alone = part(render_report({local}, published), "paper");
+  CHECK(contains(alone, "<td>–</td><td>–</td><td>2 layers, width 8, length 32</td>"));
 }
 
 TEST_CASE("configs are compared key by key") {
@@ -124,6 +201,8 @@ TEST_CASE("configs are compared key by key") {
   CHECK(count(config, "<details>") == 2);
   const std::string c = make_run(folder, "c", tiny_config("kind: none"));
   CHECK(contains(part(render_report({a, c}), "config"), "all the same"));
+  CHECK(contains(part(render_report({a, b, c}), "config"),
+                 "<td>none</td><td>local</td><td>none</td>"));
 }
 
 TEST_CASE("text from outside is shown, not obeyed") {
@@ -190,6 +269,8 @@ TEST_CASE("a page about many long runs stays below a megabyte") {
   const std::string page = render_report(dirs);
   CHECK(page.size() < 1'000'000);
   CHECK(count(part(page, "summary"), "<tr>") == 13);  // a row a run
+  CHECK(count(part(page, "config"), "<tr>") == 13);
+  CHECK(contains(part(page, "config"), "<details><summary>The configs in full</summary>"));
   check_self_contained(page);
 }
 

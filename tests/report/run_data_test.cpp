@@ -128,7 +128,7 @@ TEST_CASE("folders that are no runs and configs that are broken are refused by n
   const TemporaryFolder folder;
   CHECK(contains(refusal({}), "no run folder"));
   CHECK(contains(refusal({folder.path() + "/nowhere"}), folder.path() + "/nowhere"));
-  CHECK(contains(refusal({folder.path()}), "no config.yaml"));
+  CHECK(contains(refusal({folder.path()}), "no config.yaml in it nor in a folder in it"));
   const std::string dir = make_run(folder, "a", "task: [unclosed");
   CHECK(contains(refusal({dir}), dir + "/config.yaml"));
 }
@@ -156,4 +156,60 @@ TEST_CASE("evaluations without a time get that of the step before") {
 TEST_CASE("losses are quoted as the task does") {
   CHECK(metric_of(Task::byte_lm).from_loss(std::log(2.0)) == Approx(1));
   CHECK(metric_of(Task::word_lm).from_loss(std::log(20.0)) == Approx(20));
+}
+
+TEST_CASE("a sweep folder stands for its runs, in the sweep's order, then by name") {
+  const TemporaryFolder folder;
+  for (const char* name : {"sweep/b", "sweep/a", "sweep/d", "sweep/c", "alone"}) {
+    make_run(folder, name, tiny_config(kLocal));
+  }
+  std::filesystem::create_directories(folder.path() + "/sweep/waiting");
+  write_text(folder.path() + "/sweep/sweep.json", R"({"points":["d","waiting","a",7]})");
+  std::vector<std::string> names;
+  for (const Run& run : load_runs({folder.path() + "/alone", folder.path() + "/sweep/"})) {
+    names.push_back(run.name);
+  }
+  CHECK(names == std::vector<std::string>{"alone", "d", "a", "b", "c"});
+  for (const char* damaged : {"", "{", "[1]", R"({"points":3})", R"({"points":{"x":"d"}})"}) {
+    write_text(folder.path() + "/sweep/sweep.json", damaged);
+    CHECK(load_runs({folder.path() + "/sweep"}).size() == 4);
+  }
+  write_text(folder.path() + "/config.yaml", tiny_config(kLocal));  // a run folder stays one
+  CHECK(load_runs({folder.path()}).size() == 1);
+}
+
+TEST_CASE("the dense partner differs in as little as can be") {
+  const auto config = [](const std::string& ssa, uint64_t seed, int64_t micro_batch) {
+    Config made = parse_config(tiny_config(ssa), "c.yaml");
+    made.train.seed = seed;
+    made.train.micro_batch = micro_batch;
+    return made;
+  };
+  const Config local = config(kLocal, 1, 1);
+  std::vector<Config> configs = {local, config("kind: none", 1, 2), config("kind: none", 2, 1)};
+  CHECK(dense_partner(configs, local) == 2u);
+  configs.push_back(config("kind: none", 1, 1));
+  CHECK(dense_partner(configs, local) == 3u);
+  configs.resize(2);
+  CHECK(dense_partner(configs, local) == 1u);
+  configs[1].model.width = 16;
+  CHECK_FALSE(dense_partner(configs, local));
+}
+
+TEST_CASE("rate over all steps and peak memory come from the training's events") {
+  const TemporaryFolder folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  write_text(dir + "/metrics.jsonl",
+             R"({"step":1,"split":"train","tokens":64,"elapsed_seconds":1,"peak_memory_bytes":9})"
+             "\n"
+             R"({"step":2,"split":"train","tokens":128,"elapsed_seconds":4,"peak_memory_bytes":7})"
+             "\n"
+             R"({"step":2,"split":"valid","loss":1,"tokens":128,"elapsed_seconds":9})"
+             "\n");
+  const Run run = only(dir);
+  CHECK(*run.overall_tokens_per_second() == Approx(32));
+  CHECK(*run.peak_memory_bytes() == 9);
+  std::filesystem::remove(dir + "/metrics.jsonl");
+  CHECK_FALSE(only(dir).overall_tokens_per_second());
+  CHECK_FALSE(only(dir).peak_memory_bytes());
 }

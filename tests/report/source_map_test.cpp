@@ -1,5 +1,7 @@
 #include "report/source_map.h"
 
+#include <cmath>
+
 #include <catch2/catch.hpp>
 
 #include "report/report_test_support.h"
@@ -7,6 +9,7 @@
 using namespace ssa;
 using namespace ssa::report;
 using ssa::test::contains;
+using ssa::test::count;
 
 namespace {
 
@@ -22,64 +25,90 @@ PlanSpec local(int64_t positions, int64_t windows, double sigma) {
   return spec;
 }
 
-double row_sum(const SourceMap& map, size_t row) {
-  double sum = 0;
-  for (size_t bin = 0; bin < map.bins; ++bin) sum += map.probability[row * map.bins + bin];
-  return sum;
+PlanSpec of_kind(PlanKind kind, int64_t positions, bool causal) {
+  PlanSpec spec;
+  spec.kind = kind;
+  spec.positions = positions;
+  spec.causal = causal;
+  return spec;
 }
 
 }  // namespace
 
-TEST_CASE("without noise a window samples its own positions only") {
-  const SourceMap map = estimate_source_map(local(64, 4, 0), kKey, 5);
-  REQUIRE(map.rows == 4);
-  REQUIRE(map.bins == 64);
-  for (size_t row = 0; row < 4; ++row) {
-    for (size_t bin = 0; bin < 64; ++bin) {
-      CHECK(map.probability[row * 64 + bin] == (bin / 16 == row ? 1.0 : 0.0));
+TEST_CASE("dense attention is certain for all that causality allows") {
+  const SourceMap map = estimate_source_map(of_kind(PlanKind::dense, 100, true), kKey, 2);
+  REQUIRE(map.bins == SourceMap::kMostBins);
+  for (size_t target = 0; target < map.bins; ++target) {
+    for (size_t source = 0; source < map.bins; ++source) {
+      if (source <= target) {
+        CHECK(map.at(target, source) == 1.0);
+      } else {
+        CHECK(std::isnan(map.at(target, source)));
+      }
     }
-    CHECK(map.target_begin[row] == Approx(0.25 * static_cast<double>(row)));
-    CHECK(map.target_end[row] == Approx(0.25 * static_cast<double>(row + 1)));
+  }
+  const SourceMap all = estimate_source_map(of_kind(PlanKind::dense, 100, false), kKey, 1);
+  for (const double probability : all.probability) CHECK(probability == 1.0);
+}
+
+TEST_CASE("without noise a target sees its own window only") {
+  const SourceMap map = estimate_source_map(local(64, 4, 0), kKey, 5);
+  REQUIRE(map.bins == 64);
+  for (size_t target = 0; target < 64; ++target) {
+    for (size_t source = 0; source <= target; ++source) {
+      CHECK(map.at(target, source) == (source / 16 == target / 16 ? 1.0 : 0.0));
+    }
   }
 }
 
-TEST_CASE("with noise probabilities spread to earlier positions, never to later ones") {
+TEST_CASE("with noise probabilities spread to earlier positions") {
   const SourceMap map = estimate_source_map(local(64, 4, 0.1), kKey, 200);
   CHECK(map.draws == 200);
-  const auto at = [&](size_t row, size_t bin) { return map.probability[row * map.bins + bin]; };
-  CHECK(at(1, 31) > 0.8);
-  CHECK(at(1, 16) > 0.2);
-  CHECK(at(1, 16) < 0.8);
-  CHECK(at(1, 12) > 0.02);
-  CHECK(at(1, 12) < at(1, 20));
-  CHECK(at(1, 32) == 0);
-  for (size_t row = 0; row < 4; ++row) CHECK(row_sum(map, row) == Approx(16));
+  CHECK(map.at(31, 31) > 0.8);
+  CHECK(map.at(31, 16) > 0.2);
+  CHECK(map.at(31, 16) < 0.8);
+  CHECK(map.at(31, 12) > 0.02);
+  CHECK(map.at(31, 12) < map.at(31, 20));
+  CHECK(std::isnan(map.at(31, 32)));
+  CHECK(map.at(15, 3) == 1.0);  // the first window has nothing else to sample
+  // Every window samples 16 positions, all of which its last target may see.
+  for (const size_t last : {15u, 31u, 47u, 63u}) {
+    double sum = 0;
+    for (size_t source = 0; source <= last; ++source) sum += map.at(last, source);
+    CHECK(sum == Approx(16));
+  }
+}
+
+TEST_CASE("very large noise samples the visible past uniformly") {
+  const SourceMap map = estimate_source_map(local(64, 4, 1000), kKey, 200);
+  for (size_t source = 0; source < 48; ++source) {
+    CHECK(map.at(63, source) == Approx(0.25).margin(0.13));
+    if (source < 32) CHECK(map.at(31, source % 32) == Approx(0.5).margin(0.15));
+  }
 }
 
 TEST_CASE("an unbiased plan samples all positions equally") {
-  PlanSpec spec;
-  spec.kind = PlanKind::unbiased;
-  spec.positions = 192;
+  PlanSpec spec = of_kind(PlanKind::unbiased, 192, true);
   spec.drop = 0.75;
   const SourceMap map = estimate_source_map(spec, kKey, 200);
-  CHECK(map.rows == 1);
-  CHECK(map.bins == 96);
-  for (const double p : map.probability) CHECK(p == Approx(0.25).margin(0.1));
-  CHECK(row_sum(map, 0) == Approx(24));
+  CHECK(map.windows == 1);
+  CHECK(map.bins == 64);
+  for (size_t source = 0; source < 64; ++source) {
+    CHECK(map.at(63, source) == Approx(0.25).margin(0.1));
+    CHECK(map.at(63, source) == Approx(map.at(40, std::min<size_t>(source, 39))).margin(0.2));
+  }
 }
 
-TEST_CASE("windows and positions are put together where there are many") {
+TEST_CASE("positions are put together where there are many") {
+  // Bins of 15 positions, windows of 24: the second bin is in the first window up to its ninth.
   const SourceMap map = estimate_source_map(local(960, 40, 0), kKey, 3);
-  CHECK(map.rows == 16);
-  CHECK(map.bins == 96);
+  REQUIRE(map.bins == 64);
   CHECK(map.windows == 40);
-  // Each row is the mean of its 2 or 3 windows of 24 sources, spread over bins of 10 positions.
-  for (size_t row = 0; row < map.rows; ++row) CHECK(row_sum(map, row) == Approx(2.4));
-  CHECK(map.target_begin.front() == 0);
-  CHECK(map.target_end.back() == 1);
-  for (size_t row = 1; row < map.rows; ++row) {
-    CHECK(map.target_begin[row] == Approx(map.target_end[row - 1]));
-  }
+  CHECK(map.at(0, 0) == 1.0);
+  CHECK(map.at(1, 0) == Approx(9.0 / 15));
+  // Of its 120 visible pairs 45 are in the first window and 21 in the second.
+  CHECK(map.at(1, 1) == Approx(66.0 / 120));
+  CHECK(map.at(2, 0) == 0.0);
 }
 
 TEST_CASE("a long input is drawn shorter, a huge one not at all") {
@@ -89,12 +118,16 @@ TEST_CASE("a long input is drawn shorter, a huge one not at all") {
   CHECK(estimate_source_map(local(int64_t{1} << 30, int64_t{1} << 20, 0.05), kKey, 2).draws == 0);
 }
 
-TEST_CASE("the picture has a row a window") {
-  const std::string html = render(estimate_source_map(local(64, 4, 0.1), kKey, 20), "A <layer>");
-  CHECK(ssa::test::count(html, "class=\"own\"") == 4);
+TEST_CASE("the picture says what it is, and equal cells are drawn as one") {
+  const std::string html = render(estimate_source_map(local(64, 4, 0), kKey, 20), "A <layer>");
+  CHECK(contains(html, "<title>A &lt;layer&gt;</title><desc>Targets down, sources across"));
   CHECK(contains(html, ">source position</text>"));
-  CHECK(contains(html, "fill-opacity=\"1.00\""));
-  CHECK(contains(html, "A &lt;layer&gt;"));
+  CHECK(contains(html, ">target position</text>"));
+  CHECK(contains(html, ">future: not visible</text>"));
+  CHECK(count(html, "class=\"own\"") == 1);
+  CHECK(count(html, "<path class=\"heat\"") == 1);  // all certain
+  const size_t begin = html.find("<path class=\"heat\"");
+  // Each window is a staircase of 16 columns.
+  CHECK(count(html.substr(begin, html.find("/>", begin) - begin), "z") == 64);
   CHECK(ssa::test::nesting_problem(html).empty());
-  CHECK(ssa::test::nesting_problem(source_map_scale()).empty());
 }

@@ -36,7 +36,8 @@ TEST_CASE("a plot has its axes' names, ticks and a line from corner to corner") 
   CHECK(contains(svg, ">100</text>"));
   CHECK(contains(svg, ">10</text>"));
   // From the axes' origin (46, 228) to the right edge, 5% below the top of the 202 high area.
-  CHECK(contains(svg, R"(<path class="line c2" d="M46.0 228.0L386.0 35.6"/>)"));
+  CHECK(contains(svg, R"(<path class="line c2" d="M46.0 228.0L386.0 35.6"><title>line</title>)"));
+  CHECK(contains(svg, "<title>T</title><desc>loss (nats) against step. "));
   CHECK(contains(svg, "line ends at 10.00."));
   CHECK(nesting_problem(svg).empty());
 }
@@ -44,7 +45,7 @@ TEST_CASE("a plot has its axes' names, ticks and a line from corner to corner") 
 TEST_CASE("a point that is not finite is a gap in the line") {
   const std::string svg = render(one_line({{0, 1}, {1, 2}, {2, kNan}, {3, 2}, {4, 1}}));
   const size_t begin = svg.find("<path class=\"line");
-  const std::string path = svg.substr(begin, svg.find("/>", begin) - begin);
+  const std::string path = svg.substr(begin, svg.find(">", begin) - begin);
   CHECK(count(path, "M") == 2);
   CHECK(count(path, "L") == 2);
   CHECK_FALSE(contains(svg, "nan"));
@@ -64,7 +65,7 @@ TEST_CASE("a band goes along the upper curve and back along the lower one") {
   const std::string svg = render(plot);
   const size_t begin = svg.find(R"(<path class="band c5" d="M46.0)");
   REQUIRE(begin != std::string::npos);
-  const std::string path = svg.substr(begin, svg.find("/>", begin) - begin);
+  const std::string path = svg.substr(begin, svg.find(">", begin) - begin);
   CHECK(count(path, "L") == 3);
   CHECK(contains(path, "Z\""));
 }
@@ -106,4 +107,16 @@ TEST_CASE("texts of a plot are escaped") {
   const std::string svg = render(plot);
   CHECK_FALSE(contains(svg, "<script"));
   CHECK(nesting_problem(svg).empty());
+}
+
+TEST_CASE("a counted axis has whole numbers only") {
+  Plot plot = one_line({{1, 5}, {2, 6}}, LineStyle::marked);
+  plot.x_from_zero = false;
+  plot.x_whole = true;
+  const std::string svg = render(plot);
+  CHECK(contains(svg, ">1</text>"));
+  CHECK(contains(svg, ">2</text>"));
+  CHECK_FALSE(contains(svg, ">1.2</text>"));
+  CHECK_FALSE(contains(svg, ">1.0</text>"));
+  CHECK(contains(svg, "<title>line: 6.000 at 2</title>"));
 }

@@ -58,6 +58,10 @@ TEST_CASE("a sweep trains and scores every point, and skips them the next time",
   CHECK(contains(read_bytes(run.root + "/summary.csv"), "kind-local_windows-4"));
   CHECK(contains(read_bytes(run.root + "/kind-none/sweep-log.txt"), "ssa-train --config"));
 
+  const std::string page = read_bytes(run.root + "/report.html");
+  CHECK(contains(page, "windows-4"));
+  CHECK(contains(page, "kind-none"));
+
   const std::string before = read_bytes(run.root + "/kind-none/log.txt");
   const Finished second = run.sweep(grid);
   CHECK(second.code == 0);

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "ssa/sweep/published.h"
+#include "ssa/report/published.h"
 #include "ssa/sweep/sweep.h"
 
 namespace ssa {

@@ -1,14 +1,16 @@
-#include "ssa/sweep/published.h"
+#include "ssa/report/published.h"
 
 #include <filesystem>
+
+#include <catch2/catch.hpp>
 
 #include "ssa/core/error.h"
 #include "ssa/models/cost.h"
 
-#include "train/tiny_run.h"
+#include "report/report_test_support.h"
 
 using namespace ssa;
-using namespace ssa::testing;
+using namespace ssa::test;
 
 namespace {
 
@@ -18,7 +20,7 @@ Config full_size(const std::string& name) { return load_config(kConfigs + name +
 
 }  // namespace
 
-TEST_CASE("every row of the paper's text tables has a config, whose C is the paper's", "[sweep]") {
+TEST_CASE("every row of the paper's text tables has a config, whose C is the paper's") {
   const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
   const auto data = GENERATE(Catch::Generators::values<std::string>({"wikitext103", "enwik8"}));
   std::vector<std::string> schemes = {"s16_l2", "s16_l4", "s12_l4", "u50", "u75"};
@@ -44,7 +46,7 @@ TEST_CASE("every row of the paper's text tables has a config, whose C is the pap
   CHECK(with_cost == (data == "wikitext103" ? 11 : 7));
 }
 
-TEST_CASE("the cost of full-size runs is the paper's", "[sweep]") {
+TEST_CASE("the cost of full-size runs is the paper's") {
   CHECK(training_cost(full_size("wikitext103_s0")).train_exaflop == Approx(7.6).margin(0.05));
   CHECK(training_cost(full_size("wikitext103_s0")).forward_flop_per_token ==
         Approx(604e6).epsilon(0.001));
@@ -54,7 +56,7 @@ TEST_CASE("the cost of full-size runs is the paper's", "[sweep]") {
   CHECK(training_cost(full_size("enwik8_s0")).train_exaflop == Approx(1.76).margin(0.005));
 }
 
-TEST_CASE("published rows belong to a data set, a scheme and a size", "[sweep]") {
+TEST_CASE("published rows belong to a data set, a scheme and a size") {
   const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
   Config config = full_size("enwik8_s16_l4_ft");
   const PublishedRow* row = paper.find(config);
@@ -74,26 +76,59 @@ TEST_CASE("published rows belong to a data set, a scheme and a size", "[sweep]")
   CHECK(PublishedResults().find(full_size("enwik8_s0")) == nullptr);
 }
 
-TEST_CASE("the published results are found from the config and from the programs", "[sweep]") {
-  const TempDir dir;
-  const std::string bin = dir / "build/release/bin";
+TEST_CASE("the published results are found from the config and from the programs") {
+  const TemporaryFolder folder;
+  const std::string dir = folder.path() + "/";
+  const std::string bin = dir + "build/release/bin";
   std::filesystem::create_directories(bin);
-  std::filesystem::create_directories(dir / "share/ssa/configs");
+  std::filesystem::create_directories(dir + "share/ssa/configs");
   CHECK(find_published_results("/nowhere/c.yaml", bin).empty());
-  write_bytes(dir / "share/ssa/configs/published_results.json", "{}");
+  write_text(dir + "share/ssa/configs/published_results.json", "{}");
   CHECK(find_published_results("/nowhere/c.yaml", bin) ==
-        dir / "share/ssa/configs/published_results.json");
-  write_bytes(bin + "/published_results.json", "{}");
+        dir + "share/ssa/configs/published_results.json");
+  write_text(bin + "/published_results.json", "{}");
   CHECK(find_published_results(bin + "/c.yaml", bin) == bin + "/published_results.json");
 }
 
-TEST_CASE("a damaged table of published results is named", "[sweep]") {
-  const TempDir dir;
+TEST_CASE("a damaged table of published results is named") {
+  const TemporaryFolder folder;
+  const std::string dir = folder.path() + "/";
   const auto text = GENERATE(Catch::Generators::values<std::string>(
       {"", "[]", "{\"source\": 1}",
        "{\"source\": \"a\", \"data\": {\"x\": {\"layers\": \"1\"}}}"}));
-  write_bytes(dir / "p.json", text);
-  CHECK_THROWS_AS(PublishedResults::load(dir / "p.json"), ConfigError);
-  CHECK_THROWS_WITH(PublishedResults::load(dir / "p.json"), Catch::Contains("p.json"));
-  CHECK_THROWS_AS(PublishedResults::load(dir / "none.json"), ConfigError);
+  write_text(dir + "p.json", text);
+  CHECK_THROWS_AS(PublishedResults::load(dir + "p.json"), ConfigError);
+  CHECK_THROWS_WITH(PublishedResults::load(dir + "p.json"), Catch::Contains("p.json"));
+  CHECK_THROWS_AS(PublishedResults::load(dir + "none.json"), ConfigError);
+}
+
+TEST_CASE("a model of another size has the row of the scheme that samples as many of its layers") {
+  const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
+  Config config = full_size("enwik8_mini_s6_l4_ft");
+  auto match = paper.nearest(config);
+  REQUIRE(match);
+  CHECK(match->scheme == "S16-L4+FT");
+  CHECK(match->row->test == 1.029);
+  CHECK(match->layers == 16);
+  CHECK(match->width == 1024);
+  CHECK(match->length == 4096);
+  CHECK_FALSE(match->same_size);
+
+  config.ssa.finetune_fraction = 0;
+  config.model.layers = 8;
+  config.ssa.layers = 6;  // three quarters
+  match = paper.nearest(config);
+  REQUIRE(match);
+  CHECK(match->scheme == "S12-L4");
+  config.ssa.layers = 5;  // ten of sixteen: nothing published
+  CHECK_FALSE(paper.nearest(config));
+  config.model.layers = 6;  // 13.3 of sixteen
+  CHECK_FALSE(paper.nearest(config));
+
+  match = paper.nearest(full_size("enwik8_s12_l4"));
+  REQUIRE(match);
+  CHECK(match->same_size);
+  config.data.name = "text";
+  CHECK_FALSE(paper.nearest(config));
+  CHECK_FALSE(PublishedResults().nearest(full_size("enwik8_s0")));
 }

@@ -1,4 +1,4 @@
-#include "ssa/sweep/published.h"
+#include "ssa/report/published.h"
 
 #include <filesystem>
 
@@ -63,15 +63,32 @@ PublishedResults PublishedResults::load(const std::string& path) {
 }
 
 const PublishedRow* PublishedResults::find(const Config& config) const {
-  const auto table = tables_.find(config.data.name);
-  if (table == tables_.end()) return nullptr;
-  const Table& found = table->second;
-  if (config.model.layers != found.layers || config.model.width != found.width ||
-      config.data.length != found.length) {
-    return nullptr;
+  const auto match = nearest(config);
+  return match && match->same_size ? match->row : nullptr;
+}
+
+std::optional<PublishedMatch> PublishedResults::nearest(const Config& config) const {
+  const auto found = tables_.find(config.data.name);
+  if (found == tables_.end()) return std::nullopt;
+  const Table& table = found->second;
+  Config scaled = config;  // what the table would have called it
+  if (scaled.ssa.layers > 0) {
+    const int64_t layers = scaled.ssa.layers * table.layers;
+    if (layers % config.model.layers != 0) return std::nullopt;
+    scaled.ssa.layers = layers / config.model.layers;
   }
-  const auto row = found.rows.find(scheme_name(config));
-  return row == found.rows.end() ? nullptr : &row->second;
+  scaled.model.layers = table.layers;
+  PublishedMatch match{nullptr,
+                       scheme_name(scaled),
+                       table.layers,
+                       table.width,
+                       table.length,
+                       config.model.layers == table.layers && config.model.width == table.width &&
+                           config.data.length == table.length};
+  const auto row = table.rows.find(match.scheme);
+  if (row == table.rows.end()) return std::nullopt;
+  match.row = &row->second;
+  return match;
 }
 
 std::string find_published_results(const std::string& config_path, const std::string& program_dir) {
@@ -85,6 +102,12 @@ std::string find_published_results(const std::string& config_path, const std::st
     if (fs::is_regular_file(place, ignored)) return place.string();
   }
   return {};
+}
+
+std::string find_published_results(const std::string& config_path) {
+  std::error_code ignored;
+  const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
+  return find_published_results(config_path, program.parent_path().string());
 }
 
 }  // namespace ssa
