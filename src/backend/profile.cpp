@@ -6,7 +6,7 @@
 
 namespace ssa {
 
-/// Forwards everything and adds up the time.
+/// Forwards everything and adds up the time, waiting after every call.
 class BackendProfile::Wrapper : public Backend {
  public:
   explicit Wrapper(Backend& inner) : inner_(inner) {}
@@ -93,11 +93,10 @@ class BackendProfile::Wrapper : public Backend {
   }
   void masked_softmax_backward(const Tensor& weights, double scale, const Tensor& grad_weights,
                                Tensor& grad_logits) override {
-    timed("masked_softmax_backward", [&] {
-      inner_.masked_softmax_backward(weights, scale, grad_weights, grad_logits);
-    });
+    timed("masked_softmax_backward",
+          [&] { inner_.masked_softmax_backward(weights, scale, grad_weights, grad_logits); });
   }
-  double sum_squares(const Tensor& in) override {
+  double sum_squares(const std::vector<Tensor>& in) override {
     double result = 0;
     timed("gradient_norm", [&] { result = inner_.sum_squares(in); });
     return result;
@@ -107,11 +106,11 @@ class BackendProfile::Wrapper : public Backend {
     timed("sum", [&] { result = inner_.sum(in); });
     return result;
   }
-  void adam_step(const AdamArgs& args) override {
-    timed("optimizer", [&] { inner_.adam_step(args); });
+  void adam_step(const std::vector<AdamArgs>& updates) override {
+    timed("optimizer", [&] { inner_.adam_step(updates); });
   }
-  void sgd_step(const SgdArgs& args) override {
-    timed("optimizer", [&] { inner_.sgd_step(args); });
+  void sgd_step(const std::vector<SgdArgs>& updates) override {
+    timed("optimizer", [&] { inner_.sgd_step(updates); });
   }
 
  private:
@@ -119,6 +118,7 @@ class BackendProfile::Wrapper : public Backend {
   void timed(const char* part, F&& call) {
     const auto started = std::chrono::steady_clock::now();
     call();
+    device_memory(inner_.device()).wait();
     seconds[part] +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   }

@@ -1,12 +1,12 @@
 #include "ssa/core/allocator.h"
 
 #include <bit>
-#include <cstdlib>
 #include <new>
 
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/tensor.h"
 
 namespace ssa {
 
@@ -46,15 +46,18 @@ size_t CachingAllocator::rounded_size(size_t bytes) {
   return (bytes + granule - 1) / granule * granule;
 }
 
+CachingAllocator::CachingAllocator() : CachingAllocator(device_memory(Device::cpu), "") {}
+CachingAllocator::CachingAllocator(DeviceMemory& memory, std::string_view where)
+    : memory_(memory), where_(where) {}
 CachingAllocator::~CachingAllocator() { trim(); }
 
-void* CachingAllocator::from_system(size_t bytes) {
+void* CachingAllocator::from_memory(size_t bytes) {
   if (fail_countdown_ > 0 && --fail_countdown_ == 0) return nullptr;
   if (bytes >= kHopeless) return nullptr;
-  void* pointer = std::aligned_alloc(kAlignment, bytes);
+  void* pointer = memory_.allocate(bytes);
   if (!pointer && stats_.cached_bytes > 0) {  // kept buffers of other sizes may make room
     free_kept();
-    pointer = std::aligned_alloc(kAlignment, bytes);
+    pointer = memory_.allocate(bytes);
   }
   if (pointer) ++stats_.system_allocations;
   return pointer;
@@ -69,20 +72,9 @@ void* CachingAllocator::allocate(size_t bytes, MemoryCategory category) {
     kept.pop_back();
     stats_.cached_bytes -= static_cast<int64_t>(size);
   } else {
-    pointer = from_system(size);
+    pointer = from_memory(size);
   }
-  if (!pointer) {
-    std::string usage;
-    for (size_t i = 0; i < kMemoryCategories; ++i) {
-      usage += fmt::format("\n  {:12} {:10.1f} MiB", name(static_cast<MemoryCategory>(i)),
-                           static_cast<double>(stats_.bytes[i]) / 0x1p20);
-    }
-    throw Error(ExitCode::usage,
-                fmt::format("out of memory: {:.1f} MiB more for {} could not be had. In use:{}\n"
-                            "Lower train.micro_batch first, then data.length or model.width; "
-                            "train.activation_checkpointing: block trades time for memory.",
-                            static_cast<double>(size) / 0x1p20, name(category), usage));
-  }
+  if (!pointer) throw_out_of_memory(size, category);
   const auto grown = static_cast<int64_t>(size);
   auto& now = stats_.bytes[index(category)];
   auto& peak = stats_.peak_bytes[index(category)];
@@ -91,6 +83,19 @@ void* CachingAllocator::allocate(size_t bytes, MemoryCategory category) {
   stats_.total_bytes += grown;
   if (stats_.total_bytes > stats_.peak_total_bytes) stats_.peak_total_bytes = stats_.total_bytes;
   return pointer;
+}
+
+void CachingAllocator::throw_out_of_memory(size_t size, MemoryCategory category) const {
+  std::string usage;
+  for (size_t i = 0; i < kMemoryCategories; ++i) {
+    usage += fmt::format("\n  {:12} {:10.1f} MiB", name(static_cast<MemoryCategory>(i)),
+                         static_cast<double>(stats_.bytes[i]) / 0x1p20);
+  }
+  throw OutOfMemoryError(
+      fmt::format("out of memory{}: {:.1f} MiB more for {} could not be had. In use:{}\n"
+                  "Lower train.micro_batch first, then data.length or model.width; "
+                  "train.activation_checkpointing: block trades time for memory.",
+                  where_, static_cast<double>(size) / 0x1p20, name(category), usage));
 }
 
 void CachingAllocator::release(void* pointer, size_t bytes, MemoryCategory category) noexcept {
@@ -102,7 +107,7 @@ void CachingAllocator::release(void* pointer, size_t bytes, MemoryCategory categ
     free_[size].push_back(pointer);
     stats_.cached_bytes += static_cast<int64_t>(size);
   } catch (const std::bad_alloc&) {
-    std::free(pointer);
+    memory_.free(pointer);
   }
 }
 
@@ -113,7 +118,7 @@ void CachingAllocator::trim() noexcept {
 
 void CachingAllocator::free_kept() noexcept {
   for (auto& [size, kept] : free_) {
-    for (void* pointer : kept) std::free(pointer);
+    for (void* pointer : kept) memory_.free(pointer);
     kept.clear();
   }
   stats_.cached_bytes = 0;
@@ -128,12 +133,6 @@ void CachingAllocator::reset_peaks() {
   const std::lock_guard lock(mutex_);
   stats_.peak_bytes = stats_.bytes;
   stats_.peak_total_bytes = stats_.total_bytes;
-}
-
-CachingAllocator& host_allocator() {
-  // Never destroyed: buffers held by other static objects may outlive it otherwise.
-  static auto* allocator = new CachingAllocator;
-  return *allocator;
 }
 
 }  // namespace ssa

@@ -2,7 +2,29 @@
 
 #include <cstring>
 
+#include "ssa/core/device_memory.h"
+
 namespace ssa {
+
+namespace {
+
+bool is_host(Device device) { return device != Device::cuda; }
+
+/// Copies elements of `size` bytes in raster order, from `from` with these strides to `to`, packed.
+/// Returns where it stopped writing.
+std::byte* pack(const std::byte* from, const Tensor& layout, int axis, size_t size, std::byte* to) {
+  if (axis == layout.rank()) {
+    std::memcpy(to, from, size);
+    return to + size;
+  }
+  const int64_t step = layout.stride(axis) * static_cast<int64_t>(size);
+  for (int64_t i = 0; i < layout.dim(axis); ++i) {
+    to = pack(from + i * step, layout, axis + 1, size, to);
+  }
+  return to;
+}
+
+}  // namespace
 
 std::string_view name(Device device) {
   switch (device) {
@@ -16,27 +38,27 @@ std::string_view name(Device device) {
   return "unknown";
 }
 
-Storage::Storage(size_t bytes, MemoryCategory category)
-    : data_(static_cast<std::byte*>(host_allocator().allocate(bytes, category))),
+Storage::Storage(size_t bytes, Device device, MemoryCategory category)
+    : allocator_(allocator(device)),
+      data_(static_cast<std::byte*>(allocator_.allocate(bytes, category))),
       bytes_(bytes),
       category_(category) {}
 
-Storage::~Storage() { host_allocator().release(data_, bytes_, category_); }
+Storage::~Storage() { allocator_.release(data_, bytes_, category_); }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device, MemoryCategory category) {
-  SSA_CHECK(device != Device::cuda, "this build has no CUDA backend");
   Tensor tensor;
   tensor.shape_ = shape;
   tensor.strides_ = shape.contiguous_strides();
   tensor.dtype_ = dtype;
   tensor.device_ = device;
-  tensor.storage_ = std::make_shared<Storage>(tensor.bytes(), category);
+  tensor.storage_ = std::make_shared<Storage>(tensor.bytes(), device, category);
   return tensor;
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device, MemoryCategory category) {
   Tensor tensor = empty(shape, dtype, device, category);
-  std::memset(tensor.raw(), 0, tensor.bytes());  // all-zero bits are 0 in every dtype
+  device_memory(device).zero(tensor.raw(), tensor.bytes());  // all-zero bits are 0 in every dtype
   return tensor;
 }
 
@@ -60,6 +82,54 @@ std::byte* Tensor::raw() {
 
 const std::byte* Tensor::raw() const {
   return storage_ ? storage_->data() + offset_ * static_cast<int64_t>(size_of(dtype_)) : nullptr;
+}
+
+void Tensor::copy_contiguous(const Tensor& source) {
+  DeviceMemory& here = device_memory(device_);
+  if (is_host(source.device())) {
+    here.copy_in(raw(), source.raw(), bytes());
+  } else if (is_host(device_)) {
+    device_memory(source.device()).copy_out(raw(), source.raw(), bytes());
+  } else {
+    here.copy_within(raw(), source.raw(), bytes());
+  }
+}
+
+void Tensor::copy_from(const Tensor& source) {
+  SSA_CHECK(defined() && source.defined(), "copy_from: a tensor is not defined");
+  SSA_CHECK(is_contiguous(), "copy_from: {} with gaps cannot be written", to_string(shape_));
+  SSA_CHECK(source.shape() == shape_ && source.dtype() == dtype_, "copy_from: {} {} into {} {}",
+            name(source.dtype()), to_string(source.shape()), name(dtype_), to_string(shape_));
+  copy_contiguous(source.to(source.device()));
+}
+
+Tensor Tensor::spanned_on_host() const {
+  int64_t elements = numel() > 0 ? 1 : 0;
+  for (int axis = 0; axis < rank(); ++axis) {
+    if (numel() > 0) elements += (dim(axis) - 1) * stride(axis);
+  }
+  Tensor result = *this;
+  result.device_ = Device::cpu;
+  result.offset_ = 0;
+  const size_t span = static_cast<size_t>(elements) * size_of(dtype_);
+  result.storage_ = std::make_shared<Storage>(span, Device::cpu, MemoryCategory::workspace);
+  device_memory(device_).copy_out(result.raw(), raw(), span);
+  return result;
+}
+
+Tensor Tensor::to(Device device, MemoryCategory category) const {
+  SSA_CHECK(defined(), "to: the tensor is not defined");
+  if (is_contiguous()) {
+    if (device == device_) return *this;
+    Tensor copy = empty(shape_, dtype_, device, category);
+    copy.copy_contiguous(*this);
+    return copy;
+  }
+  if (!is_host(device_)) return spanned_on_host().to(device, category);
+  // Only the host can close the gaps here.
+  Tensor packed = empty(shape_, dtype_, is_host(device) ? device : Device::cpu, category);
+  pack(raw(), *this, 0, size_of(dtype_), packed.raw());
+  return packed.to(device, category);
 }
 
 Tensor Tensor::view(const Shape& shape) const {

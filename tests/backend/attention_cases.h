@@ -76,8 +76,8 @@ inline SourcePlan make_plan(const AttentionCase& c) {
   return draw_plan(spec, RngKey{.seed = 3, .purpose = RngPurpose::plan});
 }
 
-/// The arguments of a case. Query, key and value are slices of one (B, N, 3H+1, D) tensor; compact
-/// keys and values of one (B, S, 2H+1, D) tensor.
+/// The arguments of a case, on the device under test. Query, key and value are slices of one (B, N,
+/// 3H+1, D) tensor; compact keys and values of one (B, S, 2H+1, D) tensor.
 struct AttentionInputs {
   AttentionArgs args;
   Tensor grad_out;
@@ -96,16 +96,15 @@ struct AttentionInputs {
     args.value = gathered.slice(2, c.heads, c.heads);
     args.compact_sources = c.compact;
     args.plan.targets =
-        Tensor::from(plan.targets, {plan.windows, plan.targets_per_window}, Device::cpu);
+        Tensor::from(plan.targets, {plan.windows, plan.targets_per_window}, device_under_test());
     args.plan.sources =
-        Tensor::from(plan.sources, {plan.windows, plan.sources_per_window}, Device::cpu);
+        Tensor::from(plan.sources, {plan.windows, plan.sources_per_window}, device_under_test());
     args.scale = 1.0 / std::sqrt(static_cast<double>(c.head_size));
     args.causal = c.causal;
     if (c.alibi) {
-      args.alibi_slopes = Tensor::empty({c.heads}, DType::f32, Device::cpu);
-      for (int64_t h = 0; h < c.heads; ++h) {
-        args.alibi_slopes.data<float>()[h] = std::ldexp(1.0f, static_cast<int>(-1 - h));
-      }
+      std::vector<float> slopes;
+      for (int h = 0; h < c.heads; ++h) slopes.push_back(std::ldexp(1.0f, -1 - h));
+      args.alibi_slopes = Tensor::from(slopes, {c.heads}, device_under_test());
     }
     args.dropout = {c.dropout, RngKey{.seed = 9,
                                       .purpose = RngPurpose::attention_dropout,
@@ -131,26 +130,30 @@ class GuardedHeads {
  public:
   GuardedHeads(const Shape& shape, DType dtype)
       : heads_(shape[2]),
-        whole_(converted(filled({shape[0], shape[1], heads_ + 2, shape[3]}, 42.0f), dtype)),
+        whole_(filled_with({shape[0], shape[1], heads_ + 2, shape[3]}, dtype, std::nan(""))),
         tensor(whole_.slice(2, 1, heads_)) {
-    reference_backend().copy(filled(shape, std::nanf("")), tensor);
+    Tensor whole = host(whole_);
+    for (const int64_t head : {int64_t{0}, heads_ + 1}) {
+      Tensor guard = whole.slice(2, head, 1);
+      Tensor sentinel = Tensor::empty(guard.shape(), dtype, Device::cpu);
+      reference_backend().fill(sentinel, kSentinel);
+      reference_backend().copy(sentinel, guard);
+    }
+    whole_ = on_device(whole);
+    tensor = whole_.slice(2, 1, heads_);
   }
   bool intact() const {
     for (const int64_t head : {int64_t{0}, heads_ + 1}) {
       const Tensor guard = for_reference(whole_.slice(2, head, 1));
       for (int64_t i = 0; i < guard.numel(); ++i) {
-        if (guard.data<double>()[i] != 42.0) return false;
+        if (guard.data<double>()[i] != kSentinel) return false;
       }
     }
     return true;
   }
 
  private:
-  static Tensor filled(const Shape& shape, float value) {
-    Tensor tensor = Tensor::empty(shape, DType::f32, Device::cpu);
-    std::fill_n(tensor.data<float>(), tensor.numel(), value);
-    return tensor;
-  }
+  static constexpr double kSentinel = 42.0;
   int64_t heads_;
   Tensor whole_;
 
@@ -158,7 +161,7 @@ class GuardedHeads {
   Tensor tensor;
 };
 
-inline AttentionResults run_on_cpu(const AttentionInputs& inputs) {
+inline AttentionResults run_on_device(const AttentionInputs& inputs) {
   const Tensor &query = inputs.args.query, &key = inputs.args.key;
   const DType dtype = query.dtype();
   AttentionBackwardArgs args;
@@ -168,17 +171,16 @@ inline AttentionResults run_on_cpu(const AttentionInputs& inputs) {
   Guarded lse({query.dim(0), query.dim(2), query.dim(1)});
   args.forward.out = out.tensor;
   args.forward.lse = lse.tensor;
-  cpu_backend().attention(args.forward);
+  tested().attention(args.forward);
   args.grad_out = inputs.grad_out;
   args.grad_query = grad_query.tensor;
   args.grad_key = grad_key.tensor;
   args.grad_value = grad_value.tensor;
-  cpu_backend().attention_backward(args);
+  tested().attention_backward(args);
   AttentionResults results;
   for (const Tensor& part :
        {out.tensor, lse.tensor, grad_query.tensor, grad_key.tensor, grad_value.tensor}) {
-    results.tensors.push_back(Tensor::empty(part.shape(), part.dtype(), Device::cpu));
-    reference_backend().copy(part, results.tensors.back());
+    results.tensors.push_back(converted(host(part), part.dtype()));
   }
   results.intact = lse.intact();
   for (const GuardedHeads* part : {&out, &grad_query, &grad_key, &grad_value}) {
@@ -187,13 +189,20 @@ inline AttentionResults run_on_cpu(const AttentionInputs& inputs) {
   return results;
 }
 
+/// The inputs for the reference.
+inline AttentionArgs for_reference(AttentionArgs args) {
+  for (Tensor* tensor :
+       {&args.query, &args.key, &args.value, &args.plan.targets, &args.plan.sources}) {
+    *tensor = for_reference(*tensor);
+  }
+  if (args.alibi_slopes.defined()) args.alibi_slopes = host(args.alibi_slopes);
+  return args;
+}
+
 inline AttentionResults run_on_reference(const AttentionInputs& inputs) {
   const Shape &shape = inputs.args.query.shape(), sources = inputs.args.key.shape();
   AttentionBackwardArgs args;
-  args.forward = inputs.args;
-  args.forward.query = for_reference(inputs.args.query);
-  args.forward.key = for_reference(inputs.args.key);
-  args.forward.value = for_reference(inputs.args.value);
+  args.forward = for_reference(inputs.args);
   args.forward.out = reference_zeros(shape);
   args.forward.lse = reference_zeros({shape[0], shape[2], shape[1]});
   reference_backend().attention(args.forward);

@@ -7,41 +7,49 @@
 #include <vector>
 
 #include <catch2/catch.hpp>
-#include <omp.h>
 
 #include "ssa/backend/backend.h"
 
-#include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/kernels/kernels.h"
+#include "backend/device_under_test.h"
 #include "backend/reference/reference_backend.h"
 
-// How the CPU backend is held to the reference: the same inputs, the reference in f64, outputs
-// between guard elements, every instruction set that this machine runs.
+// How a backend is held to the reference: the same inputs, the reference in f64, outputs between
+// guard elements, every variant of the backend.
 //
-// In f32, errors have fixed bounds. In bf16 (bf16_cases.h) they may be twice those of the reference
-// in bf16.
+// In f32, errors have fixed bounds. In bf16 and f16 (low_precision_cases.h) they may be twice those
+// of the reference in that precision.
 
 namespace ssa::test {
 
-/// f32 in [-amplitude, amplitude), the same on every machine.
-inline Tensor random_tensor(const Shape& shape, uint32_t seed, double amplitude = 1.0) {
+inline Tensor on_device(const Tensor& tensor) { return tensor.to(device_under_test()); }
+/// Contiguous, where it can be looked at.
+inline Tensor host(const Tensor& tensor) {
+  return tensor.on_host();
+}
+
+/// f32 in [-amplitude, amplitude), the same on every machine; in host memory.
+inline Tensor random_on_host(const Shape& shape, uint32_t seed, double amplitude = 1.0) {
   std::mt19937 engine(seed);
   Tensor tensor = Tensor::empty(shape, DType::f32, Device::cpu);
+  float* values = tensor.data<float>();
   for (int64_t i = 0; i < tensor.numel(); ++i) {
-    tensor.data<float>()[i] =
-        static_cast<float>(amplitude * (static_cast<double>(engine()) * 0x1p-31 - 1.0));
+    values[i] = static_cast<float>(amplitude * (static_cast<double>(engine()) * 0x1p-31 - 1.0));
   }
   return tensor;
+}
+/// The same on the device under test.
+inline Tensor random_tensor(const Shape& shape, uint32_t seed, double amplitude = 1.0) {
+  return on_device(random_on_host(shape, seed, amplitude));
 }
 
 inline Tensor random_ids(int64_t count, int64_t lowest, int64_t end, uint32_t seed) {
   std::mt19937 engine(seed);
-  Tensor tensor = Tensor::empty({count}, DType::i32, Device::cpu);
-  for (int64_t i = 0; i < count; ++i) {
-    tensor.data<int32_t>()[i] = static_cast<int32_t>(
-        lowest + static_cast<int64_t>(engine() % static_cast<uint32_t>(end - lowest)));
+  std::vector<int32_t> ids(static_cast<size_t>(count));
+  for (int32_t& id : ids) {
+    id = static_cast<int32_t>(lowest +
+                              static_cast<int64_t>(engine() % static_cast<uint32_t>(end - lowest)));
   }
-  return tensor;
+  return Tensor::from(ids, {count}, device_under_test());
 }
 
 /// Contiguous copy for the reference: f64 if floating, i32 as it is.
@@ -49,7 +57,7 @@ inline Tensor for_reference(const Tensor& tensor) {
   if (!tensor.defined()) return tensor;
   const DType dtype = is_floating(tensor.dtype()) ? DType::f64 : tensor.dtype();
   Tensor copy = Tensor::empty(tensor.shape(), dtype, Device::reference);
-  reference_backend().copy(tensor, copy);
+  reference_backend().copy(host(tensor), copy);
   return copy;
 }
 
@@ -57,31 +65,37 @@ inline Tensor reference_zeros(const Shape& shape) {
   return Tensor::zeros(shape, DType::f64, Device::reference);
 }
 
-/// The same values in another floating dtype, contiguous.
+/// The same values in another floating dtype, contiguous, on the same device.
 inline Tensor converted(const Tensor& tensor, DType dtype) {
   Tensor result = Tensor::empty(tensor.shape(), dtype, Device::cpu);
-  reference_backend().copy(tensor, result);
-  return result;
+  reference_backend().copy(host(tensor), result);
+  return tensor.device() == Device::cuda ? result.to(Device::cuda) : result;
 }
 
-/// An output, f32 or bf16, with guard elements before and behind it, filled with NaN at first.
+inline Tensor filled_with(const Shape& shape, DType dtype, double value) {
+  Tensor tensor = Tensor::empty(shape, dtype, Device::cpu);
+  reference_backend().fill(tensor, value);
+  return on_device(tensor);
+}
+
+/// An output with guard elements before and behind it, filled with NaN at first.
 class Guarded {
  public:
   explicit Guarded(const Shape& shape, DType dtype = DType::f32)
-      : whole_(Tensor::empty({shape.numel() + 2 * kGuard}, dtype, Device::cpu)),
-        tensor(whole_.slice(0, kGuard, shape.numel()).view(shape)) {
+      : Guarded(filled_with(shape, dtype, std::nan(""))) {}
+  /// Holding what `values`, contiguous, holds.
+  explicit Guarded(const Tensor& values)
+      : whole_(Tensor::empty({values.numel() + 2 * kGuard}, values.dtype(), Device::cpu)) {
     std::memset(whole_.raw(), kSentinel, whole_.bytes());
-    cpu_backend().fill(tensor, std::nan(""));
-  }
-  /// The same, holding what `values` holds.
-  explicit Guarded(const Tensor& values) : Guarded(values.shape(), values.dtype()) {
-    std::memcpy(tensor.raw(), values.raw(), values.bytes());
+    std::memcpy(whole_.raw() + guard_bytes(), host(values).raw(), values.bytes());
+    whole_ = on_device(whole_);
+    tensor = whole_.slice(0, kGuard, values.numel()).view(values.shape());
   }
   bool intact() const {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(whole_.raw());
-    const size_t guard = static_cast<size_t>(kGuard) * size_of(whole_.dtype());
-    for (size_t i = 0; i < guard; ++i) {
-      if (bytes[i] != kSentinel || bytes[whole_.bytes() - 1 - i] != kSentinel) return false;
+    const Tensor whole = host(whole_);
+    const auto* bytes = reinterpret_cast<const unsigned char*>(whole.raw());
+    for (size_t i = 0; i < guard_bytes(); ++i) {
+      if (bytes[i] != kSentinel || bytes[whole.bytes() - 1 - i] != kSentinel) return false;
     }
     return true;
   }
@@ -89,6 +103,7 @@ class Guarded {
  private:
   static constexpr int64_t kGuard = 64;
   static constexpr unsigned char kSentinel = 0xA5;
+  size_t guard_bytes() const { return static_cast<size_t>(kGuard) * size_of(whole_.dtype()); }
   Tensor whole_;
 
  public:
@@ -120,21 +135,26 @@ inline double largest(const Tensor& tensor) {
   return result;
 }
 
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+/// One number of a contiguous tensor.
+inline double at(const Tensor& tensor, int64_t index) {
+  return for_reference(tensor).data<double>()[index];
 }
 
-/// Calls f() with each instruction set that this machine runs.
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(host(a).raw(), host(b).raw(), a.bytes()) == 0;
+}
+
+/// Calls f() with each variant of the backend under test.
 template <class F>
-void for_each_isa(F&& f) {
-  const std::string chosen = cpu::kernels().isa;
-  for (const char* isa : {"baseline", "avx2", "avx512", "amx"}) {
-    if (!cpu::select_kernels(isa)) continue;
-    INFO("instruction set " << isa);
+void for_each_variant(F&& f) {
+  const std::string chosen = current_variant();
+  for (const std::string& variant : variants()) {
+    select_variant(variant);
+    INFO("variant " << variant);
     f();
   }
-  cpu::select_kernels(chosen.c_str());
+  select_variant(chosen);
 }
 
 }  // namespace ssa::test

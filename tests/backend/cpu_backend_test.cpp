@@ -1,7 +1,10 @@
+#include "backend/cpu/cpu_backend.h"
+
 #include <cstdlib>
 #include <optional>
 
 #include "backend/cases.h"
+#include "backend/cpu/kernels/kernels.h"
 
 namespace ssa {
 namespace {
@@ -63,6 +66,19 @@ TEST_CASE("an instruction set that cannot be had is refused when the cpu backend
   for (const char* name : {"baseline", ""}) {
     const ScopedIsa isa(name);
     CHECK_NOTHROW(CpuBackend());
+  }
+}
+
+TEST_CASE("cpu column_sum of bf16 gives the bits of f32") {
+  for (const auto& [rows, columns] :
+       {std::pair<int64_t, int64_t>{1, 1}, {5, 17}, {65, 33}, {300, 24}, {7, 1000}, {4500, 10}}) {
+    INFO(rows << "×" << columns);
+    const Tensor wider = converted(random_tensor({rows, columns + 5}, 1), DType::bf16);
+    const Tensor wide = converted(wider, DType::f32);
+    Guarded from_f32({columns}), from_bf16({columns});
+    cpu_backend().column_sum(wide.slice(1, 2, columns), from_f32.tensor, false);
+    cpu_backend().column_sum(wider.slice(1, 2, columns), from_bf16.tensor, false);
+    CHECK(same_bits(from_f32.tensor, from_bf16.tensor));
   }
 }
 

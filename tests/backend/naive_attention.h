@@ -4,16 +4,18 @@
 
 namespace ssa::test {
 
-/// Attention in bf16 step by step: weights, their gradients and those of the logits are rounded to
-/// bf16, sums within a step are f64. What fused kernels in bf16 are measured against. Logits are
-/// not rounded, which would be as bad as plain bf16 gets, but would hide a kernel's own errors.
+/// Attention in the low precision of its inputs step by step: weights, their gradients and those of
+/// the logits are rounded, sums within a step are f64. What fused kernels are measured against.
+/// Logits are not rounded, which would be as bad as plain bf16 gets, but would hide a kernel's own
+/// errors.
 class NaiveAttention {
  public:
   explicit NaiveAttention(const AttentionInputs& inputs)
-      : args_(inputs.args),
-        query_(for_reference(args_.query)),
-        key_(for_reference(args_.key)),
-        value_(for_reference(args_.value)),
+      : low_(inputs.args.query.dtype()),
+        args_(for_reference(inputs.args)),
+        query_(args_.query),
+        key_(args_.key),
+        value_(args_.value),
         grad_out_(for_reference(inputs.grad_out)),
         out_(reference_zeros(query_.shape())),
         lse_(reference_zeros({query_.dim(0), query_.dim(2), query_.dim(1)})),
@@ -36,8 +38,10 @@ class NaiveAttention {
   }
 
  private:
-  static double rounded(double value) {
-    return static_cast<double>(BFloat16(static_cast<float>(value)));
+  double rounded(double value) const {
+    const auto narrow = static_cast<float>(value);
+    return low_ == DType::f16 ? static_cast<double>(Float16(narrow))
+                              : static_cast<double>(BFloat16(narrow));
   }
   double* row(Tensor& tensor, int64_t b, int64_t n, int64_t h) const {
     return tensor.data<double>() + ((b * tensor.dim(1) + n) * query_.dim(2) + h) * query_.dim(3);
@@ -101,7 +105,8 @@ class NaiveAttention {
     }
   }
 
-  const AttentionArgs& args_;
+  const DType low_;
+  const AttentionArgs args_;
   Tensor query_, key_, value_, grad_out_;
   Tensor out_, lse_, grad_query_, grad_key_, grad_value_;
 };

@@ -31,10 +31,10 @@ enum class Activation { gelu, relu, elu };
 struct Dropout {
   double probability = 0.0;
   RngKey key;
-  bool active() const { return probability > 0.0; }
+  constexpr bool active() const { return probability > 0.0; }
   /// Words below this are dropped.
-  uint32_t threshold() const { return static_cast<uint32_t>(probability * 0x1p32); }
-  bool keeps(uint64_t element) const { return key.word(element) >= threshold(); }
+  constexpr uint32_t threshold() const { return static_cast<uint32_t>(probability * 0x1p32); }
+  constexpr bool keeps(uint64_t element) const { return key.word(element) >= threshold(); }
 };
 
 /// A weight matrix as the second operand of products: in the dtype of the data and in the layout
@@ -95,13 +95,19 @@ struct PlanTensors {
 /// Key and value hold a row for every position, or, if `compact_sources` (plans of one window
 /// only), just those of the sampled positions: row s belongs to position sources[0][s].
 /// Rows of H·D may be strided (a slice of a wider tensor) in all tensors of shape (B, N, H, D).
+///
+/// Reading on from `query_start` = P, when keys and values of earlier positions are kept: query,
+/// out and lse have the rows of positions P … P+N-1, which are the plan's targets; key and value
+/// those of all positions 0 … P+N-1 (or compact). Forward only, and without dropout.
+///
 /// Targets without a visible source get output 0, log-sum-exp -inf, and pass no gradient.
 struct AttentionArgs {
   Tensor query;  ///< (B, N, H, D)
-  Tensor key;    ///< (B, N, H, D), compact (B, S, H, D)
-  Tensor value;  ///< (B, N, H, D), compact (B, S, H, D)
+  Tensor key;    ///< (B, P+N, H, D), compact (B, S, H, D)
+  Tensor value;  ///< (B, P+N, H, D), compact (B, S, H, D)
   PlanTensors plan;
   bool compact_sources = false;
+  int64_t query_start = 0;  ///< P, the position of the first row of query
   double scale = 1.0;
   bool causal = false;
   Tensor alibi_slopes;  ///< (H) f32, bias -slope_h·(i - j); optional
@@ -125,6 +131,21 @@ struct AttentionBackwardArgs {
   Tensor grad_query;  ///< (B, N, H, D), overwritten
   Tensor grad_key;    ///< as key, overwritten; 0 where no window sampled the position
   Tensor grad_value;  ///< as value, overwritten likewise
+};
+
+/// The softmax of attention on logits that are stored, which attention() never does: a baseline to
+/// measure it against. For target i = targets[w][t] and the sources j = sources[w][s]:
+///
+///   out = softmax_s(scale · logits - slope_h·(i - j))        masked where causal and j > i
+///
+/// Masked weights are 0, and so are all of a target without a visible source.
+struct MaskedSoftmaxArgs {
+  Tensor logits;  ///< (B, H, W, T, S), q_i·k_j
+  PlanTensors plan;
+  double scale = 1.0;
+  bool causal = false;
+  Tensor alibi_slopes;  ///< (H) f32; optional
+  Tensor out;           ///< (B, H, W, T, S); may be logits
 };
 
 /// One update of one parameter; all tensors are f32, or all f64.
@@ -223,18 +244,32 @@ class Backend {
   // ---- attention ----------------------------------------------------------------------------
   virtual void attention(AttentionArgs& args) = 0;
   virtual void attention_backward(AttentionBackwardArgs& args) = 0;
+  virtual void masked_softmax(const MaskedSoftmaxArgs& args) = 0;
+  /// grad_logits = scale · weights · (grad_weights - Σ_s weights·grad_weights), the weights being
+  /// what masked_softmax() gave; all (B, H, W, T, S). grad_logits may be grad_weights.
+  virtual void masked_softmax_backward(const Tensor& weights, double scale,
+                                       const Tensor& grad_weights, Tensor& grad_logits) = 0;
 
   // ---- reductions and optimizers ------------------------------------------------------------
-  /// Sum of squares in f64, in an order that does not depend on the thread count.
-  virtual double sum_squares(const Tensor& in) = 0;
+  // What the host waits for; and updates of all parameters in one call, which a device can do in
+  // one go.
+
+  /// Sum of the squares of all elements of all tensors in f64, in an order that does not depend on
+  /// the thread count. Of one dtype; 0 of none.
+  virtual double sum_squares(const std::vector<Tensor>& in) = 0;
   /// Sum in f64, likewise.
   virtual double sum(const Tensor& in) = 0;
-  virtual void adam_step(const AdamArgs& args) = 0;
-  virtual void sgd_step(const SgdArgs& args) = 0;
+  /// Each update by its own arguments; no tensor occurs twice.
+  virtual void adam_step(const std::vector<AdamArgs>& updates) = 0;
+  virtual void sgd_step(const std::vector<SgdArgs>& updates) = 0;
 };
 
 /// The backend of a device. Throws ConfigError if this build or machine has none.
 Backend& backend(Device device);
+/// The devices that this build has backends for.
+std::vector<Device> built_devices();
+/// Whether backend() finds one, which for Device::cuda depends on the machine.
+bool is_usable(Device device);
 /// The dtype of parameters, their gradients and statistics for data of this dtype.
 constexpr DType wide(DType data) { return data == DType::f64 ? DType::f64 : DType::f32; }
 

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ssa/core/device_memory.h"
+
 namespace ssa {
 
 /// What a buffer is for; memory statistics are kept by category.
@@ -21,40 +23,51 @@ struct MemoryStats {
   int64_t total_bytes = 0;
   int64_t peak_total_bytes = 0;
   int64_t cached_bytes = 0;        ///< freed, kept for reuse
-  int64_t system_allocations = 0;  ///< how often the system was asked for memory
+  int64_t system_allocations = 0;  ///< how often the memory was asked for more
 };
 
-/// Hands out 64-byte aligned buffers and keeps freed ones for reuse, so that a steady training
-/// step asks the system for nothing. Sizes are rounded up to at most 1/8 above what was asked (up
-/// to 512 bytes: to a multiple of 64). When the system has no more, the kept buffers go back to it
-/// before a request fails.
+/// Hands out 64-byte aligned buffers of one memory and keeps freed ones for reuse, so that a steady
+/// training step asks for nothing more. Sizes are rounded up to at most 1/8 above what was asked
+/// (up to 512 bytes: to a multiple of 64). When there is no more, the kept buffers go back before a
+/// request fails. A kept buffer may be handed out while a device still works on it: that is safe as
+/// long as all work on the memory is ordered on one stream.
 /// Thread safe.
 class CachingAllocator {
  public:
+  /// Of the host's memory.
+  CachingAllocator();
+  /// Of any other, which outlives the allocator; `where` it is goes into messages.
+  CachingAllocator(DeviceMemory& memory, std::string_view where);
   ~CachingAllocator();
-  /// Throws Error (exit code 2) with the memory in use by category when the system has no more.
+  CachingAllocator(const CachingAllocator&) = delete;
+  CachingAllocator& operator=(const CachingAllocator&) = delete;
+  /// Throws OutOfMemoryError with the memory in use by category when there is no more.
   void* allocate(size_t bytes, MemoryCategory category);
   void release(void* pointer, size_t bytes, MemoryCategory category) noexcept;
-  /// Gives the kept buffers back to the system.
+  /// Gives the kept buffers back.
   void trim() noexcept;
   MemoryStats stats() const;
   /// Lets peaks start again from what is in use now.
   void reset_peaks();
   /// The size of the buffer that a request is served from.
   static size_t rounded_size(size_t bytes);
-  /// Testing: the n-th request from now on to the system fails (0: never).
+  /// Testing: the n-th request from now on to the memory fails (0: never).
   void fail_after(int64_t requests) { fail_countdown_ = requests; }
 
  private:
-  void* from_system(size_t bytes);
+  void* from_memory(size_t bytes);
   void free_kept() noexcept;
+  [[noreturn]] void throw_out_of_memory(size_t size, MemoryCategory category) const;
+  DeviceMemory& memory_;
+  std::string_view where_;
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by rounded size
   MemoryStats stats_;
   int64_t fail_countdown_ = 0;
 };
 
-/// The allocator of host memory, shared by the reference and the CPU backend.
+/// The allocator of host memory, shared by the reference and the CPU backend. allocator(device) in
+/// device_memory.h is that of any device.
 CachingAllocator& host_allocator();
 
 }  // namespace ssa

@@ -38,6 +38,12 @@ class ConfigError : public Error {
       : Error(ExitCode::usage, fmt::format(format, std::forward<Args>(args)...)) {}
 };
 
+/// No more memory on the host or a device. Exit code 2.
+class OutOfMemoryError : public Error {
+ public:
+  explicit OutOfMemoryError(const std::string& message) : Error(ExitCode::usage, message) {}
+};
+
 /// Missing, truncated or malformed data set. Exit code 3.
 class DataError : public Error {
  public:

@@ -6,10 +6,10 @@
 namespace ssa {
 
 /// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011): four
-/// random words that are a pure function of a 128-bit counter and a 64-bit key. Defined inline so
-/// that every backend, kernels included, compiles the very same integer arithmetic.
-inline std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter,
-                                             std::array<uint32_t, 2> key) {
+/// random words that are a pure function of a 128-bit counter and a 64-bit key. Defined here, and
+/// constexpr, so that every backend, GPU kernels included, compiles the same integer arithmetic.
+constexpr std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter,
+                                                std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter[2];
@@ -64,14 +64,14 @@ struct RngKey {
   }
 
   /// Words 4·block … 4·block+3 of the stream.
-  std::array<uint32_t, 4> words(uint32_t block) const {
+  constexpr std::array<uint32_t, 4> words(uint32_t block) const {
     return philox4x32_10({block, step, (uint32_t{layer} << 16) | rank,
                           (static_cast<uint32_t>(purpose) << 24) | (stream & 0xffffffu)},
                          {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   }
 
   /// Word `index` of the stream (index < 2^34).
-  uint32_t word(uint64_t index) const {
+  constexpr uint32_t word(uint64_t index) const {
     return words(static_cast<uint32_t>(index >> 2))[index & 3];
   }
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ssa/core/allocator.h"
+#include "ssa/core/device_memory.h"
 #include "ssa/core/dtype.h"
 #include "ssa/core/shape.h"
 
@@ -20,7 +21,7 @@ std::string_view name(Device device);
 /// A buffer; shared by all the tensors that view it.
 class Storage {
  public:
-  Storage(size_t bytes, MemoryCategory category);
+  Storage(size_t bytes, Device device, MemoryCategory category);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -32,13 +33,16 @@ class Storage {
 
  private:
   std::atomic<uint64_t> version_{0};
+  CachingAllocator& allocator_;
   std::byte* data_;
   size_t bytes_;
   MemoryCategory category_;
 };
 
 /// A strided view of a storage. Copying a Tensor copies the view, not the elements. A
-/// default-constructed tensor is empty (`!t.defined()`): "not given".
+/// default-constructed tensor is empty (`!t.defined()`): "not given". Pointers to elements of a
+/// tensor on Device::cuda are for kernels: the host reads and writes it through to() and
+/// copy_from().
 class Tensor {
  public:
   Tensor() = default;
@@ -50,7 +54,7 @@ class Tensor {
   /// Same shape, dtype and device; contiguous and uninitialised.
   static Tensor empty_like(const Tensor& other,
                            MemoryCategory category = MemoryCategory::activations);
-  /// A host tensor with a copy of `values`.
+  /// A tensor with a copy of `values`.
   template <class T>
   static Tensor from(const std::vector<T>& values, const Shape& shape, Device device,
                      MemoryCategory category = MemoryCategory::activations);
@@ -76,6 +80,15 @@ class Tensor {
   /// before writing again.
   uint64_t version() const { return storage_ ? storage_->version() : 0; }
 
+  /// The same elements, contiguous, on a device: a copy, or, if it is there and contiguous already,
+  /// this tensor. Waits for the device's work if it moves elements to the host.
+  Tensor to(Device device, MemoryCategory category = MemoryCategory::activations) const;
+  /// This tensor, or if the host cannot read it, a contiguous copy that it can.
+  Tensor on_host() const { return device_ == Device::cuda ? to(Device::cpu) : *this; }
+  /// Overwrites the elements of this contiguous tensor with those of another of the same shape and
+  /// dtype, wherever it is. Throws ShapeError if they differ.
+  void copy_from(const Tensor& source);
+
   /// First element. Throws ShapeError if T is not the tensor's dtype.
   template <class T>
   T* data() {
@@ -98,6 +111,9 @@ class Tensor {
 
  private:
   void check_dtype(DType wanted) const;
+  void copy_contiguous(const Tensor& source);
+  /// A host copy of all from the first to the last element, gaps included.
+  Tensor spanned_on_host() const;
   std::shared_ptr<Storage> storage_;
   Shape shape_;
   std::vector<int64_t> strides_;  // in elements
@@ -112,7 +128,7 @@ Tensor Tensor::from(const std::vector<T>& values, const Shape& shape, Device dev
   SSA_CHECK(static_cast<int64_t>(values.size()) == shape.numel(),
             "Tensor::from: {} values for shape {}", values.size(), to_string(shape));
   Tensor tensor = empty(shape, DTypeOf<T>::value, device, category);
-  for (size_t i = 0; i < values.size(); ++i) tensor.data<T>()[i] = values[i];
+  device_memory(device).copy_in(tensor.raw(), values.data(), tensor.bytes());
   return tensor;
 }
 

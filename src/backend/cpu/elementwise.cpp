@@ -158,12 +158,14 @@ double sum_parts(const Tensor& in, F&& sum_part) {
 
 }  // namespace
 
-double CpuBackend::sum_squares(const Tensor& in) {
-  require_data("sum_squares", {{"in", in}});
+double CpuBackend::sum_squares(const std::vector<Tensor>& in) {
   double total = 0;
-  visit_data(in.dtype(), [&]<class T>(TypeTag<T>, const auto& kernels) {
-    total = sum_parts<T>(in, kernels.sum_squares);
-  });
+  for (const Tensor& tensor : in) {
+    require_data("sum_squares", {{"in", tensor}});
+    visit_data(tensor.dtype(), [&]<class T>(TypeTag<T>, const auto& kernels) {
+      total += sum_parts<T>(tensor, kernels.sum_squares);
+    });
+  }
   return total;
 }
 

@@ -1,6 +1,6 @@
 // The softmax of attention on stored logits.
 
-#include "backend/cpu/checks.h"
+#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/elements.h"
 #include "backend/cpu/parallel.h"
@@ -17,15 +17,15 @@ namespace {
 void require_valid(const MaskedSoftmaxArgs& args) {
   constexpr const char* kOp = "masked_softmax";
   const PlanTensors& plan = args.plan;
-  cpu::require_rank(kOp, {"logits", args.logits}, 5);
-  cpu::require_rank(kOp, {"plan.targets", plan.targets}, 2);
-  cpu::require_rank(kOp, {"plan.sources", plan.sources}, 2);
+  checks::require_rank(kOp, {"logits", args.logits}, 5);
+  checks::require_rank(kOp, {"plan.targets", plan.targets}, 2);
+  checks::require_rank(kOp, {"plan.sources", plan.sources}, 2);
   const Shape& shape = args.logits.shape();
-  cpu::require_packed(kOp, {"plan.targets", plan.targets}, DType::i32, {shape[2], shape[3]});
-  cpu::require_packed(kOp, {"plan.sources", plan.sources}, DType::i32, {shape[2], shape[4]});
-  cpu::require_data(kOp, {{"logits", args.logits}, {"out", args.out}});
+  checks::require_packed(kOp, {"plan.targets", plan.targets}, DType::i32, {shape[2], shape[3]});
+  checks::require_packed(kOp, {"plan.sources", plan.sources}, DType::i32, {shape[2], shape[4]});
+  checks::require_data(kOp, {{"logits", args.logits}, {"out", args.out}});
   if (args.alibi_slopes.defined()) {
-    cpu::require_packed(kOp, {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[1]});
+    checks::require_packed(kOp, {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[1]});
   }
 }
 
@@ -63,8 +63,8 @@ void CpuBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
 void CpuBackend::masked_softmax_backward(const Tensor& weights, double scale,
                                          const Tensor& grad_weights, Tensor& grad_logits) {
   constexpr const char* kOp = "masked_softmax_backward";
-  cpu::require_rank(kOp, {"weights", weights}, 5);
-  cpu::require_data(
+  checks::require_rank(kOp, {"weights", weights}, 5);
+  checks::require_data(
       kOp, {{"weights", weights}, {"grad_weights", grad_weights}, {"grad_logits", grad_logits}});
   const int64_t columns = weights.dim(4);
   if (weights.numel() == 0) return;

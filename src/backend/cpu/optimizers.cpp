@@ -14,7 +14,9 @@ using cpu::kernels;
 using cpu::kPart;
 using cpu::parallel_parts;
 
-void CpuBackend::adam_step(const AdamArgs& args) {
+namespace {
+
+void adam(const AdamArgs& args) {
   Tensor parameter = args.parameter, first = args.first_moment, second = args.second_moment;
   require_alike("adam_step", {{"parameter", parameter},
                               {"gradient", args.gradient},
@@ -40,7 +42,7 @@ void CpuBackend::adam_step(const AdamArgs& args) {
   });
 }
 
-void CpuBackend::sgd_step(const SgdArgs& args) {
+void sgd(const SgdArgs& args) {
   Tensor parameter = args.parameter, momentum = args.momentum_buffer;
   require_alike("sgd_step", {{"parameter", parameter}, {"gradient", args.gradient}});
   if (momentum.defined() || args.momentum != 0) {
@@ -58,6 +60,16 @@ void CpuBackend::sgd_step(const SgdArgs& args) {
   parallel_parts(parameter.numel(), kPart, [&](int64_t i, int64_t count) {
     kernels().sgd(constants, g + i, p + i, buffer ? buffer + i : nullptr, count);
   });
+}
+
+}  // namespace
+
+void CpuBackend::adam_step(const std::vector<AdamArgs>& updates) {
+  for (const AdamArgs& args : updates) adam(args);
+}
+
+void CpuBackend::sgd_step(const std::vector<SgdArgs>& updates) {
+  for (const SgdArgs& args : updates) sgd(args);
 }
 
 }  // namespace ssa

@@ -5,18 +5,16 @@
 
 #include <omp.h>
 
-#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/onednn_matmul.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/thread_scratch.h"
+#include "backend/product_checks.h"
 
 namespace ssa {
 
-using checks::require_packed;
-using checks::require_rank;
-using checks::require_rows;
+using checks::Extents;
 
 namespace {
 
@@ -48,17 +46,9 @@ bool CpuBackend::bf16_is_native() {
 
 std::shared_ptr<PackedMatrix> CpuBackend::pack(const std::vector<Tensor>& parts, bool transpose,
                                                DType data, std::shared_ptr<PackedMatrix> reuse) {
-  SSA_CHECK(!parts.empty(), "pack: no parts");
   SSA_CHECK(supports(data), "pack: the cpu backend multiplies f32 and bf16, not {}", name(data));
-  int64_t stacked = 0;
-  for (const Tensor& part : parts) {
-    require_rank("pack", {"a part", part}, 2);
-    require_rows("pack", {"a part", part}, DType::f32, {part.dim(0), parts.front().dim(1)});
-    stacked += part.dim(0);
-  }
-  const int64_t rows = transpose ? parts.front().dim(1) : stacked;
-  const int64_t columns = transpose ? stacked : parts.front().dim(1);
-  SSA_CHECK(rows > 0 && columns > 0, "pack: ({}, {}) holds nothing", rows, columns);
+  const Shape shape = checks::require_parts("pack", parts, transpose);
+  const int64_t rows = shape[0], columns = shape[1];
   auto packed = std::dynamic_pointer_cast<CpuPackedMatrix>(reuse);
   if (!packed || packed->rows() != rows || packed->columns() != columns ||
       packed->dtype() != data || packed->weights.dtype() != product_dtype(data)) {
@@ -70,45 +60,10 @@ std::shared_ptr<PackedMatrix> CpuBackend::pack(const std::vector<Tensor>& parts,
 
 namespace {
 
-/// Extents of a product.
-struct Extents {
-  int64_t rows, columns, inner;
-};
-
 const CpuPackedMatrix* packed_operand(const MatmulArgs& args) {
-  if (!args.packed_b) return nullptr;
   const auto* packed = dynamic_cast<const CpuPackedMatrix*>(args.packed_b.get());
-  SSA_CHECK(packed, "matmul: packed_b was packed by another backend");
-  SSA_CHECK(packed->dtype() == args.a.dtype(), "matmul: packed_b was packed for {}, but a is {}",
-            name(packed->dtype()), name(args.a.dtype()));
-  SSA_CHECK(!args.b.defined() && !args.transpose_b, "matmul: both b and packed_b are given");
+  SSA_CHECK(packed || !args.packed_b, "matmul: packed_b was packed by another backend");
   return packed;
-}
-
-Extents require_valid(const MatmulArgs& args, const CpuPackedMatrix* packed) {
-  require_rank("matmul", {"a", args.a}, 2);
-  checks::require_data_dtype("matmul", {"a", args.a});
-  if (!packed) require_rank("matmul", {"b", args.b}, 2);
-  const int64_t rows = args.a.dim(args.transpose_a ? 1 : 0);
-  const int64_t inner = args.a.dim(args.transpose_a ? 0 : 1);
-  const int64_t columns = packed ? packed->columns() : args.b.dim(args.transpose_b ? 0 : 1);
-  const DType data = args.a.dtype();
-  require_rows("matmul", {"a", args.a}, data, args.a.shape());
-  if (packed) {
-    SSA_CHECK(packed->rows() == inner, "matmul: packed_b has {} rows instead of {}", packed->rows(),
-              inner);
-  } else {
-    require_rows("matmul", {args.transpose_b ? "b (transposed)" : "b", args.b}, data,
-                 args.transpose_b ? Shape{columns, inner} : Shape{inner, columns});
-  }
-  SSA_CHECK(args.out.defined(), "matmul: out is not given");
-  const DType out = args.out.dtype() == DType::f32 ? DType::f32 : data;
-  require_packed("matmul", {"out", args.out}, out, {rows, columns});
-  if (args.bias.defined()) require_packed("matmul", {"bias", args.bias}, DType::f32, {columns});
-  if (args.residual.defined()) {
-    require_rows("matmul", {"residual", args.residual}, out, {rows, columns});
-  }
-  return {rows, columns, inner};
 }
 
 cpu::MatrixView view_of(const Tensor& matrix, bool transposed = false) {
@@ -190,9 +145,8 @@ Tensor widened(const Tensor& tensor) {
 
 void CpuBackend::matmul(const MatmulArgs& args) {
   const CpuPackedMatrix* packed = packed_operand(args);
-  const Extents extents = require_valid(args, packed);
+  const Extents extents = checks::require_product("matmul", args);
   if (extents.rows == 0 || extents.columns == 0) return;
-  SSA_CHECK(extents.inner > 0, "matmul: a and b share an axis of length 0");
   const DType data = args.a.dtype();
   if ((packed ? packed->weights.dtype() : product_dtype(data)) == data) {
     if (suits_transposed_product(extents, args)) return transposed_product(extents, args);

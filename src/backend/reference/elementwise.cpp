@@ -147,11 +147,14 @@ void ReferenceBackend::gather_rows_backward(const Tensor& rows, const Tensor& gr
   });
 }
 
-double ReferenceBackend::sum_squares(const Tensor& in) {
+double ReferenceBackend::sum_squares(const std::vector<Tensor>& in) {
   double total = 0;
-  visit_floating(in.dtype(), [&]<class T>(TypeTag<T>) {
-    for (int64_t i = 0; i < in.numel(); ++i) total += get(in.data<T>()[i]) * get(in.data<T>()[i]);
-  });
+  for (const Tensor& tensor : in) {
+    visit_floating(tensor.dtype(), [&]<class T>(TypeTag<T>) {
+      const T* x = tensor.data<T>();
+      for (int64_t i = 0; i < tensor.numel(); ++i) total += get(x[i]) * get(x[i]);
+    });
+  }
   return total;
 }
 

@@ -8,8 +8,10 @@ namespace ssa {
 using reference::get;
 using reference::set;
 
+namespace {
+
 // Kingma & Ba 2015, algorithm 1; decoupled decay as in Loshchilov & Hutter 2019.
-void ReferenceBackend::adam_step(const AdamArgs& args) {
+void adam(const AdamArgs& args) {
   const double correction1 = 1.0 - std::pow(args.beta1, static_cast<double>(args.step));
   const double correction2 = 1.0 - std::pow(args.beta2, static_cast<double>(args.step));
   Tensor parameter = args.parameter, first = args.first_moment, second = args.second_moment;
@@ -38,7 +40,7 @@ void ReferenceBackend::adam_step(const AdamArgs& args) {
 }
 
 // As PyTorch's SGD: buffer = momentum·buffer + gradient; Nesterov looks one step ahead.
-void ReferenceBackend::sgd_step(const SgdArgs& args) {
+void sgd(const SgdArgs& args) {
   Tensor parameter = args.parameter, momentum = args.momentum_buffer;
   visit_floating(parameter.dtype(), [&]<class P>(TypeTag<P>) {
     visit_floating(args.gradient.dtype(), [&]<class G>(TypeTag<G>) {
@@ -54,6 +56,16 @@ void ReferenceBackend::sgd_step(const SgdArgs& args) {
       }
     });
   });
+}
+
+}  // namespace
+
+void ReferenceBackend::adam_step(const std::vector<AdamArgs>& updates) {
+  for (const AdamArgs& args : updates) adam(args);
+}
+
+void ReferenceBackend::sgd_step(const std::vector<SgdArgs>& updates) {
+  for (const SgdArgs& args : updates) sgd(args);
 }
 
 }  // namespace ssa

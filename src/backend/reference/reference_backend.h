@@ -49,10 +49,10 @@ class ReferenceBackend : public Backend {
   void masked_softmax_backward(const Tensor& weights, double scale, const Tensor& grad_weights,
                                Tensor& grad_logits) override;
 
-  double sum_squares(const Tensor& in) override;
+  double sum_squares(const std::vector<Tensor>& in) override;
   double sum(const Tensor& in) override;
-  void adam_step(const AdamArgs& args) override;
-  void sgd_step(const SgdArgs& args) override;
+  void adam_step(const std::vector<AdamArgs>& updates) override;
+  void sgd_step(const std::vector<SgdArgs>& updates) override;
 };
 
 Backend& reference_backend();

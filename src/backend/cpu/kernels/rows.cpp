@@ -144,12 +144,13 @@ void softmax_gradient(const T* logits, int64_t target, float lse, float grad, T*
 template <class T>
 bool masked_logits(const MaskedRow& row, const T* in, int64_t columns, float* out) {
   const float hidden = -__builtin_inff();
+  const int32_t last = row.causal ? row.target : INT32_MAX;
   IntVec seen = {};
   int64_t c = 0;
   for (; c + kLanes <= columns; c += kLanes) {
     IntVec source;
     __builtin_memcpy(&source, row.sources + c, sizeof source);
-    const IntVec visible = row.causal ? source <= row.target : source == source;
+    const IntVec visible = source <= last;
     const Vec distance = __builtin_convertvector(row.target - source, Vec);
     const Vec logit = row.scale * load(in + c) - row.slope * distance;
     store(out + c, visible ? logit : broadcast(hidden));
@@ -158,7 +159,7 @@ bool masked_logits(const MaskedRow& row, const T* in, int64_t columns, float* ou
   bool any = false;
   for (int64_t lane = 0; lane < kLanes; ++lane) any = any || seen[lane] != 0;
   for (; c < columns; ++c) {
-    const bool visible = !row.causal || row.sources[c] <= row.target;
+    const bool visible = row.sources[c] <= last;
     const auto distance = static_cast<float>(row.target - row.sources[c]);
     out[c] = visible ? row.scale * get(in + c) - row.slope * distance : hidden;
     any = any || visible;

@@ -5,13 +5,14 @@ namespace {
 
 using namespace test;
 
-TEST_CASE("cpu Adam equals the reference over several steps") {
-  for_each_isa([] {
+TEST_CASE("Adam equals the reference over several steps") {
+  for_each_variant([] {
     for (const int64_t size : {1, 17, 1000, 16384 + 3}) {
       for (const bool decoupled : {false, true}) {
         INFO("size " << size << " decoupled " << decoupled);
-        Guarded p(random_tensor({size}, 1)), m(Tensor::zeros({size}, DType::f32, Device::cpu)),
-            v(Tensor::zeros({size}, DType::f32, Device::cpu));
+        Guarded p(random_tensor({size}, 1)),
+            m(Tensor::zeros({size}, DType::f32, device_under_test())),
+            v(Tensor::zeros({size}, DType::f32, device_under_test()));
         AdamArgs args{.parameter = p.tensor,
                       .gradient = {},
                       .first_moment = m.tensor,
@@ -28,8 +29,8 @@ TEST_CASE("cpu Adam equals the reference over several steps") {
           args.step = exact.step = step;
           args.gradient = random_tensor({size}, static_cast<uint32_t>(10 + step));
           exact.gradient = for_reference(args.gradient);
-          cpu_backend().adam_step(args);
-          reference_backend().adam_step(exact);
+          tested().adam_step({args});
+          reference_backend().adam_step({exact});
         }
         CHECK(worst_error(p.tensor, exact.parameter, 0.1) < 1e-6);
         CHECK(worst_error(m.tensor, exact.first_moment, 0.01) < 1e-6);
@@ -40,8 +41,8 @@ TEST_CASE("cpu Adam equals the reference over several steps") {
   });
 }
 
-TEST_CASE("cpu SGD equals the reference over several steps") {
-  for_each_isa([] {
+TEST_CASE("SGD equals the reference over several steps") {
+  for_each_variant([] {
     for (const int64_t size : {1, 17, 1000, 16384 + 3}) {
       for (const bool nesterov : {false, true}) {
         INFO("size " << size << " nesterov " << nesterov);
@@ -61,8 +62,8 @@ TEST_CASE("cpu SGD equals the reference over several steps") {
           args.first_step = exact.first_step = step == 1;
           args.gradient = random_tensor({size}, static_cast<uint32_t>(20 + step));
           exact.gradient = for_reference(args.gradient);
-          cpu_backend().sgd_step(args);
-          reference_backend().sgd_step(exact);
+          tested().sgd_step({args});
+          reference_backend().sgd_step({exact});
         }
         CHECK(worst_error(p.tensor, exact.parameter, 0.1) < 1e-6);
         CHECK(worst_error(buffer.tensor, exact.momentum_buffer, 0.1) < 1e-6);
@@ -72,14 +73,13 @@ TEST_CASE("cpu SGD equals the reference over several steps") {
   });
 }
 
-TEST_CASE("cpu SGD without momentum needs no buffer") {
+TEST_CASE("SGD without momentum needs no buffer") {
   Guarded p(random_tensor({21}, 1));
   const Tensor before = for_reference(p.tensor), gradient = random_tensor({21}, 2);
-  cpu_backend().sgd_step(
-      {.parameter = p.tensor, .gradient = gradient, .learning_rate = 0.1, .nesterov = false});
+  tested().sgd_step(
+      {{.parameter = p.tensor, .gradient = gradient, .learning_rate = 0.1, .nesterov = false}});
   for (int64_t i = 0; i < 21; ++i) {
-    CHECK(p.tensor.data<float>()[i] ==
-          Approx(before.data<double>()[i] - 0.1 * static_cast<double>(gradient.data<float>()[i])));
+    CHECK(at(p.tensor, i) == Approx(at(before, i) - 0.1 * at(gradient, i)));
   }
 }
 

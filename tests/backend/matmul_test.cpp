@@ -23,7 +23,7 @@ std::vector<Case> cases() {
   return all;
 }
 
-TEST_CASE("cpu matmul equals the reference") {
+TEST_CASE("matmul equals the reference") {
   for (const Case& c : cases()) {
     INFO(c.rows << "×" << c.columns << "×" << c.inner << " transposed " << c.transpose_a << " "
                 << c.transpose_b << " bias " << c.bias << " accumulate " << c.accumulate);
@@ -45,22 +45,22 @@ TEST_CASE("cpu matmul equals the reference") {
     exact.out = for_reference(out.tensor);
     args.out = out.tensor;
     reference_backend().matmul(exact);
-    cpu_backend().matmul(args);
+    tested().matmul(args);
     CHECK(worst_error(out.tensor, exact.out, std::sqrt(static_cast<double>(c.inner))) < 1e-6);
     CHECK(out.intact());
   }
 }
 
-TEST_CASE("cpu matmul of nothing writes nothing, and says what does not fit") {
+TEST_CASE("matmul of nothing writes nothing, and says what does not fit") {
   Guarded out({0, 4});
   MatmulArgs args;
   args.a = random_tensor({0, 3}, 1);
   args.b = random_tensor({3, 4}, 2);
   args.out = out.tensor;
-  cpu_backend().matmul(args);
+  tested().matmul(args);
   CHECK(out.intact());
   args.a = random_tensor({5, 2}, 1);
-  CHECK_THROWS_WITH(cpu_backend().matmul(args), Catch::Contains("b has shape (3, 4)"));
+  CHECK_THROWS_WITH(tested().matmul(args), Catch::Contains("b has shape (3, 4)"));
 }
 
 }  // namespace

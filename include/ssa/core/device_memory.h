@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ssa {
+
+class CachingAllocator;
+enum class Device;
+
+/// The memory that tensors of one kind of device live in. A backend with memory of its own installs
+/// one; `reference` and `cpu` share the host's, which is there from the start.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+  /// At least 64-byte aligned; nullptr when there is no more. Throws Error if the device fails.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void free(void* pointer) noexcept = 0;
+
+  // Copies take place in the order of the device's other work. They throw Error if it fails.
+
+  /// From the host, which may reuse its memory at once.
+  virtual void copy_in(void* to, const void* from, size_t bytes) = 0;
+  /// To the host. Waits for all earlier work of the device, and throws what went wrong in it.
+  virtual void copy_out(void* to, const void* from, size_t bytes) = 0;
+  /// The two do not overlap.
+  virtual void copy_within(void* to, const void* from, size_t bytes) = 0;
+  virtual void zero(void* to, size_t bytes) = 0;
+
+  /// Returns when all earlier work of the device is done. Throws like copy_out().
+  virtual void wait() = 0;
+  /// Bytes that it has in all, taken or not.
+  virtual int64_t capacity() const = 0;
+};
+
+/// Makes tensors of `device` (Device::cuda: the host's memory stays) live in `memory` from now on.
+/// Throws ShapeError if a tensor still lives in an earlier memory of that device.
+void install_device_memory(Device device, DeviceMemory& memory);
+/// Throw ShapeError if the device's backend has not installed its memory yet.
+DeviceMemory& device_memory(Device device);
+CachingAllocator& allocator(Device device);
+
+}  // namespace ssa

@@ -1,0 +1,78 @@
+#include "ssa/core/device_memory.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include <unistd.h>
+
+#include "ssa/core/allocator.h"
+#include "ssa/core/tensor.h"
+
+namespace ssa {
+
+namespace {
+
+constexpr size_t kAlignment = 64;  // a cache line, and an AVX-512 register
+
+class HostMemory : public DeviceMemory {
+ public:
+  void* allocate(size_t bytes) override { return std::aligned_alloc(kAlignment, bytes); }
+  void free(void* pointer) noexcept override { std::free(pointer); }
+  void copy_in(void* to, const void* from, size_t bytes) override { copy_within(to, from, bytes); }
+  void copy_out(void* to, const void* from, size_t bytes) override { copy_within(to, from, bytes); }
+  void copy_within(void* to, const void* from, size_t bytes) override {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  void zero(void* to, size_t bytes) override {
+    if (bytes > 0) std::memset(to, 0, bytes);
+  }
+  void wait() override {}
+  int64_t capacity() const override {
+    return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+  }
+};
+
+/// A memory and the allocator in front of it. The last one is never destroyed: tensors held by
+/// static objects may outlive everything else.
+struct Installed {
+  explicit Installed(DeviceMemory& device) : memory(device), allocator(device, " on the GPU") {}
+  DeviceMemory& memory;
+  CachingAllocator allocator;
+};
+
+std::atomic<Installed*> cuda{nullptr};
+
+Installed& installed(Device device) {
+  Installed* found = cuda.load(std::memory_order_acquire);
+  SSA_CHECK(found, "no memory for tensors of device {}: backend() installs it", name(device));
+  return *found;
+}
+
+}  // namespace
+
+void install_device_memory(Device device, DeviceMemory& memory) {
+  SSA_CHECK(device == Device::cuda, "the host's memory stays where it is");
+  Installed* earlier = cuda.load(std::memory_order_acquire);
+  SSA_CHECK(!earlier || earlier->allocator.stats().total_bytes == 0,
+            "tensors still live in the earlier memory of device {}", name(device));
+  cuda.store(new Installed(memory), std::memory_order_release);
+  delete earlier;
+}
+
+DeviceMemory& device_memory(Device device) {
+  if (device == Device::cuda) return installed(device).memory;
+  static auto* memory = new HostMemory;
+  return *memory;
+}
+
+CachingAllocator& allocator(Device device) {
+  return device == Device::cuda ? installed(device).allocator : host_allocator();
+}
+
+CachingAllocator& host_allocator() {
+  static auto* host = new CachingAllocator;
+  return *host;
+}
+
+}  // namespace ssa

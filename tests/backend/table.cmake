@@ -1,0 +1,5 @@
+# The table of conformance tests: what every backend must do. Relative to tests/backend; device
+# programs add a file that defines device_under_test.h.
+set(SSA_BACKEND_TABLE
+  attention_reading_test.cpp attention_test.cpp elementwise_test.cpp low_precision_test.cpp masked_softmax_test.cpp
+  matmul_test.cpp optimizers_test.cpp packed_test.cpp rows_test.cpp)
