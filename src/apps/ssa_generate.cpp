@@ -1,15 +1,18 @@
 // ssa-generate: continues a text with a trained model.
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iostream>
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "ssa/data/token_dataset.h"
 #include "ssa/eval/generate.h"
 #include "ssa/eval/lm_metric.h"
 #include "ssa/train/lm_session.h"
+#include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
@@ -22,6 +25,9 @@ struct Options {
   std::string prompt;
   int64_t length = 0;
   SamplingOptions sampling;
+  std::string mode = "renorm";
+  int64_t samples = 0;
+  int64_t slide = 0;
   std::string device = "auto";
   std::string output;
 };
@@ -45,11 +51,47 @@ std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const std::s
   return tokens;
 }
 
+ReadingOptions reading_options(const Options& options, const Config& config) {
+  return {.mode = options.mode == "ensemble" ? EvalMode::ensemble : EvalMode::renorm,
+          .samples = options.samples > 0 ? options.samples : config.eval.samples,
+          .slide = options.slide};
+}
+
+/// Shows how far it is where the text itself does not, and at the end how fast it was.
+class Pace {
+ public:
+  Pace(const Options& options, const LmMetric& metric)
+      : unit_(metric.tokens()),
+        progress_(unit_, options.length),
+        text_is_seen_(options.output.empty() && isatty(STDOUT_FILENO) == 1) {}
+  void count_token() {
+    ++tokens_;
+    if (!text_is_seen_) progress_.update(tokens_, fmt::format("{:.0f}/s", rate()), false);
+  }
+  void finish() {
+    progress_.clear();
+    if (tokens_ == 0) return;
+    spdlog::info("{} {} in {:.1f} s: {:.0f} a second", tokens_, unit_, seconds(), rate());
+  }
+
+ private:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  }
+  double rate() const { return static_cast<double>(tokens_) / std::max(seconds(), 1e-9); }
+  std::string unit_;
+  Progress progress_;
+  bool text_is_seen_;
+  int64_t tokens_ = 0;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+};
+
 int run(const Options& options) {
   const Config config = load_config(options.run + "/config.yaml");
   const Vocabulary vocabulary = vocabulary_of(config);
   LmSession session(config, device_from_name(options.device));
   session.load(latest_checkpoint_of(options.run).model);
+  NextToken next(session.model(), config, reading_options(options, config), session.device());
 
   std::ofstream file;
   if (!options.output.empty()) {
@@ -61,15 +103,18 @@ int run(const Options& options) {
   // Words stand apart; a prompt of bytes may end within one.
   const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
   if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
+  Pace pace(options, LmMetric(config.task));
   const auto emit = [&](int32_t token) {
     out << vocabulary.decode(token);
     out.flush();
+    pace.count_token();
     return !StopSignal::requested();
   };
-  generate(session.model(), config.model.layers, tokens_of_prompt(vocabulary, options.prompt),
-           options.length, config.data.length, options.sampling, session.device(), emit);
+  generate(next, tokens_of_prompt(vocabulary, options.prompt), options.length, options.sampling,
+           emit);
   out << '\n';
   out.flush();
+  pace.finish();
   if (!out)
     throw ConfigError("the text could not be written to {}",
                       options.output.empty() ? "standard output" : options.output);
@@ -83,7 +128,8 @@ int main(int argc, char** argv) {
   const ssa::AppInfo info{
       "ssa-generate", "Continue a text with a trained model",
       "  ssa-generate --run runs/enwik8_mini_s6_l4_ft --prompt '== History ==' --length 300\n"
-      "  ssa-generate --run runs/a --length 500 --temperature 0.8 --top-p 0.95 --seed 7"};
+      "  ssa-generate --run runs/a --length 500 --temperature 0.8 --top-p 0.95 --seed 7\n"
+      "  ssa-generate --run runs/a --length 500 --mode ensemble --samples 10"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is used")
@@ -101,6 +147,18 @@ int main(int argc, char** argv) {
                    "Draw among the likeliest that together reach this probability")
         ->capture_default_str();
     app.add_option("--seed", options->sampling.seed, "Another seed, another text")
+        ->capture_default_str();
+    app.add_option("--mode", options->mode,
+                   "renorm: dense attention; ensemble: the mean prediction of sub-models")
+        ->check(CLI::IsMember({"renorm", "ensemble"}))
+        ->capture_default_str();
+    app.add_option("--samples", options->samples, "Sub-models (default: eval.samples)")
+        ->check(CLI::Range(1, 65536));
+    app.add_option("--slide", options->slide,
+                   "Tokens dropped at a time once data.length of them are in the context; what is "
+                   "left is then read again. 1: always the most context, but all of it is read "
+                   "for each token (0: half)")
+        ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
         ->capture_default_str();
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();

@@ -15,15 +15,13 @@ namespace {
 
 /// Losses of all positions of a batch on the host, 0 where nothing is scored.
 std::vector<float> batch_losses(const DecoderLm& model, const LmBatch& batch,
-                                const std::vector<PlanTensors>& plans, Device device) {
+                                const std::vector<PlanTensors>& plans) {
   const NoGrad guard;
-  const Shape flat{batch.sequences * batch.length};
-  const Tensor ids = Tensor::from(batch.inputs, flat, device, MemoryCategory::data);
-  const Tensor targets = Tensor::from(batch.targets, flat, device, MemoryCategory::data);
-  const Variable losses =
-      model.losses({batch.sequences, batch.length, ids, &plans}, targets, nn::Context{});
-  const float* values = losses.value().data<float>();
-  return std::vector<float>(values, values + losses.value().numel());
+  const DecoderLm::Input input{batch.sequences, batch.length, model.tokens(batch.inputs), &plans};
+  const Tensor losses =
+      model.losses(input, model.tokens(batch.targets), nn::Context{}).value().on_host();
+  const float* values = losses.data<float>();
+  return std::vector<float>(values, values + losses.numel());
 }
 
 /// Sums over windows, for a mean over tokens and its standard error: tokens of one window are not
@@ -131,7 +129,7 @@ EvalResult renorm(const Job& job) {
     const LmBatch batch =
         window_batch(job.dataset, job.split, job.windows, static_cast<int64_t>(first),
                      static_cast<int64_t>(count), job.length);
-    for (const float value : batch_losses(job.model, batch, plans, job.device)) loss += value;
+    for (const float value : batch_losses(job.model, batch, plans)) loss += value;
     result.tokens += scored_tokens(job.windows, first, count);
     result.loss = result.tokens ? loss / static_cast<double>(result.tokens) : 0.0;
     first += count;
@@ -169,7 +167,7 @@ std::optional<WindowCurve> ensemble_window(const Job& job, const std::vector<Pla
                      .step = static_cast<uint32_t>(w),
                      .rank = static_cast<uint16_t>(r)};
     const auto plans = to_tensors(draw_plans(specs, key), job.device);
-    curve.single.push_back(tokens.add(batch_losses(job.model, batch, plans, job.device)));
+    curve.single.push_back(tokens.add(batch_losses(job.model, batch, plans)));
     curve.ensemble.push_back(tokens.loss_sum());
   }
   return curve;

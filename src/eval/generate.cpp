@@ -20,60 +20,186 @@ void check(const SamplingOptions& options) {
   if (options.top_k < 0) throw ConfigError("top-k: {} is negative", options.top_k);
 }
 
+/// Tokens from the highest score down, of equals the first one first. Sorted as far as asked for:
+/// of a vocabulary of words few are ever looked at.
+class Ranking {
+ public:
+  explicit Ranking(const std::vector<double>& scores) : scores_(scores), order_(scores.size()) {
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+  int32_t operator[](size_t place) {
+    if (place >= sorted_) sort_up_to(std::min(order_.size(), std::max<size_t>(64, 8 * place)));
+    return order_[place];
+  }
+  size_t size() const { return order_.size(); }
+
+ private:
+  void sort_up_to(size_t end) {
+    const auto at = [this](size_t place) {
+      return order_.begin() + static_cast<std::ptrdiff_t>(place);
+    };
+    std::partial_sort(at(sorted_), at(end), order_.end(), [this](int32_t a, int32_t b) {
+      const double x = scores_[static_cast<size_t>(a)], y = scores_[static_cast<size_t>(b)];
+      return x > y || (x == y && a < b);
+    });
+    sorted_ = end;
+  }
+  const std::vector<double>& scores_;
+  std::vector<int32_t> order_;
+  size_t sorted_ = 0;
+};
+
 }  // namespace
 
-int32_t pick_token(const std::vector<float>& logits, const SamplingOptions& options,
+int32_t pick_token(const std::vector<double>& scores, const SamplingOptions& options,
                    uint32_t word) {
   check(options);
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
-  });
-  if (options.temperature == 0) return order.front();
-  if (options.top_k > 0 && options.top_k < static_cast<int64_t>(order.size())) {
-    order.resize(static_cast<size_t>(options.top_k));
-  }
-  const double highest = logits[static_cast<size_t>(order.front())];
-  std::vector<double> weights;
-  double total = 0;
-  for (const int32_t token : order) {
-    weights.push_back(
-        std::exp((logits[static_cast<size_t>(token)] - highest) / options.temperature));
-    total += weights.back();
-  }
+  Ranking ranking(scores);
+  const double highest = scores[static_cast<size_t>(ranking[0])];
+  if (options.temperature == 0) return ranking[0];
+  const auto weight = [&](int32_t token) {
+    return std::exp((scores[static_cast<size_t>(token)] - highest) / options.temperature);
+  };
+  size_t count = ranking.size();
   double kept = 0;
-  size_t count = 0;
-  while (count < weights.size() && (count == 0 || kept < options.top_p * total)) {
-    kept += weights[count++];
+  if (options.top_k > 0 && options.top_k < static_cast<int64_t>(count)) {
+    count = static_cast<size_t>(options.top_k);
+    for (size_t i = 0; i < count; ++i) kept += weight(ranking[i]);
+  } else {
+    for (size_t token = 0; token < count; ++token) kept += weight(static_cast<int32_t>(token));
+  }
+  if (options.top_p < 1) {
+    const double wanted = options.top_p * kept;
+    size_t enough = 0;
+    kept = 0;
+    while (enough < count && (enough == 0 || kept < wanted)) kept += weight(ranking[enough++]);
+    count = enough;
   }
   double point = uniform_open(word) * kept;
   for (size_t i = 0; i < count; ++i) {
-    point -= weights[i];
-    if (point < 0) return order[i];
+    point -= weight(ranking[i]);
+    if (point < 0) return ranking[i];
   }
-  return order[count - 1];
+  return ranking[count - 1];
 }
 
-std::vector<int32_t> generate(const DecoderLm& model, int64_t layers, std::vector<int32_t> tokens,
-                              int64_t count, int64_t context, const SamplingOptions& options,
-                              Device device, const std::function<bool(int32_t)>& emit) {
-  const NoGrad guard;
-  const RngKey key{.seed = options.seed, .purpose = RngPurpose::generate};
-  const size_t prompt = tokens.size();
-  SSA_CHECK(prompt > 0 && context > 0, "generate: an empty prompt or context");
-  for (int64_t n = 0; n < count; ++n) {
-    const auto length = std::min(static_cast<int64_t>(tokens.size()), context);
-    const std::vector<int32_t> window(tokens.end() - length, tokens.end());
-    const auto plans = to_tensors(draw_plans(dense_plan_specs(layers, length), RngKey{}), device);
-    const Tensor ids = Tensor::from(window, {length}, device, MemoryCategory::data);
-    const Variable scores = model.last_logits({1, length, ids, &plans}, nn::Context{});
-    const float* row = scores.value().data<float>();
-    const std::vector<float> logits(row, row + scores.value().numel());
-    tokens.push_back(pick_token(logits, options, key.word(static_cast<uint64_t>(n))));
-    if (emit && !emit(tokens.back())) break;
+namespace {
+
+/// Rows that a pass over a prompt may have: bounds its memory, and is far more than products need
+/// to be fast.
+constexpr int64_t kRowsAtATime = 4096;
+
+int64_t checked_samples(const ReadingOptions& options) {
+  if (options.mode == EvalMode::renorm) return 1;
+  if (options.samples < 1 || options.samples > 65536) {
+    throw ConfigError("samples: {} is outside 1 … 65536", options.samples);
   }
-  return std::vector<int32_t>(tokens.begin() + static_cast<std::ptrdiff_t>(prompt), tokens.end());
+  return options.samples;
+}
+
+std::vector<PlanSpec> specs_of(const Config& config, EvalMode mode) {
+  return mode == EvalMode::renorm
+             ? dense_plan_specs(config.model.layers, config.data.length)
+             : decoder_plan_specs(config.ssa, config.model.layers, config.data.length);
+}
+
+/// Plans of a window as evaluation draws them; sub-models share those of dense layers.
+ReadingPlans reading_plans(const std::vector<PlanSpec>& specs, RngKey key, int64_t samples,
+                           Device device) {
+  ReadingPlans plans;
+  for (size_t layer = 0; layer < specs.size(); ++layer) {
+    const PlanSpec& spec = specs[layer];
+    std::vector<ReadingPlan>& of_layer = plans.emplace_back();
+    for (int64_t r = 0; r < (spec.kind == PlanKind::dense ? 1 : samples); ++r) {
+      key.rank = static_cast<uint16_t>(r);
+      of_layer.emplace_back(draw_plan(spec, key.with_layer(static_cast<int64_t>(layer))), device);
+    }
+  }
+  return plans;
+}
+
+std::vector<double> values_of(const Tensor& on_device) {
+  const Tensor scores = on_device.on_host();
+  std::vector<double> values(static_cast<size_t>(scores.numel()));
+  visit_floating(scores.dtype(), [&]<class T>(TypeTag<T>) {
+    const T* from = scores.data<T>();
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(from[i]);
+  });
+  return values;
+}
+
+/// Logarithm of the mean over rows (R, V) of each row's softmax.
+std::vector<double> mean_prediction(const std::vector<double>& scores, int64_t rows) {
+  const size_t vocabulary = scores.size() / static_cast<size_t>(rows);
+  std::vector<double> mean(vocabulary, 0.0);
+  for (auto row = scores.begin(); row != scores.end(); row += static_cast<int64_t>(vocabulary)) {
+    const auto end = row + static_cast<int64_t>(vocabulary);
+    const double highest = *std::max_element(row, end);
+    double total = 0;
+    for (auto score = row; score != end; ++score) total += std::exp(*score - highest);
+    for (size_t i = 0; i < vocabulary; ++i) {
+      mean[i] += std::exp(row[static_cast<int64_t>(i)] - highest) / total;
+    }
+  }
+  for (double& value : mean) value = std::log(value / static_cast<double>(rows));
+  return mean;
+}
+
+}  // namespace
+
+NextToken::NextToken(const DecoderLm& model, const Config& config, const ReadingOptions& options,
+                     Device device)
+    : model_(model),
+      options_(options),
+      device_(device),
+      specs_(specs_of(config, options.mode)),
+      plan_seed_(config.train.seed),
+      cache_(model.make_cache(config.data.length, checked_samples(options))) {
+  const int64_t length = config.data.length;
+  if (options_.slide < 0 || options_.slide > length) {
+    throw ConfigError("slide: {} is outside 0 … {}, the tokens of a context (data.length)",
+                      options_.slide, length);
+  }
+  if (options_.slide == 0) options_.slide = std::max<int64_t>(1, length / 2);
+}
+
+void NextToken::start(int64_t window) {
+  const RngKey key{
+      .seed = plan_seed_, .purpose = RngPurpose::ensemble, .step = static_cast<uint32_t>(window)};
+  cache_.start(reading_plans(specs_, key, cache_.sub_models(), device_));
+  window_ = window;
+}
+
+std::vector<double> NextToken::scores(const std::vector<int32_t>& text) {
+  SSA_CHECK(!text.empty(), "generate: nothing to continue");
+  const auto end = static_cast<int64_t>(text.size());
+  const int64_t over = std::max<int64_t>(0, end - cache_.capacity());
+  const int64_t window = (over + options_.slide - 1) / options_.slide;
+  if (window != window_) start(window);
+  const int64_t at_a_time = std::max<int64_t>(1, kRowsAtATime / cache_.sub_models());
+  const int64_t window_start = window * options_.slide;
+  Tensor last;
+  SSA_CHECK(window_start + cache_.length() < end, "generate: a text that has not grown");
+  for (int64_t at = window_start + cache_.length(); at < end;) {
+    const int64_t stop = std::min(end, at + at_a_time);
+    last = model_.read({text.begin() + at, text.begin() + stop}, cache_);
+    at = stop;
+  }
+  const std::vector<double> scores = values_of(last);
+  return cache_.sub_models() == 1 ? scores : mean_prediction(scores, cache_.sub_models());
+}
+
+std::vector<int32_t> generate(NextToken& next, std::vector<int32_t> text, int64_t count,
+                              const SamplingOptions& options,
+                              const std::function<bool(int32_t)>& emit) {
+  check(options);
+  const RngKey key{.seed = options.seed, .purpose = RngPurpose::generate};
+  const size_t prompt = text.size();
+  for (int64_t n = 0; n < count; ++n) {
+    text.push_back(pick_token(next.scores(text), options, key.word(static_cast<uint64_t>(n))));
+    if (emit && !emit(text.back())) break;
+  }
+  return std::vector<int32_t>(text.begin() + static_cast<std::ptrdiff_t>(prompt), text.end());
 }
 
 }  // namespace ssa

@@ -20,9 +20,6 @@ int64_t vocabulary_size(const Config& config) {
       config.data.name);
 }
 
-namespace {
-
-/// Part of the N×N matrix that a layer computes.
 double sampled_fraction(const PlanSpec& spec) {
   switch (spec.kind) {
     case PlanKind::local_1d:
@@ -34,6 +31,8 @@ double sampled_fraction(const PlanSpec& spec) {
       return 1.0;
   }
 }
+
+namespace {
 
 double forward_flop(const ModelConfig& model, const std::vector<PlanSpec>& specs) {
   const auto width = static_cast<double>(model.width);

@@ -99,6 +99,11 @@ void DecoderLm::build_output(int64_t vocabulary, ParameterStore& store) {
   output_ = {output, Variable()};
 }
 
+Tensor DecoderLm::tokens(const std::vector<int32_t>& values) const {
+  const Device device = adaptive_input_ && device_ == Device::cuda ? Device::cpu : device_;
+  return Tensor::from(values, {static_cast<int64_t>(values.size())}, device, MemoryCategory::data);
+}
+
 Variable DecoderLm::embedded(const Tensor& ids) const {
   const double scale = std::sqrt(static_cast<double>(model_.width));
   return adaptive_input_ ? (*adaptive_input_)(ids, scale, precision_)
@@ -112,10 +117,15 @@ Variable DecoderLm::hidden(const Input& input, const nn::Context& context) const
   Variable x =
       ops::dropout(embedded(input.ids), context.dropout(model_.dropout, RngPurpose::dropout, 0));
   for (int64_t layer = 0; layer < model_.layers; ++layer) {
-    const nn::AttentionInput attention{
-        input.batch, input.length, (*input.plans)[static_cast<size_t>(layer)], true, alibi_slopes_};
+    nn::AttentionInput attention{input.batch, input.length,
+                                 (*input.plans)[static_cast<size_t>(layer)], true, alibi_slopes_};
+    attention.materialized = model_.attention == AttentionKind::materialized;
     x = blocks_[static_cast<size_t>(layer)](x, attention, context, layer, checkpointing_);
   }
+  return normed(x);
+}
+
+Variable DecoderLm::normed(const Variable& x) const {
   return final_norm_.empty() ? x : final_norm_.front()(x);
 }
 
@@ -128,10 +138,31 @@ Variable DecoderLm::logits(const Input& input, const nn::Context& context) const
   return scores(hidden(input, context));
 }
 
-Variable DecoderLm::last_logits(const Input& input, const nn::Context& context) const {
-  const Tensor last = Tensor::from(std::vector<int32_t>{static_cast<int32_t>(input.length - 1)},
-                                   {1}, device_, MemoryCategory::data);
-  return scores(ops::gather_rows(hidden(input, context), input.batch, last));
+DecoderCache DecoderLm::make_cache(int64_t capacity, int64_t sub_models) const {
+  std::vector<nn::KeyValueCache> layers;
+  for (int64_t layer = 0; layer < model_.layers; ++layer) {
+    layers.emplace_back(sub_models, capacity, model_.heads, model_.width / model_.heads, precision_,
+                        device_);
+  }
+  return DecoderCache(sub_models, std::move(layers));
+}
+
+Tensor DecoderLm::read(const std::vector<int32_t>& tokens, DecoderCache& cache) const {
+  const NoGrad guard;
+  const auto count = static_cast<int64_t>(tokens.size());
+  const int64_t sub_models = cache.sub_models();
+  SSA_CHECK(count > 0, "decoder: no token to read");
+  std::vector<int32_t> ids;
+  for (int64_t m = 0; m < sub_models; ++m) ids.insert(ids.end(), tokens.begin(), tokens.end());
+  Variable x = embedded(this->tokens(ids));
+  for (int64_t layer = 0; layer < model_.layers; ++layer) {
+    const nn::CachedAttention cached{&cache.layer(layer), cache.parts(layer, count)};
+    const nn::AttentionInput attention{sub_models, count, {}, true, alibi_slopes_, &cached};
+    x = blocks_[static_cast<size_t>(layer)](x, attention, {}, layer, Checkpointing::none);
+  }
+  const Tensor last = Tensor::from(std::vector<int32_t>{static_cast<int32_t>(count - 1)}, {1},
+                                   device_, MemoryCategory::data);
+  return scores(ops::gather_rows(normed(x), sub_models, last)).value();
 }
 
 Variable DecoderLm::losses(const Input& input, const Tensor& targets,

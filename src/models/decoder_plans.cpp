@@ -43,15 +43,33 @@ std::vector<SourcePlan> draw_plans(const std::vector<PlanSpec>& specs, const Rng
 }
 
 PlanTensors to_tensors(const SourcePlan& plan, Device device) {
-  return {Tensor::from(plan.targets, {plan.windows, plan.targets_per_window}, device,
-                       MemoryCategory::data),
-          Tensor::from(plan.sources, {plan.windows, plan.sources_per_window}, device,
-                       MemoryCategory::data)};
+  return to_tensors(std::vector<SourcePlan>{plan}, device).front();
 }
 
 std::vector<PlanTensors> to_tensors(const std::vector<SourcePlan>& plans, Device device) {
+  // Put side by side, so that they go to a device in one piece; each begins on 64 bytes.
+  constexpr size_t kUnit = 16;
+  std::vector<int32_t> all;
+  for (const SourcePlan& plan : plans) {
+    for (const auto* positions : {&plan.targets, &plan.sources}) {
+      all.insert(all.end(), positions->begin(), positions->end());
+      all.resize((all.size() + kUnit - 1) / kUnit * kUnit, 0);
+    }
+  }
+  const auto total = static_cast<int64_t>(all.size());
+  const Tensor together = Tensor::from(all, {total}, device, MemoryCategory::data);
+  int64_t first = 0;
+  const auto next = [&](int64_t windows, int64_t columns) {
+    const Tensor part = together.slice(0, first, windows * columns).view({windows, columns});
+    const size_t end = static_cast<size_t>(first + windows * columns);
+    first = static_cast<int64_t>((end + kUnit - 1) / kUnit * kUnit);
+    return part;
+  };
   std::vector<PlanTensors> tensors;
-  for (const SourcePlan& plan : plans) tensors.push_back(to_tensors(plan, device));
+  for (const SourcePlan& plan : plans) {
+    const Tensor targets = next(plan.windows, plan.targets_per_window);
+    tensors.push_back({targets, next(plan.windows, plan.sources_per_window)});
+  }
   return tensors;
 }
 

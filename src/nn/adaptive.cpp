@@ -35,7 +35,8 @@ struct BandRows {
   Tensor tokens;  ///< (K) i32: counted from the band's first; a filler for other rows
 };
 
-BandRows rows_in_band(const Tensor& tokens, const Band& band, int32_t filler) {
+/// `tokens` are on the host, the result is on `device`.
+BandRows rows_in_band(const Tensor& tokens, const Band& band, int32_t filler, Device device) {
   const int64_t total = tokens.dim(0);
   const auto* token = tokens.data<int32_t>();
   std::vector<int32_t> inside, rows, local;
@@ -56,7 +57,7 @@ BandRows rows_in_band(const Tensor& tokens, const Band& band, int32_t filler) {
   }
   local.resize(rows.size(), filler);
   const auto put = [&](const std::vector<int32_t>& values) {
-    return Tensor::from(values, {static_cast<int64_t>(values.size())}, tokens.device(),
+    return Tensor::from(values, {static_cast<int64_t>(values.size())}, device,
                         MemoryCategory::data);
   };
   return {put(rows), put(inside), put(local)};
@@ -81,7 +82,9 @@ AdaptiveInput::AdaptiveInput(ParameterStore& store, const std::string& name,
   }
 }
 
-Variable AdaptiveInput::operator()(const Tensor& ids, double factor, DType data) const {
+Variable AdaptiveInput::operator()(const Tensor& tokens, double factor, DType data) const {
+  const Tensor ids = tokens.on_host();
+  const Device device = tables_.front().value().device();
   const Band& last = bands_.back();
   const auto* id = ids.data<int32_t>();
   for (int64_t r = 0; r < ids.dim(0); ++r) {
@@ -90,12 +93,11 @@ Variable AdaptiveInput::operator()(const Tensor& ids, double factor, DType data)
   }
   std::vector<ops::RowsAt> parts;
   for (size_t i = 0; i < bands_.size(); ++i) {
-    const BandRows in = rows_in_band(ids, bands_[i], 0);
+    const BandRows in = rows_in_band(ids, bands_[i], 0, device);
     const Variable rows = ops::embedding(tables_[i], in.tokens, factor, data);
     parts.push_back({ops::linear(rows, {projections_[i], {}}), in.places});
   }
-  return ops::scatter_rows(Variable(Tensor::zeros({ids.dim(0), width_}, data, ids.device())),
-                           parts);
+  return ops::scatter_rows(Variable(Tensor::zeros({ids.dim(0), width_}, data, device)), parts);
 }
 
 AdaptiveSoftmax::AdaptiveSoftmax(ParameterStore& store, const std::string& name,
@@ -135,7 +137,7 @@ Variable AdaptiveSoftmax::Tail::project(const Variable& x) const {
   return transposed ? ops::transposed_linear(x, projection) : ops::linear(x, {projection, {}});
 }
 
-/// Words of the first band as they are, those of tail i as the class after them.
+/// Words of the first band as they are, those of tail i as the class after them. All on the host.
 Tensor AdaptiveSoftmax::head_targets(const Tensor& targets) const {
   Tensor result = Tensor::empty_like(targets, MemoryCategory::data);
   const auto* from = targets.data<int32_t>();
@@ -153,17 +155,19 @@ Tensor AdaptiveSoftmax::head_targets(const Tensor& targets) const {
   return result;
 }
 
-Variable AdaptiveSoftmax::losses(const Variable& x, const Tensor& targets, const Context& context,
-                                 int64_t place) const {
+Variable AdaptiveSoftmax::losses(const Variable& x, const Tensor& all_targets,
+                                 const Context& context, int64_t place) const {
+  const Tensor targets = all_targets.on_host();
+  const Device device = x.value().device();
   const auto dropout = [&](const Variable& in, int64_t where) {
     return ops::dropout(in, context.dropout(dropout_, RngPurpose::dropout, where));
   };
   const Variable input = dropout(x, place);
   const int64_t rows = x.dim(0);
-  const Variable head = ops::linear_cross_entropy(input, head_, head_targets(targets));
+  const Variable head = ops::linear_cross_entropy(input, head_, head_targets(targets).to(device));
   std::vector<ops::RowsAt> parts;
   for (size_t i = 0; i < tails_.size(); ++i) {
-    const BandRows in = rows_in_band(targets, tails_[i].band, -1);
+    const BandRows in = rows_in_band(targets, tails_[i].band, -1, device);
     const Variable narrow = dropout(tails_[i].project(ops::gather_rows(input, 1, in.rows)),
                                     place + 1 + static_cast<int64_t>(i));
     const Variable within = ops::linear_cross_entropy(narrow, tails_[i].table, in.tokens);

@@ -57,6 +57,7 @@ Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
   const int64_t size = x.dim(1) / heads_, sources = input.plan.sources_per_window();
   ops::AttentionOptions options{input.plan, input.causal, input.alibi_slopes, dropout};
   options.compact_sources = input.plan.windows() == 1 && sources < input.length;
+  options.materialized = input.materialized;
   if (!options.compact_sources) {
     const Variable all =
         ops::reshape(norm(x, query_key_value_), {input.batch, input.length, 3 * heads_, size});
@@ -71,12 +72,25 @@ Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
   return ops::attention(query, {pairs, 0, heads_}, {pairs, heads_, heads_}, options);
 }
 
+Variable SelfAttention::attend_cached(const Variable& x, const LayerNorm& norm,
+                                      const AttentionInput& input) const {
+  const NoGrad guard;
+  const Tensor all = norm(x, query_key_value_)
+                         .value()
+                         .view({input.batch, input.length, 3 * heads_, x.dim(1) / heads_});
+  KeyValueCache& cache = *input.cached->cache;
+  cache.append(all.slice(2, heads_, 2 * heads_));
+  return Variable(cache.attend(all.slice(2, 0, heads_), input.cached->plans, input.alibi_slopes));
+}
+
 Variable SelfAttention::operator()(const Residual& residual, const LayerNorm& norm,
                                    const AttentionInput& input, const Context& context,
                                    int64_t layer) const {
   const Variable& x = residual.x;
   const Variable mixed =
-      attend(x, norm, input, context.dropout(dropout_, RngPurpose::attention_dropout, layer));
+      input.cached
+          ? attend_cached(x, norm, input)
+          : attend(x, norm, input, context.dropout(dropout_, RngPurpose::attention_dropout, layer));
   return residual([&](const Variable& base) {
     return ops::linear(ops::reshape(mixed, x.shape()), output_.map(), base);
   });

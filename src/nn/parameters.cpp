@@ -34,7 +34,8 @@ double draw(const Init& init, uint32_t word) {
 
 /// Drawn on the host in f32, so that every device and dtype starts from the same numbers.
 Tensor initial_values(const Shape& shape, const Init& init, const RngKey& key, Device device) {
-  Tensor values = Tensor::empty(shape, DType::f32, device, MemoryCategory::parameters);
+  const Device drawn_on = device == Device::cuda ? Device::cpu : device;
+  Tensor values = Tensor::empty(shape, DType::f32, drawn_on, MemoryCategory::parameters);
   float* data = values.data<float>();
   const int64_t count = shape.numel();
   for (int64_t block = 0; block * 4 < count; ++block) {
@@ -43,7 +44,7 @@ Tensor initial_values(const Shape& shape, const Init& init, const RngKey& key, D
       data[i] = static_cast<float>(draw(init, words[static_cast<size_t>(i & 3)]));
     }
   }
-  return values;
+  return values.to(device, MemoryCategory::parameters);
 }
 
 }  // namespace

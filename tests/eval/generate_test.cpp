@@ -13,25 +13,29 @@ const std::vector<int32_t> kPrompt = {kStartByte, 't', 'h', 'e', ' '};
 
 std::vector<int32_t> continued(const TinyModel& tiny, const std::vector<int32_t>& prompt,
                                int64_t count, const SamplingOptions& options,
-                               int64_t context = 32) {
-  return generate(tiny.session.model(), 2, prompt, count, context, options, Device::cpu);
+                               const ReadingOptions& reading = {}) {
+  NextToken next(tiny.session.model(), tiny.config, reading, Device::cpu);
+  return generate(next, prompt, count, options);
 }
 
-/// The likeliest next byte, found by scoring each.
-int32_t likeliest(const TinyModel& tiny, const std::vector<int32_t>& text) {
+std::vector<int32_t> part(const std::vector<int32_t>& text, int64_t first, int64_t end) {
+  return {text.begin() + first, text.begin() + end};
+}
+
+/// Log-probabilities of every byte behind `text`, by one dense pass.
+std::vector<double> next_by_hand(const TinyModel& tiny, const std::vector<int32_t>& text) {
   const auto plans = draw_plans(dense_plan_specs(2, static_cast<int64_t>(text.size())), RngKey{});
-  int32_t best = 0;
-  double highest = -1e300;
+  std::vector<double> scores;
   for (int32_t byte = 0; byte < 256; ++byte) {
     std::vector<int32_t> targets(text.size(), 0);
     targets.back() = byte;
-    const double score = tiny.log_probabilities(text, targets, plans).back();
-    if (score > highest) {
-      highest = score;
-      best = byte;
-    }
+    scores.push_back(tiny.log_probabilities(text, targets, plans).back());
   }
-  return best;
+  return scores;
+}
+
+int32_t likeliest(const std::vector<double>& scores) {
+  return static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
 }
 
 }  // namespace
@@ -40,7 +44,7 @@ TEST_CASE("at temperature 0 each byte is the likeliest after all that came befor
   const TinyModel tiny;
   std::vector<int32_t> text = kPrompt;
   for (const int32_t token : continued(tiny, kPrompt, 4, {.temperature = 0})) {
-    CHECK(token == likeliest(tiny, text));
+    CHECK(token == likeliest(next_by_hand(tiny, text)));
     text.push_back(token);
   }
   CHECK(text.size() == kPrompt.size() + 4);
@@ -54,18 +58,56 @@ TEST_CASE("a seed names a text, another seed another one") {
   CHECK(continued(tiny, kPrompt, 40, {.seed = 4}) == text);
   CHECK(continued(tiny, kPrompt, 40, {.seed = 5}) != text);
   // The number of tokens asked for changes none of those before.
-  CHECK(continued(tiny, kPrompt, 7, {.seed = 4}) ==
-        std::vector<int32_t>(text.begin(), text.begin() + 7));
+  CHECK(continued(tiny, kPrompt, 7, {.seed = 4}) == part(text, 0, 7));
 }
 
-TEST_CASE("only the last `context` tokens matter") {
+TEST_CASE("where the context is full a later window begins") {
+  // Contexts of 32 tokens.
+  const bool at_once = GENERATE(true, false);
   const TinyModel tiny;
-  std::vector<int32_t> longer = {'x', 'y', 'z'};
-  longer.insert(longer.end(), kPrompt.begin(), kPrompt.end());
-  CHECK(continued(tiny, longer, 12, {.seed = 4}, 5) ==
-        continued(tiny, kPrompt, 12, {.seed = 4}, 5));
-  CHECK(continued(tiny, longer, 12, {.seed = 4}, 8) !=
-        continued(tiny, kPrompt, 12, {.seed = 4}, 8));
+  const std::vector<int32_t> text = tiny.text(Split::train);
+  struct Case {
+    int64_t slide, length, begins;
+  };
+  const std::vector<Case> cases = {{1, 32, 0},   {1, 33, 1},   {1, 60, 28}, {0, 32, 0},
+                                   {0, 33, 16},  {0, 48, 16},  {0, 49, 32}, {10, 33, 10},
+                                   {10, 42, 10}, {10, 43, 20}, {32, 64, 32}};
+  for (const Case& c : cases) {
+    CAPTURE(c.slide, c.length);
+    NextToken next(tiny.session.model(), tiny.config, {.slide = c.slide}, Device::cpu);
+    const std::vector<double> expected = next_by_hand(tiny, part(text, c.begins, c.length));
+    if (!at_once) {
+      next.scores(part(text, 0, 20));
+      next.scores(part(text, 0, c.length - 1));
+    }
+    const std::vector<double> got = next.scores(part(text, 0, c.length));
+    // Scores are logits: equal up to a constant.
+    for (size_t v = 0; v < 256; ++v) {
+      CHECK(got[v] - got[0] == Approx(expected[v] - expected[0]).margin(1e-4));
+    }
+  }
+}
+
+TEST_CASE("keys and values are kept in the precision of the run") {
+  const TinyModel tiny({"train.precision=bf16"});
+  const std::vector<int32_t> text = part(tiny.text(Split::train), 0, 20);
+  NextToken next(tiny.session.model(), tiny.config, {}, Device::cpu);
+  for (int64_t n = 1; n < 20; ++n) next.scores(part(text, 0, n));
+  const std::vector<double> got = next.scores(text), expected = next_by_hand(tiny, text);
+  double squares = 0, size = 0;
+  for (size_t v = 0; v < 256; ++v) {
+    squares += std::pow(got[v] - got[0] - (expected[v] - expected[0]), 2);
+    size += std::pow(expected[v] - expected[0], 2);
+  }
+  CHECK(std::sqrt(squares / size) < 0.02);
+}
+
+TEST_CASE("a prompt's end makes no difference to what follows") {
+  const TinyModel tiny;
+  const auto text = continued(tiny, kPrompt, 60, {.temperature = 0});
+  std::vector<int32_t> longer = kPrompt;
+  longer.insert(longer.end(), text.begin(), text.begin() + 35);
+  CHECK(continued(tiny, longer, 25, {.temperature = 0}) == part(text, 35, 60));
 }
 
 TEST_CASE("tokens are handed out as they are drawn, until the receiver has enough") {
@@ -75,9 +117,38 @@ TEST_CASE("tokens are handed out as they are drawn, until the receiver has enoug
     received.push_back(token);
     return received.size() < 3;
   };
-  const auto text = generate(tiny.session.model(), 2, kPrompt, 40, 32, {}, Device::cpu, emit);
+  NextToken next(tiny.session.model(), tiny.config, {}, Device::cpu);
+  const auto text = generate(next, kPrompt, 40, {}, emit);
   CHECK(text == received);
   CHECK(received.size() == 3);
   CHECK(continued(tiny, kPrompt, 0, {}).empty());
   CHECK_THROWS_AS(continued(tiny, {}, 3, {}), ShapeError);
+  CHECK_THROWS_AS(next.scores(kPrompt), ShapeError);  // not longer than what was read
+}
+
+TEST_CASE("reading options outside their ranges are named") {
+  const TinyModel tiny;
+  const auto refusal = [&](const ReadingOptions& options) {
+    return message_of<ConfigError>([&] { continued(tiny, kPrompt, 1, {}, options); });
+  };
+  CHECK(contains(refusal({.slide = -1}), "slide: -1 is outside 0 … 32"));
+  CHECK(contains(refusal({.slide = 33}), "slide"));
+  CHECK(contains(refusal({.mode = EvalMode::ensemble, .samples = 0}), "samples: 0"));
+  CHECK(contains(refusal({.mode = EvalMode::ensemble, .samples = 65537}), "samples"));
+}
+
+TEST_CASE("memory does not grow with the tokens written") {
+  const TinyModel tiny;
+  const auto mode = GENERATE(EvalMode::renorm, EvalMode::ensemble);
+  NextToken next(tiny.session.model(), tiny.config, {.mode = mode, .samples = 3}, Device::cpu);
+  std::vector<int64_t> in_use, peaks;
+  const auto emit = [&](int32_t) {
+    in_use.push_back(host_allocator().stats().total_bytes);
+    peaks.push_back(host_allocator().stats().peak_total_bytes);
+    return true;
+  };
+  host_allocator().reset_peaks();
+  generate(next, kPrompt, 150, {}, emit);  // several windows
+  CHECK(in_use[149] == in_use[0]);
+  CHECK(peaks[149] == peaks[60]);
 }

@@ -11,8 +11,8 @@ using namespace ssa::testing;
 namespace {
 
 /// Probabilities 0.1, 0.4, 0.2, 0.3 at temperature 1.
-std::vector<float> scores() {
-  return {std::log(0.1f), std::log(0.4f), std::log(0.2f), std::log(0.3f)};
+std::vector<double> scores() {
+  return {std::log(0.1), std::log(0.4), std::log(0.2), std::log(0.3)};
 }
 
 /// How often each token comes for words spread evenly over their range.
@@ -68,13 +68,33 @@ TEST_CASE("top-p keeps the likeliest that reach p together, at least one") {
 TEST_CASE("the extremes of the random word and of the scores are harmless") {
   for (const uint32_t word : {0u, 0xffffffffu}) {
     CHECK(pick_token(scores(), {.temperature = 0}, word) == 1);
-    CHECK(pick_token({1e30f, -1e30f}, {}, word) == 0);
-    CHECK(pick_token({-std::numeric_limits<float>::infinity(), 0.0f}, {}, word) == 1);
-    CHECK(pick_token({5.0f}, {}, word) == 0);
+    CHECK(pick_token({1e300, -1e300}, {}, word) == 0);
+    CHECK(pick_token({-std::numeric_limits<double>::infinity(), 0.0}, {}, word) == 1);
+    CHECK(pick_token({5.0}, {}, word) == 0);
   }
   CHECK(pick_token(scores(), {}, 0) == 1);
-  CHECK(pick_token(scores(), {}, 0xffffffffu) == 0);                  // the unlikeliest stands last
-  CHECK(pick_token({2.0f, 2.0f, 1.0f}, {.temperature = 0}, 7) == 0);  // of equals the first
+  CHECK(pick_token(scores(), {}, 0xffffffffu) == 0);               // the unlikeliest stands last
+  CHECK(pick_token({2.0, 2.0, 1.0}, {.temperature = 0}, 7) == 0);  // of equals the first
+}
+
+TEST_CASE("of a large vocabulary any token can be drawn") {
+  // Token i has weight V - i, so that the likeliest come first.
+  constexpr size_t kTokens = 1000;
+  std::vector<double> large;
+  for (size_t i = 0; i < kTokens; ++i) {
+    large.push_back(std::log(static_cast<double>(kTokens - i)));
+  }
+  const double total = kTokens * (kTokens + 1) / 2.0;
+  for (const size_t token : {0, 1, 63, 64, 65, 500, 511, 512, 513, 998, 999}) {
+    CAPTURE(token);
+    const auto rest = static_cast<double>(kTokens - token);  // the token's weight
+    const double before = total - rest * (rest + 1) / 2, middle = (before + rest / 2) / total;
+    CHECK(pick_token(large, {}, static_cast<uint32_t>(middle * 0x1p32)) ==
+          static_cast<int32_t>(token));
+  }
+  CHECK(pick_token(large, {.top_k = 700}, 0xffffffffu) == 699);
+  CHECK(pick_token(std::vector<double>(kTokens, 1.0), {}, 0) == 0);
+  CHECK(pick_token(std::vector<double>(kTokens, 1.0), {}, 0xffffffffu) == 999);
 }
 
 TEST_CASE("options outside their ranges are named") {

@@ -71,23 +71,6 @@ TEST_CASE("adaptive decoder: logits are log-probabilities, losses their negative
   }
 }
 
-TEST_CASE("decoder: scores after the last position alone are those of all", "[models]") {
-  const bool adaptive = GENERATE(true, false);
-  TinyDecoder tiny(adaptive ? adaptive_model() : tiny_model());
-  tiny.disturb();
-  const std::vector<PlanTensors> plans = tiny_plans(SsaKind::none);
-  const std::vector<double> all = values(tiny.decoder.logits(tiny.input(plans), {}).value());
-  const Tensor last = tiny.decoder.last_logits(tiny.input(plans), {}).value();
-  REQUIRE(last.shape() == Shape{kTinyBatch, kTinyVocabulary});
-  for (int64_t sequence = 0; sequence < kTinyBatch; ++sequence) {
-    for (int64_t word = 0; word < kTinyVocabulary; ++word) {
-      const int64_t row = (sequence + 1) * kTinyLength - 1;
-      CHECK(last.data<double>()[sequence * kTinyVocabulary + word] ==
-            all[static_cast<size_t>(row * kTinyVocabulary + word)]);
-    }
-  }
-}
-
 TEST_CASE("adaptive decoder: cutoffs that do not fit the vocabulary are refused", "[models]") {
   ParameterStore store = ParameterStore::dry();
   ModelConfig model = adaptive_model();

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "ssa/config/config.h"
+#include "ssa/sampling/source_plan.h"
 
 namespace ssa {
 
@@ -15,6 +16,9 @@ struct TrainingCost {
   double train_exaflop = 0;                 ///< forward, all steps, +FT counted
   double compute_ratio = 1;                 ///< C: against dense attention, +FT counted
 };
+
+/// f_l, the part of the N×N matrix that plans of this kind sample.
+double sampled_fraction(const PlanSpec& spec);
 
 /// 24·L·d² + Σ_layers 4·d·N·f_l for ffn_width 4·d; in general 8·d² + 4·d·ffn_width per layer.
 TrainingCost training_cost(const Config& config);

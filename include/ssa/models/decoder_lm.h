@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ssa/config/config.h"
+#include "ssa/models/decoder_cache.h"
 #include "ssa/nn/adaptive.h"
 #include "ssa/nn/layers.h"
 
@@ -40,13 +41,22 @@ class DecoderLm {
     Tensor ids;                             ///< (B·N)
     const std::vector<PlanTensors>* plans;  ///< one per layer
   };
+  /// Token ids or targets where this model reads them: on its device, but for large vocabularies on
+  /// the host, which sorts them into bands.
+  Tensor tokens(const std::vector<int32_t>& values) const;
+
   /// Scores of the next token, whose softmax is the prediction: (B·N, V). Of an adaptive output
   /// these are log-probabilities, and not on the tape.
   Variable logits(const Input& input, const nn::Context& context) const;
-  /// The same after the last position of each sequence alone: (B, V).
-  Variable last_logits(const Input& input, const nn::Context& context) const;
   /// Negative log-likelihood of `targets` (B·N) in nats; 0 where the target is -1. → (B·N)
   Variable losses(const Input& input, const Tensor& targets, const nn::Context& context) const;
+
+  /// A cache for texts of up to `capacity` tokens, read by one sub-model or several at a time, in
+  /// the precision set now.
+  DecoderCache make_cache(int64_t capacity, int64_t sub_models = 1) const;
+  /// Reads the tokens (n) that follow those in the cache. Scores of the token behind them, as of
+  /// logits(), for each sub-model: (sub_models, V). No gradient.
+  Tensor read(const std::vector<int32_t>& tokens, DecoderCache& cache) const;
 
   /// What is computed again in the backward pass instead of being kept.
   void set_activation_checkpointing(Checkpointing what) { checkpointing_ = what; }
@@ -59,6 +69,7 @@ class DecoderLm {
   void build_output(int64_t vocabulary, ParameterStore& store);
   Variable embedded(const Tensor& ids) const;
   Variable hidden(const Input& input, const nn::Context& context) const;
+  Variable normed(const Variable& x) const;
   Variable scores(const Variable& x) const;
 
   ModelConfig model_;

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "ssa/nn/key_value_cache.h"
 #include "ssa/nn/parameters.h"
 #include "ssa/ops/ops.h"
 
@@ -81,6 +82,12 @@ class FeedForward {
   double activation_dropout_;
 };
 
+/// Attention of new positions over those that a cache holds, and over each other.
+struct CachedAttention {
+  KeyValueCache* cache = nullptr;
+  std::vector<std::vector<PlanPart>> plans;  ///< see KeyValueCache::attend()
+};
+
 /// What one call of self-attention attends over.
 struct AttentionInput {
   int64_t batch = 0;   ///< B; rows of x are B·N
@@ -88,6 +95,10 @@ struct AttentionInput {
   PlanTensors plan;
   bool causal = false;
   Tensor alibi_slopes;  ///< optional
+  /// If given, x are the N positions that follow those read; plan and causal are not looked at, and
+  /// there is no gradient.
+  const CachedAttention* cached = nullptr;
+  bool materialized = false;  ///< as in ops::AttentionOptions
 };
 
 /// Multi-head self-attention over a source plan, with a norm in front and a residual around.
@@ -104,6 +115,8 @@ class SelfAttention {
  private:
   Variable attend(const Variable& x, const LayerNorm& norm, const AttentionInput& input,
                   const Dropout& dropout) const;
+  Variable attend_cached(const Variable& x, const LayerNorm& norm,
+                         const AttentionInput& input) const;
   Linear query_, key_, value_, output_;
   ops::LinearMap query_key_value_, key_value_;
   int64_t heads_;
