@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "ssa/backend/backend.h"
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
 #include "ssa/storage/file_io.h"
@@ -31,8 +32,11 @@ int run_app(int argc, char** argv, const AppInfo& info,
             const std::function<std::function<int()>(CLI::App&)>& define) {
   CLI::App app(info.summary, info.name);
   CommonOptions common;
-  app.set_version_flag("--version", fmt::format("{} {} (commit {}), backends: reference, cpu",
-                                                info.name, version(), git_commit()));
+  std::vector<std::string_view> backends;
+  for (const Device device : built_devices()) backends.push_back(name(device));
+  app.set_version_flag("--version",
+                       fmt::format("{} {} (commit {}), backends: {}", info.name, version(),
+                                   git_commit(), fmt::join(backends, ", ")));
   app.add_flag("-q,--quiet", common.quiet, "Print only warnings and errors");
   app.add_option("--log-level", common.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))

@@ -18,6 +18,10 @@ double median_seconds(int64_t repeats, const std::function<void()>& call) {
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   }
+  return median(std::move(seconds));
+}
+
+double median(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   return seconds[seconds.size() / 2];
 }

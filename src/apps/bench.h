@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "ssa/backend/backend.h"
+#include "ssa/config/config.h"
+#include "ssa/data/lm_batch.h"
 
 namespace ssa::bench {
 
@@ -24,6 +26,7 @@ struct Options {
   // step
   std::string config;
   std::vector<std::string> set;
+  bool compare = false;
 };
 
 /// Median seconds of a call, after one call to warm up.
@@ -47,6 +50,17 @@ double product_seconds(const Product& product, DType dtype, Device device, int64
 double measured_peak(DType dtype, Device device);
 
 void finish(const Options& options, const nlohmann::json& json);
+/// The middle one; of an even number the upper. `seconds` must not be empty.
+double median(std::vector<double> seconds);
+
+/// The step of --config, with --set, --precision, and micro_batch resolved.
+Config step_config(const Options& options);
+/// Tokens that look random: words by Zipf's law, since what an adaptive softmax computes depends on
+/// how often they come; bytes evenly.
+LmBatch random_batch(const Config& config);
 int run_step(const Options& options);
+/// The same config's step, and that with dense attention, each with attention fused and
+/// materialised: C, M and S as the paper counts them.
+int run_compare(const Options& options);
 
 }  // namespace ssa::bench

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <iostream>
 
@@ -18,18 +19,6 @@
 
 namespace ssa::bench {
 namespace {
-
-/// Bytes that look random: the speed of a step does not depend on them.
-LmBatch random_batch(const Config& config) {
-  LmBatch batch{config.train.batch_size, config.data.length, {}, {}};
-  const RngKey key{.purpose = RngPurpose::test};
-  const auto count = static_cast<uint64_t>(batch.sequences * batch.length);
-  for (uint64_t i = 0; i < count; ++i) {
-    batch.inputs.push_back(static_cast<int32_t>(key.word(i) & 0xff));
-    batch.targets.push_back(static_cast<int32_t>(key.word(i + 1) & 0xff));
-  }
-  return batch;
-}
 
 /// A line "NAME:   1234 kB" of /proc/self/status, in bytes; 0 where there is none.
 int64_t process_bytes(const std::string& name) {
@@ -125,7 +114,7 @@ void print_breakdown(const StepRun& run) {
 
 }  // namespace
 
-int run_step(const Options& options) {
+Config step_config(const Options& options) {
   if (options.config.empty()) throw ConfigError("ssa-bench step needs --config FILE");
   std::vector<std::string> overrides = options.set;
   if (!options.precision.empty()) {
@@ -133,6 +122,30 @@ int run_step(const Options& options) {
   }
   Config config = load_config(options.config, overrides);
   config.train.micro_batch = resolve_micro_batch(config);
+  return config;
+}
+
+LmBatch random_batch(const Config& config) {
+  LmBatch batch{config.train.batch_size, config.data.length, {}, {}};
+  const RngKey key{.purpose = RngPurpose::test};
+  const int64_t vocabulary = vocabulary_size(config);
+  const double range = std::log(static_cast<double>(vocabulary) + 1);
+  const auto token = [&](uint64_t i) {
+    if (config.task == Task::byte_lm) return static_cast<int32_t>(key.word(i) & 0xff);
+    const auto rank = static_cast<int64_t>(std::exp(range * uniform_open(key.word(i))));
+    return static_cast<int32_t>(std::clamp<int64_t>(rank - 1, 0, vocabulary - 1));
+  };
+  const auto count = static_cast<uint64_t>(batch.sequences * batch.length);
+  for (uint64_t i = 0; i < count; ++i) {
+    batch.inputs.push_back(token(i));
+    batch.targets.push_back(token(i + 1));
+  }
+  return batch;
+}
+
+int run_step(const Options& options) {
+  if (options.compare) return run_compare(options);
+  const Config config = step_config(options);
   const Device device = device_from_name(options.device);
   const DType dtype = to_dtype(config.train.precision);
   const int64_t resident_before = process_bytes("VmRSS");

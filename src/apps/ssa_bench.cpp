@@ -162,6 +162,7 @@ int main(int argc, char** argv) {
                           "  ssa-bench gemm --m 4096 --n 1024 --k 1024\n"
                           "  ssa-bench attention --length 3072 --windows 4\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml\n"
+                          "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml --compare\n"
                           "  ssa-bench plan --length 4096 --windows 4",
                           false};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
@@ -187,6 +188,8 @@ int main(int argc, char** argv) {
     CLI::App* step = add("step", "A whole training step with its breakdown", ssa::bench::run_step);
     step->add_option("--config", options->config, "YAML config")->required();
     step->add_option("--set", options->set, "key=value …: override keys of the config");
+    step->add_flag("--compare", options->compare,
+                   "Against the same model with dense attention, fused and materialized");
     ssa::bench::add_plan_sizes(*add("plan", "Drawing one plan", ssa::bench::run_plan), *options);
     return [options, chosen] { return (*chosen)(*options); };
   });

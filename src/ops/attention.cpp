@@ -4,6 +4,7 @@
 #include "ssa/ops/ops.h"
 
 #include "ops/checks.h"
+#include "ops/head_ranges.h"
 
 namespace ssa::ops {
 
@@ -40,62 +41,6 @@ Tensor heads_of(const char* name, const HeadRange& range) {
   return range.tensor.value().slice(2, range.first, range.count);
 }
 
-/// Where the gradient of a range of heads goes.
-struct RangeSlot {
-  GradSlot slot;
-  Shape shape;  // (B, N, G, D) of the whole tensor
-  int64_t first, count;
-  explicit RangeSlot(const HeadRange& range)
-      : slot(range.tensor.slot()),
-        shape(range.tensor.shape()),
-        first(range.first),
-        count(range.count) {}
-};
-
-/// Buffers for the gradients of three ranges. Disjoint ranges of one tensor share one: what was
-/// projected together goes back together.
-class RangeGradients {
- public:
-  RangeGradients(const std::array<RangeSlot, 3>& ranges, const Tensor& like) : ranges_(ranges) {
-    for (size_t i = 0; i < 3; ++i) {
-      const size_t first = owner(i);
-      whole_[i] = first < i ? whole_[first] : make_buffer(i, like);
-    }
-  }
-  Tensor part(size_t i) const { return whole_[i].slice(2, ranges_[i].first, ranges_[i].count); }
-  void pass_on() const {
-    for (size_t i = 0; i < 3; ++i) {
-      if (owner(i) == i) ranges_[i].slot.accumulate(whole_[i]);
-    }
-  }
-
- private:
-  bool overlap(size_t i, size_t j) const {
-    return ranges_[i].first < ranges_[j].first + ranges_[j].count &&
-           ranges_[j].first < ranges_[i].first + ranges_[i].count;
-  }
-  /// The earliest range whose buffer this one uses.
-  size_t owner(size_t i) const {
-    size_t found = i;
-    for (size_t j = i; j-- > 0;) {
-      if (!ranges_[j].slot.wanted() || ranges_[j].slot != ranges_[i].slot) continue;
-      if (overlap(i, j)) return i;
-      found = owner(j);
-    }
-    return found;
-  }
-  Tensor make_buffer(size_t i, const Tensor& like) const {
-    int64_t covered = 0;
-    for (size_t j = i; j < 3; ++j) covered += owner(j) == i ? ranges_[j].count : 0;
-    const bool all = covered == ranges_[i].shape[2];
-    return (all ? Tensor::empty : Tensor::zeros)(ranges_[i].shape, like.dtype(), like.device(),
-                                                 MemoryCategory::activations);
-  }
-
-  const std::array<RangeSlot, 3>& ranges_;
-  std::array<Tensor, 3> whole_;
-};
-
 }  // namespace
 
 HeadRange::HeadRange(Variable whole) : tensor(std::move(whole)) {
@@ -120,10 +65,13 @@ Variable attention(const HeadRange& query, const HeadRange& key, const HeadRange
   args.causal = options.causal;
   args.alibi_slopes = options.alibi_slopes;
   args.dropout = options.dropout;
+  const std::array ranges{RangeSlot(query), RangeSlot(key), RangeSlot(value)};
+  if (options.materialized) {
+    return materialized_attention(args, ranges, {query.tensor, key.tensor, value.tensor});
+  }
   args.out = Tensor::empty(shape, args.query.dtype(), device);
   args.lse = Tensor::empty({shape[0], shape[2], shape[1]}, wide(args.query.dtype()), device);
   backend(device).attention(args);
-  const std::array ranges{RangeSlot(query), RangeSlot(key), RangeSlot(value)};
   return Variable::record(args.out, {query.tensor, key.tensor, value.tensor},
                           [args, ranges](const Tensor& grad) {
                             const RangeGradients gradients(ranges, args.query);

@@ -33,16 +33,16 @@ std::string_view safetensors_name(DType dtype) {
   return "";
 }
 
-void check_host(const Tensor& tensor, const std::string& name) {
-  SSA_CHECK(tensor.defined() && tensor.is_contiguous() && tensor.device() != Device::cuda,
-            "safetensors: tensor '{}' must be defined, contiguous and in host memory", name);
+void check_whole(const Tensor& tensor, const std::string& name) {
+  SSA_CHECK(tensor.defined() && tensor.is_contiguous(),
+            "safetensors: tensor '{}' must be defined and contiguous", name);
 }
 
 std::vector<const NamedTensor*> in_file_order(const std::vector<NamedTensor>& tensors,
                                               const std::string& path) {
   std::vector<const NamedTensor*> order;
   for (const NamedTensor& named : tensors) {
-    check_host(named.tensor, named.name);
+    check_whole(named.tensor, named.name);
     if (named.name == "__metadata__") {
       throw CheckpointError("cannot write {}: '__metadata__' is a reserved name", path);
     }
@@ -92,7 +92,10 @@ void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors
                        const SafetensorsMetadata& metadata) {
   const auto order = in_file_order(tensors, file.path());
   file.write(header_text(order, metadata, file.path()));
-  for (const NamedTensor* named : order) file.write(named->tensor.raw(), named->tensor.bytes());
+  for (const NamedTensor* named : order) {
+    const Tensor elements = named->tensor.on_host();
+    file.write(elements.raw(), elements.bytes());
+  }
 }
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
@@ -142,14 +145,20 @@ Tensor SafetensorsFile::load(const std::string& name, Device device,
 }
 
 void SafetensorsFile::load_into(const std::string& name, Tensor& tensor) const {
-  check_host(tensor, name);
+  check_whole(tensor, name);
   const SafetensorsEntry& stored = entry(name);
   if (tensor.dtype() != stored.dtype || !(tensor.shape() == stored.shape)) {
     throw CheckpointError("{}: tensor '{}' is {} {} in the file, {} {} in the model", path(), name,
                           ssa::name(stored.dtype), to_string(stored.shape),
                           ssa::name(tensor.dtype()), to_string(tensor.shape()));
   }
-  file_.read(tensor.raw(), tensor.bytes(), data_offset_ + stored.begin);
+  const auto read_into = [&](Tensor& host) {
+    file_.read(host.raw(), host.bytes(), data_offset_ + stored.begin);
+  };
+  if (tensor.device() != Device::cuda) return read_into(tensor);
+  Tensor host = Tensor::empty(tensor.shape(), tensor.dtype(), Device::cpu, MemoryCategory::data);
+  read_into(host);
+  tensor.copy_from(host);
 }
 
 }  // namespace ssa

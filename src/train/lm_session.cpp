@@ -62,11 +62,10 @@ std::vector<NamedTensor> LmSession::named_parameters() const {
 }
 
 Device device_from_name(const std::string& text) {
-  if (text == "auto" || text == "cpu") return Device::cpu;
+  if (text == "auto") return is_usable(Device::cuda) ? Device::cuda : Device::cpu;
+  if (text == "cpu") return Device::cpu;
   if (text == "reference") return Device::reference;
-  if (text == "cuda") {
-    throw ConfigError("--device cuda: this build has no CUDA backend; use --device cpu");
-  }
+  if (text == "cuda") return backend(Device::cuda).device();  // or says why not
   throw ConfigError("--device {}: there are auto, cpu, cuda and reference", text);
 }
 

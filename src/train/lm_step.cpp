@@ -18,11 +18,10 @@ double forward_backward(const Config& config, const LmSession& session, double l
   SSA_CHECK(micro > 0 && batch.sequences % micro == 0,
             "train step: {} sequences do not divide into micro-batches of {}", batch.sequences,
             micro);
-  const Shape rows{batch.sequences * length};
-  const Tensor ids = Tensor::from(batch.inputs, rows, device, MemoryCategory::data);
-  const Tensor targets = Tensor::from(batch.targets, rows, device, MemoryCategory::data);
-  const double weight = 1.0 / static_cast<double>(rows.numel());
-  double loss_sum = 0;
+  const Tensor ids = session.model().tokens(batch.inputs);
+  const Tensor targets = session.model().tokens(batch.targets);
+  const double weight = 1.0 / static_cast<double>(batch.sequences * length);
+  std::vector<Tensor> all_losses;  // read at the end: the host waits for a device once
   for (int64_t first = 0; first < batch.sequences; first += micro) {
     const nn::Context context{true, RngKey{.seed = config.train.seed,
                                            .step = static_cast<uint32_t>(step),
@@ -32,11 +31,13 @@ double forward_backward(const Config& config, const LmSession& session, double l
     };
     const Variable losses =
         session.model().losses({micro, length, part(ids), &plans}, part(targets), context);
-    loss_sum += backend(device).sum(losses.value());
+    all_losses.push_back(losses.value());
     Tensor grad = Tensor::empty_like(losses.value());
     backend(device).fill(grad, weight * loss_scale);
     losses.backward(grad);
   }
+  double loss_sum = 0;
+  for (const Tensor& losses : all_losses) loss_sum += backend(device).sum(losses);
   return loss_sum * weight;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ssa/models/cost.h"
+#include "ssa/models/decoder_plans.h"
 #include "ssa/train/lm_session.h"
 
 namespace ssa {
@@ -73,40 +74,77 @@ class ActivationBytes {
         width_(static_cast<double>(config.model.width)),
         hidden_(static_cast<double>(config.model.ffn_width)),
         heads_(static_cast<double>(config.model.heads)),
-        layers_(static_cast<double>(config.model.layers)),
+        length_(static_cast<double>(config.data.length)),
+        matrices_(matrix_columns(config)),
+        kept_matrices_(config.model.attention_dropout > 0 ? 2 : 1),
         bands_(bands_of(config)),
         adaptive_(config.model.embedding.kind == EmbeddingKind::adaptive),
         checkpointing_(config.train.activation_checkpointing) {}
 
   /// Kept from forward to backward by all blocks, and by an adaptive input.
-  double kept() const { return blocks() + (adaptive_ ? looked_up() : 0); }
+  double kept() const {
+    double blocks = 0;
+    for (const double matrix : matrices_) blocks += kept_by_block(matrix);
+    return blocks + (adaptive_ ? looked_up() : 0);
+  }
 
-  /// The most that is alive beyond that: around the logits, or in the last block's backward pass,
-  /// in either half of it.
+  /// The most that is alive beyond that: around the logits, or in a block's backward pass, when
+  /// the blocks behind it have given back what they kept. That is the last block, unless an earlier
+  /// one stores a larger matrix.
   double transient() const {
-    const double logits = adaptive_ ? adaptive_output() : plain_output();
-    const bool block = checkpointing_ == Checkpointing::block;
-    const bool attention = checkpointing_ != Checkpointing::none;
-    const double ffn = values(width_ + hidden_) + (block ? attention_half() + ffn_half() : 0);
-    // The feed-forward half is gone by then. Rounded to bf16, sums of keys' and values' gradients
-    // are in f32 before.
-    const double sums = element_ < 4 ? floats(2 * width_) : 0;
-    const double mixing =
-        values(5 * width_) + sums + (attention ? attention_half() : 0) - (block ? 0 : ffn_half());
-    return std::max({logits, ffn, mixing});
+    double most = adaptive_ ? adaptive_output() : plain_output(), given_back = 0;
+    for (auto matrix = matrices_.rbegin(); matrix != matrices_.rend(); ++matrix) {
+      most = std::max(most, block_backward(*matrix) - given_back);
+      given_back += kept_by_block(*matrix);
+    }
+    return most;
   }
 
  private:
-  double blocks() const {
+  /// Of each layer, the logits of a position that are stored: none in fused attention.
+  static std::vector<double> matrix_columns(const Config& config) {
+    std::vector<double> columns;
+    for (const PlanSpec& spec :
+         decoder_plan_specs(config.ssa, config.model.layers, config.data.length)) {
+      const bool stored = config.model.attention == AttentionKind::materialized;
+      columns.push_back(stored ? static_cast<double>(config.model.heads) * sampled_fraction(spec) *
+                                     static_cast<double>(spec.positions)
+                               : 0.0);
+    }
+    return columns;
+  }
+
+  double kept_by_block(double matrix) const {
     switch (checkpointing_) {
       case Checkpointing::none:
-        return layers_ * (attention_half() + ffn_half());
+        return attention_half(matrix) + ffn_half();
       case Checkpointing::attention:
-        return layers_ * (values(width_) + ffn_half());
+        return values(width_) + ffn_half();
       case Checkpointing::block:
-        return layers_ * values(width_);
+        return values(width_);
     }
     return 0;
+  }
+
+  /// The most that is alive in either half beyond what all blocks keep.
+  double block_backward(double matrix) const {
+    const bool block = checkpointing_ == Checkpointing::block;
+    const bool attention = checkpointing_ != Checkpointing::none;
+    const double ffn = values(width_ + hidden_) + (block ? attention_half(matrix) + ffn_half() : 0);
+    // The feed-forward half is gone by then.
+    const double mixing = mixing_backward(matrix) + (attention ? attention_half(matrix) : 0) -
+                          (block ? 0 : ffn_half());
+    return std::max(ffn, mixing);
+  }
+
+  /// Gradients of attention and of the residual, and of query, key and value.
+  double mixing_backward(double matrix) const {
+    // Rounded to bf16, sums of keys' and values' gradients are in f32 before.
+    if (matrix == 0) return values(5 * width_) + (element_ < 4 ? floats(2 * width_) : 0);
+    // The matrix's gradient; gradients of query and key as rows, the rows of one, and two windows
+    // of them. The result itself is not looked at again.
+    const double window = matrix / (heads_ * length_);
+    return values(7 * width_ + 2 * width_ * window + matrix);
   }
 
   double plain_output() const {
@@ -150,11 +188,17 @@ class ActivationBytes {
   double values(double columns) const { return rows_ * columns * element_; }
   double floats(double columns) const { return rows_ * columns * 4; }
   /// Input, query, key, value, attention's output; the norm's statistics and log-sum-exps.
-  double attention_half() const { return values(5 * width_) + floats(2 + heads_); }
+  /// Of materialised attention the weights, before and after dropout, instead of the latter.
+  double attention_half(double matrix) const {
+    return values(5 * width_) +
+           (matrix == 0 ? floats(2 + heads_) : floats(2) + values(kept_matrices_ * matrix));
+  }
   /// Input, hidden layer before its activation, the norm's statistics.
   double ffn_half() const { return values(width_ + hidden_) + floats(2); }
 
-  double element_, rows_, width_, hidden_, heads_, layers_;
+  double element_, rows_, width_, hidden_, heads_, length_;
+  std::vector<double> matrices_;  // columns by layer
+  double kept_matrices_;
   std::vector<nn::Band> bands_;
   bool adaptive_;
   Checkpointing checkpointing_;
@@ -228,6 +272,10 @@ int64_t usable_memory(const std::string& root) {
     }
   }
   return memory;
+}
+
+int64_t usable_memory(Device device) {
+  return device == Device::cuda ? device_memory(device).capacity() : usable_memory();
 }
 
 int64_t resolve_micro_batch(const Config& config, int64_t memory) {

@@ -99,7 +99,25 @@ void Trainer::open_run() {
 }
 
 TrainOutcome Trainer::train() {
-  return with_errors_in(*log_, [this] { return run(); });
+  return with_errors_in(*log_, [this] {
+    try {
+      return run();
+    } catch (const OutOfMemoryError& error) {
+      throw OutOfMemoryError(fmt::format("{}\n{}", error.what(), planned_memory()));
+    }
+  });
+}
+
+/// What was expected, for those whose memory was not enough.
+std::string Trainer::planned_memory() const {
+  const MemoryPlan plan = plan_memory(config_, config_.train.micro_batch);
+  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+  return fmt::format(
+      "Planned at micro-batch {}: {:.0f} MiB: parameters {:.0f}, packed weights {:.0f}, gradients "
+      "{:.0f}, optimizer {:.0f}, activations {:.0f}, workspace {:.0f}; the {} has {:.0f} MiB.",
+      config_.train.micro_batch, mib(plan.total()), mib(plan.parameters), mib(plan.packed_weights),
+      mib(plan.gradients), mib(plan.optimizer), mib(plan.activations), mib(plan.workspace),
+      options_.device == Device::cuda ? "GPU" : "machine", mib(usable_memory(options_.device)));
 }
 
 TrainOutcome Trainer::run() {
@@ -188,7 +206,7 @@ void Trainer::log_step(const StepResult& result, double seconds) {
   event.tokens = state_.tokens;
   event.tokens_per_second = rate;
   event.elapsed_seconds = state_.elapsed_seconds;
-  event.peak_memory_bytes = host_allocator().stats().peak_total_bytes;
+  event.peak_memory_bytes = allocator(options_.device).stats().peak_total_bytes;
   record(event);
 }
 
@@ -298,7 +316,7 @@ void Trainer::settle_micro_batch() {
   int64_t& micro_batch = config_.train.micro_batch;
   const int64_t saved = state_.micro_batch;
   if (micro_batch == 0 && saved > 0) micro_batch = saved;
-  micro_batch = resolve_micro_batch(config_);
+  micro_batch = resolve_micro_batch(config_, usable_memory(options_.device));
   if (!resumed_from_.empty() && saved > 0 && saved != micro_batch) {
     spdlog::warn(
         "train.micro_batch is {}, the run had {}: from here on it differs in rounding and dropout "

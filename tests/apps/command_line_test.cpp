@@ -1,5 +1,8 @@
 #include <filesystem>
 #include <sstream>
+#include <tuple>
+
+#include <nlohmann/json.hpp>
 
 #include "apps/child_process.h"
 
@@ -78,6 +81,36 @@ TEST_CASE("ssa-bench step takes the precision of its config") {
   std::vector<std::string> given = half;
   given.insert(given.begin() + 1, {"--precision", "fp32", "--repeats", "1"});
   CHECK(run_program("ssa-bench", given).code == 0);
+}
+
+TEST_CASE("ssa-bench step --compare gives C, M and S against both dense baselines") {
+  const AppRun run;
+  const std::string file = run.dir / "compare.json";
+  const Finished done = run_program(
+      "ssa-bench", {"step", "--config", run.config_path, "--compare", "--repeats", "1", "--json",
+                    file, "--set", "ssa.kind=local", "ssa.windows=4", "ssa.layers=0",
+                    "model.width=16", "model.ffn_width=64", "model.heads=4", "data.length=256",
+                    "eval.length=256", "eval.overlap=0", "ssa.finetune_fraction=0"});
+  CAPTURE(done.err);
+  REQUIRE(done.code == 0);
+  CHECK(contains(done.out, "both materialized, as in the paper"));
+  const nlohmann::json result = nlohmann::json::parse(read_bytes(file));
+  // (24·16 + 4·64) / (24·16 + 4·256), over d
+  CHECK(result["compute_ratio"].get<double>() == Approx(640.0 / 1408.0));
+  const auto bytes = [&](const char* which) {
+    return result["runs"][which]["peak_memory_bytes"].get<double>();
+  };
+  for (const auto& [ratios, own, baseline] :
+       {std::tuple{"both_materialized", "materialized", "dense_materialized"},
+        {"both_fused", "fused", "dense_fused"},
+        {"fused_to_dense_materialized", "fused", "dense_materialized"}}) {
+    CAPTURE(ratios);
+    CHECK(result[ratios]["memory"].get<double>() == Approx(bytes(own) / bytes(baseline)));
+    CHECK(result[ratios]["speed"].get<double>() > 0);
+  }
+  CHECK(bytes("materialized") < 0.7 * bytes("dense_materialized"));
+  CHECK(bytes("fused") < bytes("materialized"));
+  CHECK(bytes("fused") == Approx(bytes("dense_fused")).epsilon(0.05));
 }
 
 TEST_CASE("a file of --json is replaced, never written over") {

@@ -155,3 +155,27 @@ TEST_CASE("ssa-generate continues the prompt by exactly as many bytes as asked f
   CHECK(run_program("ssa-generate", {"--run", run.dir / "run", "--length", "5", "--top-p", "2"})
             .code == 2);
 }
+
+TEST_CASE("ssa-generate writes with sub-models, past the end of its context") {
+  const AppRun run;  // contexts of 32 bytes
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const auto finished = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"--run", run.dir / "run", "--length", "80"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Child child("ssa-generate", arguments);
+    return child.wait();
+  };
+  const std::vector<std::string> ensemble = {"--mode", "ensemble", "--samples", "3"};
+  const Finished first = finished(ensemble);
+  CHECK(first.code == 0);
+  CHECK(first.out.size() == 80 + 1);
+  CHECK(contains(first.err, "80 bytes in "));
+  CHECK(finished(ensemble).out == first.out);
+  CHECK(finished({"--quiet"}).err.empty());
+  CHECK(finished({"--slide", "1"}).out.size() == 80 + 1);
+  const Finished far = finished({"--slide", "33"});
+  CHECK(far.code == 2);
+  CHECK(contains(far.err, "slide: 33 is outside 0 … 32"));
+  CHECK(finished({"--mode", "both"}).code == 2);
+  CHECK(finished({"--mode", "ensemble", "--samples", "0"}).code == 2);
+}

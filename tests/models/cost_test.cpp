@@ -78,6 +78,57 @@ TEST_CASE("cost: +FT makes it 0.9 C + 0.1", "[models]") {
   CHECK(tuned.forward_flop_per_token == plain.forward_flop_per_token);
 }
 
+TEST_CASE("cost: the published configs cost what Table 7 and the C columns say", "[models]") {
+  struct Published {
+    const char* config;
+    double compute, exaflop;  // 0: not printed
+  };
+  for (const Published& row : {Published{"wikitext103_s0", 1.00, 7.6},
+                               {"wikitext103_s16_l2", 0.83, 0},
+                               {"wikitext103_s16_l2_ft", 0.85, 0},
+                               {"wikitext103_s16_l4", 0.75, 0},
+                               {"wikitext103_s16_l4_ft", 0.78, 0},
+                               {"wikitext103_s12_l4", 0.81, 0},
+                               {"wikitext103_s12_l4_ft", 0.83, 0},
+                               {"wikitext103_s16_l6", 0.72, 0},
+                               {"wikitext103_s16_l6_ft", 0.75, 0},
+                               {"wikitext103_s16_l8", 0.71, 0},
+                               {"wikitext103_s16_l8_ft", 0.74, 0},
+                               {"enwik8_s0", 1.00, 1.76},  // printed as 1.7
+                               {"enwik8_s16_l2", 0.80, 0},
+                               {"enwik8_s16_l2_ft", 0.82, 0},
+                               {"enwik8_s16_l4", 0.70, 0},
+                               {"enwik8_s16_l4_ft", 0.73, 0},
+                               {"enwik8_s12_l4", 0.78, 0},
+                               {"enwik8_s12_l4_ft", 0.80, 0}}) {
+    CAPTURE(row.config);
+    const TrainingCost cost = training_cost(
+        load_config(std::string(SSA_SOURCE_DIR) + "/configs/" + row.config + ".yaml"));
+    CHECK(cost.compute_ratio == Approx(row.compute).margin(0.0051));
+    if (row.exaflop > 0) CHECK(cost.train_exaflop == Approx(row.exaflop).epsilon(0.005));
+  }
+}
+
+TEST_CASE("cost: the decoder over the 3072 sub-pixels of CIFAR-10 takes 23.8 EFLOP", "[models]") {
+  Config config = enwik8();  // the same decoder
+  config.data.length = 32 * 32 * 3;
+  config.train.steps = 100000;
+  config.train.batch_size = 128;
+  CHECK(training_cost(config).train_exaflop == Approx(23.8).epsilon(0.005));
+  config.ssa.kind = SsaKind::local;
+  config.ssa.windows = 4;
+  CHECK(training_cost(config).compute_ratio == Approx(0.75).margin(0.005));
+  config.ssa.finetune_fraction = 0.1;
+  CHECK(training_cost(config).compute_ratio == Approx(0.77).margin(0.0051));
+}
+
+TEST_CASE("cost: how attention is computed does not change what is counted", "[models]") {
+  Config config = enwik8_local(12, 4);
+  const double fused = training_cost(config).forward_flop_per_token;
+  config.model.attention = AttentionKind::materialized;
+  CHECK(training_cost(config).forward_flop_per_token == fused);
+}
+
 TEST_CASE("cost: unbiased sampling counts the sources that are drawn", "[models]") {
   Config config = enwik8();
   config.ssa.kind = SsaKind::unbiased;

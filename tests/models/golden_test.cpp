@@ -1,5 +1,5 @@
 // The golden run: what PyTorch computes for a tiny decoder (scripts/make_golden.py), compared with
-// the engine's reference backend in f64 and its CPU backend in f32.
+// the engine's reference backend in f64, and its other backends in f32.
 
 #include <algorithm>
 #include <array>
@@ -45,15 +45,26 @@ struct Machine {
   DType dtype;
   double tensor_tolerance;
   double loss_tolerance;
+  double norm_tolerance;
 };
-const Machine kReference = {Device::reference, DType::f64, 1e-10, 1e-10};
-const Machine kCpu = {Device::cpu, DType::f32, 2e-5, 5e-6};
+const Machine kReference = {Device::reference, DType::f64, 1e-10, 1e-10, 1e-10};
+const Machine kCpu = {Device::cpu, DType::f32, 2e-5, 5e-6, 5e-6};
+// Adam's steps amplify rounding: with sums in another order the tenth norm is off by up to 3e-5.
+const Machine kCuda = {Device::cuda, DType::f32, 2e-5, 5e-6, 1e-4};
+
+/// The GPU's turn comes where there is one, if only an emulated one.
+std::vector<Machine> machines() {
+  std::vector<Machine> all = {kReference, kCpu};
+  if (is_usable(Device::cuda)) all.push_back(kCuda);
+  return all;
+}
 
 /// Keys' biases have no gradient but rounding noise, so a gradient's error is measured against at
 /// least this; every other parameter's largest gradient is above it.
 constexpr double kSmallestGradient = 0.01;
 
-std::vector<double> values(const Tensor& tensor) {
+std::vector<double> values(const Tensor& of) {
+  const Tensor tensor = of.on_host();
   std::vector<double> result(static_cast<size_t>(tensor.numel()));
   visit_floating(tensor.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -101,7 +112,8 @@ class GoldenRun {
     }
     ids_ = load("inputs").view({kBatch * kLength});
     targets_ = load("targets").view({kBatch * kLength});
-    const auto* target = std::as_const(targets_).data<int32_t>();
+    const Tensor targets = targets_.on_host();
+    const auto* target = std::as_const(targets).data<int32_t>();
     scored_ = kBatch * kLength - std::count(target, target + kBatch * kLength, -1);
   }
 
@@ -137,7 +149,7 @@ class GoldenRun {
   double gradient_norm() {
     double squares = 0;
     for (const Parameter& parameter : store_.all())
-      squares += engine().sum_squares(parameter.variable.grad());
+      squares += engine().sum_squares({parameter.variable.grad()});
     return std::sqrt(squares);
   }
 
@@ -161,7 +173,7 @@ class GoldenRun {
       args.eps = kEps;
       args.gradient_scale = std::min(1.0, kClipNorm / (norm + 1e-6));
       args.step = step_;
-      engine().adam_step(args);
+      engine().adam_step({args});
     }
   }
 
@@ -196,7 +208,7 @@ TEST_CASE("golden: the model has exactly the documented parameters", "[golden]")
 
 TEST_CASE("golden: logits equal PyTorch's", "[golden]") {
   const std::string name = GENERATE("dense", "plan", "adaptive", "adaptive_untied");
-  const Machine machine = GENERATE(kReference, kCpu);
+  const Machine machine = GENERATE(from_range(machines()));
   CAPTURE(name, ssa::name(machine.device));
   const GoldenRun run(name, machine);
   check_close("logits", run.logits(), run.golden("logits"), machine.tensor_tolerance);
@@ -204,7 +216,7 @@ TEST_CASE("golden: logits equal PyTorch's", "[golden]") {
 
 TEST_CASE("golden: every gradient equals PyTorch's", "[golden]") {
   const std::string name = GENERATE("dense", "plan", "adaptive", "adaptive_untied");
-  const Machine machine = GENERATE(kReference, kCpu);
+  const Machine machine = GENERATE(from_range(machines()));
   const auto checkpointing =
       GENERATE(Checkpointing::none, Checkpointing::attention, Checkpointing::block);
   CAPTURE(name, ssa::name(machine.device), static_cast<int>(checkpointing));
@@ -219,7 +231,7 @@ TEST_CASE("golden: every gradient equals PyTorch's", "[golden]") {
 
 TEST_CASE("golden: ten steps of Adam give PyTorch's losses", "[golden]") {
   const std::string name = GENERATE("dense", "plan", "adaptive", "adaptive_untied");
-  const Machine machine = GENERATE(kReference, kCpu);
+  const Machine machine = GENERATE(from_range(machines()));
   CAPTURE(name, ssa::name(machine.device));
   GoldenRun run(name, machine);
   const std::vector<double> losses = values(run.golden("losses"));
@@ -229,7 +241,7 @@ TEST_CASE("golden: ten steps of Adam give PyTorch's losses", "[golden]") {
     CAPTURE(step);
     CHECK(run.loss_and_gradients() == Approx(losses[step]).epsilon(machine.loss_tolerance));
     const double norm = run.gradient_norm();
-    CHECK(norm == Approx(norms[step]).epsilon(machine.loss_tolerance));
+    CHECK(norm == Approx(norms[step]).epsilon(machine.norm_tolerance));
     run.update(norm);
   }
 }

@@ -21,12 +21,12 @@ class Adam {
     for (size_t i = 0; i < first_.size(); ++i) {
       const Variable& variable = store_.all()[i].variable;
       backend(store_.device())
-          .adam_step({.parameter = variable.value(),
-                      .gradient = variable.grad(),
-                      .first_moment = first_[i],
-                      .second_moment = second_[i],
-                      .learning_rate = learning_rate,
-                      .step = steps_});
+          .adam_step({{.parameter = variable.value(),
+                       .gradient = variable.grad(),
+                       .first_moment = first_[i],
+                       .second_moment = second_[i],
+                       .learning_rate = learning_rate,
+                       .step = steps_}});
     }
     store_.zero_grad();
   }

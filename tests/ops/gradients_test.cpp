@@ -164,25 +164,42 @@ std::vector<OpCase> row_cases() {
   };
 }
 
-OpCase attention_case(const std::string& name, const PlanTensors& plan, bool causal,
-                      bool alibi = false, double dropout = 0.0) {
-  ops::AttentionOptions options{plan, causal, {}, {dropout, kDropoutKey}};
+struct AttentionCases {
+  bool materialized;
+  OpCase operator()(const std::string& name, const PlanTensors& plan, bool causal,
+                    bool alibi = false, double dropout = 0.0) const;
+  ops::AttentionOptions options(const PlanTensors& plan, bool causal, double dropout = 0.0) const {
+    ops::AttentionOptions result{plan, causal, {}, {dropout, kDropoutKey}};
+    result.materialized = materialized;
+    return result;
+  }
+  std::vector<OpCase> all() const;
+};
+
+OpCase AttentionCases::operator()(const std::string& name, const PlanTensors& plan, bool causal,
+                                  bool alibi, double dropout) const {
+  ops::AttentionOptions chosen = options(plan, causal, dropout);
   if (alibi) {
-    options.alibi_slopes =
+    chosen.alibi_slopes =
         Tensor::from(std::vector<float>{0.5f, 0.25f, 0.0625f}, {3}, Device::reference);
   }
   const Shape shape{2, testing::kPlanLength, 3, 5};  // (B, N, H, D)
   return {"attention, " + name,
           {{"query", shape}, {"key", shape}, {"value", shape}},
-          [options](const auto& in) {
+          [chosen](const auto& in) {
             // Scaled, so that the weights are far from uniform.
-            return ops::attention(ops::scale(in[0], 3), in[1], in[2], options);
+            return ops::attention(ops::scale(in[0], 3), in[1], in[2], chosen);
           }};
 }
 
-std::vector<OpCase> attention_cases() {
+std::vector<OpCase> AttentionCases::all() const {
   using namespace testing;
+  const AttentionCases& attention_case = *this;
   const PlanTensors dense = dense_plan(kPlanLength);
+  const ops::AttentionOptions local = options(local_plan(), true),
+                              all_visible = options(local_plan(), false);
+  ops::AttentionOptions compact = options(unbiased_plan(), true, 0.3);
+  compact.compact_sources = true;
   return {
       attention_case("dense", dense, false),
       attention_case("dense, causal", dense, true),
@@ -199,28 +216,23 @@ std::vector<OpCase> attention_cases() {
       attention_case("unbiased, causal, dropout", unbiased_plan(), true, false, 0.5),
       {"attention of three ranges of heads of one tensor",
        {{"all", {2, 9, 6, 5}}},
-       [](const auto& in) {
+       [local](const auto& in) {
          const Variable all = ops::scale(in[0], 2);
-         return ops::attention({all, 0, 2}, {all, 2, 2}, {all, 4, 2}, {local_plan(), true, {}, {}});
+         return ops::attention({all, 0, 2}, {all, 2, 2}, {all, 4, 2}, local);
        }},
       {"attention of ranges that overlap, with heads left over",
        {{"all", {2, 9, 4, 5}}},
-       [](const auto& in) {
-         return ops::attention({in[0], 0, 2}, {in[0], 1, 2}, {in[0], 1, 2},
-                               {local_plan(), false, {}, {}});
+       [all_visible](const auto& in) {
+         return ops::attention({in[0], 0, 2}, {in[0], 1, 2}, {in[0], 1, 2}, all_visible);
        }},
       {"attention over compact sources",
        {{"query", {2, 9, 2, 5}}, {"pairs", {2, 4, 4, 5}}},
-       [](const auto& in) {
-         ops::AttentionOptions options{unbiased_plan(), true, {}, {0.3, kDropoutKey}};
-         options.compact_sources = true;
-         return ops::attention(in[0], {in[1], 0, 2}, {in[1], 2, 2}, options);
+       [compact](const auto& in) {
+         return ops::attention(in[0], {in[1], 0, 2}, {in[1], 2, 2}, compact);
        }},
       {"attention of itself",
        {{"x", {1, 9, 1, 3}}},
-       [](const auto& in) {
-         return ops::attention(in[0], in[0], in[0], {local_plan(), true, {}, {}});
-       }},
+       [local](const auto& in) { return ops::attention(in[0], in[0], in[0], local); }},
   };
 }
 
@@ -241,7 +253,8 @@ void check_all(const std::vector<OpCase>& cases) {
 
 TEST_CASE("gradients: elementwise ops", "[ops]") { check_all(elementwise_cases()); }
 TEST_CASE("gradients: ops on rows", "[ops]") { check_all(row_cases()); }
-TEST_CASE("gradients: attention", "[ops]") { check_all(attention_cases()); }
+TEST_CASE("gradients: attention", "[ops]") { check_all(AttentionCases{false}.all()); }
+TEST_CASE("gradients: materialized attention", "[ops]") { check_all(AttentionCases{true}.all()); }
 
 TEST_CASE("gradients: an op in the middle of a graph passes on what it gets", "[ops]") {
   // Inputs that are no leaves, each used elsewhere too, so that gradients meet in every order.

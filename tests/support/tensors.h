@@ -42,9 +42,10 @@ inline Tensor random_f64(const Shape& shape, uint32_t stream, double low = -1.0,
 /// A leaf that collects gradients.
 inline Variable leaf(const Tensor& value) { return Variable(value, true); }
 
-inline std::vector<double> values(const Tensor& tensor) {
-  REQUIRE(tensor.defined());
-  REQUIRE(tensor.is_contiguous());
+inline std::vector<double> values(const Tensor& of) {
+  REQUIRE(of.defined());
+  REQUIRE(of.is_contiguous());
+  const Tensor tensor = of.on_host();
   std::vector<double> result(static_cast<size_t>(tensor.numel()));
   visit_floating(tensor.dtype(), [&]<class T>(TypeTag<T>) {
     for (size_t i = 0; i < result.size(); ++i) {

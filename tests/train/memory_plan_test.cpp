@@ -116,6 +116,30 @@ TEST_CASE("the predicted memory is within 8% of what a step takes") {
   compare(kNoDropout + kLarger + Overrides{"ssa.kind=none", "model.layers=8"});
 }
 
+TEST_CASE("the predicted memory holds for attention that stores its weights") {
+  const Overrides stored =
+      kLarger + Overrides{"model.attention=materialized", "train.micro_batch=auto"};
+  for (const std::string precision : {"fp32", "bf16"}) {
+    for (const std::string kept : {"none", "attention", "block"}) {
+      compare(stored +
+              Overrides{"train.precision=" + precision, "train.activation_checkpointing=" + kept});
+    }
+  }
+  const Overrides dense = stored + Overrides{"ssa.kind=none"};
+  compare(dense);
+  compare(dense + Overrides{"model.attention_dropout=0"});
+  compare(stored + Overrides{"ssa.kind=unbiased", "ssa.layers=0", "ssa.drop=0.5"});
+  // The first layers are dense: around them, not at the end, more is alive than anywhere else.
+  compare(stored + Overrides{"ssa.layers=1", "model.layers=2", "data.length=256",
+                             "train.activation_checkpointing=attention"});
+  const auto planned = [](const Overrides& overrides) {
+    const Config config = TinyRun().config(overrides);
+    return plan_memory(config, config.train.batch_size).total();
+  };
+  CHECK(planned(dense) > planned(stored));
+  CHECK(planned(stored) > planned(stored + Overrides{"model.attention=fused"}));
+}
+
 TEST_CASE("the predicted memory holds for words, in bands and not") {
   const Overrides words = kMicroAuto + kLarger +
                           Overrides{"task=word_lm", "data.vocabulary=5003", "train.batch_size=8"};

@@ -29,6 +29,10 @@ enum class PositionKind { alibi, relative_2d, none };
 constexpr auto choices(PositionKind) {
   return std::to_array<std::string_view>({"alibi", "relative_2d", "none"});
 }
+enum class AttentionKind { fused, materialized };
+constexpr auto choices(AttentionKind) {
+  return std::to_array<std::string_view>({"fused", "materialized"});
+}
 enum class EmbeddingKind { plain, adaptive };
 constexpr auto choices(EmbeddingKind) {
   return std::to_array<std::string_view>({"plain", "adaptive"});
@@ -89,6 +93,7 @@ struct ModelConfig {
   int64_t heads = 8;
   ActivationKind activation = ActivationKind::gelu;
   PositionKind position = PositionKind::alibi;
+  AttentionKind attention = AttentionKind::fused;
   bool final_norm = true;
   EmbeddingConfig embedding;
   double dropout = 0.0;
@@ -106,6 +111,9 @@ struct ModelConfig {
     v.field("position", position, anything(),
             "Position bias of the attention. alibi: Press et al. 2021. relative_2d: a learned "
             "table over row and column distance, for images.");
+    v.field("attention", attention, anything(),
+            "How attention is computed, the same function either way. materialized: with its "
+            "weights stored for the backward pass, the baseline of the paper's memory and speed.");
     v.field("final_norm", final_norm, anything(), "Layer norm after the last block.");
     v.section("embedding", embedding, "Input embedding and output matrix.");
     v.field("dropout", dropout, below_one(), "Dropout on embeddings and residual branches.");

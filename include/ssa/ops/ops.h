@@ -101,6 +101,10 @@ struct AttentionOptions {
   Tensor alibi_slopes;  ///< (H) f32; optional
   Dropout dropout;
   bool compact_sources = false;  ///< key and value hold the plan's sources only, (B, S, …)
+  /// Holds the weights of all targets and sources, (B, H, W, T, S), until backward, as attention
+  /// was done before fused kernels: the baseline that others are measured against. Dropout draws
+  /// by the place in that tensor, which for a dense plan is the same as that of fused attention.
+  bool materialized = false;
 };
 /// Attention over a source plan, logits scaled by 1/√D: query, key, value of H heads
 /// → (B, N, H, D). See backend.h for the definition.

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ssa/config/config.h"
+#include "ssa/core/tensor.h"
 
 namespace ssa {
 
@@ -28,6 +29,9 @@ MemoryPlan plan_memory(const Config& config, int64_t sequences);
 /// container, of a scheduler's job) limits it. Tests put a folder of their own before /proc and
 /// /sys.
 int64_t usable_memory(const std::string& root = "");
+
+/// The same for the memory that a device's tensors live in.
+int64_t usable_memory(Device device);
 
 /// train.micro_batch, or for `auto` the largest divisor of the batch whose plan fits into half of
 /// `memory` (at least 1).

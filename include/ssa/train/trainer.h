@@ -60,6 +60,7 @@ class Trainer {
   bool evaluate();
   void record(const MetricsEvent& event);
   void announce() const;
+  std::string planned_memory() const;
 
   TokenDataset dataset_;
   Config config_;  // with what was settled when data and machine were seen
