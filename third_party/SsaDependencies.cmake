@@ -34,6 +34,35 @@ if(NOT TARGET yaml-cpp::yaml-cpp)  # yaml-cpp before 0.8 exports the plain name
   add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
 endif()
 
+# CUDA: compiler, runtime and cuBLASLt. 12.0 and newer; not installed by scripts/setup.sh.
+set(SSA_WITH_CUDA OFF)
+if(NOT SSA_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  if(SSA_CUDA STREQUAL "ON" OR EXISTS /proc/driver/nvidia/version)
+    check_language(CUDA)
+  endif()
+  if(CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_ARCHITECTURES ${SSA_CUDA_ARCHITECTURES})
+    enable_language(CUDA)
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)
+      message(FATAL_ERROR "SSA_CUDA: CUDA 12.0 or newer is needed, not ${CMAKE_CUDA_COMPILER_VERSION}")
+    endif()
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25.1 does not know it
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
+    find_package(CUDAToolkit REQUIRED)  # cudart, cublasLt
+    set(SSA_WITH_CUDA ON)
+  elseif(SSA_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "SSA_CUDA=ON: no CUDA compiler. Put nvcc on PATH or set CUDACXX, or use "
+                        "-DSSA_CUDA=OFF")
+  endif()
+  message(STATUS "CUDA backend: ${SSA_WITH_CUDA}")
+endif()
+
 if(SSA_BUILD_TESTS)
   ssa_require(Catch2 "unit tests" 2)
+  if(NOT SSA_WITH_CUDA)  # else tests run on a GPU, and not on an emulated one
+    ssa_require(Boost "Boost.Context, fibers of the CUDA emulation" CONFIG COMPONENTS context)
+  endif()
 endif()

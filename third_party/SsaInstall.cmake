@@ -11,7 +11,11 @@ add_library(ssa INTERFACE)
 target_link_libraries(ssa INTERFACE ${layers})
 
 install(TARGETS ${apps} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS ssa ${layers} ssa_backend_cpu ssa_xxhash EXPORT ssaTargets
+set(cuda_libraries "")
+if(SSA_WITH_CUDA)
+  set(cuda_libraries ssa_backend_cuda)
+endif()
+install(TARGETS ssa ${layers} ssa_backend_cpu ${cuda_libraries} ssa_xxhash EXPORT ssaTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/ssa DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa)

@@ -1,7 +1,7 @@
 # Build options, compiler flags and build accelerators.
 
 # Parts that come later. AUTO and OFF leave them out; ON says plainly that they are not there.
-foreach(part CUDA MPI NCCL RDKIT)
+foreach(part MPI NCCL RDKIT)
   set(SSA_${part} "AUTO" CACHE STRING "${part}: AUTO, ON or OFF")
   set_property(CACHE SSA_${part} PROPERTY STRINGS AUTO ON OFF)
   if(SSA_${part} STREQUAL "ON")
@@ -9,6 +9,12 @@ foreach(part CUDA MPI NCCL RDKIT)
                         "Use the release preset, or -DSSA_${part}=OFF.")
   endif()
 endforeach()
+# The CUDA backend. Its kernels take minutes to compile, so that AUTO means ON only where there is a
+# GPU to run them on, and a compiler for it. SSA_WITH_CUDA says what came out.
+set(SSA_CUDA "AUTO" CACHE STRING "CUDA backend: ON, OFF, or AUTO: if this machine has a GPU and nvcc")
+set_property(CACHE SSA_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(SSA_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING
+    "GPUs to compile for, as in CMAKE_CUDA_ARCHITECTURES; a -virtual one covers all that come after")
 option(SSA_BUILD_TESTS "Build the test suite" ON)
 option(SSA_WARNINGS_AS_ERRORS "Treat compiler warnings as errors" OFF)
 set(SSA_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined")
@@ -33,22 +39,27 @@ if(SSA_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
-add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-                    -Wcast-qual -Wimplicit-fallthrough)
+# For C++ only: nvcc has its own in src/backend/cuda/CMakeLists.txt.
+macro(ssa_cxx_options)
+  foreach(option ${ARGN})
+    add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:${option}>)
+  endforeach()
+endmacro()
+ssa_cxx_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+                -Wcast-qual -Wimplicit-fallthrough)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  add_compile_options(-Wno-restrict)  # GCC 12 warns of std::string's own inlined copies
+  ssa_cxx_options(-Wno-restrict)  # GCC 12 warns of std::string's own inlined copies
 endif()
 if(SSA_WARNINGS_AS_ERRORS)
-  add_compile_options(-Werror)
+  ssa_cxx_options(-Werror)
 endif()
 # Results must not depend on which instructions the compiler happens to contract, and plans are
 # drawn with the same bits everywhere. Kernels that want fused multiply-add ask for it themselves.
-add_compile_options(-ffp-contract=off)
+ssa_cxx_options(-ffp-contract=off)
 if(SSA_SANITIZE)
-  add_compile_options(-fsanitize=${SSA_SANITIZE} -fno-omit-frame-pointer
-                      -fno-sanitize-recover=all)
+  ssa_cxx_options(-fsanitize=${SSA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    add_compile_options(-Wno-maybe-uninitialized)  # instrumented code misleads GCC's analysis
+    ssa_cxx_options(-Wno-maybe-uninitialized)  # instrumented code misleads GCC's analysis
   endif()
   add_link_options(-fsanitize=${SSA_SANITIZE})
 endif()

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "ssa/backend/backend.h"
 
@@ -15,7 +17,8 @@ namespace ssa {
 /// host cannot see in time, count as 0 and raise an error at the next such wait.
 class CudaBackend : public Backend {
  public:
-  /// Throws ConfigError where there is no usable GPU or its driver is too old.
+  /// Throws ConfigError where there is no usable GPU or its driver is too old. Tensors on
+  /// Device::cuda live on the GPU from then on.
   CudaBackend();
   Device device() const override { return Device::cuda; }
   std::string description() const override;
@@ -54,11 +57,17 @@ class CudaBackend : public Backend {
 
   void attention(AttentionArgs& args) override;
   void attention_backward(AttentionBackwardArgs& args) override;
+  void masked_softmax(const MaskedSoftmaxArgs& args) override;
+  void masked_softmax_backward(const Tensor& weights, double scale, const Tensor& grad_weights,
+                               Tensor& grad_logits) override;
 
-  double sum_squares(const Tensor& in) override;
+  double sum_squares(const std::vector<Tensor>& in) override;
   double sum(const Tensor& in) override;
-  void adam_step(const AdamArgs& args) override;
-  void sgd_step(const SgdArgs& args) override;
+  void adam_step(const std::vector<AdamArgs>& updates) override;
+  void sgd_step(const std::vector<SgdArgs>& updates) override;
 };
+
+/// Throws like the constructor.
+std::unique_ptr<Backend> make_cuda_backend();
 
 }  // namespace ssa

@@ -1,0 +1,289 @@
+// Gradients of attention over a source plan for 16-bit data. With weights w, δ = Σ_d grad_out·out
+// and c = kept / (1 - dropout probability):
+//
+//   dlogit_ij = w_ij · (c_ij · grad_out_i·value_j - δ_i)
+//   grad_query_i = scale · Σ_j dlogit_ij · key_j       one kernel: a block has targets, goes
+//                                                       through sources
+//   grad_key_j = scale · Σ_i dlogit_ij · query_i       one kernel: a block has sources, goes
+//   grad_value_j = Σ_i w_ij · c_ij · grad_out_i         through targets
+//
+// No number is summed by two blocks, so that nothing depends on their order. That takes seven
+// products instead of the five of a kernel that adds to grad_query atomically: logits and
+// grad_out·value are computed twice. All are one kernel here, since they differ in who has the rows
+// and who the columns: a block's own rows are (query, grad_out) or (key, value), the tiles that it
+// goes through the other pair.
+
+#include "backend/cuda/attention_half.cuh"
+#include "backend/cuda/attention_kernels.h"
+#include "backend/cuda/launch.h"
+
+namespace ssa::cuda {
+
+namespace {
+
+/// What a kernel computes. Heads of 256 leave registers for one sum at a time.
+enum class Part { query, key_value, key, value };
+
+/// Two matrices with the same rows, and which rows of a window they are.
+struct Side {
+  HeadRows first, second;  // query and grad_out, or key and value
+  const int32_t* positions;
+  int size;
+};
+
+__device__ inline Side target_side(const AttentionProblem& p, const AttentionGradients& g,
+                                   const AttentionItem& item) {
+  return {p.query, g.grad_out, p.target_positions + int64_t{item.window} * p.targets, p.targets};
+}
+__device__ inline Side source_side(const AttentionProblem& p, const AttentionItem& item) {
+  return {p.key, p.value, p.source_positions + int64_t{item.window} * p.sources, p.sources};
+}
+
+/// Turns products of queries and keys into weights. Rows are sources if kBySource, else targets;
+/// statistics_of(row, column) are the target's.
+template <bool kBySource, int kRowTiles, int kTiles, class StatisticsOf>
+__device__ void finish_weights(const AttentionProblem& p, int head, bool masked,
+                               const int (&own)[2 * kRowTiles], const int32_t* others,
+                               StatisticsOf&& statistics_of,
+                               float (&weights)[kRowTiles][kTiles][4]) {
+  const float scale = p.scale * kLog2E;
+  if (p.slopes == nullptr) {
+    for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
+      float& weight = weights[m][n][part];
+      weight = exp2_approx(__fmaf_rn(weight, scale, -statistics_of(row, column).lse));
+    });
+  } else {
+    const float slope = __ldg(p.slopes + head) * kLog2E;
+    for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
+      const int ahead = kBySource ? own[row] - others[column] : others[column] - own[row];
+      const float bias = slope * static_cast<float>(ahead);  // of the source, to the target
+      float& weight = weights[m][n][part];
+      weight = exp2_approx(__fmaf_rn(weight, scale, bias) - statistics_of(row, column).lse);
+    });
+  }
+  if (masked) {
+    for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
+      const int source = kBySource ? own[row] : others[column];
+      const int target = kBySource ? others[column] : own[row];
+      if (source > (p.causal ? target : INT_MAX - 1)) weights[m][n][part] = 0;
+    });
+  }
+}
+
+template <bool kBySource, int kRowTiles, int kTiles>
+__device__ Kept<kRowTiles> draw_kept_again(const AttentionProblem& p, const AttentionItem& item,
+                                           const int (&own)[2 * kRowTiles], const int32_t* others) {
+  return draw_kept<kRowTiles, kTiles>(p.dropout, [&](int first, int second, int column) {
+    const int mine = second == 0 ? own[first] : own[first + 1];
+    const int target = kBySource ? others[column] : mine;
+    return weight_element(p, item, target) +
+           static_cast<uint64_t>(kBySource ? mine : others[column]);
+  });
+}
+
+/// Writes sums, times `factor`, as f32 rows of the gradients by window.
+template <int kHead, int kRowTiles>
+__device__ void store_partial(const AttentionProblem& p, const AttentionItem& item, int first,
+                              const float (&sums)[kRowTiles][kHead / 8][4], float factor,
+                              float* partial, int partial_stride) {
+  const int64_t window = item.batch * int64_t{p.windows} + item.window;
+#pragma unroll
+  for (int row = 0; row < 2 * kRowTiles; ++row) {
+    const int s = first + block_row<kRowTiles>(row);
+    if (s >= p.sources) continue;
+    float* out =
+        partial + ((window * p.sources + s) * p.heads + item.head) * int64_t{partial_stride};
+#pragma unroll
+    for (int n = 0; n < kHead / 8; ++n) {
+      const int d = 8 * n + static_cast<int>(threadIdx.x % 4) * 2;
+      const float* sum = sums[row / 2][n] + row % 2 * 2;
+      if (d < partial_stride) store_vector(out + d, make_float2(sum[0] * factor, sum[1] * factor));
+    }
+  }
+}
+
+/// Statistics of the targets of a tile, for blocks of sources: beside the stream's own tiles.
+template <class Stream>
+__device__ void load_statistics(const Stream& stream, int tile, int columns,
+                                const TargetStatistics* statistics, TargetStatistics* to) {
+  for (int i = static_cast<int>(threadIdx.x); i < columns; i += static_cast<int>(blockDim.x)) {
+    const int row = stream.row_of(tile, i);
+    if (row >= 0) {
+      cp_async_small<8>(to + i, statistics + row);
+    } else {
+      to[i] = {INFINITY, 0.0f};
+    }
+  }
+}
+
+template <class T, int kHead, Part kPart>
+__global__ void __launch_bounds__(32 * kMaxWarps, 2)
+    attention_gradient_kernel(const AttentionProblem p, const AttentionGradients g,
+                              const int row_blocks) {
+  constexpr bool kBySource = kPart != Part::query;
+  constexpr bool kOfLogits = kPart != Part::value, kOfValues = kBySource && kPart != Part::key;
+  constexpr int kRowTiles = gradient_tile(kHead, kBySource).row_tiles;
+  constexpr int kColumns = gradient_tile(kHead, kBySource).columns, kTiles = kColumns / 8;
+  const int rows = static_cast<int>(blockDim.x / kWarp) * 16 * kRowTiles;
+  const AttentionItem item = attention_item(p, row_blocks);
+  // Later targets see more sources, earlier sources are seen by more targets: those go first.
+  const int first = (kBySource ? item.row_block : row_blocks - 1 - item.row_block) * rows;
+  const Side own = kBySource ? source_side(p, item) : target_side(p, g, item);
+  const Side other = kBySource ? target_side(p, g, item) : source_side(p, item);
+  const TargetStatistics* statistics = g.statistics + statistics_row(p, item);
+
+  T* own_first = dynamic_shared<T>();
+  T* own_second = own_first + rows * kHead;
+  T* others = own_second + rows * kHead;
+  auto* ring = reinterpret_cast<int32_t*>(others + 4 * kColumns * kHead);
+  auto* tile_statistics = reinterpret_cast<TargetStatistics*>(ring + 3 * kColumns);  // two tiles'
+  const TileStream<T, kHead, kColumns, kBySource> stream{p,
+                                                         {p, other.first, item},
+                                                         {p, other.second, item},
+                                                         other.positions,
+                                                         other.size,
+                                                         others,
+                                                         others + 2 * kColumns * kHead,
+                                                         ring};
+  const auto load_statistics_of = [&](int tile) {
+    if constexpr (kBySource) {
+      load_statistics(stream, tile, kColumns, statistics, tile_statistics + tile % 2 * kColumns);
+    }
+  };
+  const auto row_of_own = [&](int row) {
+    const int number = first + row;
+    if (number >= own.size) return -1;
+    const int position = __ldg(own.positions + number);
+    return kBySource ? source_row(p, number, position) : query_row(p, position);
+  };
+
+  const PositionRange here = block_positions(own.positions, first, rows, own.size);
+  const TileRange range = kBySource ? target_tiles(p, other.positions, here, kColumns)
+                                    : source_tiles(p, other.positions, here, kColumns);
+  stream.load_positions(range.begin);
+  stream.load_positions(range.begin + 1);
+  if constexpr (kOfLogits) {
+    load_tiles<T, kHead>(own_first, own_second, rows, p, {p, own.first, item},
+                         {p, own.second, item}, row_of_own);
+  } else {
+    load_tile<T, kHead>(own_first, rows, p, {p, own.first, item}, row_of_own);
+  }
+  cp_async_wait_all();
+  __syncthreads();
+  if (range.begin < range.end) {
+    stream.load(range.begin);
+    load_statistics_of(range.begin);
+  }
+
+  int own_position[2 * kRowTiles];
+  TargetStatistics row_statistics[2 * kRowTiles];
+#pragma unroll
+  for (int row = 0; row < 2 * kRowTiles; ++row) {
+    const int number = first + block_row<kRowTiles>(row);
+    const bool valid = number < own.size;
+    own_position[row] = valid ? __ldg(own.positions + number) : 0;
+    row_statistics[row] = {INFINITY, 0.0f};
+    if (!kBySource && valid) row_statistics[row] = statistics[query_row(p, own_position[row])];
+  }
+  const int warp_row = warp_first_row<kRowTiles>();
+  // Of query or key, of value; the compiler drops what a part does not use.
+  float first_sums[kRowTiles][kHead / 8][4] = {}, second_sums[kRowTiles][kHead / 8][4] = {};
+
+  for (int tile = range.begin; tile < range.end; ++tile) {
+    stream.advance(tile, range.end);
+    if (tile + 1 < range.end) load_statistics_of(tile + 1);
+    const auto statistics_of = [&](int row, int column) {
+      return kBySource ? tile_statistics[tile % 2 * kColumns + column] : row_statistics[row];
+    };
+    float weights[kRowTiles][kTiles][4] = {};
+    multiply_transposed<T, kHead>(weights, own_first, warp_row, stream.first(tile));
+    finish_weights<kBySource>(p, item.head, tile < range.whole_begin || tile >= range.whole_end,
+                              own_position, stream.positions(tile), statistics_of, weights);
+    Kept<kRowTiles> kept;
+    const bool drops = p.dropout.threshold != 0;
+    if (drops) {
+      kept = draw_kept_again<kBySource, kRowTiles, kTiles>(p, item, own_position,
+                                                           stream.positions(tile));
+    }
+    uint32_t packed[kRowTiles][kTiles / 2][4];
+    if constexpr (kOfLogits) {
+      float gradients[kRowTiles][kTiles][4] = {};
+      multiply_transposed<T, kHead>(gradients, own_second, warp_row, stream.second(tile));
+      if (drops) {
+        for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int, int) {
+          gradients[m][n][part] *= kept(m, n, part) ? p.dropout.kept_factor : 0.0f;
+        });
+      }
+      for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
+        float& gradient = gradients[m][n][part];
+        gradient = weights[m][n][part] * (gradient - statistics_of(row, column).delta);
+      });
+      pack_weights<T>(gradients, packed);
+      multiply<T, kHead>(first_sums, packed, stream.first(tile));
+    }
+    if constexpr (kOfValues) {
+      if (drops) {
+        for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int, int) {
+          if (!kept(m, n, part)) weights[m][n][part] = 0;
+        });
+      }
+      pack_weights<T>(weights, packed);
+      multiply<T, kHead>(second_sums, packed, stream.second(tile));
+    }
+  }
+
+  // A warp reads no other of the block's own rows than its own, whose place results take.
+  const auto store = [&](const auto& sums, float factor, T* tile, const HeadRows& to,
+                         float* partial) {
+    if (kBySource && partial != nullptr) {
+      store_partial<kHead, kRowTiles>(p, item, first, sums, factor, partial, g.partial_stride);
+      return;
+    }
+    float factors[2 * kRowTiles];
+#pragma unroll
+    for (int row = 0; row < 2 * kRowTiles; ++row) factors[row] = factor;
+    __syncwarp();
+    round_to_tile<T, kHead>(sums, factors, tile);
+    store_rows<T, kHead>(tile, warp_row, 16 * kRowTiles, p, {p, to, item}, row_of_own);
+  };
+  if constexpr (kOfLogits) {
+    store(first_sums, p.scale, own_first, kBySource ? g.grad_key : g.grad_query, g.partial_key);
+  }
+  if constexpr (kOfValues) {
+    store(second_sums, p.dropout.kept_factor, own_second, g.grad_value, g.partial_value);
+  }
+}
+
+template <class T, int kHead, Part kPart>
+void launch_gradient(const AttentionProblem& p, const AttentionGradients& g,
+                     const AttentionDevice& device) {
+  constexpr bool kBySource = kPart != Part::query;
+  const HalfProblem problem = half_problem(p, kBySource ? p.sources : p.targets, device);
+  const AttentionLaunch shape = half_gradient_launch(kHead, kBySource, problem);
+  launch("attention_backward", attention_gradient_kernel<T, kHead, kPart>, attention_grid(p, shape),
+         dim3(static_cast<unsigned>(shape.threads)), shape.shared_bytes, p, g, shape.row_blocks);
+}
+
+}  // namespace
+
+template <class T>
+void attention_backward_half(const AttentionProblem& p, const AttentionGradients& g,
+                             const AttentionDevice& device) {
+  visit_half_head(p.head_size, [&](auto head) {
+    constexpr int kHead = decltype(head)::value;
+    launch_gradient<T, kHead, Part::query>(p, g, device);
+    if constexpr (kHead <= 128) {
+      launch_gradient<T, kHead, Part::key_value>(p, g, device);
+    } else {
+      launch_gradient<T, kHead, Part::key>(p, g, device);
+      launch_gradient<T, kHead, Part::value>(p, g, device);
+    }
+  });
+}
+
+template void attention_backward_half<BFloat16>(const AttentionProblem&, const AttentionGradients&,
+                                                const AttentionDevice&);
+template void attention_backward_half<Float16>(const AttentionProblem&, const AttentionGradients&,
+                                               const AttentionDevice&);
+
+}  // namespace ssa::cuda

@@ -1,0 +1,425 @@
+// Attention over a source plan and its gradients for f32 data, with fused multiply-adds on tiles in
+// shared memory. What attention_forward.cu and attention_backward.cu say of the algorithm holds
+// here; tiles are read when they are needed, not ahead.
+//
+// A block's 256 threads are a square of 16×16. Thread (y, x) has rows kRows·y … kRows·y + kRows-1,
+// and of the products the columns x, x + 16, …: half a warp has a row.
+
+#include "backend/cuda/attention.cuh"
+#include "backend/cuda/attention_kernels.h"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/ptx.h"
+
+namespace ssa::cuda {
+
+namespace {
+
+constexpr float kLog2E = 1.4426950408889634f;
+
+__device__ inline int thread_x() { return static_cast<int>(threadIdx.x % 16); }
+__device__ inline int thread_y() { return static_cast<int>(threadIdx.x / 16); }
+
+/// Brings `rows` rows of a head into a tile with rows of float_pitch(kHead): row r is row_of(r) of
+/// the tensor, or zeros where that is negative.
+template <int kHead, class RowOf>
+__device__ void load_tile(float* tile, int rows, const AttentionProblem& p, const float* head,
+                          int64_t row_stride, RowOf&& row_of) {
+  constexpr int kVectors = kHead / 4;
+  for (int i = static_cast<int>(threadIdx.x); i < rows * kVectors; i += kFloatThreads) {
+    const int row = i / kVectors, d = i % kVectors * 4;
+    const int from = row_of(row);
+    const float* source = head + (from < 0 ? 0 : from) * row_stride;
+    const auto at = [&](int e) { return from >= 0 && e < p.head_size ? source[e] : 0.0f; };
+    float4 loaded;
+    if (p.vectors && from >= 0 && d < p.head_size) {
+      loaded = load_vector<float4>(source + d);
+    } else {
+      loaded = make_float4(at(d), at(d + 1), at(d + 2), at(d + 3));
+    }
+    store_vector(tile + row * float_pitch(kHead) + d, loaded);
+  }
+}
+
+__device__ inline float dot(const float4& a, const float4& b, float sum) {
+  sum = __fmaf_rn(a.x, b.x, sum);
+  sum = __fmaf_rn(a.y, b.y, sum);
+  sum = __fmaf_rn(a.z, b.z, sum);
+  return __fmaf_rn(a.w, b.w, sum);
+}
+
+/// This thread's part of (rows of a) · (rows of b)ᵀ.
+template <int kHead, int kRows, int kColumns>
+__device__ void multiply_transposed(float (&sums)[kRows][kColumns], const float* a,
+                                    const float* b) {
+  constexpr int kPitch = float_pitch(kHead);
+  a += kRows * thread_y() * kPitch;
+  b += thread_x() * kPitch;
+#pragma unroll 2
+  for (int d = 0; d < kHead; d += 4) {
+    float4 left[kRows], right[kColumns];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) left[r] = load_vector<float4>(a + r * kPitch + d);
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) right[c] = load_vector<float4>(b + 16 * c * kPitch + d);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) sums[r][c] = dot(left[r], right[c], sums[r][c]);
+    }
+  }
+}
+
+/// Columns of a head that a thread has: vectors of kWidth at kWidth·x, with 16·kWidth between them.
+template <int kHead>
+struct HeadColumns {
+  static constexpr int kCount = kHead / 16, kWidth = kCount < 4 ? kCount : 4;
+  using Vector = std::conditional_t<kWidth == 4, float4, float2>;
+  __device__ static int column(int number) {
+    return number / kWidth * 16 * kWidth + kWidth * thread_x() + number % kWidth;
+  }
+};
+
+/// sums += weights (rows, size) · rows of b, for this thread's rows and columns of the head.
+template <int kHead, int kRows>
+__device__ void multiply(float (&sums)[kRows][kHead / 16], const float* weights, int size,
+                         const float* b) {
+  using Columns = HeadColumns<kHead>;
+  weights += kRows * thread_y() * float_pitch(size);
+#pragma unroll 2
+  for (int s = 0; s < size; ++s, b += float_pitch(kHead)) {
+    float weight[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) weight[r] = weights[r * float_pitch(size) + s];
+#pragma unroll
+    for (int first = 0; first < Columns::kCount; first += Columns::kWidth) {
+      const auto vector = load_vector<typename Columns::Vector>(b + Columns::column(first));
+      const float parts[] = {vector.x, vector.y,
+                             [&] {
+                               if constexpr (Columns::kWidth == 4)
+                                 return vector.z;
+                               else
+                                 return 0.0f;
+                             }(),
+                             [&] {
+                               if constexpr (Columns::kWidth == 4)
+                                 return vector.w;
+                               else
+                                 return 0.0f;
+                             }()};
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+        for (int e = 0; e < Columns::kWidth; ++e) {
+          sums[r][first + e] = __fmaf_rn(weight[r], parts[e], sums[r][first + e]);
+        }
+      }
+    }
+  }
+}
+
+/// Writes this thread's columns of one row of a head, times `factor`.
+template <int kHead>
+__device__ void store_row(float* row, int size, const float (&sums)[kHead / 16], float factor) {
+#pragma unroll
+  for (int i = 0; i < kHead / 16; ++i) {
+    const int d = HeadColumns<kHead>::column(i);
+    if (d < size) row[d] = sums[i] * factor;
+  }
+}
+
+__device__ inline float row_max(float value) {
+#pragma unroll
+  for (int mask = 8; mask > 0; mask /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, mask));
+  }
+  return value;
+}
+__device__ inline float row_sum(float value) {
+#pragma unroll
+  for (int mask = 8; mask > 0; mask /= 2) value += __shfl_xor_sync(kAllLanes, value, mask);
+  return value;
+}
+
+__device__ inline float logit(const AttentionProblem& p, float product, float slope, int target,
+                              int source) {
+  if (source > (p.causal ? target : INT_MAX - 1)) return -INFINITY;
+  return __fmaf_rn(product, p.scale, slope * static_cast<float>(source - target));
+}
+
+/// Bit kColumns·r + c: whether weight element_of(r, c) is kept.
+template <int kRows, int kColumns, class ElementOf>
+__device__ uint32_t draw_kept(const AttentionProblem& p, ElementOf&& element_of) {
+  if (p.dropout.threshold == 0) return ~uint32_t{0};
+  uint32_t bits = 0;
+#pragma unroll 1  // one copy of the generator, not one for each weight
+  for (int i = 0; i < kRows * kColumns; ++i) {
+    const uint64_t element = element_of(i / kColumns, i % kColumns);
+    bits |= static_cast<uint32_t>(keeps_weight(p.dropout, element)) << i;
+  }
+  return bits;
+}
+
+template <int kHead>
+__global__ void __launch_bounds__(kFloatThreads)
+    attention_forward_kernel(const AttentionProblem p, const int row_blocks) {
+  constexpr int kRows = float_forward_tile(kHead).rows_a_thread;
+  constexpr int kColumns = float_forward_tile(kHead).columns_a_thread, kTile = 16 * kColumns;
+  const AttentionItem item = attention_item(p, row_blocks);
+  const int first = (row_blocks - 1 - item.row_block) * 16 * kRows;
+  const int32_t* targets = p.target_positions + int64_t{item.window} * p.targets;
+  const int32_t* sources = p.source_positions + int64_t{item.window} * p.sources;
+  check_positions(p, item, first, 16 * kRows);
+
+  auto* query = dynamic_shared<float>();
+  float* others = query + 16 * kRows * float_pitch(kHead);  // keys, then values
+  float* weights = others + kTile * float_pitch(kHead);
+  const TileRange range =
+      source_tiles(p, sources, block_positions(targets, first, 16 * kRows, p.targets), kTile);
+  load_tile<kHead>(query, 16 * kRows, p, head_data<const float>(p, p.query, item),
+                   p.query.row_stride, [&](int row) {
+                     const int t = first + row;
+                     return t < p.targets ? query_row(p, __ldg(targets + t)) : -1;
+                   });
+  int target[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const int t = first + kRows * thread_y() + r;
+    target[r] = t < p.targets ? __ldg(targets + t) : 0;
+  }
+  const float slope = p.slopes == nullptr ? 0.0f : __ldg(p.slopes + item.head);
+  float highest[kRows], total[kRows] = {}, out[kRows][kHead / 16] = {};
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) highest[r] = -INFINITY;
+
+  for (int tile = 0; tile < range.end; ++tile) {
+    const auto row_of = [&](int i) {
+      const int s = tile * kTile + i;
+      return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
+    };
+    __syncthreads();
+    load_tile<kHead>(others, kTile, p, head_data<const float>(p, p.key, item), p.key.row_stride,
+                     row_of);
+    __syncthreads();
+    float logits[kRows][kColumns] = {};
+    multiply_transposed<kHead>(logits, query, others);
+    int source[kColumns];
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      const int s = tile * kTile + 16 * c + thread_x();
+      source[c] = s < p.sources ? __ldg(sources + s) : INT_MAX;
+    }
+    const uint32_t kept_bits = draw_kept<kRows, kColumns>(p, [&](int r, int c) {
+      const int t = first + kRows * thread_y() + r, s = tile * kTile + 16 * c + thread_x();
+      if (t >= p.targets || s >= p.sources) return uint64_t{0};
+      return weight_element(p, item, __ldg(targets + t)) +
+             static_cast<uint64_t>(__ldg(sources + s));
+    });
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      float now = highest[r];
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        logits[r][c] = logit(p, logits[r][c], slope, target[r], source[c]);
+        now = fmaxf(now, logits[r][c]);
+      }
+      now = row_max(now);
+      const float shift = now == -INFINITY ? 0.0f : now;
+      const float rescale = exp2_approx((highest[r] - shift) * kLog2E);
+      highest[r] = now;
+      total[r] *= rescale;
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        float weight = exp2_approx((logits[r][c] - shift) * kLog2E);
+        total[r] += weight;
+        if ((kept_bits >> (kColumns * r + c) & 1) == 0) weight = 0;
+        weights[(kRows * thread_y() + r) * float_pitch(kTile) + 16 * c + thread_x()] = weight;
+      }
+#pragma unroll
+      for (int i = 0; i < kHead / 16; ++i) out[r][i] *= rescale;
+    }
+    __syncthreads();
+    load_tile<kHead>(others, kTile, p, head_data<const float>(p, p.value, item), p.value.row_stride,
+                     row_of);
+    __syncthreads();
+    multiply<kHead>(out, weights, kTile, others);
+  }
+
+  auto* out_head = head_data<float>(p, p.out, item);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float sum = row_sum(total[r]);
+    if (first + kRows * thread_y() + r >= p.targets) continue;
+    const int row = query_row(p, target[r]);
+    store_row<kHead>(out_head + row * p.out.row_stride, p.head_size, out[r],
+                     sum == 0 ? 0.0f : p.dropout.kept_factor / sum);
+    if (thread_x() == 0) {
+      p.lse[statistics_row(p, item) + row] = sum == 0 ? -INFINITY : highest[r] + logf(sum);
+    }
+  }
+}
+
+/// kBySource: the block has keys and values of sources; else queries of targets.
+template <int kHead, bool kBySource>
+__global__ void __launch_bounds__(kFloatThreads, 2)
+    attention_gradient_kernel(const AttentionProblem p, const AttentionGradients g,
+                              const int row_blocks) {
+  constexpr int kRows = float_gradient_tile(kHead).rows_a_thread;
+  constexpr int kColumns = float_gradient_tile(kHead).columns_a_thread, kTile = 16 * kColumns;
+  const AttentionItem item = attention_item(p, row_blocks);
+  const int first = item.row_block * 16 * kRows;
+  const int32_t* targets = p.target_positions + int64_t{item.window} * p.targets;
+  const int32_t* sources = p.source_positions + int64_t{item.window} * p.sources;
+  const int32_t* own_positions = kBySource ? sources : targets;
+  const int32_t* other_positions = kBySource ? targets : sources;
+  const int own_size = kBySource ? p.sources : p.targets;
+  const int other_size = kBySource ? p.targets : p.sources;
+  const TargetStatistics* statistics = g.statistics + statistics_row(p, item);
+
+  auto* own_first = dynamic_shared<float>();                        // queries or keys
+  float* own_second = own_first + 16 * kRows * float_pitch(kHead);  // grad_out or values
+  float* other_first = own_second + 16 * kRows * float_pitch(kHead);
+  float* other_second = other_first + kTile * float_pitch(kHead);
+  float* gradients = other_second + kTile * float_pitch(kHead);  // of the logits
+  float* weights = gradients + 16 * kRows * float_pitch(kTile);  // kept, for grad_value
+
+  const auto target_row = [&](int t) {
+    return t < p.targets ? query_row(p, __ldg(targets + t)) : -1;
+  };
+  const auto key_row = [&](int s) {
+    return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
+  };
+  const auto load_targets = [&](float* to_first, float* to_second, int count, int begin) {
+    const auto row_of = [&](int i) { return target_row(begin + i); };
+    load_tile<kHead>(to_first, count, p, head_data<const float>(p, p.query, item),
+                     p.query.row_stride, row_of);
+    load_tile<kHead>(to_second, count, p, head_data<const float>(p, g.grad_out, item),
+                     g.grad_out.row_stride, row_of);
+  };
+  const auto load_sources = [&](float* to_first, float* to_second, int count, int begin) {
+    const auto row_of = [&](int i) { return key_row(begin + i); };
+    load_tile<kHead>(to_first, count, p, head_data<const float>(p, p.key, item), p.key.row_stride,
+                     row_of);
+    load_tile<kHead>(to_second, count, p, head_data<const float>(p, p.value, item),
+                     p.value.row_stride, row_of);
+  };
+
+  const PositionRange here = block_positions(own_positions, first, 16 * kRows, own_size);
+  const TileRange range = kBySource ? target_tiles(p, other_positions, here, kTile)
+                                    : source_tiles(p, other_positions, here, kTile);
+  if constexpr (kBySource) {
+    load_sources(own_first, own_second, 16 * kRows, first);
+  } else {
+    load_targets(own_first, own_second, 16 * kRows, first);
+  }
+  const float slope = p.slopes == nullptr ? 0.0f : __ldg(p.slopes + item.head);
+  float first_sums[kRows][kHead / 16] = {}, second_sums[kRows][kHead / 16] = {};
+
+  for (int tile = range.begin; tile < range.end; ++tile) {
+    __syncthreads();
+    if constexpr (kBySource) {
+      load_targets(other_first, other_second, kTile, tile * kTile);
+    } else {
+      load_sources(other_first, other_second, kTile, tile * kTile);
+    }
+    __syncthreads();
+    const uint32_t kept_bits = draw_kept<kRows, kColumns>(p, [&](int r, int c) {
+      const int own = first + kRows * thread_y() + r, other = tile * kTile + 16 * c + thread_x();
+      if (own >= own_size || other >= other_size) return uint64_t{0};
+      const int own_position = __ldg(own_positions + own);
+      const int other_position = __ldg(other_positions + other);
+      return weight_element(p, item, kBySource ? other_position : own_position) +
+             static_cast<uint64_t>(kBySource ? own_position : other_position);
+    });
+    float products[kRows][kColumns] = {}, value_products[kRows][kColumns] = {};
+    multiply_transposed<kHead>(products, own_first, other_first);
+    multiply_transposed<kHead>(value_products, own_second, other_second);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        const int own = first + kRows * thread_y() + r, other = tile * kTile + 16 * c + thread_x();
+        const bool exists = own < own_size && other < other_size;
+        const int own_position = exists ? __ldg(own_positions + own) : 0;
+        const int other_position = exists ? __ldg(other_positions + other) : 0;
+        const int target = kBySource ? other_position : own_position;
+        const int source = kBySource ? own_position : other_position;
+        const TargetStatistics of_target =
+            exists ? statistics[query_row(p, target)] : TargetStatistics{INFINITY, 0.0f};
+        const bool keeps = (kept_bits >> (kColumns * r + c) & 1) != 0;
+        const float kept = keeps ? p.dropout.kept_factor : 0.0f;
+        const float weight =
+            exp2_approx((logit(p, products[r][c], slope, target, source) - of_target.lse) * kLog2E);
+        const int at = (kRows * thread_y() + r) * float_pitch(kTile) + 16 * c + thread_x();
+        gradients[at] = weight * (kept * value_products[r][c] - of_target.delta);
+        if constexpr (kBySource) weights[at] = weight * kept;
+      }
+    }
+    __syncwarp();  // half a warp has a row of these
+    multiply<kHead>(first_sums, gradients, kTile, other_first);
+    if constexpr (kBySource) multiply<kHead>(second_sums, weights, kTile, other_second);
+  }
+
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const int own = first + kRows * thread_y() + r;
+    if (own >= own_size) continue;
+    if constexpr (!kBySource) {
+      float* to =
+          head_data<float>(p, g.grad_query, item) + target_row(own) * g.grad_query.row_stride;
+      store_row<kHead>(to, p.head_size, first_sums[r], p.scale);
+    } else if (g.partial_key != nullptr) {
+      const int64_t window = item.batch * int64_t{p.windows} + item.window;
+      const int64_t at = ((window * p.sources + own) * p.heads + item.head) * g.partial_stride;
+      store_row<kHead>(g.partial_key + at, p.head_size, first_sums[r], p.scale);
+      store_row<kHead>(g.partial_value + at, p.head_size, second_sums[r], 1.0f);
+    } else {
+      const int64_t row = key_row(own);
+      store_row<kHead>(head_data<float>(p, g.grad_key, item) + row * g.grad_key.row_stride,
+                       p.head_size, first_sums[r], p.scale);
+      store_row<kHead>(head_data<float>(p, g.grad_value, item) + row * g.grad_value.row_stride,
+                       p.head_size, second_sums[r], 1.0f);
+    }
+  }
+}
+
+template <class F>
+void visit_head(int head_size, F&& f) {
+  switch (padded_head_size_f32(head_size)) {
+    case 32:
+      return f(std::integral_constant<int, 32>{});
+    case 64:
+      return f(std::integral_constant<int, 64>{});
+    case 128:
+      return f(std::integral_constant<int, 128>{});
+    default:
+      return f(std::integral_constant<int, 256>{});
+  }
+}
+
+}  // namespace
+
+void attention_forward_f32(const AttentionProblem& p, const AttentionDevice&) {
+  visit_head(p.head_size, [&](auto head) {
+    constexpr int kHead = decltype(head)::value;
+    const AttentionLaunch shape = float_forward_launch(kHead, p.targets);
+    launch("attention", attention_forward_kernel<kHead>, attention_grid(p, shape),
+           dim3(static_cast<unsigned>(shape.threads)), shape.shared_bytes, p, shape.row_blocks);
+  });
+}
+
+void attention_backward_f32(const AttentionProblem& p, const AttentionGradients& g,
+                            const AttentionDevice&) {
+  visit_head(p.head_size, [&](auto head) {
+    constexpr int kHead = decltype(head)::value;
+    const auto run = [&](auto kernel, int rows) {
+      const AttentionLaunch shape = float_gradient_launch(kHead, rows);
+      launch("attention_backward", kernel, attention_grid(p, shape),
+             dim3(static_cast<unsigned>(shape.threads)), shape.shared_bytes, p, g,
+             shape.row_blocks);
+    };
+    run(attention_gradient_kernel<kHead, false>, p.targets);
+    run(attention_gradient_kernel<kHead, true>, p.sources);
+  });
+}
+
+}  // namespace ssa::cuda

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include "backend/cuda/attention_problem.h"
+#include "backend/cuda/attention_tiling.h"
+#include "backend/cuda/launch.h"
+
+// What the files of the attention kernels have for the host.
+
+namespace ssa::cuda {
+
+/// What implementations ask of a device.
+struct AttentionDevice {
+  int architecture;     ///< 80 for sm_80
+  size_t shared_limit;  ///< bytes of shared memory that a block may have
+  int multiprocessors;
+};
+
+/// The GPU's. Tests change it to get other launch shapes; results are the same bits with all.
+AttentionDevice& attention_device();
+
+/// `rows` of a window: its targets, or its sources.
+inline HalfProblem half_problem(const AttentionProblem& p, int rows,
+                                const AttentionDevice& device) {
+  return {rows, int64_t{p.batch} * p.windows * p.heads, device.shared_limit,
+          device.multiprocessors};
+}
+
+/// One way to compute attention. `backward` overwrites grad_query and, where no gradients by window
+/// are asked for, those rows of grad_key and grad_value that are sources; else these. It wants
+/// log-sum-exps times `lse_factor` in the statistics.
+struct AttentionImplementation {
+  const char* name;
+  bool (*accepts)(const AttentionProblem& p, const AttentionDevice& device);
+  float lse_factor;
+  void (*forward)(const AttentionProblem& p, const AttentionDevice& device);
+  void (*backward)(const AttentionProblem& p, const AttentionGradients& gradients,
+                   const AttentionDevice& device);
+};
+
+/// For T = BFloat16 and Float16: products of sm_80, at least 99 KiB of shared memory.
+template <class T>
+void attention_forward_half(const AttentionProblem& p, const AttentionDevice& device);
+template <class T>
+void attention_backward_half(const AttentionProblem& p, const AttentionGradients& gradients,
+                             const AttentionDevice& device);
+
+void attention_forward_f32(const AttentionProblem& p, const AttentionDevice& device);
+void attention_backward_f32(const AttentionProblem& p, const AttentionGradients& gradients,
+                            const AttentionDevice& device);
+
+/// One block for each block of rows of each window, head and sequence. Throws ShapeError where a
+/// grid cannot have so many.
+dim3 attention_grid(const AttentionProblem& p, const AttentionLaunch& shape);
+
+/// Calls f with the padded head size as a std::integral_constant.
+template <class F>
+void visit_half_head(int head_size, F&& f) {
+  switch (padded_head_size(head_size)) {
+    case 32:
+      return f(std::integral_constant<int, 32>{});
+    case 64:
+      return f(std::integral_constant<int, 64>{});
+    case 96:
+      return f(std::integral_constant<int, 96>{});
+    case 128:
+      return f(std::integral_constant<int, 128>{});
+    default:
+      return f(std::integral_constant<int, 256>{});
+  }
+}
+
+}  // namespace ssa::cuda

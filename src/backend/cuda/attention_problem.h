@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ssa/core/philox.h"
+
+// Attention over a source plan as the kernels read it: pointers and numbers. The meaning is that
+// of AttentionArgs (ssa/backend/backend.h).
+
+namespace ssa::cuda {
+
+/// A (B, N, H, D) tensor whose heads are contiguous; strides in elements.
+struct HeadRows {
+  std::byte* data;
+  int64_t batch_stride, row_stride;
+};
+
+/// Dropout as the kernels draw it: element i is kept where word i of the key is ≥ threshold.
+struct WeightDropout {
+  RngKey key;
+  uint32_t threshold;  ///< 0: nothing is dropped
+  float kept_factor;   ///< 1 / (1 - probability)
+};
+
+struct AttentionProblem {
+  HeadRows query, key, value, out;
+  float* lse;  ///< (B, H, N)
+  int batch, length, heads, head_size;
+  int windows, targets, sources;    ///< W, T, S
+  const int32_t* target_positions;  ///< (W, T)
+  const int32_t* source_positions;  ///< (W, S)
+  bool compact;                     ///< row s of key and value belongs to source s
+  bool causal;
+  bool vectors;     ///< rows of heads of all tensors begin at 16-byte boundaries
+  int query_start;  ///< position of the first row of query
+  float scale;
+  const float* slopes;  ///< (H), or null
+  WeightDropout dropout;
+  unsigned long long* errors;  ///< the ErrorRecord
+};
+
+/// What backward needs to know of a target: its log-sum-exp, +inf where no source is visible, so
+/// that all its weights come out as 0; and δ = Σ_d grad_out · out.
+struct TargetStatistics {
+  float lse, delta;
+};
+
+struct AttentionGradients {
+  HeadRows grad_out, grad_query, grad_key, grad_value;
+  const TargetStatistics* statistics;  ///< (B, H, N)
+  /// Null, or where several windows may sample a position: gradients of keys and values by window,
+  /// (B, W, S, H, partial_stride) f32.
+  float *partial_key, *partial_value;
+  int partial_stride;
+};
+
+}  // namespace ssa::cuda

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Launch shapes of the attention kernels: plain arithmetic on sizes, for the host.
+
+namespace ssa::cuda {
+
+inline constexpr int kMaxHeadSize = 256;
+
+/// The largest shared memory of a block that every device since sm_80 has room for.
+inline constexpr size_t kSharedMemoryEverywhere = size_t{99} << 10;
+
+/// The head size that kernels for 16-bit data are compiled for and that holds this one:
+/// 32, 64, 96, 128 or 256. Heads are filled up with zeros.
+int padded_head_size(int head_size);
+/// The same of the kernels for f32: 32, 64, 128 or 256.
+int padded_head_size_f32(int head_size);
+
+/// How the kernels for 16-bit data cut a window: a warp has 16·row_tiles rows (of targets, or of
+/// sources in the kernel for the gradients of keys and values) and a block goes through tiles of
+/// `columns` of the other side.
+struct HalfTile {
+  int row_tiles, columns;
+};
+constexpr HalfTile forward_tile(int padded_head) {
+  if (padded_head <= 64) return {2, 64};
+  return padded_head <= 128 ? HalfTile{2, 32} : HalfTile{1, 32};
+}
+/// Of the kernel for the gradients of queries, and (by_source) of that for keys and values, which
+/// sums up two matrices at once. More row tiles let a warp use what it loads more often; what fits
+/// into registers decides.
+constexpr HalfTile gradient_tile(int padded_head, bool by_source) {
+  switch (padded_head) {
+    case 32:
+      return {2, 32};
+    case 64:
+      return by_source ? HalfTile{1, 64} : HalfTile{2, 32};
+    case 96:
+      return {1, by_source ? 32 : 64};
+    case 128:
+      return {1, 32};
+    default:
+      return {1, 16};
+  }
+}
+/// A block has at most as many warps.
+inline constexpr int kMaxWarps = 4;
+
+/// How the kernels for f32 do it: 16·rows_a_thread rows, 16·columns_a_thread columns.
+struct FloatTile {
+  int rows_a_thread, columns_a_thread;
+};
+constexpr FloatTile float_forward_tile(int padded_head) {
+  return padded_head <= 128 ? FloatTile{4, 4} : FloatTile{2, 2};
+}
+constexpr FloatTile float_gradient_tile(int padded_head) {
+  if (padded_head <= 64) return {4, 2};
+  return padded_head == 128 ? FloatTile{2, 2} : FloatTile{1, 1};
+}
+inline constexpr int kFloatThreads = 256;
+/// Floats between the rows of a tile, with room that keeps rows apart in shared memory's banks.
+constexpr int float_pitch(int columns) { return columns + 4; }
+
+/// Blocks along a window, threads of a block, and its shared memory in bytes.
+struct AttentionLaunch {
+  int row_blocks, threads;
+  size_t shared_bytes;
+};
+
+/// What launches of the kernels for 16-bit data depend on, apart from the head size.
+struct HalfProblem {
+  int rows;             ///< targets of a window, or sources
+  int64_t windows;      ///< of all heads and sequences
+  size_t shared_limit;  ///< bytes of shared memory that a block may have
+  int multiprocessors;
+};
+
+/// Blocks have fewer warps where windows are short, or where few blocks would leave the device
+/// without work.
+AttentionLaunch half_forward_launch(int padded_head, const HalfProblem& problem);
+AttentionLaunch half_gradient_launch(int padded_head, bool by_source, const HalfProblem& problem);
+/// For windows of `rows`.
+AttentionLaunch float_forward_launch(int padded_head, int rows);
+AttentionLaunch float_gradient_launch(int padded_head, int rows);
+
+}  // namespace ssa::cuda

@@ -1,0 +1,217 @@
+// Softmax cross-entropy over rows of any width: logits are read once forwards, and once backwards.
+
+#include "backend/checks.h"
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/error_record.h"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/row_groups.cuh"
+#include "backend/cuda/visit_data.h"
+
+namespace ssa {
+namespace cuda {
+namespace {
+
+template <class T>
+struct LossRows {
+  const T* logits;         ///< (rows, columns)
+  const int32_t* targets;  ///< (rows), -1: none
+  float* loss;
+  float* lse;
+  ErrorRecord* record;
+  int64_t rows;
+  int columns;
+  bool aligned;
+};
+
+/// Σ exp(x - highest) so far, and the highest x so far.
+struct SumOfExps {
+  float highest, sum;
+
+  /// Where nothing is above -inf yet, the difference to it must not become NaN.
+  __device__ static float exp_below(float x, float highest) {
+    return expf(x - (highest == -INFINITY ? 0.0f : highest));
+  }
+  __device__ void raise(float to) {
+    if (!(to > highest)) return;
+    sum *= exp_below(highest, to);
+    highest = to;
+  }
+  /// Adds the first `counts[i]` elements of chunk i. A NaN among them makes the sum one.
+  template <class T, int kChunks>
+  __device__ void add(const Chunk<T> (&chunks)[kChunks], const int (&counts)[kChunks]) {
+    float top = highest;
+#pragma unroll
+    for (int i = 0; i < kChunks; ++i) {
+#pragma unroll
+      for (int k = 0; k < Chunk<T>::kSize; ++k) {
+        top = k < counts[i] && chunks[i][k] > top ? chunks[i][k] : top;
+      }
+    }
+    raise(top);
+#pragma unroll
+    for (int i = 0; i < kChunks; ++i) {
+#pragma unroll
+      for (int k = 0; k < Chunk<T>::kSize; ++k) {
+        sum += k < counts[i] ? exp_below(chunks[i][k], highest) : 0.0f;
+      }
+    }
+  }
+};
+
+template <class T, int kThreads>
+__global__ void __launch_bounds__(RowGroup<kThreads>::kBlock) cross_entropy_rows(LossRows<T> all) {
+  using Group = RowGroup<kThreads>;
+  constexpr int kSize = Chunk<T>::kSize, kAhead = 2;  // chunks that are being read at a time
+  const int64_t row = Group::number();
+  if (row >= all.rows) return;  // a whole warp, where a block has several rows
+  const T* logits = all.logits + row * all.columns;
+  SumOfExps mine{-INFINITY, 0.0f};
+  for (int64_t first = Group::thread() * kSize; first < all.columns;
+       first += kAhead * kThreads * kSize) {
+    Chunk<T> chunks[kAhead];
+    int counts[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int64_t c = first + i * kThreads * kSize;
+      counts[i] = static_cast<int>(all.columns - c < kSize ? all.columns - c : kSize);
+      chunks[i] = read_chunk(logits, c, all.columns, all.aligned);
+    }
+    mine.add(chunks, counts);
+  }
+  mine.raise(Group::max(mine.highest));
+  const float log_total = mine.highest + logf(Group::sum(mine.sum));
+  if (Group::thread() != 0) return;
+  const int32_t target =
+      checked_id(all.targets[row], -1, all.columns, Lookup::cross_entropy, row, all.record);
+  all.lse[row] = log_total;
+  all.loss[row] = target < 0 ? 0.0f : log_total - to_float(logits[target]);
+}
+
+template <class T>
+struct LossGradients {
+  const T* logits;
+  const int32_t* targets;
+  const float* lse;
+  const float* grad_loss;
+  T* grad_logits;  ///< may be logits
+  ErrorRecord* record;
+  int64_t rows;
+  int columns;
+  int columns_a_group;  ///< a multiple of the chunks of a group
+  bool aligned;
+};
+
+/// Grid: row groups, parts of the columns.
+template <class T, int kThreads>
+__global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
+    cross_entropy_gradients(LossGradients<T> all) {
+  using Group = RowGroup<kThreads>;
+  constexpr int kSize = Chunk<T>::kSize;
+  const int64_t row = Group::number();
+  if (row >= all.rows) return;
+  const T* logits = all.logits + row * all.columns;
+  T* grad_logits = all.grad_logits + row * all.columns;
+  const int32_t target = checked_id(all.targets[row], -1, all.columns,
+                                    Lookup::cross_entropy_backward, row, all.record);
+  const float log_total = all.lse[row], grad = target < 0 ? 0.0f : all.grad_loss[row];
+  const int first = static_cast<int>(blockIdx.y) * all.columns_a_group;
+  const int count =
+      all.columns - first < all.columns_a_group ? all.columns - first : all.columns_a_group;
+  for_my_chunks<T, kThreads, 0>(count, [&](int, int in_part) {
+    const int c = first + in_part;
+    const Chunk<T> x = read_chunk(logits, c, all.columns, all.aligned);
+    Chunk<T> result;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      const float probability = expf(x[k] - log_total);
+      const float value = grad * (c + k == target ? probability - 1.0f : probability);
+      result.set(k, target < 0 ? 0.0f : value);  // not NaN even where a logit is
+    }
+    write_chunk(grad_logits, c, all.columns, all.aligned, result);
+  });
+}
+
+/// Calls f(threads that share a row of so many bytes) as a constant.
+template <class F>
+void visit_row_bytes(int64_t bytes, const F& f) {
+  constexpr int64_t kLoad = 16;
+  if (bytes <= 8 * 32 * kLoad) return f(std::integral_constant<int, 32>{});
+  if (bytes <= 8 * 256 * kLoad) return f(std::integral_constant<int, 256>{});
+  f(std::integral_constant<int, 1024>{});
+}
+
+}  // namespace
+}  // namespace cuda
+
+void CudaBackend::cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
+                                Tensor& lse) {
+  const checks::Op op("cross_entropy", Device::cuda);
+  checks::require_rank(op, {"logits", logits}, 2);
+  const int64_t rows = logits.dim(0), columns = logits.dim(1);
+  checks::require_data(op, {{"logits", logits}});
+  checks::require_packed(op, {"loss", loss}, DType::f32, {rows});
+  checks::require_packed(op, {"lse", lse}, DType::f32, {rows});
+  checks::require_packed(op, {"targets", targets}, DType::i32, {rows});
+  if (rows == 0) return;
+  SSA_CHECK(columns > 0, "cross_entropy: logits have no columns");
+  cuda::visit_data(logits.dtype(), [&]<class T>(TypeTag<T>) {
+    const T* x = logits.data<T>();
+    const cuda::LossRows<T> all{.logits = x,
+                                .targets = targets.data<int32_t>(),
+                                .loss = loss.data<float>(),
+                                .lse = lse.data<float>(),
+                                .record = cuda::error_record(),
+                                .rows = rows,
+                                .columns = static_cast<int>(columns),
+                                .aligned = cuda::rows_are_aligned(x, columns)};
+    const int64_t bytes = columns * static_cast<int64_t>(sizeof(T));
+    cuda::visit_row_bytes(bytes, [&](auto threads) {
+      using Group = cuda::RowGroup<threads()>;
+      cuda::launch("cross_entropy", cuda::cross_entropy_rows<T, threads()>,
+                   dim3(Group::blocks(rows)), dim3(Group::kBlock), 0, all);
+    });
+  });
+}
+
+void CudaBackend::cross_entropy_backward(const Tensor& logits, const Tensor& targets,
+                                         const Tensor& lse, const Tensor& grad_loss,
+                                         Tensor& grad_logits) {
+  const checks::Op op("cross_entropy_backward", Device::cuda);
+  checks::require_rank(op, {"logits", logits}, 2);
+  const int64_t rows = logits.dim(0), columns = logits.dim(1);
+  checks::require_data(op, {{"logits", logits}, {"grad_logits", grad_logits}});
+  checks::require_packed(op, {"lse", lse}, DType::f32, {rows});
+  checks::require_packed(op, {"grad_loss", grad_loss}, DType::f32, {rows});
+  checks::require_packed(op, {"targets", targets}, DType::i32, {rows});
+  if (logits.numel() == 0) return;
+  cuda::visit_data(logits.dtype(), [&]<class T>(TypeTag<T>) {
+    cuda::LossGradients<T> all{.logits = logits.data<T>(),
+                               .targets = targets.data<int32_t>(),
+                               .lse = lse.data<float>(),
+                               .grad_loss = grad_loss.data<float>(),
+                               .grad_logits = grad_logits.data<T>(),
+                               .record = cuda::error_record(),
+                               .rows = rows,
+                               .columns = static_cast<int>(columns),
+                               .columns_a_group = 0,
+                               .aligned = false};
+    all.aligned = cuda::rows_are_aligned(all.logits, columns) &&
+                  cuda::rows_are_aligned(all.grad_logits, columns);
+    const auto run = [&](auto threads) {
+      using Group = cuda::RowGroup<threads()>;
+      constexpr int kChunks = 8;
+      all.columns_a_group = threads() * cuda::Chunk<T>::kSize * kChunks;
+      const int64_t parts = (columns + all.columns_a_group - 1) / all.columns_a_group;
+      cuda::launch("cross_entropy_backward", cuda::cross_entropy_gradients<T, threads()>,
+                   dim3(Group::blocks(rows), static_cast<unsigned>(parts)), dim3(Group::kBlock), 0,
+                   all);
+    };
+    if (columns <= int64_t{cuda::kWarp} * cuda::Chunk<T>::kSize * 8) {
+      run(std::integral_constant<int, cuda::kWarp>{});
+    } else {
+      run(std::integral_constant<int, 256>{});
+    }
+  });
+}
+
+}  // namespace ssa

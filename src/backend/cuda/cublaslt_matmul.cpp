@@ -1,0 +1,249 @@
+// The only file that knows cuBLASLt. It thinks in columns: a row-major matrix is the transpose of a
+// column-major one, so that out = a·b is asked for as outᵀ = bᵀ·aᵀ, and the operands change places.
+
+#include <algorithm>
+#include <compare>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string_view>
+
+#include <cublasLt.h>
+#include <fmt/format.h>
+
+#include "ssa/core/error.h"
+#include "ssa/core/tensor.h"
+
+#include "backend/cuda/launch.h"
+#include "backend/cuda/matmul.h"
+
+namespace ssa::cuda {
+
+namespace {
+
+constexpr size_t kMostWorkspace = size_t{32} << 20;  // what cuBLAS recommends for sm_90
+
+/// TensorFloat-32 rounds f32 operands to 10 bits of mantissa. Never unless asked for.
+bool tf32_is_asked_for() {
+  static const bool asked = [] {
+    const char* value = std::getenv("SSA_CUDA_TF32");
+    return value && std::string_view(value) == "1";
+  }();
+  return asked;
+}
+
+void require(cublasStatus_t status, const Product& product) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw Error(ExitCode::usage,
+              fmt::format("cuBLASLt's product of {} ({}, {}) and ({}, {}) failed: {}",
+                          name(product.dtype), product.rows, product.inner, product.inner,
+                          product.columns, cublasLtGetStatusString(status)));
+}
+
+cudaDataType_t data_type(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return CUDA_R_16BF;
+    case DType::f16:
+      return CUDA_R_16F;
+    default:
+      return CUDA_R_32F;
+  }
+}
+
+cublasLtHandle_t handle() {
+  static const cublasLtHandle_t instance = [] {
+    cublasLtHandle_t made = nullptr;
+    if (const cublasStatus_t status = cublasLtCreate(&made); status != CUBLAS_STATUS_SUCCESS) {
+      throw Error(ExitCode::usage,
+                  fmt::format("cuBLASLt cannot be used: {}", cublasLtGetStatusString(status)));
+    }
+    return made;
+  }();
+  return instance;
+}
+
+/// The largest power of two, up to 256, that an address is a multiple of.
+uint32_t alignment_of(const void* address) {
+  constexpr uintptr_t kMost = 256;
+  const auto bits = reinterpret_cast<uintptr_t>(address) | kMost;
+  return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
+/// Everything that the choice of an algorithm depends on.
+struct ProductKey {
+  int64_t rows, columns, inner, a_stride, b_stride, added_stride;
+  uint32_t a_alignment, b_alignment, added_alignment, out_alignment;
+  DType dtype, out_dtype;
+  bool a_transposed, b_transposed, bias, added;
+  auto operator<=>(const ProductKey&) const = default;
+
+  explicit ProductKey(const Product& product)
+      : rows(product.rows),
+        columns(product.columns),
+        inner(product.inner),
+        a_stride(product.a.row_stride),
+        b_stride(product.b.row_stride),
+        added_stride(product.added.row_stride),
+        a_alignment(alignment_of(product.a.data)),
+        b_alignment(alignment_of(product.b.data)),
+        added_alignment(alignment_of(product.added.data)),
+        out_alignment(alignment_of(product.out)),
+        dtype(product.dtype),
+        out_dtype(product.out_dtype),
+        a_transposed(product.a.transposed),
+        b_transposed(product.b.transposed),
+        bias(product.bias != nullptr),
+        added(product.added.data != nullptr) {}
+};
+
+/// A row-major matrix as its column-major transpose: as many columns as there are rows in memory.
+class Layout {
+ public:
+  Layout(const Product& product, DType dtype, int64_t rows, int64_t columns, int64_t row_stride) {
+    require(cublasLtMatrixLayoutCreate(&layout_, data_type(dtype), static_cast<uint64_t>(columns),
+                                       static_cast<uint64_t>(rows), row_stride),
+            product);
+  }
+  /// op(matrix) is (rows, columns).
+  Layout(const Product& product, const MatrixView& matrix, int64_t rows, int64_t columns)
+      : Layout(product, product.dtype, matrix.transposed ? columns : rows,
+               matrix.transposed ? rows : columns, matrix.row_stride) {}
+  ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
+  Layout(const Layout&) = delete;
+  Layout& operator=(const Layout&) = delete;
+  cublasLtMatrixLayout_t get() const { return layout_; }
+
+ private:
+  cublasLtMatrixLayout_t layout_ = nullptr;
+};
+
+/// What is to be computed, on the transposes.
+class Description {
+ public:
+  explicit Description(const Product& product) {
+    const bool tf32 = product.dtype == DType::f32 && tf32_is_asked_for();
+    const auto compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    require(cublasLtMatmulDescCreate(&description_, compute, CUDA_R_32F), product);
+    const auto operation = [](const MatrixView& matrix) {
+      return matrix.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    };
+    set(product, CUBLASLT_MATMUL_DESC_TRANSA, operation(product.b));
+    set(product, CUBLASLT_MATMUL_DESC_TRANSB, operation(product.a));
+    if (product.bias) {
+      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(product.out_dtype));
+      set_bias(product);
+    }
+  }
+  ~Description() { cublasLtMatmulDescDestroy(description_); }
+  Description(const Description&) = delete;
+  Description& operator=(const Description&) = delete;
+  cublasLtMatmulDesc_t get() const { return description_; }
+
+  void set_bias(const Product& product) {
+    set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias);
+  }
+
+ private:
+  template <class T>
+  void set(const Product& product, cublasLtMatmulDescAttributes_t attribute, T value) {
+    require(cublasLtMatmulDescSetAttribute(description_, attribute, &value, sizeof value), product);
+  }
+  cublasLtMatmulDesc_t description_ = nullptr;
+};
+
+/// How algorithms are chosen: with the workspace and the alignment there are, and no reduction that
+/// depends on the order in which blocks come to it.
+class Preference {
+ public:
+  Preference(const Product& product, const ProductKey& key) {
+    require(cublasLtMatmulPreferenceCreate(&preference_), product);
+    set(product, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMostWorkspace);
+    set(product, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+        static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+    set(product, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.b_alignment);
+    set(product, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.a_alignment);
+    set(product, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+        key.added ? key.added_alignment : key.out_alignment);
+    set(product, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.out_alignment);
+  }
+  ~Preference() { cublasLtMatmulPreferenceDestroy(preference_); }
+  Preference(const Preference&) = delete;
+  Preference& operator=(const Preference&) = delete;
+  cublasLtMatmulPreference_t get() const { return preference_; }
+
+ private:
+  template <class T>
+  void set(const Product& product, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
+    require(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &value, sizeof value),
+            product);
+  }
+  cublasLtMatmulPreference_t preference_ = nullptr;
+};
+
+/// Descriptions and the algorithm of one kind of product.
+class Plan {
+ public:
+  Plan(const Product& product, const ProductKey& key)
+      : description_(product),
+        a_(product, product.a, product.rows, product.inner),
+        b_(product, product.b, product.inner, product.columns),
+        added_(product, product.out_dtype, product.rows, product.columns,
+               key.added ? product.added.row_stride : product.columns),
+        out_(product, product.out_dtype, product.rows, product.columns, product.columns) {
+    const Preference preference(product, key);
+    cublasLtMatmulHeuristicResult_t found = {};
+    int count = 0;
+    require(cublasLtMatmulAlgoGetHeuristic(handle(), description_.get(), b_.get(), a_.get(),
+                                           added_.get(), out_.get(), preference.get(), 1, &found,
+                                           &count),
+            product);
+    require(count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED, product);
+    algorithm_ = found.algo;
+    workspace_bytes_ = static_cast<int64_t>(found.workspaceSize);
+  }
+
+  void run(const Product& product) {
+    if (product.bias) description_.set_bias(product);
+    Tensor workspace =
+        Tensor::empty({workspace_bytes_}, DType::u8, Device::cuda, MemoryCategory::workspace);
+    const float alpha = 1.0f, beta = product.added.data ? 1.0f : 0.0f;
+    require(cublasLtMatmul(handle(), description_.get(), &alpha, product.b.data, b_.get(),
+                           product.a.data, a_.get(), &beta,
+                           product.added.data ? product.added.data : product.out, added_.get(),
+                           product.out, out_.get(), &algorithm_, workspace.raw(),
+                           static_cast<size_t>(workspace_bytes_), stream()),
+            product);
+  }
+
+ private:
+  Description description_;
+  Layout a_, b_, added_, out_;
+  cublasLtMatmulAlgo_t algorithm_ = {};
+  int64_t workspace_bytes_ = 0;
+};
+
+}  // namespace
+
+void multiply(const Product& product) {
+  constexpr size_t kMost = 1024;  // a training step uses some tens
+  static std::mutex mutex;
+  static std::map<ProductKey, Plan> plans;
+  const std::lock_guard lock(mutex);
+  const ProductKey key(product);
+  auto found = plans.find(key);
+  if (found == plans.end()) {
+    if (plans.size() >= kMost) plans.clear();
+    found = plans.try_emplace(key, product, key).first;
+  }
+  found->second.run(product);
+}
+
+std::string multiplier() {
+  const size_t version = cublasLtGetVersion();
+  return fmt::format("cuBLASLt {}.{}.{}; f32 products in {}", version / 10000, version / 100 % 100,
+                     version % 100, tf32_is_asked_for() ? "TF32, as SSA_CUDA_TF32 asks" : "f32");
+}
+
+}  // namespace ssa::cuda

@@ -1,0 +1,85 @@
+// Which GPU is used, whether it can be, and what the backend says of itself.
+
+#include "backend/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include "backend/cuda/device_memory.h"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/matmul.h"
+
+namespace ssa {
+
+namespace {
+
+constexpr int kOldestArchitecture = 80;  // the first with bf16 products and cp.async
+
+int architecture(const cudaDeviceProp& gpu) { return 10 * gpu.major + gpu.minor; }
+
+/// "13.0" from CUDA's 13000.
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// Throws ConfigError unless CUDA finds GPUs at all.
+void require_gpus() {
+  int driver = 0, runtime = 0, count = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status == cudaErrorInsufficientDriver && driver > 0) {
+    throw ConfigError(
+        "--device cuda: the NVIDIA driver knows CUDA {}, this build needs {}: update the driver, "
+        "or "
+        "use --device cpu",
+        version_text(driver), version_text(runtime));
+  }
+  if (status == cudaErrorNoDevice || driver == 0 || (status == cudaSuccess && count == 0)) {
+    throw ConfigError("--device cuda: no GPU: {}; use --device cpu",
+                      driver == 0
+                          ? "there is no NVIDIA driver"
+                          : "the NVIDIA driver sees none (nvidia-smi, CUDA_VISIBLE_DEVICES)");
+  }
+  if (status != cudaSuccess) {
+    throw ConfigError("--device cuda: CUDA cannot start: {} ({}); use --device cpu",
+                      cudaGetErrorString(status), cudaGetErrorName(status));
+  }
+}
+
+/// The first that CUDA_VISIBLE_DEVICES leaves visible.
+cudaDeviceProp first_gpu() {
+  cudaDeviceProp gpu = {};
+  cuda::check(cudaGetDeviceProperties(&gpu, 0), "asking for the GPU's properties");
+  return gpu;
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend() {
+  require_gpus();
+  const cudaDeviceProp gpu = first_gpu();
+  if (architecture(gpu) < kOldestArchitecture) {
+    throw ConfigError(
+        "--device cuda: {} is an sm_{}; this program needs sm_{} (A100) or newer; use --device cpu",
+        gpu.name, architecture(gpu), kOldestArchitecture);
+  }
+  cuda::check(cudaSetDevice(0), "choosing the GPU");
+  cuda::stream();
+  install_device_memory(Device::cuda, cuda::memory());
+}
+
+std::string CudaBackend::description() const {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  const cudaDeviceProp gpu = first_gpu();
+  return fmt::format("cuda ({}, sm_{}, {} multiprocessors, {:.1f} GiB; CUDA {}, driver for {}; {})",
+                     gpu.name, architecture(gpu), gpu.multiProcessorCount,
+                     static_cast<double>(gpu.totalGlobalMem) / 0x1p30, version_text(runtime),
+                     version_text(driver), cuda::multiplier());
+}
+
+std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
+
+}  // namespace ssa

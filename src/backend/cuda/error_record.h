@@ -1,0 +1,52 @@
+#pragma once
+
+// Ids that are outside their table. A kernel cannot throw, and the host cannot look at ids on the
+// device before the launch, so kernels take such an id for 0, leave a word in a record on the
+// device, and whoever waits for the device throws.
+
+#include <cstdint>
+
+#include "backend/cuda/device.h"
+
+namespace ssa::cuda {
+
+/// The primitives that look something up by id. Of errors at the same wait, the record keeps that
+/// of the last primitive in this list, and of one primitive's the one at the lowest index.
+enum class Lookup : uint32_t {
+  gather_rows_backward = 1,
+  gather_rows,
+  cross_entropy_backward,
+  cross_entropy,
+  embedding_backward,
+  embedding,
+  attention_sources,
+  attention_targets
+};
+
+/// The first of kRecordWords words. Word 0: 0, or from the top: 4 bits of Lookup, 28 of (largest -
+/// index), 32 of the id. Word n: the range of ids that Lookup n met errors with, its end above its
+/// beginning. The largest of several stays, whatever the order in which they are recorded.
+using ErrorRecord = unsigned long long;
+inline constexpr int kRecordWords = 16;
+
+/// The record in device memory.
+ErrorRecord* error_record();
+
+/// Waits for all work of the stream and throws ShapeError if it left an error, which is then
+/// forgotten.
+void wait_and_check();
+
+/// `id`, or 0 and an error in the record if it is outside lowest … end-1; end is below 2^32.
+__device__ inline int32_t checked_id(int32_t id, int32_t lowest, int64_t end, Lookup primitive,
+                                     int64_t index, ErrorRecord* record) {
+  if (id >= lowest && id < end) return id;
+  constexpr int64_t kLargest = (int64_t{1} << 28) - 1;
+  const auto number = static_cast<uint32_t>(primitive);
+  const int64_t from_top = kLargest - (index < kLargest ? index : kLargest);
+  atomicMax(record, ErrorRecord{number} << 60 | static_cast<ErrorRecord>(from_top) << 32 |
+                        static_cast<uint32_t>(id));
+  atomicMax(record + number, static_cast<ErrorRecord>(end) << 32 | static_cast<uint32_t>(lowest));
+  return 0;
+}
+
+}  // namespace ssa::cuda

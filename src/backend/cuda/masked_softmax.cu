@@ -1,0 +1,216 @@
+// The softmax of attention on stored logits, a baseline to measure attention against.
+
+#include "backend/checks.h"
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/row_groups.cuh"
+#include "backend/cuda/visit_data.h"
+
+namespace ssa {
+namespace cuda {
+namespace {
+
+/// A row for every target of every window, head and batch entry.
+template <class T>
+struct SoftmaxRows {
+  const T* logits;         ///< (batch·heads·windows·targets, columns)
+  T* out;                  ///< may be logits
+  const int32_t* targets;  ///< (windows, targets_a_window)
+  const int32_t* sources;  ///< (windows, columns)
+  const float* slopes;     ///< (heads), or null
+  int64_t rows, targets_a_head, targets_a_window, heads;
+  int columns;
+  float scale;
+  bool causal, aligned;
+};
+
+/// Where a row's target and sources stand, and what follows for its logits.
+struct Masking {
+  const int32_t* sources;
+  int32_t target;
+  float scale, slope;
+  bool causal;
+
+  template <class T>
+  __device__ Masking(const SoftmaxRows<T>& all, int64_t row) {
+    const int64_t in_head = row % all.targets_a_head;
+    sources = all.sources + in_head / all.targets_a_window * all.columns;
+    target = all.targets[in_head];
+    scale = all.scale;
+    slope = all.slopes ? all.slopes[row / all.targets_a_head % all.heads] : 0.0f;
+    causal = all.causal;
+  }
+  /// -inf where it is masked.
+  __device__ float logit(float product, int c) const {
+    const int32_t source = sources[c];
+    if (causal && source > target) return -INFINITY;
+    return scale * product - slope * static_cast<float>(target - source);
+  }
+};
+
+template <class T, int kThreads, int kChunks>
+__global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
+    masked_softmax_rows(SoftmaxRows<T> all) {
+  using Group = RowGroup<kThreads>;
+  constexpr int kSize = Chunk<T>::kSize;
+  const int64_t row = Group::number();
+  if (row >= all.rows) return;  // a whole warp, where a block has several rows
+  const int columns = all.columns;
+  const Masking masking(all, row);
+  const T* logits = all.logits + row * columns;
+  T* out = all.out + row * columns;
+  Floats<kSize> kept[kChunks > 0 ? kChunks : 1];
+  const auto read = [&](int i, int c) {
+    const Chunk<T> products = read_chunk(logits, c, columns, all.aligned);
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      kept[i].values[k] = c + k < columns ? masking.logit(products[k], c + k) : -INFINITY;
+    }
+  };
+
+  float highest = -INFINITY;
+  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
+    read(i, c);
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) highest = kept[i][k] > highest ? kept[i][k] : highest;
+  });
+  highest = Group::max(highest);
+  if (highest == -INFINITY) highest = 0.0f;  // all are masked, or some NaN: not to be hidden
+  float total = 0.0f;
+  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
+    if (kChunks == 0) read(i, c);
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      kept[i].values[k] = expf(kept[i][k] - highest);
+      total += kept[i][k];
+    }
+  });
+  total = Group::sum(total);
+  const float inverse = total == 0.0f ? 0.0f : 1.0f / total;
+  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
+    if (kChunks == 0) {
+      read(i, c);
+#pragma unroll
+      for (int k = 0; k < kSize; ++k) kept[i].values[k] = expf(kept[i][k] - highest);
+    }
+    Chunk<T> weights;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) weights.set(k, kept[i][k] * inverse);
+    write_chunk(out, c, columns, all.aligned, weights);
+  });
+}
+
+template <class T>
+struct SoftmaxGradients {
+  const T* weights;
+  const T* grad_weights;
+  T* grad_logits;  ///< may be grad_weights
+  int64_t rows;
+  int columns;
+  float scale;
+  bool aligned;
+};
+
+template <class T, int kThreads, int kChunks>
+__global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
+    masked_softmax_gradients(SoftmaxGradients<T> all) {
+  using Group = RowGroup<kThreads>;
+  constexpr int kSize = Chunk<T>::kSize, kKept = kChunks > 0 ? kChunks : 1;
+  const int64_t row = Group::number();
+  if (row >= all.rows) return;
+  const int columns = all.columns;
+  const int64_t begin = row * columns;
+  Chunk<T> p[kKept], dp[kKept];
+  const auto read = [&](int i, int c) {
+    p[i] = read_chunk(all.weights + begin, c, columns, all.aligned);
+    dp[i] = read_chunk(all.grad_weights + begin, c, columns, all.aligned);
+  };
+  float sum = 0.0f;  // columns that do not exist have weight 0
+  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
+    read(i, c);
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) sum += p[i][k] * dp[i][k];
+  });
+  sum = Group::sum(sum);
+  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
+    if (kChunks == 0) read(i, c);
+    Chunk<T> grad;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) grad.set(k, all.scale * p[i][k] * (dp[i][k] - sum));
+    write_chunk(all.grad_logits + begin, c, columns, all.aligned, grad);
+  });
+}
+
+void require_valid(const checks::Op& op, const MaskedSoftmaxArgs& args) {
+  const PlanTensors& plan = args.plan;
+  checks::require_rank(op, {"logits", args.logits}, 5);
+  const Shape& shape = args.logits.shape();
+  checks::require_packed(op, {"plan.targets", plan.targets}, DType::i32, {shape[2], shape[3]});
+  checks::require_packed(op, {"plan.sources", plan.sources}, DType::i32, {shape[2], shape[4]});
+  checks::require_data(op, {{"logits", args.logits}, {"out", args.out}});
+  if (args.alibi_slopes.defined()) {
+    checks::require_packed(op, {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[1]});
+  }
+}
+
+}  // namespace
+}  // namespace cuda
+
+void CudaBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
+  const checks::Op op("masked_softmax", Device::cuda);
+  cuda::require_valid(op, args);
+  if (args.logits.numel() == 0) return;
+  const Shape& shape = args.logits.shape();
+  Tensor out = args.out;
+  cuda::visit_data(args.logits.dtype(), [&]<class T>(TypeTag<T>) {
+    cuda::SoftmaxRows<T> all{
+        .logits = args.logits.data<T>(),
+        .out = out.data<T>(),
+        .targets = args.plan.targets.data<int32_t>(),
+        .sources = args.plan.sources.data<int32_t>(),
+        .slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
+        .rows = args.logits.numel() / shape[4],
+        .targets_a_head = shape[2] * shape[3],
+        .targets_a_window = shape[3],
+        .heads = shape[1],
+        .columns = static_cast<int>(shape[4]),
+        .scale = static_cast<float>(args.scale),
+        .causal = args.causal,
+        .aligned = false};
+    all.aligned = cuda::rows_are_aligned(all.logits, all.columns) &&
+                  cuda::rows_are_aligned(all.out, all.columns);
+    cuda::visit_width<T>(all.columns, [&](auto threads, auto chunks) {
+      using Group = cuda::RowGroup<threads()>;
+      cuda::launch(op.name, cuda::masked_softmax_rows<T, threads(), chunks()>,
+                   dim3(Group::blocks(all.rows)), dim3(Group::kBlock), 0, all);
+    });
+  });
+}
+
+void CudaBackend::masked_softmax_backward(const Tensor& weights, double scale,
+                                          const Tensor& grad_weights, Tensor& grad_logits) {
+  const checks::Op op("masked_softmax_backward", Device::cuda);
+  checks::require_rank(op, {"weights", weights}, 5);
+  checks::require_data(
+      op, {{"weights", weights}, {"grad_weights", grad_weights}, {"grad_logits", grad_logits}});
+  if (weights.numel() == 0) return;
+  cuda::visit_data(weights.dtype(), [&]<class T>(TypeTag<T>) {
+    cuda::SoftmaxGradients<T> all{.weights = weights.data<T>(),
+                                  .grad_weights = grad_weights.data<T>(),
+                                  .grad_logits = grad_logits.data<T>(),
+                                  .rows = weights.numel() / weights.dim(4),
+                                  .columns = static_cast<int>(weights.dim(4)),
+                                  .scale = static_cast<float>(scale),
+                                  .aligned = false};
+    all.aligned = cuda::rows_are_aligned(all.weights, all.columns) &&
+                  cuda::rows_are_aligned(all.grad_weights, all.columns) &&
+                  cuda::rows_are_aligned(all.grad_logits, all.columns);
+    cuda::visit_width<T>(all.columns, [&](auto threads, auto chunks) {
+      using Group = cuda::RowGroup<threads()>;
+      cuda::launch(op.name, cuda::masked_softmax_gradients<T, threads(), chunks()>,
+                   dim3(Group::blocks(all.rows)), dim3(Group::kBlock), 0, all);
+    });
+  });
+}
+
+}  // namespace ssa

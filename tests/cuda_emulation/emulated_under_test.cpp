@@ -1,0 +1,34 @@
+// The table of conformance tests is about the CUDA backend on an emulated GPU, whose threads take
+// turns in either order: a kernel whose result depends on that lacks a barrier.
+
+#include "backend/cuda/cuda_backend.h"
+#include "backend/device_under_test.h"
+#include "backend/registry.h"
+#include "fibers.h"
+
+namespace ssa::test {
+
+namespace {
+emulation::Order order = emulation::Order::forward;
+}
+
+Device device_under_test() {
+  static const bool installed = [] {
+    install_cuda_backend(make_cuda_backend());
+    return true;
+  }();
+  return installed ? Device::cuda : Device::cpu;
+}
+
+std::vector<DType> low_precisions() { return {DType::bf16, DType::f16}; }
+
+std::vector<std::string> variants() { return {"threads forward", "threads backward"}; }
+
+std::string current_variant() { return variants()[order == emulation::Order::forward ? 0 : 1]; }
+
+void select_variant(const std::string& variant) {
+  order = variant == variants()[0] ? emulation::Order::forward : emulation::Order::backward;
+  emulation::set_order(order);
+}
+
+}  // namespace ssa::test

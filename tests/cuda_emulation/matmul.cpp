@@ -1,0 +1,60 @@
+// Matrix products of the emulated GPU, in place of cuBLASLt's: a thread for each row, sums in f32.
+
+#include "backend/cuda/matmul.h"
+
+#include "backend/cuda/device.h"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/visit_data.h"
+
+namespace ssa::cuda {
+
+namespace {
+
+template <class T>
+struct Operand {
+  const T* data;
+  int64_t row_step, column_step;
+  explicit Operand(const MatrixView& view)
+      : data(static_cast<const T*>(view.data)),
+        row_step(view.transposed ? 1 : view.row_stride),
+        column_step(view.transposed ? view.row_stride : 1) {}
+  float at(int64_t row, int64_t column) const {
+    return to_float(data[row * row_step + column * column_step]);
+  }
+};
+
+template <class T, class Out>
+__global__ void multiply_row(Product product, Operand<T> a, Operand<T> b, Operand<Out> added) {
+  const int64_t row = blockIdx.x;
+  Out* out = static_cast<Out*>(product.out) + row * product.columns;
+  const Out* bias = static_cast<const Out*>(product.bias);
+  for (int64_t column = 0; column < product.columns; ++column) {
+    float sum = 0.0f;
+    for (int64_t k = 0; k < product.inner; ++k) sum += a.at(row, k) * b.at(k, column);
+    if (bias) sum += to_float(bias[column]);
+    if (added.data) sum += added.at(row, column);
+    out[column] = from_float<Out>(sum);
+  }
+}
+
+template <class T, class Out>
+void launch_rows(const Product& product) {
+  launch("multiply", multiply_row<T, Out>, dim3(static_cast<unsigned>(product.rows)), dim3(1), 0,
+         product, Operand<T>(product.a), Operand<T>(product.b), Operand<Out>(product.added));
+}
+
+}  // namespace
+
+void multiply(const Product& product) {
+  visit_data(product.dtype, [&]<class T>(TypeTag<T>) {
+    if (product.out_dtype == DType::f32) {
+      launch_rows<T, float>(product);
+    } else {
+      launch_rows<T, T>(product);
+    }
+  });
+}
+
+std::string multiplier() { return "naive products"; }
+
+}  // namespace ssa::cuda

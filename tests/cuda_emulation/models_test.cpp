@@ -1,0 +1,180 @@
+// Whole training on the emulated GPU: steps, checkpoints, evaluation and generation give what the
+// CPU gives. Any read of device memory by the host would fault.
+
+#include <spdlog/spdlog.h>
+
+#include "ssa/data/lm_sampler.h"
+#include "ssa/eval/generate.h"
+#include "ssa/train/lm_step.h"
+#include "ssa/train/trainer.h"
+
+#include "backend/cuda/cuda_backend.h"
+#include "backend/registry.h"
+#include "train/tiny_run.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+/// Before any test runs: those of tests/models that are in this program, too, then find a GPU.
+const bool kInstalled = [] {
+  install_cuda_backend(make_cuda_backend());
+  return true;
+}();
+
+/// A model that is trained on a device.
+struct Stepper {
+  Stepper(const TinyRun& run, Device device, const Overrides& overrides)
+      : config(run.config(overrides)),
+        dataset(TokenDataset::open(run.text_path)),
+        session(config, device),
+        optimizer(config.train.optimizer, session.parameters()),
+        scaler(config.train.precision) {}
+
+  StepResult step(int64_t number) {
+    const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
+    const LmBatch batch = sampler.batch(dataset, Split::train, config.train.batch_size, number);
+    return lm_train_step(config, session, optimizer, scaler, number, batch,
+                         plans_of_step(config, number));
+  }
+  /// All but keys' biases, which have no gradient but rounding noise, and which Adam moves by its
+  /// sign.
+  std::vector<double> parameters() {
+    std::vector<double> all;
+    for (const Parameter& parameter : session.parameters().all()) {
+      if (parameter.name.ends_with(".key.bias")) continue;
+      const std::vector<double> part = values(parameter.variable.value());
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+
+  Config config;
+  TokenDataset dataset;
+  LmSession session;
+  Optimizer optimizer;
+  LossScaler scaler;
+};
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+  return largest;
+}
+
+TrainOutcome train(const Config& config, const std::string& folder, Device device,
+                   const std::string& resume = "none") {
+  Trainer trainer(config, {folder, resume, device});
+  return trainer.train();
+}
+
+/// Losses in the order of the run's metrics.
+std::vector<double> losses(const std::string& folder) {
+  std::vector<double> all;
+  for (const MetricsEvent& event : read_metrics(folder + "/metrics.jsonl")) {
+    all.push_back(event.loss.value());
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("f32 steps on the GPU are the CPU's, dropout included") {
+  const std::string kind = GENERATE("local", "unbiased", "none");
+  const std::string optimizer = GENERATE("adam", "sgd");
+  CAPTURE(kind, optimizer);
+  REQUIRE(kInstalled);
+  const TinyRun run;
+  const Overrides overrides = {"ssa.kind=" + kind, "train.optimizer.kind=" + optimizer};
+  Stepper cpu(run, Device::cpu, overrides), gpu(run, Device::cuda, overrides);
+  CHECK(gpu.parameters() == cpu.parameters());  // drawn alike
+  for (int64_t step = 3; step < 5; ++step) {    // the second one is dense: +FT
+    CAPTURE(step);
+    const StepResult expected = cpu.step(step), got = gpu.step(step);
+    CHECK(got.loss == Approx(expected.loss).epsilon(1e-6));
+    CHECK(got.grad_norm == Approx(expected.grad_norm).epsilon(1e-5));
+    CHECK(got.updated);
+  }
+  CHECK(largest_difference(gpu.parameters(), cpu.parameters()) < 2e-4);
+}
+
+TEST_CASE("steps in low precision on the GPU stay close to f32") {
+  const std::string precision = GENERATE("bf16", "fp16");
+  const std::string checkpointing = GENERATE("none", "block");
+  CAPTURE(precision, checkpointing);
+  const TinyRun run;
+  Stepper cpu(run, Device::cpu, {});
+  Stepper gpu(run, Device::cuda,
+              {"train.precision=" + precision, "train.activation_checkpointing=" + checkpointing});
+  for (int64_t step = 3; step < 5; ++step) {
+    CAPTURE(step);
+    const StepResult expected = cpu.step(step);
+    StepResult got = gpu.step(step);
+    for (int tries = 0; got.rescaled && tries < 24; ++tries) got = gpu.step(step);
+    CHECK(got.updated);
+    CHECK(got.loss == Approx(expected.loss).epsilon(0.01));
+    CHECK(got.grad_norm == Approx(expected.grad_norm).epsilon(0.05));
+  }
+}
+
+TEST_CASE("a run on the GPU is evaluated, saved, resumed in the same bits, and near the CPU's") {
+  spdlog::set_level(spdlog::level::off);
+  const TinyRun run;
+  const Overrides shorter = {"train.steps=4", "train.eval_every=2"};
+  const Config config = run.config(shorter);
+  REQUIRE(train(config, run.dir / "gpu", Device::cuda) == TrainOutcome::finished);
+  REQUIRE(train(config, run.dir / "cpu", Device::cpu) == TrainOutcome::finished);
+  const std::vector<double> got = losses(run.dir / "gpu"), expected = losses(run.dir / "cpu");
+  REQUIRE(got.size() == 6);
+  CHECK(largest_difference(got, expected) < 1e-3);
+
+  REQUIRE(train(config, run.dir / "resumed", Device::cuda, run.dir / "gpu/checkpoints/step-2") ==
+          TrainOutcome::finished);
+  const auto saved = [&](const std::string& folder, const std::string& file) {
+    return read_bytes(run.dir / (folder + "/checkpoints/step-4/" + file));
+  };
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
+    CHECK((saved("resumed", file) == saved("gpu", file)));
+  }
+  // A run may change its device.
+  CHECK(train(run.config({"train.steps=5", "train.eval_every=2"}), run.dir / "gpu", Device::cpu,
+              "auto") == TrainOutcome::finished);
+}
+
+TEST_CASE("ensembles and generated text on the GPU are the CPU's") {
+  const TinyRun run;
+  const Overrides overrides = {"model.layers=1"};
+  const TokenDataset dataset = TokenDataset::open(run.text_path);
+  const Config config = run.config(overrides);
+  std::vector<EvalResult> results;
+  std::vector<std::vector<int32_t>> texts;
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const LmSession session(config, device);
+    EvalOptions options;
+    options.mode = EvalMode::ensemble;
+    options.samples = 2;
+    options.max_tokens = 64;
+    results.push_back(evaluate_lm(session.model(), config, dataset, Split::valid, options, device));
+    NextToken next(session.model(), config, {}, device);
+    texts.push_back(generate(next, {116, 104, 101}, 4, {.temperature = 0}, {}));
+  }
+  CHECK(results[1].loss == Approx(results[0].loss).epsilon(1e-6));
+  CHECK(results[1].spread == Approx(results[0].spread).epsilon(1e-3));
+  CHECK(results[1].tokens == results[0].tokens);
+  CHECK(texts[1] == texts[0]);
+}
+
+TEST_CASE("a GPU without room for a step says what was planned") {
+  spdlog::set_level(spdlog::level::off);
+  const TinyRun run;
+  Trainer trainer(run.config(), {run.dir / "run", "none", Device::cuda});
+  allocator(Device::cuda).trim();
+  allocator(Device::cuda).fail_after(20);
+  const std::string message = message_of<OutOfMemoryError>([&] { trainer.train(); });
+  allocator(Device::cuda).fail_after(0);
+  CHECK(contains(message, "out of memory on the GPU"));
+  CHECK(contains(message, "Planned at micro-batch 2"));
+  CHECK(contains(message, "train.micro_batch"));
+}
