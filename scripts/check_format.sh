@@ -19,4 +19,4 @@ fi
 mode=(--dry-run -Werror)
 if [ "${1:-}" = --fix ]; then mode=(-i); fi
 # In a container the checkout often belongs to another user, whose repositories git refuses.
-git -c safe.directory="$(pwd -P)" ls-files -z -- '*.cpp' '*.h' | xargs -0r "$tool" "${mode[@]}"
+git -c safe.directory="$(pwd -P)" ls-files -z -- '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0r "$tool" "${mode[@]}"

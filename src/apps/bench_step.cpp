@@ -6,10 +6,12 @@
 #include <cmath>
 #include <fstream>
 #include <iostream>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "ssa/backend/profile.h"
+#include "ssa/core/device_memory.h"
 #include "ssa/models/cost.h"
 #include "ssa/train/lm_step.h"
 #include "ssa/train/memory_plan.h"
@@ -72,30 +74,38 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
   const LmBatch batch = random_batch(config);
   int64_t step = 0, allocations = 0;
   double plan_seconds = 0;
-  BackendProfile profile(device);
-  host_allocator().reset_peaks();
+  // A profile waits for the device after every call, which a GPU's step must not be timed with.
+  const bool profile_costs = device == Device::cuda;
+  std::optional<BackendProfile> profile;
+  if (!profile_costs) profile.emplace(device);
+  allocator(device).reset_peaks();
   const auto one_step = [&] {
-    if (step == 2) allocations = host_allocator().stats().system_allocations;
+    if (step == 2) allocations = allocator(device).stats().system_allocations;
     const auto started = std::chrono::steady_clock::now();
     const auto plans = plans_of_step(config, 0);
     plan_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     lm_train_step(config, session, optimizer, scaler, step++, batch, plans);
     if (step == 2) {  // the first steps warm up
-      profile.reset();
+      if (profile) profile->reset();
       plan_seconds = 0;
     }
   };
   one_step();
   StepRun result;
-  result.seconds = median_seconds(repeats, one_step);
+  result.seconds = median_seconds(repeats, device, one_step);
+  result.peak_bytes = allocator(device).stats().peak_total_bytes;
+  if (repeats > 1) {
+    result.system_allocations = allocator(device).stats().system_allocations - allocations;
+  }
+  if (profile_costs) {
+    profile.emplace(device);
+    plan_seconds = 0;
+    for (int64_t i = 0; i < repeats; ++i) one_step();
+  }
   const auto count = static_cast<double>(repeats);
   result.breakdown["plans (drawn ahead in training)"] = plan_seconds / count;
-  for (const auto& [part, total] : profile.seconds()) result.breakdown[part] = total / count;
-  result.peak_bytes = host_allocator().stats().peak_total_bytes;
-  if (repeats > 1) {
-    result.system_allocations = host_allocator().stats().system_allocations - allocations;
-  }
+  for (const auto& [part, total] : profile->seconds()) result.breakdown[part] = total / count;
   return result;
 }
 
@@ -177,6 +187,8 @@ int run_step(const Options& options) {
        {"resident_before_bytes", resident_before},
        {"peak_resident_bytes", resident_peak},
        {"system_allocations_after_warm_up", run.system_allocations},
+       {"flop_per_second", rate},
+       {"matmul_flop_per_second", peak},
        {"fraction_of_matmul_peak", rate / peak},
        {"fraction_of_matmul_same_shapes", rate / same},
        {"breakdown", run.breakdown}});

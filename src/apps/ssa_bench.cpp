@@ -84,9 +84,9 @@ int run_attention(const Options& options) {
 
   Backend& compute = backend(device);
   const double forward_seconds =
-      median_seconds(options.repeats, [&] { compute.attention(forward); });
+      median_queued_seconds(options.repeats, device, [&] { compute.attention(forward); });
   const double backward_seconds =
-      median_seconds(options.repeats, [&] { compute.attention_backward(args); });
+      median_queued_seconds(options.repeats, device, [&] { compute.attention_backward(args); });
   // Two products forward, five backward, over all pairs of a window, masked or not.
   const double pairs = static_cast<double>(options.batch * options.heads) *
                        plan.sampled_fraction() * static_cast<double>(options.length) *
@@ -119,8 +119,8 @@ int run_attention(const Options& options) {
 int run_plan(const Options& options) {
   const PlanSpec spec = local_spec(options);
   uint32_t step = 0;
-  const double seconds =
-      median_seconds(options.repeats, [&] { draw_plan(spec, RngKey{.step = step++}); });
+  const double seconds = median_seconds(options.repeats, Device::cpu,
+                                        [&] { draw_plan(spec, RngKey{.step = step++}); });
   std::cout << fmt::format("plan of {} positions, {} windows, {}: {:.3f} ms a layer\n",
                            options.length, options.windows,
                            options.causal ? "causal" : "not causal", seconds * 1e3);

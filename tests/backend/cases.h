@@ -23,9 +23,7 @@ namespace ssa::test {
 
 inline Tensor on_device(const Tensor& tensor) { return tensor.to(device_under_test()); }
 /// Contiguous, where it can be looked at.
-inline Tensor host(const Tensor& tensor) {
-  return tensor.on_host();
-}
+inline Tensor host(const Tensor& tensor) { return tensor.on_host(); }
 
 /// f32 in [-amplitude, amplitude), the same on every machine; in host memory.
 inline Tensor random_on_host(const Shape& shape, uint32_t seed, double amplitude = 1.0) {

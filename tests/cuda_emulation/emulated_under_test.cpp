@@ -1,6 +1,9 @@
 // The table of conformance tests is about the CUDA backend on an emulated GPU, whose threads take
 // turns in either order: a kernel whose result depends on that lacks a barrier.
 
+#define CATCH_CONFIG_EXTERNAL_INTERFACES  // listeners
+#include <catch2/catch.hpp>
+
 #include "backend/cuda/cuda_backend.h"
 #include "backend/device_under_test.h"
 #include "backend/registry.h"
@@ -9,16 +12,21 @@
 namespace ssa::test {
 
 namespace {
-emulation::Order order = emulation::Order::forward;
-}
 
-Device device_under_test() {
-  static const bool installed = [] {
+emulation::Order order = emulation::Order::forward;
+
+/// Puts the backend in place before the first test: any test may be run alone.
+struct InstallBackend : Catch::TestEventListenerBase {
+  using TestEventListenerBase::TestEventListenerBase;
+  void testRunStarting(const Catch::TestRunInfo&) override {
     install_cuda_backend(make_cuda_backend());
-    return true;
-  }();
-  return installed ? Device::cuda : Device::cpu;
-}
+  }
+};
+CATCH_REGISTER_LISTENER(InstallBackend)
+
+}  // namespace
+
+Device device_under_test() { return Device::cuda; }
 
 std::vector<DType> low_precisions() { return {DType::bf16, DType::f16}; }
 

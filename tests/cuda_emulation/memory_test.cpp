@@ -49,18 +49,19 @@ TEST_CASE("host code that touches device memory faults") {
   CHECK(status_of_child([] {}) == 0);
 }
 
-#ifndef __SANITIZE_ADDRESS__  // which ends the program at the write itself
-
 TEST_CASE("emulated kernels that write outside an allocation are reported") {
   DeviceArray<int> first(10), second(13);
   CHECK(launch_error(write_at, 1, 1, second.data(), 12).empty());
+#ifdef __SANITIZE_ADDRESS__  // which ends the program at the write itself
+  CHECK(status_of_child([&] { launch_error(write_at, 1, 1, second.data(), 13); }) != 0);
+  CHECK(status_of_child([&] { launch_error(write_at, 1, 1, first.data(), -1); }) != 0);
+#else
   CHECK_THAT(launch_error(write_at, 1, 1, second.data(), 13),
              Contains("memory behind an allocation of 52 bytes"));
   CHECK_THAT(launch_error(write_at, 1, 1, first.data(), -1),
              Contains("memory before an allocation of 40 bytes"));
-}
-
 #endif
+}
 
 TEST_CASE("device memory is handed out again, filled with NaN") {
   int *a = nullptr, *b = nullptr;

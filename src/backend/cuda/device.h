@@ -5,9 +5,9 @@
 // because they are compiled twice: by nvcc for devices, and as plain C++ by tests/cuda_emulation,
 // whose headers stand in for CUDA's and define SSA_CUDA_EMULATION.
 
-#include <cuda_runtime.h>
-
 #include <cstdint>
+
+#include <cuda_runtime.h>
 
 #include "ssa/core/dtype.h"
 #include "ssa/core/philox.h"

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <string_view>
 #include <utility>
+
+#include <cuda_runtime.h>
 
 #include "ssa/core/error.h"
 
