@@ -21,10 +21,10 @@ function(ssa_add_app name)
   set_property(GLOBAL APPEND PROPERTY SSA_APPS ${name})
 endfunction()
 
-# ssa_add_test(NAME SOURCES a.cpp ... DEPENDS targets...): cases tagged [slow] get the label slow,
-# all others fast; the sanitizer presets run only the fast ones.
+# ssa_add_test(NAME [SLOW] SOURCES a.cpp ... DEPENDS targets...): cases tagged [slow], or with SLOW
+# all, get the label slow, others fast; the sanitizer presets run only the fast ones.
 function(ssa_add_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "SLOW" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(ssa_${name}_tests ${ARG_SOURCES})
   target_include_directories(ssa_${name}_tests PRIVATE ${PROJECT_SOURCE_DIR}/src
                              ${PROJECT_SOURCE_DIR}/tests)
@@ -37,11 +37,15 @@ function(ssa_add_test name)
     list(APPEND slow_lines ${lines})
   endforeach()
   set(speeds fast)
-  if(slow_lines)
+  if(ARG_SLOW)
+    set(speeds slow)
+  elseif(slow_lines)
     list(APPEND speeds slow)
   endif()
   foreach(speed ${speeds})
-    if(speed STREQUAL "slow")
+    if(ARG_SLOW)
+      set(spec "*")
+    elseif(speed STREQUAL "slow")
       set(spec "[slow]")
     else()
       set(spec "~[slow]")
