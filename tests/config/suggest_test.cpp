@@ -49,5 +49,6 @@ TEST_CASE("with nothing near, the section's keys are listed", "[config]") {
   CHECK(unknown_key_message(fields, "data.zzzzzzzz") ==
         "unknown key; data has name, path, length, vocabulary");
   CHECK(unknown_key_message(fields, "zzzzzzzz") ==
-        "unknown key; the top level has task, model, ssa, data, train, eval");
+        "unknown key; the top level has task, model, ssa, data, train, "
+        "distributed, eval");
 }

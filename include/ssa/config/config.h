@@ -57,6 +57,10 @@ enum class DecayKind { constant, linear, cosine, inverse_sqrt };
 constexpr auto choices(DecayKind) {
   return std::to_array<std::string_view>({"constant", "linear", "cosine", "inverse_sqrt"});
 }
+enum class ReducePrecision { fp32, bf16 };
+constexpr auto choices(ReducePrecision) {
+  return std::to_array<std::string_view>({"fp32", "bf16"});
+}
 enum class EvalMode { renorm, ensemble };
 constexpr auto choices(EvalMode) { return std::to_array<std::string_view>({"renorm", "ensemble"}); }
 
@@ -280,6 +284,30 @@ struct TrainConfig {
   bool operator==(const TrainConfig&) const = default;
 };
 
+/// Training on many processes (ranks).
+struct DistributedConfig {
+  int64_t bucket_mib = 25;
+  ReducePrecision reduce_precision = ReducePrecision::fp32;
+  bool overlap = true;
+  bool shard_optimizer = false;
+  double timeout_seconds = 600;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("bucket_mib", bucket_mib, between(1, 65536).unit("MiB"),
+            "Gradients are summed over the ranks in buckets of about this size.");
+    v.field("reduce_precision", reduce_precision, anything(),
+            "What gradients are sent and summed in. bf16 halves the traffic and rounds.");
+    v.field("overlap", overlap, anything(),
+            "Send a bucket as soon as backward has filled it; false: all of them after backward.");
+    v.field("shard_optimizer", shard_optimizer, anything(),
+            "Each rank keeps and updates its share of the optimizer state only (ZeRO stage 1).");
+    v.field("timeout_seconds", timeout_seconds, above(0).unit("seconds"),
+            "How long ranks wait for each other before the job ends with exit code 6.");
+  }
+  bool operator==(const DistributedConfig&) const = default;
+};
+
 struct EvalConfig {
   int64_t length = 0;  // 0: data.length
   int64_t overlap = 0;
@@ -309,6 +337,7 @@ struct Config {
   SsaConfig ssa;
   DataConfig data;
   TrainConfig train;
+  DistributedConfig distributed;
   EvalConfig eval;
 
   template <class V>
@@ -318,6 +347,7 @@ struct Config {
     v.section("ssa", ssa, "Stochastically subsampled self-attention.");
     v.section("data", data, "What is trained on.");
     v.section("train", train, "How it is trained.");
+    v.section("distributed", distributed, "How ranks work together; nothing where there is one.");
     v.section("eval", eval, "How it is scored.");
   }
   bool operator==(const Config&) const = default;

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ssa/core/dtype.h"
+#include "ssa/core/error.h"
+
+namespace ssa {
+
+/// Another rank failed, is gone, or did not come to a collective in time. Exit code 6.
+class PeerError : public Error {
+ public:
+  template <class... Args>
+  explicit PeerError(fmt::format_string<Args...> format, Args&&... args)
+      : Error(ExitCode::peer, fmt::format(format, std::forward<Args>(args)...)) {}
+};
+
+/// What a collective works on: `count` scalars of `dtype` (f32, bf16, f64), contiguous, in memory
+/// that the communicator can reach (host memory; device memory for NCCL). It must stay alive and
+/// untouched until the collective is finished.
+struct CollectiveBuffer {
+  void* data = nullptr;
+  int64_t count = 0;
+  DType dtype = DType::f32;
+
+  size_t bytes() const { return static_cast<size_t>(count) * size_of(dtype); }
+};
+
+/// A collective that is under way. Copies refer to the same one.
+class PendingCollective {
+ public:
+  class State {
+   public:
+    virtual ~State() = default;
+    virtual bool done() = 0;
+    virtual void wait() = 0;
+  };
+
+  PendingCollective() = default;  ///< of nothing: done
+  explicit PendingCollective(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  /// True if wait() will not block. It may throw.
+  bool done() const { return !state_ || state_->done(); }
+  /// Until the result may be used (on a device: by work queued from now on). Throws PeerError.
+  void wait() const {
+    if (state_) state_->wait();
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+/// What this rank's collectives took so far.
+struct CommunicatorStats {
+  int64_t collectives = 0;
+  int64_t bytes = 0;          ///< of the buffers, not of what went over wires
+  double busy_seconds = 0;    ///< with at least one asynchronous collective under way
+  double waited_seconds = 0;  ///< that the caller spent in wait() and in the calls that wait
+};
+
+/// The processes (ranks 0 … size-1) that train one model together. All ranks call the same
+/// collectives in the same order, from one thread each. Every call throws PeerError if the
+/// collective does not finish within the timeout, and as soon as it is known that a rank has failed
+/// or is gone; the message names that rank, this rank, the step and the collective. After a
+/// PeerError no collective works any more: the job ends, and starts again from its last checkpoint.
+///
+/// `what` names the collective in messages: "gradient bucket 3".
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  /// Number of this rank among those on the same machine, and how many those are.
+  virtual int local_rank() const = 0;
+  virtual int local_size() const = 0;
+  /// For the log: "4 ranks on 1 machine over MPI (Open MPI 4.1.4)".
+  virtual std::string description() const = 0;
+
+  // ---- on tensors' memory, asynchronous ---------------------------------------------------------
+
+  /// In place: every rank gets the sum over the ranks, the same bits on each.
+  virtual PendingCollective all_reduce(const CollectiveBuffer& buffer, std::string what) = 0;
+  /// In place, of `size` parts of equal length: part `rank` becomes the sum over the ranks; the
+  /// other parts are left undefined. Throws ShapeError if size does not divide the count.
+  virtual PendingCollective reduce_scatter(const CollectiveBuffer& buffer, std::string what) = 0;
+  /// In place, of `size` parts of equal length: every rank gets part r from rank r.
+  virtual PendingCollective all_gather(const CollectiveBuffer& buffer, std::string what) = 0;
+
+  // ---- on small things of the host; they wait
+  // ----------------------------------------------------
+
+  /// Every rank's string (any bytes, any length), in rank order, on every rank.
+  virtual std::vector<std::string> gather(const std::string& own, const std::string& what) = 0;
+
+  /// Every rank's values, in rank order; all give as many. Row r: r·count … (r+1)·count-1.
+  std::vector<double> gather(std::span<const double> own, const std::string& what);
+  /// Rank 0's string, on every rank.
+  std::string broadcast(const std::string& from_rank_0, const std::string& what);
+  /// True on every rank if it is on any.
+  bool any(bool own, const std::string& what);
+  /// Waits until every rank is here.
+  void barrier(const std::string& what) { gather(std::string(), what); }
+
+  // ---- failures ---------------------------------------------------------------------------------
+
+  /// For messages: the training step that the coming collectives belong to; -1: outside of steps.
+  virtual void set_step(int64_t step) = 0;
+  /// How long a collective may take from here on. Starts with 600 s.
+  virtual void set_timeout(std::chrono::duration<double> timeout) = 0;
+  /// This rank ends because of an error of its own: the others' collectives then throw at once,
+  /// with this message. True if rank 0 has announced the same message, so that printing it once
+  /// more would not help; waits up to two seconds to find out. Never throws.
+  virtual bool announce_failure(ExitCode code, const std::string& message) noexcept = 0;
+
+  virtual CommunicatorStats stats() const = 0;
+};
+
+/// A communicator of one rank: collectives are finished when they begin.
+std::unique_ptr<Communicator> make_single_process();
+
+}  // namespace ssa

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "ssa/dist/communicator.h"
+
+namespace ssa {
+
+/// How this process was started, as its environment tells.
+struct LaunchInfo {
+  enum class Kind {
+    single,      ///< alone
+    mpi,         ///< by mpirun, mpiexec or srun --mpi=pmix|pmi2: MPI_Init says the rest
+    environment  ///< RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT
+  };
+  Kind kind = Kind::single;
+  int rank = 0, size = 1;  ///< mpi: as the launcher's variables say
+  int local_rank = 0, local_size = 1;
+  std::string master_address;  ///< environment: where rank 0 runs
+  int master_port = 0;         ///< environment: where rank 0 listens
+};
+
+/// `variable(name)` gives a variable of the environment, or null. A launcher of MPI programs with
+/// one process is `single`. Throws ConfigError naming the variable if one is missing or makes no
+/// sense.
+LaunchInfo detect_launch(const std::function<const char*(const char*)>& variable);
+/// From the process's environment.
+LaunchInfo detect_launch();
+
+/// Joins the other ranks. Throws ConfigError if this build cannot (no MPI, no Gloo), PeerError if a
+/// rank does not come within `timeout`. One communicator a process, made and destroyed by its main
+/// thread.
+std::unique_ptr<Communicator> join_ranks(
+    const LaunchInfo& launch, std::chrono::duration<double> timeout = std::chrono::seconds(600));
+
+}  // namespace ssa
