@@ -1,6 +1,7 @@
 #include "dist/thread_ranks.h"
 
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <map>
@@ -156,6 +157,7 @@ class ThreadRank final : public Communicator {
     group_->changed.notify_all();
     return false;
   }
+  [[noreturn]] void abort(ExitCode code) noexcept override { std::_Exit(static_cast<int>(code)); }
   CommunicatorStats stats() const override { return stats_; }
 
  private:

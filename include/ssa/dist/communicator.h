@@ -92,8 +92,7 @@ class Communicator {
   /// In place, of `size` parts of equal length: every rank gets part r from rank r.
   virtual PendingCollective all_gather(const CollectiveBuffer& buffer, std::string what) = 0;
 
-  // ---- on small things of the host; they wait
-  // ----------------------------------------------------
+  // ---- on small things of the host; they wait ---------------------------------------------------
 
   /// Every rank's string (any bytes, any length), in rank order, on every rank.
   virtual std::vector<std::string> gather(const std::string& own, const std::string& what) = 0;
@@ -117,6 +116,10 @@ class Communicator {
   /// with this message. True if rank 0 has announced the same message, so that printing it once
   /// more would not help; waits up to two seconds to find out. Never throws.
   virtual bool announce_failure(ExitCode code, const std::string& message) noexcept = 0;
+  /// After an error has been printed: leaves the process with `code`, destroying nothing, and ends
+  /// the other ranks as far as the launcher can (mpirun and srun end stopped ones too, and return
+  /// the code). Lets them report their own view first, which takes a few seconds.
+  [[noreturn]] virtual void abort(ExitCode code) noexcept = 0;
 
   virtual CommunicatorStats stats() const = 0;
 };
