@@ -2,104 +2,18 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <limits>
-#include <optional>
+#include <memory>
+#include <numeric>
 
 #include "ssa/data/eval_windows.h"
 #include "ssa/models/decoder_plans.h"
 
+#include "eval/ensemble_curve.h"
+#include "eval/shared_work.h"
+
 namespace ssa {
 
 namespace {
-
-/// Losses of all positions of a batch on the host, 0 where nothing is scored.
-std::vector<float> batch_losses(const DecoderLm& model, const LmBatch& batch,
-                                const std::vector<PlanTensors>& plans) {
-  const NoGrad guard;
-  const DecoderLm::Input input{batch.sequences, batch.length, model.tokens(batch.inputs), &plans};
-  const Tensor losses =
-      model.losses(input, model.tokens(batch.targets), nn::Context{}).value().on_host();
-  const float* values = losses.data<float>();
-  return std::vector<float>(values, values + losses.numel());
-}
-
-/// Sums over windows, for a mean over tokens and its standard error: tokens of one window are not
-/// independent, windows nearly are.
-class WindowMean {
- public:
-  void add(double loss_sum, double tokens) { windows_.push_back({loss_sum, tokens}); }
-  double mean() const {
-    double loss = 0, count = 0;
-    for (const auto& [sum, tokens] : windows_) {
-      loss += sum;
-      count += tokens;
-    }
-    return count > 0 ? loss / count : 0.0;
-  }
-  double standard_error() const {
-    const auto n = static_cast<double>(windows_.size());
-    if (windows_.size() < 2) return 0.0;
-    const double centre = mean();
-    double count = 0, squares = 0;
-    for (const auto& [sum, tokens] : windows_) {
-      count += tokens;
-      squares += (sum - centre * tokens) * (sum - centre * tokens);
-    }
-    return std::sqrt(squares * n / (n - 1)) / count;
-  }
-
- private:
-  std::vector<std::pair<double, double>> windows_;
-};
-
-double log_add(double a, double b) {
-  const double high = std::max(a, b);
-  if (!std::isfinite(high)) return high;
-  return high + std::log(std::exp(a - high) + std::exp(b - high));
-}
-
-/// Log-probabilities of one window's tokens, averaged over samples as they arrive.
-class TokenEnsemble {
- public:
-  explicit TokenEnsemble(const LmBatch& window) : targets_(window.targets) {
-    log_sum_.assign(targets_.size(), -std::numeric_limits<double>::infinity());
-  }
-  /// Adds one sub-model's losses; returns the sum over tokens of its own losses.
-  double add(const std::vector<float>& losses) {
-    ++samples_;
-    double own = 0;
-    for (size_t i = 0; i < targets_.size(); ++i) {
-      if (targets_[i] == kNoTarget) continue;
-      own += losses[i];
-      log_sum_[i] = log_add(log_sum_[i], -static_cast<double>(losses[i]));
-    }
-    return own;
-  }
-  /// Sum over tokens of the negative log of the mean probability so far.
-  double loss_sum() const {
-    double total = 0;
-    for (size_t i = 0; i < targets_.size(); ++i) {
-      if (targets_[i] != kNoTarget) {
-        total += std::log(static_cast<double>(samples_)) - log_sum_[i];
-      }
-    }
-    return total;
-  }
-
- private:
-  const std::vector<int32_t>& targets_;
-  std::vector<double> log_sum_;
-  int64_t samples_ = 0;
-};
-
-int64_t scored_tokens(const std::vector<EvalWindow>& windows, size_t first, size_t count) {
-  int64_t total = 0;
-  for (size_t i = first; i < first + count; ++i) {
-    total += windows[i].score_to - windows[i].score_from;
-  }
-  return total;
-}
 
 struct Job {
   const DecoderLm& model;
@@ -108,101 +22,104 @@ struct Job {
   Split split;
   const EvalOptions& options;
   Device device;
+  Communicator& ranks;
   int64_t length;
   std::vector<EvalWindow> windows;
   int64_t total_tokens;
 
+  int64_t window_count() const { return static_cast<int64_t>(windows.size()); }
+  int64_t scored_tokens(int64_t window) const {
+    const EvalWindow& one = windows[static_cast<size_t>(window)];
+    return one.score_to - one.score_from;
+  }
   bool report(int64_t done, double loss) const {
     return !options.progress || options.progress({done, total_tokens, loss});
   }
+  std::vector<std::vector<double>> losses(int64_t first, int64_t count,
+                                          const std::vector<PlanTensors>& plans) const;
 };
 
-EvalResult renorm(const Job& job) {
-  EvalResult result;
-  const auto plans = to_tensors(
-      draw_plans(dense_plan_specs(job.config.model.layers, job.length), RngKey{}), job.device);
-  double loss = 0;
-  for (size_t first = 0; first < job.windows.size() && result.complete;) {
-    const size_t count =
-        std::min(job.windows.size() - first,
-                 static_cast<size_t>(std::max<int64_t>(1, job.options.batch_size)));
-    const LmBatch batch =
-        window_batch(job.dataset, job.split, job.windows, static_cast<int64_t>(first),
-                     static_cast<int64_t>(count), job.length);
-    for (const float value : batch_losses(job.model, batch, plans)) loss += value;
-    result.tokens += scored_tokens(job.windows, first, count);
-    result.loss = result.tokens ? loss / static_cast<double>(result.tokens) : 0.0;
-    first += count;
-    result.complete = job.report(result.tokens, result.loss);
+/// Of `count` windows from `first` on, scored as one batch: the losses of each one's tokens.
+std::vector<std::vector<double>> Job::losses(int64_t first, int64_t count,
+                                             const std::vector<PlanTensors>& plans) const {
+  const NoGrad guard;
+  const LmBatch batch = window_batch(dataset, split, windows, first, count, length);
+  const DecoderLm::Input input{batch.sequences, batch.length, model.tokens(batch.inputs), &plans};
+  const Tensor all =
+      model.losses(input, model.tokens(batch.targets), nn::Context{}).value().on_host();
+  const float* row = all.data<float>();  // (N), 0 where nothing is scored
+  std::vector<std::vector<double>> result;
+  for (int64_t w = first; w < first + count; ++w, row += length) {
+    const auto& [start, score_from, score_to] = windows[static_cast<size_t>(w)];
+    result.emplace_back(row + (score_from - start), row + (score_to - start));
   }
   return result;
 }
 
-double standard_deviation(const std::vector<double>& values) {
-  if (values.size() < 2) return 0.0;
-  double mean = 0, squares = 0;
-  for (const double value : values) mean += value / static_cast<double>(values.size());
-  for (const double value : values) squares += (value - mean) * (value - mean);
-  return std::sqrt(squares / static_cast<double>(values.size() - 1));
+/// Dense attention. An item is a batch of windows, its numbers the sums of their losses.
+EvalResult renorm(const Job& job) {
+  EvalResult result;
+  const auto plans = to_tensors(
+      draw_plans(dense_plan_specs(job.config.model.layers, job.length), RngKey{}), job.device);
+  const int64_t windows = job.window_count(),
+                at_a_time = std::max<int64_t>(1, job.options.batch_size);
+  int64_t scored = 0;  // windows
+  double loss = 0;
+  SharedWork work;
+  work.items = (windows + at_a_time - 1) / at_a_time;
+  work.compute = [&](int64_t item) {
+    const int64_t first = item * at_a_time, count = std::min(at_a_time, windows - first);
+    std::vector<double> sums;
+    for (const std::vector<double>& window : job.losses(first, count, plans)) {
+      sums.push_back(std::accumulate(window.begin(), window.end(), 0.0));
+    }
+    return sums;
+  };
+  work.take = [&](const std::vector<double>& sums) {
+    for (const double sum : sums) {
+      loss += sum;
+      result.tokens += job.scored_tokens(scored++);
+    }
+    result.loss = loss / static_cast<double>(result.tokens);
+  };
+  work.go_on = [&] { return job.report(result.tokens, result.loss); };
+  result.complete = share_work(job.ranks, work);
+  return result;
 }
 
-/// Loss sums of one window, for each sample.
-struct WindowCurve {
-  std::vector<double> single;    // of this sub-model alone
-  std::vector<double> ensemble;  // of the first 1, 2, … together
-};
-
-/// Scores window `w` of an ensemble; nothing if `go_on(samples done)` said false in the middle.
-std::optional<WindowCurve> ensemble_window(const Job& job, const std::vector<PlanSpec>& specs,
-                                           size_t w, const std::function<bool(size_t)>& go_on) {
-  const LmBatch batch =
-      window_batch(job.dataset, job.split, job.windows, static_cast<int64_t>(w), 1, job.length);
-  const auto samples = static_cast<size_t>(job.options.samples);
-  TokenEnsemble tokens(batch);
-  WindowCurve curve;
-  for (size_t r = 0; r < samples; ++r) {
-    if (r > 0 && !go_on(r)) return std::nullopt;
-    const RngKey key{.seed = job.config.train.seed,
-                     .purpose = RngPurpose::ensemble,
-                     .step = static_cast<uint32_t>(w),
-                     .rank = static_cast<uint16_t>(r)};
-    const auto plans = to_tensors(draw_plans(specs, key), job.device);
-    curve.single.push_back(tokens.add(batch_losses(job.model, batch, plans)));
-    curve.ensemble.push_back(tokens.loss_sum());
-  }
-  return curve;
-}
-
+/// Sub-models. An item is one sample of one window, its numbers the losses of the window's tokens.
 EvalResult ensemble(const Job& job) {
   EvalResult result;
   const auto specs = decoder_plan_specs(job.config.ssa, job.config.model.layers, job.length);
-  const auto samples = static_cast<size_t>(job.options.samples);
-  std::vector<WindowMean> curve(samples);
-  std::vector<double> single(samples, 0.0);  // loss sums of each sub-model alone
-  for (size_t w = 0; w < job.windows.size() && result.complete; ++w) {
-    const int64_t tokens = scored_tokens(job.windows, w, 1);
-    const auto window = ensemble_window(job, specs, w, [&](size_t done) {
-      const int64_t part = tokens * static_cast<int64_t>(done) / job.options.samples;
-      return job.report(result.tokens + part, result.loss);
-    });
-    if (!window) {
-      result.complete = false;
-      break;
-    }
-    for (size_t r = 0; r < samples; ++r) {
-      single[r] += window->single[r];
-      curve[r].add(window->ensemble[r], static_cast<double>(tokens));
-    }
-    result.tokens += tokens;
-    result.loss = curve.back().mean();
-    result.complete = job.report(result.tokens, result.loss);
+  const int64_t samples = job.options.samples;
+  EnsembleCurve curve(samples);
+  int64_t scored = 0;  // windows
+  SharedWork work;
+  work.items = job.window_count() * samples;
+  work.compute = [&](int64_t item) {
+    const int64_t window = item / samples;
+    const RngKey key{.seed = job.config.train.seed,
+                     .purpose = RngPurpose::ensemble,
+                     .step = static_cast<uint32_t>(window),
+                     .rank = static_cast<uint16_t>(item % samples)};
+    return job.losses(window, 1, to_tensors(draw_plans(specs, key), job.device)).front();
+  };
+  work.take = [&](const std::vector<double>& losses) {
+    curve.add(losses);
+    if (curve.samples_at_hand() > 0) return;
+    result.tokens += job.scored_tokens(scored++);
+    result.loss = curve.loss(samples);
+  };
+  work.go_on = [&] {
+    const int64_t begun = curve.samples_at_hand();
+    const int64_t part = begun > 0 ? job.scored_tokens(scored) * begun / samples : 0;
+    return job.report(result.tokens + part, result.loss);
+  };
+  result.complete = share_work(job.ranks, work);
+  for (int64_t r = 1; r <= samples; ++r) {
+    result.curve.push_back({r, curve.loss(r), curve.standard_error(r)});
   }
-  for (double& sum : single) sum /= static_cast<double>(std::max<int64_t>(1, result.tokens));
-  for (size_t r = 0; r < samples; ++r) {
-    result.curve.push_back(
-        {static_cast<int64_t>(r) + 1, curve[r].mean(), curve[r].standard_error()});
-  }
-  result.spread = standard_deviation(single);
+  result.spread = curve.spread();
   return result;
 }
 
@@ -217,9 +134,17 @@ EvalResult evaluate_lm(const DecoderLm& model, const Config& config, const Token
   const int64_t length = config.eval.length > 0 ? config.eval.length : config.data.length;
   int64_t tokens = dataset.split_size(split);
   if (options.max_tokens > 0) tokens = std::min(tokens, options.max_tokens);
-  Job job{model,   config, dataset, split,
-          options, device, length,  sliding_windows(tokens, length, config.eval.overlap),
-          tokens};
+  const std::unique_ptr<Communicator> alone = options.ranks ? nullptr : make_single_process();
+  const Job job{model,
+                config,
+                dataset,
+                split,
+                options,
+                device,
+                alone ? *alone : *options.ranks,
+                length,
+                sliding_windows(tokens, length, config.eval.overlap),
+                tokens};
   EvalResult result = options.mode == EvalMode::renorm ? renorm(job) : ensemble(job);
   result.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
