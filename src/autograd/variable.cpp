@@ -2,11 +2,21 @@
 
 #include <algorithm>
 #include <atomic>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "ssa/backend/backend.h"
 
 namespace ssa {
+
+namespace {
+
+thread_local bool recording = true;
+/// The number of the backward pass that runs on this thread; 0: none. One inside a checkpointed
+/// function belongs to the pass around it.
+thread_local uint64_t running_pass = 0;
+
+}  // namespace
 
 struct GradSlot::Node {
   // What a gradient for this node looks like; needed when it is written before any has arrived.
@@ -16,8 +26,11 @@ struct GradSlot::Node {
 
   Tensor grad;  // buffer; holds a gradient only if has_grad
   bool has_grad = false;
-  bool leaf = false;      // a parameter: its buffer lives on between steps
-  uint64_t sequence = 0;  // order of recording: backward goes from high to low
+  bool leaf = false;          // a parameter: its buffer lives on between steps
+  bool given_buffer = false;  // that of a leaf is a part of something larger: never replaced
+  std::function<void()> on_complete;  // of a leaf
+  uint64_t completed_pass = 0;        // in which on_complete was called last
+  uint64_t sequence = 0;              // order of recording: backward goes from high to low
   std::vector<std::shared_ptr<Node>> inputs;
   std::function<void(const Tensor&)> backward;
 
@@ -34,22 +47,106 @@ struct GradSlot::Node {
     }
     return grad;
   }
+
+  /// The gradient may be written to: no other slot holds the same tensor.
+  bool writable() const { return given_buffer || grad.unique(); }
+
+  void require_incomplete() const {
+    SSA_CHECK(running_pass == 0 || completed_pass != running_pass,
+              "backward: a gradient of shape {} arrives after it was complete: some op uses this "
+              "parameter without listing it among its inputs",
+              to_string(shape));
+  }
 };
 
 namespace {
-thread_local bool recording = true;
+
+using NodePtr = std::shared_ptr<GradSlot::Node>;
+
+/// The leaves used by the checkpointed function that runs unrecorded on this thread; null: none
+/// does.
+thread_local std::vector<NodePtr>* unrecorded_leaves = nullptr;
+
+void note_unrecorded(const NodePtr& node) {
+  if (unrecorded_leaves && node && node->leaf) unrecorded_leaves->push_back(node);
 }
+
+/// Sets where they are noted, for as long as it lives.
+class NoteLeaves {
+ public:
+  explicit NoteLeaves(std::vector<NodePtr>* leaves)
+      : before_(std::exchange(unrecorded_leaves, leaves)) {}
+  ~NoteLeaves() { unrecorded_leaves = before_; }
+  NoteLeaves(const NoteLeaves&) = delete;
+  NoteLeaves& operator=(const NoteLeaves&) = delete;
+
+ private:
+  std::vector<NodePtr>* before_;
+};
+
+/// A call of Variable::backward().
+class Pass {
+ public:
+  Pass() : outermost_(running_pass == 0) {
+    static std::atomic<uint64_t> counter{0};
+    if (outermost_) running_pass = ++counter;
+  }
+  ~Pass() {
+    if (outermost_) running_pass = 0;
+  }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  /// A leaf that wants to be told will get a gradient, perhaps. Only the outermost pass knows of
+  /// all that may come.
+  void expect(const NodePtr& node) {
+    if (outermost_ && node->on_complete) ++expected_[node.get()];
+  }
+  /// What was expected has come, or never will.
+  void arrived(const NodePtr& node) {
+    if (!outermost_ || !node->on_complete) return;
+    const auto left = expected_.find(node.get());
+    if (left == expected_.end() || --left->second > 0) return;
+    node->completed_pass = running_pass;
+    node->on_complete();
+  }
+
+ private:
+  bool outermost_;
+  std::unordered_map<const GradSlot::Node*, int64_t> expected_;
+};
+
+/// What backward has to visit from `root` on, latest first.
+std::vector<NodePtr> in_backward_order(const NodePtr& root, Pass& pass) {
+  std::vector<NodePtr> order, pending = {root};
+  std::unordered_set<const GradSlot::Node*> seen = {root.get()};
+  while (!pending.empty()) {
+    NodePtr node = std::move(pending.back());
+    pending.pop_back();
+    for (const NodePtr& input : node->inputs) {
+      pass.expect(input);
+      if (seen.insert(input.get()).second) pending.push_back(input);
+    }
+    order.push_back(std::move(node));
+  }
+  std::sort(order.begin(), order.end(),
+            [](const NodePtr& a, const NodePtr& b) { return a->sequence > b->sequence; });
+  return order;
+}
+
+}  // namespace
 
 void GradSlot::accumulate(const Tensor& grad) const {
   if (!wanted()) return;
   Node& node = *node_;
   SSA_CHECK(grad.shape() == node.shape, "backward: gradient {} for a value of shape {}",
             to_string(grad.shape()), to_string(node.shape));
+  node.require_incomplete();
   if (!node.has_grad && node.leaf) {
     backend(node.device).copy(grad, node.buffer());
   } else if (!node.has_grad) {
     node.grad = grad;
-  } else if (node.grad.unique()) {
+  } else if (node.writable()) {
     backend(node.device).add(node.grad, grad, node.grad);
   } else {  // another slot holds the same tensor: leave that one as it is
     Tensor total = Tensor::empty_like(node.grad);
@@ -61,7 +158,8 @@ void GradSlot::accumulate(const Tensor& grad) const {
 
 GradSlot::Target GradSlot::target() const {
   Node& node = *node_;
-  if (node.has_grad && !node.grad.unique()) {
+  node.require_incomplete();
+  if (node.has_grad && !node.writable()) {
     Tensor own = Tensor::empty_like(node.grad);
     backend(node.device).copy(node.grad, own);
     node.grad = own;
@@ -87,11 +185,30 @@ void Variable::zero_grad() const {
   if (node_) node_->has_grad = false;
 }
 
+void Variable::set_grad_buffer(const Tensor& buffer) const {
+  SSA_CHECK(node_ && node_->leaf, "set_grad_buffer: only leaves keep their gradients");
+  SSA_CHECK(buffer.defined() && buffer.is_contiguous() && buffer.shape() == node_->shape &&
+                buffer.dtype() == node_->dtype && buffer.device() == node_->device,
+            "set_grad_buffer: the buffer must be a contiguous {} tensor {} on the {} backend",
+            name(node_->dtype), to_string(node_->shape), name(node_->device));
+  node_->grad = buffer;
+  node_->given_buffer = true;
+  node_->has_grad = false;
+}
+
+void Variable::on_grad_complete(std::function<void()> complete) const {
+  SSA_CHECK(node_ && node_->leaf, "on_grad_complete: only leaves keep their gradients");
+  node_->on_complete = std::move(complete);
+}
+
 Variable Variable::record(Tensor value, const std::vector<Variable>& inputs,
                           std::function<void(const Tensor& grad)> backward) {
   Variable result(std::move(value));
-  if (!recording) return result;
-  std::vector<std::shared_ptr<GradSlot::Node>> nodes;
+  if (!recording) {
+    for (const Variable& input : inputs) note_unrecorded(input.node_);
+    return result;
+  }
+  std::vector<NodePtr> nodes;
   for (const Variable& input : inputs) {
     if (input.node_) nodes.push_back(input.node_);
   }
@@ -104,31 +221,24 @@ Variable Variable::record(Tensor value, const std::vector<Variable>& inputs,
 
 void Variable::backward(const Tensor& grad) const {
   SSA_CHECK(node_ != nullptr, "backward: nothing here needs a gradient");
-  using NodePtr = std::shared_ptr<GradSlot::Node>;
-  std::vector<NodePtr> order, pending = {node_};
-  std::unordered_set<GradSlot::Node*> seen = {node_.get()};
-  while (!pending.empty()) {
-    NodePtr node = std::move(pending.back());
-    pending.pop_back();
-    for (const NodePtr& input : node->inputs) {
-      if (seen.insert(input.get()).second) pending.push_back(input);
-    }
-    order.push_back(std::move(node));
-  }
-  std::sort(order.begin(), order.end(),
-            [](const NodePtr& a, const NodePtr& b) { return a->sequence > b->sequence; });
-
+  Pass pass;
+  std::vector<NodePtr> order = in_backward_order(node_, pass);
+  pass.expect(node_);
   GradSlot(node_).accumulate(grad);
+  pass.arrived(node_);
   for (NodePtr& node : order) {
     if (node->leaf) continue;
+    const auto inputs = std::exchange(node->inputs, {});
     // Taken out of the node, so that what this op saved is freed as soon as it has run.
-    const auto run = std::exchange(node->backward, nullptr);
-    node->inputs.clear();
-    if (!node->has_grad || !run) continue;
-    node->has_grad = false;
-    const Tensor arrived = std::exchange(node->grad, Tensor());
-    run(arrived);
-    node.reset();
+    auto run = std::exchange(node->backward, nullptr);
+    if (node->has_grad && run) {
+      node->has_grad = false;
+      const Tensor arrived = std::exchange(node->grad, Tensor());
+      run(arrived);
+      run = nullptr;
+      node.reset();
+    }
+    for (const NodePtr& input : inputs) pass.arrived(input);
   }
 }
 
@@ -139,14 +249,20 @@ bool grad_enabled() { return recording; }
 Variable checkpoint(const std::function<Variable(const Variable&)>& function,
                     const Variable& input) {
   Variable result;
+  std::vector<NodePtr> inputs;  // the leaves that the function uses, then its input
   {
+    const NoteLeaves notes(recording ? &inputs : unrecorded_leaves);
     const NoGrad guard;
-    result = Variable(function(Variable(input.value())).value());
+    const Variable output = function(Variable(input.value()));
+    note_unrecorded(output.node_);
+    result = Variable(output.value());
   }
+  if (!recording) note_unrecorded(input.node_);
   if (!recording) return result;
   // On the tape even if the input needs no gradient: parameters inside the function may.
   result.node_ = std::make_shared<GradSlot::Node>(result.value_, false);
-  if (input.node_) result.node_->inputs = {input.node_};
+  if (input.node_) inputs.push_back(input.node_);
+  result.node_->inputs = std::move(inputs);
   result.node_->backward = [function, saved = input.value(),
                             to_input = input.slot()](const Tensor& grad) {
     const Variable again(saved, to_input.wanted());

@@ -55,6 +55,16 @@ class Variable {
   /// Forgets the collected gradient but keeps its buffer for the next step.
   void zero_grad() const;
 
+  /// From now on this leaf collects its gradient in `buffer`, which may be a part of a larger
+  /// tensor, and nowhere else. Forgets what it has collected. Throws ShapeError unless this is a
+  /// leaf and the buffer contiguous and of its shape, dtype and device.
+  void set_grad_buffer(const Tensor& buffer) const;
+  /// `complete` is called in every backward pass that this leaf takes part in, when no op is left
+  /// that could add to its gradient, be it recorded or inside a checkpointed function. A gradient
+  /// that arrives later in the same pass, from an op that did not list the leaf among its inputs,
+  /// throws ShapeError. An empty function: no more calls.
+  void on_grad_complete(std::function<void()> complete) const;
+
   /// Runs the tape backwards from here with d(loss)/d(this) = grad, of this variable's shape. Each
   /// recorded op runs once, latest first, and is then forgotten, so a graph can be used once.
   void backward(const Tensor& grad) const;
