@@ -75,7 +75,7 @@ class RollCall {
   /// a second for it to be sent.
   virtual void shut_down() noexcept = 0;
 
-  /// Store: sets a key, to at most 1 MiB of any bytes. Throws PeerError if rank 0 is gone.
+  /// Store: sets a key, once, to at most 1 MiB of any bytes. Throws PeerError if rank 0 is gone.
   virtual void set(const std::string& key, const std::string& value) = 0;
   /// Waits for a key to be set. Throws PeerError naming the key after `timeout`, and at once if a
   /// rank has failed or gone.
