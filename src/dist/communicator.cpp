@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dist/leave_process.h"
+
 namespace ssa {
 
 std::vector<double> Communicator::gather(std::span<const double> own, const std::string& what) {
@@ -26,6 +28,11 @@ std::string Communicator::broadcast(const std::string& from_rank_0, const std::s
 bool Communicator::any(bool own, const std::string& what) {
   const std::vector<std::string> all = gather(std::string(1, own ? '1' : '0'), what);
   return std::any_of(all.begin(), all.end(), [](const std::string& flag) { return flag == "1"; });
+}
+
+void Communicator::abort(ExitCode code) noexcept {
+  end_job(code);
+  dist::leave_process(code);
 }
 
 }  // namespace ssa

@@ -1,7 +1,5 @@
 #include "ssa/dist/communicator.h"
 
-#include "dist/leave_process.h"
-
 namespace ssa {
 
 namespace {
@@ -26,8 +24,10 @@ class SingleProcess final : public Communicator {
   void set_step(int64_t) override {}
   void set_timeout(std::chrono::duration<double>) override {}
   bool announce_failure(ExitCode, const std::string&) noexcept override { return false; }
-  [[noreturn]] void abort(ExitCode code) noexcept override { dist::leave_process(code); }
   CommunicatorStats stats() const override { return {}; }
+
+ protected:
+  void end_job(ExitCode) noexcept override {}
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "dist/thread_ranks.h"
 
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <map>
@@ -157,8 +156,10 @@ class ThreadRank final : public Communicator {
     group_->changed.notify_all();
     return false;
   }
-  [[noreturn]] void abort(ExitCode code) noexcept override { std::_Exit(static_cast<int>(code)); }
   CommunicatorStats stats() const override { return stats_; }
+
+ protected:
+  void end_job(ExitCode) noexcept override {}
 
  private:
   struct Pending final : PendingCollective::State {

@@ -119,9 +119,13 @@ class Communicator {
   /// After an error has been printed: leaves the process with `code`, destroying nothing, and ends
   /// the other ranks as far as the launcher can (mpirun and srun end stopped ones too, and return
   /// the code). Lets them report their own view first, which takes a few seconds.
-  [[noreturn]] virtual void abort(ExitCode code) noexcept = 0;
+  [[noreturn]] void abort(ExitCode code) noexcept;
 
   virtual CommunicatorStats stats() const = 0;
+
+ protected:
+  /// All of abort() but leaving the process, which may be left to it.
+  virtual void end_job(ExitCode code) noexcept = 0;
 };
 
 /// A communicator of one rank: collectives are finished when they begin.
