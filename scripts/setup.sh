@@ -10,6 +10,7 @@ packages=(
   libdnnl-dev ocl-icd-opencl-dev  # oneDNN; Debian's CMake package of it asks for OpenCL's headers
   libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libarchive-dev
   libxxhash-dev catch2
+  libopenmpi-dev openmpi-bin  # MPI, and mpirun
   libboost-context-dev  # fibers, for the tests that run CUDA kernels without a GPU
   # the quickstart's download
   curl ca-certificates

@@ -34,6 +34,19 @@ if(NOT TARGET yaml-cpp::yaml-cpp)  # yaml-cpp before 0.8 exports the plain name
   add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
 endif()
 
+# MPI 3: Open MPI, MPICH and its kin. The C interface: the C++ one has left the standard.
+set(SSA_WITH_MPI OFF)
+if(NOT SSA_MPI STREQUAL "OFF")
+  find_package(MPI 3.0 QUIET COMPONENTS C)
+  if(MPI_C_FOUND)
+    set(SSA_WITH_MPI ON)
+  elseif(SSA_MPI STREQUAL "ON")
+    message(FATAL_ERROR "SSA_MPI=ON: no MPI found. Put its mpicc on PATH (module load …), set "
+                        "MPI_C_COMPILER, or ${SSA_INSTALL_HINT}")
+  endif()
+  message(STATUS "MPI: ${SSA_WITH_MPI}")
+endif()
+
 # CUDA: compiler, runtime and cuBLASLt. 12.0 and newer; not installed by scripts/setup.sh.
 set(SSA_WITH_CUDA OFF)
 if(NOT SSA_CUDA STREQUAL "OFF")

@@ -1,7 +1,7 @@
 # Build options, compiler flags and build accelerators.
 
 # Parts that come later. AUTO and OFF leave them out; ON says plainly that they are not there.
-foreach(part MPI NCCL RDKIT)
+foreach(part NCCL RDKIT)
   set(SSA_${part} "AUTO" CACHE STRING "${part}: AUTO, ON or OFF")
   set_property(CACHE SSA_${part} PROPERTY STRINGS AUTO ON OFF)
   if(SSA_${part} STREQUAL "ON")
@@ -9,6 +9,9 @@ foreach(part MPI NCCL RDKIT)
                         "Use the release preset, or -DSSA_${part}=OFF.")
   endif()
 endforeach()
+# Several processes by mpirun or srun. SSA_WITH_MPI says what came out.
+set(SSA_MPI "AUTO" CACHE STRING "MPI: ON, OFF, or AUTO: if there is one")
+set_property(CACHE SSA_MPI PROPERTY STRINGS AUTO ON OFF)
 # The CUDA backend. Its kernels take minutes to compile, so that AUTO means ON only where there is a
 # GPU to run them on, and a compiler for it. SSA_WITH_CUDA says what came out.
 set(SSA_CUDA "AUTO" CACHE STRING "CUDA backend: ON, OFF, or AUTO: if this machine has a GPU and nvcc")

@@ -24,6 +24,8 @@ class Transport {
     /// Moves it on; true if it is finished. Does not block. Throws std::exception if a peer is
     /// gone.
     virtual bool poll() = 0;
+    /// Whether the last poll() got somewhere, so that another soon after may get further.
+    virtual bool moved() const { return false; }
   };
 
   virtual ~Transport() = default;
@@ -36,6 +38,9 @@ class Transport {
   /// May run the request to its end before it returns, if that takes at most `timeout`.
   virtual std::unique_ptr<Running> start(const Request& request,
                                          std::chrono::duration<double> timeout) = 0;
+  /// Called now and then while no request is under way, for libraries that send the last bytes of a
+  /// finished request only in some later call.
+  virtual void idle() {}
   /// Called before the destructor when the ranks part in peace. Without, the destructor must not
   /// wait for anyone.
   virtual void shut_down() = 0;

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ssa/dist/communicator.h"
+
+#include "dist/progress.h"
+
+namespace ssa::dist {
+
+/// Ranks that are processes, with tensors in host memory: hands collectives to a progress thread,
+/// which does them by a Transport while the caller computes.
+class HostCommunicator final : public Communicator {
+ public:
+  /// `make_transport` is called on the progress thread. Throws what it throws, and PeerError if it
+  /// takes longer than `timeout`. `who` is this rank in that message: "rank 2 of 4".
+  HostCommunicator(Progress::MakeTransport make_transport, Seconds timeout, const std::string& who);
+  /// Parts from the other ranks in peace, unless there was a failure or an exception is on its way:
+  /// then it waits for nobody, and the process should end.
+  ~HostCommunicator() override;
+
+  /// From here on errors say which rank is to blame.
+  void set_roll_call(std::shared_ptr<RollCall> roll_call);
+
+  int rank() const override { return identity_.rank; }
+  int size() const override { return identity_.size; }
+  int local_rank() const override { return identity_.local_rank; }
+  int local_size() const override { return identity_.local_size; }
+  std::string description() const override;
+
+  PendingCollective all_reduce(const CollectiveBuffer& buffer, std::string what) override;
+  PendingCollective reduce_scatter(const CollectiveBuffer& buffer, std::string what) override;
+  PendingCollective all_gather(const CollectiveBuffer& buffer, std::string what) override;
+  std::vector<std::string> gather(const std::string& own, const std::string& what) override;
+  using Communicator::gather;
+
+  void set_step(int64_t step) override { step_ = step; }
+  void set_timeout(std::chrono::duration<double> timeout) override { timeout_ = timeout; }
+  bool announce_failure(ExitCode code, const std::string& message) noexcept override;
+  CommunicatorStats stats() const override { return progress_->stats(); }
+
+ protected:
+  void end_job(ExitCode code) noexcept override;
+
+ private:
+  class Pending;
+
+  PendingCollective start(Request::Kind kind, const CollectiveBuffer& buffer,
+                          const std::string& what);
+  std::shared_ptr<Operation> enqueue(const Request& request, std::string name, bool background);
+  std::vector<std::string> gather_blocks(const std::string& own, size_t bytes,
+                                         const std::string& what);
+  bool all_failed_alike(ExitCode code);
+  Seconds grace(ExitCode code);
+
+  std::shared_ptr<Progress> progress_;
+  std::shared_ptr<RollCall> roll_call_;
+  std::thread thread_;
+  Identity identity_;
+  int64_t step_ = -1;
+  Seconds timeout_;
+  bool announced_ = false;
+  int exceptions_;  // on their way when this was made
+};
+
+}  // namespace ssa::dist

@@ -1,0 +1,305 @@
+#include "dist/progress.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include <sys/prctl.h>
+
+#include "dist/peer_report.h"
+
+namespace ssa::dist {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr size_t kAtOnce = 4;  // operations under way: more would only share the same wires
+constexpr auto kShortestPause = 20us, kLongestPause = 200us;
+constexpr auto kLongestPauseBlocked = 50us;  // the caller waits: nothing else to do with the core
+constexpr auto kIdle = 50ms;                 // between looks while nothing is under way
+constexpr auto kNews = 50ms;                 // between looks at the roll call
+constexpr auto kWatch = 200ms;               // between a caller's looks at the progress thread
+constexpr auto kStuck = 5s;                  // that a call may take beyond its timeout
+constexpr auto kPatience = 1s;               // with rank 0's answer
+constexpr int kTimerSlack = 1000;            // ns; the usual 50 µs would double every pause
+
+Seconds since(Clock::time_point then) { return Clock::now() - then; }
+
+}  // namespace
+
+// ---- the thread --------------------------------------------------------------------------------
+
+void Progress::run(const MakeTransport& make_transport) noexcept {
+  ::prctl(PR_SET_TIMERSLACK, kTimerSlack);
+  try {
+    transport_ = make_transport();
+  } catch (...) {
+    const Lock lock(mutex_);
+    no_transport_ = std::current_exception();
+  }
+  Lock lock(mutex_);
+  if (transport_) {
+    identity_ = {transport_->rank(), transport_->size(), transport_->local_rank(),
+                 transport_->local_size(), transport_->description()};
+    changed_.notify_all();
+    serve(lock);
+    part(lock);
+  }
+  ended_ = true;
+  changed_.notify_all();
+}
+
+void Progress::serve(Lock& lock) {
+  while (!abort_) {
+    const bool resting = queued_.empty() && running_.empty();
+    if (stop_ && (resting || !in_peace_ || failing_)) return;
+    if (failing_) {
+      wake_.wait(lock);
+    } else if (resting) {
+      if (wake_.wait_for(lock, kIdle) == std::cv_status::timeout) {
+        call(lock, [&] { transport_->idle(); });
+      }
+    } else if (start_queued(lock) && poll_running(lock)) {
+      check_running(lock);
+      if (!failing_) pause(lock);
+    }
+  }
+}
+
+/// False if that failed.
+bool Progress::start_queued(Lock& lock) {
+  while (!queued_.empty() && running_.size() < kAtOnce) {
+    const std::shared_ptr<Operation> operation = queued_.front();
+    queued_.pop_front();
+    running_.push_back(operation);
+    operation->started = Clock::now();
+    position_ = {position_.collectives + 1, operation->step, operation->name};
+    if (roll_call_) roll_call_->set_position(position_);
+    in_call_ = operation.get();
+    const bool started = call(lock, [&] {
+      operation->running = transport_->start(operation->request, operation->timeout);
+    });
+    if (!started) return false;
+    pause_ = {};
+  }
+  return true;
+}
+
+/// False if that failed.
+bool Progress::poll_running(Lock& lock) {
+  const bool polled = call(lock, [&] {
+    for (const std::shared_ptr<Operation>& operation : running_) {
+      in_call_ = operation.get();
+      operation->polled_to_end = operation->running->poll();
+      if (operation->polled_to_end || operation->running->moved()) pause_ = {};
+    }
+  });
+  if (!polled) return false;
+  const auto ended = std::stable_partition(running_.begin(), running_.end(),
+                                           [](const auto& one) { return !one->polled_to_end; });
+  std::for_each(ended, running_.end(), [&](const auto& operation) { finish(*operation); });
+  if (ended != running_.end()) changed_.notify_all();
+  running_.erase(ended, running_.end());
+  return true;
+}
+
+void Progress::finish(Operation& operation) {
+  operation.running.reset();
+  operation.done = true;
+  --unfinished_;
+  if (operation.background && --in_background_ == 0) {
+    stats_.busy_seconds += since(background_since_).count();
+  }
+}
+
+/// Whether those under way are in time, and the other ranks well.
+void Progress::check_running(Lock& lock) {
+  if (running_.empty()) return;
+  const Operation& oldest = *running_.front();
+  if (since(oldest.started) > oldest.timeout) return fail(lock, &oldest, "");
+  if (since(news_read_) < kNews) return;
+  news_read_ = Clock::now();
+  fail_on_bad_news(lock, &oldest);
+}
+
+/// Between two looks at what is under way: none after one that got somewhere, else longer and
+/// longer. A new operation or a caller that begins to wait ends it.
+void Progress::pause(Lock& lock) {
+  if (running_.empty()) return;
+  if (pause_ > 0us) wake_.wait_for(lock, pause_);
+  const std::chrono::microseconds longest = waiting_ > 0 ? kLongestPauseBlocked : kLongestPause;
+  pause_ = std::clamp<std::chrono::microseconds>(2 * pause_, kShortestPause, longest);
+}
+
+void Progress::part(Lock& lock) {
+  const bool in_peace = in_peace_ && !failing_;
+  const std::optional<ExitCode> code = abort_;
+  const std::shared_ptr<RollCall> roll_call = roll_call_;
+  lock.unlock();
+  if (code) transport_->abort(*code);
+  for (const std::shared_ptr<Operation>& operation : running_) operation->running.reset();
+  if (in_peace) {
+    transport_->shut_down();
+    if (roll_call) roll_call->shut_down();
+  }
+  transport_.reset();
+  lock.lock();
+}
+
+/// Runs `body`, calls of the transport, without the lock. False if it threw: then all has failed.
+bool Progress::call(Lock& lock, const std::function<void()>& body) {
+  call_began_ = Clock::now();
+  lock.unlock();
+  std::string error;
+  try {
+    body();
+  } catch (const std::exception& caught) {
+    error = caught.what();
+    if (error.empty()) error = "unknown error";
+  }
+  lock.lock();
+  call_began_.reset();
+  const Operation* operation = std::exchange(in_call_, nullptr);
+  if (!error.empty()) fail(lock, operation, fmt::format("broke off ({})", error));
+  return error.empty() && !failing_;
+}
+
+// ---- failures ----------------------------------------------------------------------------------
+
+bool Progress::fail_on_bad_news(Lock& lock, const Operation* operation) {
+  RankReport report;
+  if (!roll_call_ || !roll_call_->bad_news(&report)) return false;
+  fail(lock, operation, "cannot finish");
+  return true;
+}
+
+/// `operation` is what could not be done; it took too long if `what_happened` is empty or it has
+/// used up its time. Finds out about the other ranks, without the lock.
+void Progress::fail(Lock& lock, const Operation* operation, const std::string& what_happened) {
+  if (std::exchange(failing_, true)) return;
+  const std::shared_ptr<RollCall> roll_call = roll_call_;
+  std::string message = fmt::format("rank {} of {}", identity_->rank, identity_->size);
+  if (operation) {
+    const bool late = what_happened.empty() || since(operation->started) >= operation->timeout;
+    if (operation->step >= 0) message += fmt::format(", step {}", operation->step);
+    message += fmt::format(": {} ", operation->name);
+    message += late ? fmt::format("did not finish within {:g} s (distributed.timeout_seconds)",
+                                  operation->timeout.count())
+                    : what_happened;
+  } else {
+    message += ": a collective " + what_happened;
+  }
+  const int64_t collectives = position_.collectives;
+  lock.unlock();
+  if (roll_call) {
+    const std::string peers =
+        describe_peers(roll_call->ask(kPatience), identity_->rank, collectives);
+    message += ": " + (peers.empty() ? "every rank has come to it and none has failed" : peers);
+  } else {
+    message += ": which rank is missing is not known, as the ranks have no roll call";
+  }
+  lock.lock();
+  failure_ = message + ". The job can go on from its last checkpoint: --resume auto";
+  changed_.notify_all();
+  wake_.notify_all();
+  if (!roll_call) return;
+  lock.unlock();
+  roll_call->announce(ExitCode::peer, message);
+  lock.lock();
+}
+
+void Progress::throw_failure() const { throw PeerError("{}", *failure_); }
+
+/// By a caller: the thread itself cannot look while a call does not return.
+void Progress::look_after_thread(Lock& lock) {
+  if (!call_began_ || since(*call_began_) < kWatch) return;
+  const Operation* operation = in_call_;
+  if (fail_on_bad_news(lock, operation)) return;
+  const Seconds timeout = operation ? operation->timeout : Seconds{};
+  if (since(*call_began_) > timeout + kStuck) {
+    fail(lock, operation, "is stuck in " + identity_->description);
+  }
+}
+
+// ---- the others --------------------------------------------------------------------------------
+
+std::optional<Identity> Progress::wait_for_transport(Seconds timeout) {
+  Lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [&] { return identity_ || no_transport_; });
+  if (no_transport_) std::rethrow_exception(no_transport_);
+  return identity_;
+}
+
+void Progress::set_roll_call(std::shared_ptr<RollCall> roll_call) {
+  const Lock lock(mutex_);
+  roll_call_ = std::move(roll_call);
+}
+
+void Progress::enqueue(const std::shared_ptr<Operation>& operation) {
+  const Lock lock(mutex_);
+  if (failure_) throw_failure();
+  ++stats_.collectives;
+  stats_.bytes += static_cast<int64_t>(operation->request.buffer.bytes());
+  ++unfinished_;
+  if (operation->background && in_background_++ == 0) background_since_ = Clock::now();
+  queued_.push_back(operation);
+  wake_.notify_all();
+}
+
+bool Progress::done(const Operation& operation) {
+  const Lock lock(mutex_);
+  if (!operation.done && failure_) throw_failure();
+  return operation.done;
+}
+
+void Progress::wait(const Operation& operation) {
+  Lock lock(mutex_);
+  if (operation.done) return;
+  const Clock::time_point began = Clock::now();
+  if (waiting_++ == 0) wake_.notify_all();
+  while (!operation.done && !failure_) {
+    if (changed_.wait_for(lock, kWatch) == std::cv_status::timeout) look_after_thread(lock);
+  }
+  --waiting_;
+  stats_.waited_seconds += since(began).count();
+  if (!operation.done) throw_failure();
+}
+
+CommunicatorStats Progress::stats() const {
+  const Lock lock(mutex_);
+  CommunicatorStats stats = stats_;
+  if (in_background_ > 0) stats.busy_seconds += since(background_since_).count();
+  return stats;
+}
+
+bool Progress::at_rest() const {
+  const Lock lock(mutex_);
+  return unfinished_ == 0 && !failing_;
+}
+
+bool Progress::failed() const {
+  const Lock lock(mutex_);
+  return failing_;
+}
+
+void Progress::stop(bool in_peace) {
+  const Lock lock(mutex_);
+  stop_ = true;
+  in_peace_ = in_peace;
+  wake_.notify_all();
+}
+
+void Progress::abort(ExitCode code) {
+  const Lock lock(mutex_);
+  abort_ = code;
+  wake_.notify_all();
+}
+
+bool Progress::wait_for_end(Seconds limit) {
+  Lock lock(mutex_);
+  changed_.wait_for(lock, limit, [&] { return ended_; });
+  return ended_;
+}
+
+}  // namespace ssa::dist

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dist/roll_call.h"
+#include "dist/transport.h"
+
+namespace ssa::dist {
+
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+/// A collective that a caller has asked for.
+struct Operation {
+  Request request;
+  std::string name;  ///< for messages: "all_reduce of gradient bucket 3"
+  int64_t step = -1;
+  Seconds timeout{};
+  bool background = false;  ///< its caller goes on meanwhile
+
+  // The progress thread's own, but for `done`.
+  Clock::time_point started{};
+  std::unique_ptr<Transport::Running> running;
+  bool polled_to_end = false;
+  bool done = false;
+};
+
+/// What a transport tells of itself.
+struct Identity {
+  int rank = 0, size = 1;
+  int local_rank = 0, local_size = 1;
+  std::string description;
+};
+
+/// The progress thread's work, and what it shares with those who ask for collectives: a queue, and
+/// the one failure after which nothing works any more. The thread makes the transport, makes all
+/// calls of it, and destroys it. It sleeps where there is nothing to do, and between looks at what
+/// is under way: with ranks on CPUs it takes its time from the thread that computes.
+///
+/// Shared with the thread, which may outlive its communicator inside a library that does not
+/// return.
+class Progress {
+ public:
+  using MakeTransport = std::function<std::unique_ptr<Transport>()>;
+
+  /// Body of the progress thread.
+  void run(const MakeTransport& make_transport) noexcept;
+
+  // ---- for the other threads ------------------------------------------------------------------
+
+  /// Waits for the transport. Throws what making it threw; nothing if it takes longer than
+  /// `timeout`.
+  std::optional<Identity> wait_for_transport(Seconds timeout);
+  void set_roll_call(std::shared_ptr<RollCall> roll_call);
+
+  /// Throws PeerError if there was a failure before.
+  void enqueue(const std::shared_ptr<Operation>& operation);
+  /// Throw PeerError if there was a failure before it was done.
+  bool done(const Operation& operation);
+  void wait(const Operation& operation);
+
+  CommunicatorStats stats() const;
+  /// Nothing is queued or under way, and nothing has failed.
+  bool at_rest() const;
+  bool failed() const;
+
+  /// Ends the thread, in peace: after what is queued, and with the other ranks; or as it is.
+  void stop(bool in_peace);
+  /// Ends the thread and the process by the transport's abort().
+  void abort(ExitCode code);
+  /// False if the thread still runs after `limit`.
+  bool wait_for_end(Seconds limit);
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+
+  void serve(Lock& lock);
+  bool start_queued(Lock& lock);
+  bool poll_running(Lock& lock);
+  void finish(Operation& operation);
+  void check_running(Lock& lock);
+  void pause(Lock& lock);
+  void part(Lock& lock);
+  bool call(Lock& lock, const std::function<void()>& body);
+  void look_after_thread(Lock& lock);
+  bool fail_on_bad_news(Lock& lock, const Operation* operation);
+  void fail(Lock& lock, const Operation* operation, const std::string& what_happened);
+  void throw_failure() const;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;     // for the thread
+  std::condition_variable changed_;  // for those who wait for it
+
+  // All below under the mutex, but for the thread's own.
+  std::optional<Identity> identity_;
+  std::exception_ptr no_transport_;
+  std::shared_ptr<RollCall> roll_call_;
+  std::deque<std::shared_ptr<Operation>> queued_;
+  bool failing_ = false;                // somebody finds out, or has found out, …
+  std::optional<std::string> failure_;  // … what all callers are told
+  bool stop_ = false, in_peace_ = false, ended_ = false;
+  std::optional<ExitCode> abort_;
+  std::optional<Clock::time_point> call_began_;  // the thread is inside the transport since then
+  const Operation* in_call_ = nullptr;
+  Position position_;                           // of the operation started last
+  int64_t unfinished_ = 0, in_background_ = 0;  // operations, and those of them
+  int waiting_ = 0;                             // callers
+  CommunicatorStats stats_;
+  Clock::time_point background_since_{};
+
+  // The thread's own.
+  std::unique_ptr<Transport> transport_;
+  std::vector<std::shared_ptr<Operation>> running_;
+  std::chrono::microseconds pause_{};
+  Clock::time_point news_read_{};
+};
+
+}  // namespace ssa::dist
