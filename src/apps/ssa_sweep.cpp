@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -26,6 +28,7 @@ struct Options {
   SweepOptions sweep;
   std::string launcher = "local";
   std::string evaluations = "renorm";
+  std::string run_under;
   bool dry_run = false;
   std::string json, csv, published;
 };
@@ -57,6 +60,17 @@ std::vector<EvalMode> evaluations_from(const std::string& text) {
   if (text == "none") return {};
   if (text == "both") return {EvalMode::renorm, EvalMode::ensemble};
   return {text == "ensemble" ? EvalMode::ensemble : EvalMode::renorm};
+}
+
+/// The words of --run-under, the first as a path. Throws ConfigError if there is no such program.
+std::vector<std::string> launcher_from(const std::string& text) {
+  std::istringstream words(text);
+  std::vector<std::string> launcher{std::istream_iterator<std::string>(words), {}};
+  if (launcher.empty()) return launcher;
+  const std::string path = find_on_path(launcher.front());
+  if (path.empty()) throw ConfigError("--run-under: there is no {} on PATH", launcher.front());
+  launcher.front() = path;
+  return launcher;
 }
 
 SweepGrid read_grid(const SweepOptions& options, std::vector<Variation>& variations) {
@@ -138,6 +152,7 @@ int run(Options options) {
   device_from_name(sweep.device);
   sweep.program_dir = own_program_dir();
   sweep.evaluations = evaluations_from(options.evaluations);
+  sweep.run_under = launcher_from(options.run_under);
   if (sweep.run_root.empty()) {
     sweep.run_root = "runs/" + std::filesystem::path(sweep.config).stem().string() + "-sweep";
   }
@@ -198,6 +213,12 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--device", sweep.device, "auto, cpu, cuda or reference")->capture_default_str();
   app.add_option("--sbatch", sweep.sbatch,
                  "key=value …: options for the Slurm script, as in time=04:00:00");
+  app.add_option("--script", sweep.script,
+                 "What the Slurm script is made from (default: as scripts/slurm/sweep.sbatch)")
+      ->check(CLI::ExistingFile);
+  app.add_option("--run-under", options.run_under,
+                 "Command in front of ssa-train and ssa-eval, as in 'srun --mpi=pmix': several "
+                 "ranks a point");
   app.add_option("--only", sweep.only, "Work on the one point of this name");
   app.add_option("--published", options.published,
                  "JSON table to compare with (default: configs/published_results.json)");

@@ -3,7 +3,9 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -128,6 +130,19 @@ std::string own_program_dir() {
   const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error) throw ConfigError("/proc/self/exe cannot be read: {}", error.message());
   return path.parent_path().string();
+}
+
+std::string find_on_path(const std::string& program) {
+  if (program.find('/') != std::string::npos) return program;
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path ? path : "");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const std::string file = (folder.empty() ? "." : folder) + "/" + program;
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(file, ignored) && ::access(file.c_str(), X_OK) == 0)
+      return file;
+  }
+  return {};
 }
 
 std::string shell_line(const std::vector<std::string>& command) {

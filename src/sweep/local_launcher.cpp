@@ -40,10 +40,10 @@ struct Job {
 };
 
 /// Cores divided among the jobs, and threads that do not burn the others' time while they wait.
-/// What the user has set stays.
-std::vector<std::string> thread_settings(int64_t jobs) {
+/// What the user has set stays; a launcher of ranks divides the cores itself.
+std::vector<std::string> thread_settings(int64_t jobs, bool launcher) {
   std::vector<std::string> settings;
-  if (std::getenv("OMP_NUM_THREADS") == nullptr) {
+  if (std::getenv("OMP_NUM_THREADS") == nullptr && !launcher) {
     const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
     settings.push_back(fmt::format("OMP_NUM_THREADS={}", std::max<int64_t>(1, cores / jobs)));
   }
@@ -58,7 +58,7 @@ class LocalLauncher {
   LocalLauncher(const SweepOptions& options, const std::vector<const SweepPoint*>& points)
       : options_(options),
         jobs_(std::max<int64_t>(1, options.jobs)),
-        environment_(thread_settings(jobs_)),
+        environment_(thread_settings(jobs_, !options.run_under.empty())),
         waiting_(points.begin(), points.end()),
         all_(points),
         progress_("step", total_steps(), done_steps(), std::chrono::seconds(60)) {}
@@ -118,13 +118,15 @@ class LocalLauncher {
     make_directories(run_dir);
     clear_failure(run_dir);
     const std::string log = run_dir + "/" + kSweepLogName;
+    std::vector<std::string> whole = options_.run_under;
+    whole.insert(whole.end(), command.begin(), command.end());
     {
       OutputFile file(log, OutputFile::Mode::append);
-      file.write("$ " + shell_line(command) + "\n");
+      file.write("$ " + shell_line(whole) + "\n");
       file.close();
     }
-    running_.push_back(Job{&point, command, status.missing,
-                           ChildProcess(command, log, environment_), Clock::now()});
+    running_.push_back(
+        Job{&point, command, status.missing, ChildProcess(whole, log, environment_), Clock::now()});
     if (status.trained) return;
     spdlog::info("{}: training{}", point.name,
                  status.step > 0 ? fmt::format(", on from step {}", status.step) : "");

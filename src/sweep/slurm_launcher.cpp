@@ -1,16 +1,15 @@
-#include <cstdlib>
 #include <filesystem>
-#include <sstream>
 #include <thread>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include "ssa/core/error.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/sweep/child_process.h"
 #include "ssa/sweep/sweep.h"
+
+#include "sweep_script.h"  // made of scripts/slurm/sweep.sbatch
 
 namespace ssa {
 
@@ -18,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The command that works on one point, whose name the shell fills in.
+/// The command that works on the one point whose name follows behind --only.
 std::string point_command(const SweepOptions& options) {
   std::vector<std::string> command = {options.program_dir + "/ssa-sweep", "--config",
                                       fs::absolute(options.config).string(), "--run-root",
@@ -31,47 +30,45 @@ std::string point_command(const SweepOptions& options) {
   command.insert(command.end(), {"--eval", evaluations, "--device", options.device});
   // Whoever submits a point that failed before wants it tried again.
   command.emplace_back("--retry-failed");
-  return shell_line(command) + " --only \"$point\"";
+  if (options.run_under.empty()) {
+    command.insert(command.begin(), "srun");
+  } else {  // ssa-sweep is then no rank itself
+    command.insert(command.end(),
+                   {"--run-under", fmt::format("{}", fmt::join(options.run_under, " "))});
+  }
+  return shell_line(command);
+}
+
+/// The job script with this program's lines in it.
+std::string filled_in(const SweepOptions& options, const std::string& lines) {
+  constexpr std::string_view kMarker = "\n#@ssa-sweep\n";
+  constexpr uint64_t kLongestScript = 1 << 20;  // bytes
+  std::string script = options.script.empty() ? std::string(kSweepScript)
+                                              : read_text_file(options.script, kLongestScript);
+  const size_t place = script.find(kMarker);
+  if (place == std::string::npos) {
+    throw ConfigError(
+        "--script {}: has no line '#@ssa-sweep', which is where ssa-sweep puts its own lines: "
+        "begin "
+        "with a copy of scripts/slurm/sweep.sbatch",
+        options.script);
+  }
+  return script.replace(place, kMarker.size(), "\n" + lines);
 }
 
 std::string job_script(const SweepOptions& options, size_t points, const std::string& points_file) {
-  std::string text = "#!/bin/bash\n";
+  std::string text;
   const auto option = [&text](const std::string& line) { text += "#SBATCH --" + line + "\n"; };
   const fs::path root = fs::absolute(options.run_root).lexically_normal();
   option("job-name=" + (root.has_filename() ? root : root.parent_path()).filename().string());
   option(fmt::format("array=1-{}{}", points,
                      options.jobs > 0 ? fmt::format("%{}", options.jobs) : std::string()));
   option(fmt::format("output={}/slurm-%A_%a.log", root.string()));
-  option("open-mode=append");
-  option("requeue");
-  option("signal=USR1@120");  // to the steps, two minutes before the time is up: save and requeue
   for (const std::string& line : options.sbatch) option(line);
-  text += fmt::format(
-      "\n"
-      "# Made by ssa-sweep: one task of the array, one point of the sweep.\n"
-      "cd {} || exit 1\n"
-      "point=$(sed -n \"${{SLURM_ARRAY_TASK_ID}}p\" {})\n"
-      "srun {}\n"
-      "code=$?\n"
-      "if [ $code -eq 75 ]; then\n"
-      "  scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}\"\n"
-      "fi\n"
-      "exit $code\n",
-      shell_line({fs::current_path().string()}), shell_line({fs::absolute(points_file).string()}),
-      point_command(options));
-  return text;
-}
-
-/// Of an executable on PATH; empty if there is none.
-std::string find_on_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::istringstream folders(path ? path : "");
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string file = (folder.empty() ? "." : folder) + "/" + program;
-    std::error_code ignored;
-    if (fs::is_regular_file(file, ignored) && ::access(file.c_str(), X_OK) == 0) return file;
-  }
-  return {};
+  text += fmt::format("cd {} || exit 1\npoints={}\nsweep=({})\n",
+                      shell_line({fs::current_path().string()}),
+                      shell_line({fs::absolute(points_file).string()}), point_command(options));
+  return filled_in(options, text);
 }
 
 /// Names that no earlier submission uses: its tasks may still be waiting for their files.

@@ -16,6 +16,7 @@ namespace {
 
 /// What a point's exit code is for the whole sweep.
 int documented(int code) {
+  if (code > 128) return code;  // killed: whoever runs ssa-sweep may try again
   constexpr std::array kCodes = {ExitCode::usage,    ExitCode::data, ExitCode::checkpoint,
                                  ExitCode::diverged, ExitCode::peer, ExitCode::interrupted};
   const auto same = [code](ExitCode known) { return static_cast<int>(known) == code; };

@@ -44,11 +44,14 @@ struct SlurmSweep : TinyRun {
   std::string file(const std::string& name) const {
     return read_bytes(options.run_root + "/" + name);
   }
-  /// Runs a task of the array as Slurm would.
-  int run_task(int task) const {
+  /// Runs a task of the array as Slurm would; `more` is added to its environment.
+  int run_task(int task, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> environment = {fmt::format("SLURM_ARRAY_TASK_ID={}", task),
+                                            "SLURM_ARRAY_JOB_ID=42", "SLURM_JOB_ID=77",
+                                            "OMP_NUM_THREADS=1"};
+    environment.insert(environment.end(), more.begin(), more.end());
     ChildProcess child({"/bin/bash", options.run_root + "/sweep-1.sbatch"}, dir / "task.log",
-                       {fmt::format("SLURM_ARRAY_TASK_ID={}", task), "SLURM_ARRAY_JOB_ID=42",
-                        "OMP_NUM_THREADS=1"});
+                       environment);
     for (int i = 0; i < 60000; ++i) {
       if (const auto code = child.poll()) return *code;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -100,10 +103,53 @@ TEST_CASE("a task that was stopped asks to be queued again", "[sweep]") {
   SlurmSweep sweep;
   sweep.program("sbatch", "exit 0");
   sweep.program("srun", "exit 75");
+  sweep.program("squeue", "echo $STATE");
   sweep.program("scontrol", "echo \"$@\" > " + sweep.dir.path() + "/requeued");
   submit_slurm(sweep.options, sweep.last_two());
-  CHECK(sweep.run_task(1) == 75);
+  CHECK(sweep.run_task(2, {"STATE=COMPLETING"}) == 75);  // by scancel
+  CHECK_FALSE(path_exists(sweep.dir / "requeued"));
+  CHECK(sweep.run_task(1, {"STATE=RUNNING"}) == 75);
   CHECK(read_bytes(sweep.dir / "requeued") == "requeue 42_1\n");
+}
+
+TEST_CASE("a task whose ranks fail is queued again five times, others are not", "[sweep]") {
+  SlurmSweep sweep;
+  sweep.program("sbatch", "exit 0");
+  sweep.program("srun", "exit $CODE");
+  sweep.program("scontrol", "echo \"$@\" >> " + sweep.dir.path() + "/requeued");
+  submit_slurm(sweep.options, sweep.last_two());
+  for (const int code : {0, 2, 3, 4, 5}) {
+    CHECK(sweep.run_task(1, {fmt::format("CODE={}", code)}) == code);
+  }
+  CHECK_FALSE(path_exists(sweep.dir / "requeued"));
+  for (const int code : {6, 137, 6, 6, 143, 6, 6}) {
+    CHECK(sweep.run_task(1, {fmt::format("CODE={}", code)}) == code);
+  }
+  const std::string requeued = read_bytes(sweep.dir / "requeued");
+  CHECK(std::count(requeued.begin(), requeued.end(), '\n') == 5);
+  CHECK(contains(read_bytes(sweep.dir / "task.log"), "giving up after 5 failures"));
+}
+
+TEST_CASE("a script of one's own is filled in, and several ranks work on a point", "[sweep]") {
+  SlurmSweep sweep;
+  sweep.program("sbatch", "exit 0");
+  sweep.program("srun", "exit 9");  // ssa-sweep itself runs without
+  const std::string launcher = sweep.bin + "/two_ranks", words = sweep.dir / "words";
+  sweep.program("two_ranks", "echo \"$@\" > '" + words + "'; shift; exec \"$@\"");
+  sweep.options.run_under = {launcher, "--mpi=pmix"};
+  sweep.options.script = sweep.dir / "mine.sbatch";
+  write_bytes(sweep.options.script,
+              "#!/bin/bash\n#SBATCH --partition=big\n#@ssa-sweep\nOMP_NUM_THREADS=1\n"
+              "\"${sweep[@]}\" --only \"$(sed -n ${SLURM_ARRAY_TASK_ID}p \"$points\")\"\n");
+  submit_slurm(sweep.options, sweep.last_two());
+  const std::string script = sweep.file("sweep-1.sbatch");
+  CHECK(script.starts_with("#!/bin/bash\n#SBATCH --partition=big\n#SBATCH --job-name=my sweep\n"));
+  CHECK(sweep.run_task(1) == 0);
+  CAPTURE(read_bytes(sweep.dir / "task.log"));
+  CHECK(contains(read_bytes(words), "--mpi=pmix " + sweep.options.program_dir + "/ssa-eval --run"));
+
+  write_bytes(sweep.options.script, "#!/bin/bash\nsrun ssa-train\n");
+  CHECK_THROWS_WITH(submit_slurm(sweep.options, sweep.last_two()), Catch::Contains("#@ssa-sweep"));
 }
 
 TEST_CASE("without sbatch the files are there; a refusal is an error", "[sweep]") {

@@ -35,6 +35,9 @@ class ChildProcess {
 /// system does not say.
 std::string own_program_dir();
 
+/// Path of an executable on PATH; of a name with a slash itself. Empty if there is none.
+std::string find_on_path(const std::string& program);
+
 /// A command as one could type it: words that need it are quoted for a POSIX shell.
 std::string shell_line(const std::vector<std::string>& command);
 

@@ -16,8 +16,12 @@ struct SweepOptions {
   std::vector<EvalMode> evaluations = {EvalMode::renorm};  ///< of the test split, after training
   int64_t jobs = 0;  ///< points at a time; 0: one here, any number under Slurm
   bool retry_failed = false;
-  std::string only;                 ///< name of the one point to work on; empty: all
+  std::string only;  ///< name of the one point to work on; empty: all
+  /// Words in front of each ssa-train and ssa-eval: a launcher of several ranks, such as
+  /// {"srun", "--mpi=pmix"}.
+  std::vector<std::string> run_under;
   std::vector<std::string> sbatch;  ///< "key=value" options for the job script
+  std::string script;               ///< what the job script is made from; empty: the built-in one
   std::string program_dir;          ///< where ssa-train, ssa-eval and ssa-sweep lie
 
   std::string run_dir(const SweepPoint& point) const { return run_root + "/" + point.name; }
@@ -41,8 +45,8 @@ void run_local(const SweepOptions& options, const std::vector<const SweepPoint*>
 /// is an `sbatch` on PATH; otherwise says on the log how to. Throws ConfigError if sbatch refuses.
 void submit_slurm(const SweepOptions& options, const std::vector<const SweepPoint*>& points);
 
-/// 0 if every point is finished; else the first failure's exit code (1 for one that the programs
-/// do not document); else 75.
+/// 0 if every point is finished; else the first failure's exit code (128 + n: killed by signal n; 1
+/// for one that the programs do not document); else 75.
 int sweep_exit_code(const SweepOptions& options, const std::vector<SweepPoint>& points);
 
 }  // namespace ssa
