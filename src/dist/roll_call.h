@@ -16,6 +16,8 @@ struct Position {
   int64_t collectives = 0;  ///< started so far: who is behind has the lowest number
   int64_t step = -1;
   std::string what;  ///< the last one started: "all_reduce of gradient bucket 3"
+
+  bool operator==(const Position&) const = default;
 };
 
 /// What the roll call knows of a rank.

@@ -69,7 +69,7 @@ void RollCallClient::handle(const json& message) {
     book_.copy(message.at("rank"), report_in(message.at("report")));
   } else if (kind == "table") {
     int rank = 0;
-    for (const json& report : message.at("ranks")) {
+    for (const json& report : json::from_cbor(message.at("ranks").get_ref<const std::string&>())) {
       if (rank != rank_) book_.copy(rank, report_in(report));  // of itself it knows better
       ++rank;
     }
@@ -82,7 +82,8 @@ void RollCallClient::handle(const json& message) {
 void RollCallClient::put(const json& message) {
   if (!connected_) return;
   stream_.put(message);
-  wake_up_.signal();
+  stream_.send();
+  if (stream_.wants_to_send()) wake_up_.signal();
 }
 
 void RollCallClient::put_last_words(std::unique_lock<std::mutex>& lock, const json& message) {

@@ -13,7 +13,7 @@
 ///               get       key
 ///   0 to rank   welcome (magic), or refused (reason, for_good: no use in looking elsewhere)
 ///               heard     of: the kind; the answer to position, failed and bye
-///               table     question, ranks: a report for each
+///               table     question, ranks: CBOR of a report for each
 ///               news      rank, report
 ///               value     key, value
 namespace ssa::dist::protocol {

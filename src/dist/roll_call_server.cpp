@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include <poll.h>
 #include <sys/resource.h>
 
 #include "dist/roll_call_protocol.h"
@@ -18,6 +17,8 @@ namespace {
 constexpr int kToldUnasked = 8;
 /// Strangers at a time, beside the ranks that are still to come.
 constexpr int kStrangers = 64;
+/// How old a table may be that is told once more.
+constexpr std::chrono::milliseconds kTableLife{100};
 
 /// A connection a rank may be more open files than a process has unless it asks for them.
 void make_room_for(int connections) {
@@ -42,6 +43,8 @@ RollCallServer::RollCallServer(int size, int port, std::string token)
     : size_(size), token_(std::move(token)), listening_(listen_on(port)), book_(size) {
   make_room_for(size_);
   book_.hear(0);
+  watch_.add(listening_);
+  watch_.add(wake_up_);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -55,71 +58,74 @@ RollCallServer::~RollCallServer() {
 }
 
 void RollCallServer::run() {
-  std::vector<pollfd> entries;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    entries.assign(
-        {{wake_up_.number(), POLLIN, 0}, {accepts_guests() ? listening_.number() : -1, POLLIN, 0}});
-    for (const auto& guest : guests_) {
-      const short events = guest->stream.wants_to_send() ? POLLIN | POLLOUT : POLLIN;
-      entries.push_back({guest->stream.socket().number(), events, 0});
-    }
     lock.unlock();
-    ::poll(entries.data(), entries.size(), 1000);  // a second: silent strangers have to go
-    wake_up_.clear();
+    const std::vector<int> ready = watch_.wait(std::chrono::seconds(1));
     lock.lock();
-    for (size_t i = 0; i < guests_.size(); ++i) {
-      if (entries[i + 2].revents & ~POLLOUT) exchange(*guests_[i]);
+    for (const int number : ready) {
+      const auto guest = guests_.find(number);
+      if (number == listening_.number()) accept_guests();
+      if (guest == guests_.end() || exchange(guest->second)) continue;
+      lose(guest->second);
+      guests_.erase(guest);
     }
-    // To all: what one says is mostly of interest to others.
-    for (const auto& guest : guests_) guest->stream.send();
-    drop_guests();
-    accept_guests();
+    drop_silent_strangers();
     changed_.notify_all();
   }
 }
 
-void RollCallServer::exchange(Guest& guest) {
-  guest.gone = !guest.stream.receive();
+void RollCallServer::accept_guests() {
+  int error = 0;
+  while (guests_.size() < static_cast<size_t>(size_ + kStrangers)) {
+    Descriptor socket = accept_next(listening_, &error);
+    if (!socket && error == 0) return;
+    if (!socket) break;
+    watch_.add(socket);
+    const int number = socket.number();
+    guests_.emplace(number, std::move(socket));
+  }
+  watch_.set(listening_, false, false);  // too many, or no descriptor left: they have to wait
+}
+
+void RollCallServer::drop_silent_strangers() {
+  if (Clock::now() < look_again_) return;
+  look_again_ = Clock::now() + std::chrono::seconds(1);
+  const auto too_old = Clock::now() - protocol::kHandshake;
+  std::erase_if(guests_, [&](const auto& entry) {
+    return entry.second.rank < 0 && entry.second.since < too_old;
+  });
+  watch_.set(listening_, true, false);
+}
+
+/// False if there is nothing more to do with this guest.
+bool RollCallServer::exchange(Guest& guest) {
+  if (guest.stream.wants_to_send()) {
+    guest.stream.send();
+    watch_.set(guest.stream.socket(), true, guest.stream.wants_to_send());
+  }
+  const bool open = guest.stream.receive();
   try {
     while (const auto message = guest.stream.take()) {
-      if (guest.refused) continue;
-      guest.rank < 0 ? welcome(guest, *message) : handle(guest, *message);
+      if (guest.rank > 0) {
+        handle(guest, *message);
+      } else if (!welcome(guest, *message)) {
+        return false;
+      }
     }
   } catch (const std::exception&) {  // not what a rank would say
-    guest.gone = true;
+    return false;
   }
-  if (guest.gone && guest.rank > 0 && book_.lose(guest.rank)) tell(guest.rank);
+  return open;
 }
 
-void RollCallServer::drop_guests() {
-  const auto too_old = Clock::now() - protocol::kHandshake;
-  std::erase_if(guests_, [&](const std::unique_ptr<Guest>& guest) {
-    return guest->gone || (guest->refused && !guest->stream.wants_to_send()) ||
-           (guest->rank < 0 && guest->since < too_old);
-  });
+void RollCallServer::lose(const Guest& guest) {
+  if (guest.rank > 0 && book_.lose(guest.rank)) tell(guest.rank);
 }
 
-bool RollCallServer::accepts_guests() const {
-  const auto strangers = std::count_if(guests_.begin(), guests_.end(),
-                                       [](const auto& guest) { return guest->rank < 0; });
-  return strangers < kStrangers + size_ && Clock::now() >= accept_again_;
-}
-
-void RollCallServer::accept_guests() {
-  while (accepts_guests()) {
-    int error = 0;
-    Descriptor socket = accept_next(listening_, &error);
-    if (error != 0) accept_again_ = Clock::now() + std::chrono::seconds(1);
-    if (!socket) return;
-    guests_.push_back(std::make_unique<Guest>(std::move(socket)));
-  }
-}
-
-void RollCallServer::welcome(Guest& guest, const json& hello) {
-  if (hello.at("kind") != "hello" || hello.at("magic") != protocol::kMagic) {
-    throw std::runtime_error("a stranger");
-  }
+/// False if it is not welcome.
+bool RollCallServer::welcome(Guest& guest, const json& hello) {
+  if (hello.at("kind") != "hello" || hello.at("magic") != protocol::kMagic) return false;
   const int rank = hello.at("rank"), size = hello.at("size"), version = hello.at("version");
   const bool other_job = hello.at("token") != token_;
   std::string reason;
@@ -134,34 +140,34 @@ void RollCallServer::welcome(Guest& guest, const json& hello) {
   } else if (book_[rank].joined) {
     reason = fmt::format("it has met another rank {}", rank);
   }
-  guest.refused = !reason.empty();
-  if (guest.refused) {
-    guest.stream.put({{"kind", "refused"}, {"reason", reason}, {"for_good", !other_job}});
-    return;
+  if (!reason.empty()) {
+    put(guest, {{"kind", "refused"}, {"reason", reason}, {"for_good", !other_job}});
+    return false;
   }
   guest.rank = rank;
   guest.stream.set_limit(MessageStream::kRankBytes);
   book_.hear(rank);
-  guest.stream.put({{"kind", "welcome"}, {"magic", protocol::kMagic}});
-  if (const auto bad = book_.first_bad(rank)) guest.stream.put(news_of(*bad, book_));
+  table_.clear();
+  put(guest, {{"kind", "welcome"}, {"magic", protocol::kMagic}});
+  if (const auto bad = book_.first_bad(rank)) put(guest, news_of(*bad, book_));
+  return true;
 }
 
 void RollCallServer::handle(Guest& guest, const json& message) {
   book_.hear(guest.rank);
   const std::string kind = message.at("kind");
   if (kind == "position") {
-    book_.set_position(guest.rank, position_in(message.at("position")));
+    const Position position = position_in(message.at("position"));
+    if (position != book_[guest.rank].position) table_.clear();
+    book_.set_position(guest.rank, position);
   } else if (kind == "failed") {
     const auto code = static_cast<ExitCode>(message.at("code").get<int>());
     if (book_.fail(guest.rank, code, message.at("message"))) tell(guest.rank);
   } else if (kind == "bye") {
     book_.leave(guest.rank);
+    table_.clear();
   } else if (kind == "ask") {
-    book_.hear(0);
-    json ranks = json::array();
-    for (const RankReport& report : book_.reports()) ranks.push_back(to_message(report));
-    guest.stream.put(
-        {{"kind", "table"}, {"question", message.at("question")}, {"ranks", std::move(ranks)}});
+    answer(guest, message.at("question"));
   } else if (kind == "set") {
     store(message.at("key"), message.at("value"));
   } else if (kind == "get") {
@@ -170,43 +176,63 @@ void RollCallServer::handle(Guest& guest, const json& message) {
     if (found == values_.end()) {
       guest.awaited.insert(key);
     } else {
-      guest.stream.put(value_of(key, found->second));
+      put(guest, value_of(key, found->second));
     }
   }
   if (kind == "position" || kind == "failed" || kind == "bye") {
-    guest.stream.put({{"kind", "heard"}, {"of", kind}});
+    put(guest, {{"kind", "heard"}, {"of", kind}});
   }
+}
+
+void RollCallServer::answer(Guest& guest, const json& question) {
+  // When a job hangs all ranks ask at the same time.
+  if (table_.empty() || Clock::now() - table_since_ > kTableLife) {
+    book_.hear(0);
+    json ranks = json::array();
+    for (const RankReport& report : book_.reports()) ranks.push_back(to_message(report));
+    table_.clear();
+    json::to_cbor(ranks, table_);
+    table_since_ = Clock::now();
+  }
+  put(guest, {{"kind", "table"}, {"question", question}, {"ranks", table_}});
+}
+
+void RollCallServer::put(Guest& guest, const json& message) {
+  guest.stream.put(message);
+  guest.stream.send();
+  if (guest.stream.wants_to_send()) watch_.set(guest.stream.socket(), true, true);
 }
 
 void RollCallServer::store(const std::string& key, const std::string& value) {
   values_[key] = value;
-  for (const auto& guest : guests_) {
-    if (guest->awaited.erase(key) > 0) guest->stream.put(value_of(key, value));
+  for (auto& [number, guest] : guests_) {
+    if (guest.awaited.erase(key) > 0) put(guest, value_of(key, value));
   }
-  wake_up_.signal();
   changed_.notify_all();
 }
 
 void RollCallServer::tell(int rank) {
+  table_.clear();
   if (rank != 0 && ++told_ > kToldUnasked) return;
   const json news = news_of(rank, book_);
-  for (const auto& guest : guests_) {
-    if (guest->rank > 0 && guest->rank != rank) guest->stream.put(news);
+  for (auto& [number, guest] : guests_) {
+    if (guest.rank > 0 && guest.rank != rank) put(guest, news);
   }
-  wake_up_.signal();
   changed_.notify_all();
 }
 
 void RollCallServer::wait_until_sent(std::unique_lock<std::mutex>& lock) {
   changed_.wait_until(lock, deadline_in(protocol::kLastWords), [&] {
     return std::none_of(guests_.begin(), guests_.end(),
-                        [](const auto& guest) { return guest->stream.wants_to_send(); });
+                        [](const auto& entry) { return entry.second.stream.wants_to_send(); });
   });
 }
 
 void RollCallServer::set_position(const Position& position) {
   const std::lock_guard lock(mutex_);
+  if (position == book_[0].position) return;
   book_.set_position(0, position);
+  table_.clear();
 }
 
 std::vector<RankReport> RollCallServer::ask(std::chrono::duration<double>) {

@@ -2,7 +2,6 @@
 
 #include <condition_variable>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -12,7 +11,7 @@
 
 namespace ssa::dist {
 
-/// The roll call as rank 0 holds it: a thread with one poll() over all connections.
+/// The roll call as rank 0 holds it: a thread for all connections.
 class RollCallServer final : public RollCall {
  public:
   RollCallServer(int size, int port, std::string token);
@@ -34,19 +33,19 @@ class RollCallServer final : public RollCall {
     MessageStream stream;
     Clock::time_point since = Clock::now();
     int rank = -1;                  ///< none yet: a stranger
-    bool refused = false;           ///< to be dropped once it is told
-    bool gone = false;              ///< to be dropped
     std::set<std::string> awaited;  ///< keys
   };
 
   void run();
   /// These want the lock.
-  void exchange(Guest& guest);
-  void drop_guests();
   void accept_guests();
-  bool accepts_guests() const;
-  void welcome(Guest& guest, const nlohmann::json& hello);
+  void drop_silent_strangers();
+  bool exchange(Guest& guest);
+  void lose(const Guest& guest);
+  bool welcome(Guest& guest, const nlohmann::json& hello);
   void handle(Guest& guest, const nlohmann::json& message);
+  void answer(Guest& guest, const nlohmann::json& question);
+  void put(Guest& guest, const nlohmann::json& message);
   void store(const std::string& key, const std::string& value);
   /// Tells everyone what the book says of this rank.
   void tell(int rank);
@@ -59,11 +58,14 @@ class RollCallServer final : public RollCall {
   std::condition_variable changed_;
   bool stopping_ = false;
   RollBook book_;
-  int told_ = 0;  ///< news so far
+  int told_ = 0;                   ///< news so far
+  std::string table_;              ///< CBOR of all reports; empty: to be made anew
+  Clock::time_point table_since_;  ///< it is true
   std::map<std::string, std::string> values_;
-  std::vector<std::unique_ptr<Guest>> guests_;
-  Clock::time_point accept_again_ = Clock::now();  ///< later, if descriptors have run out
+  std::map<int, Guest> guests_;                  ///< by the numbers of their sockets
+  Clock::time_point look_again_ = Clock::now();  ///< at the strangers
   WakeUp wake_up_;
+  Watch watch_;
   std::thread thread_;  ///< last: it uses all of the above
 };
 

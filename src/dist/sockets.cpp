@@ -1,6 +1,7 @@
 #include "dist/sockets.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -95,6 +96,30 @@ void WakeUp::signal() const {
 void WakeUp::clear() const {
   uint64_t count = 0;
   [[maybe_unused]] const ssize_t got = ::read(event_.number(), &count, sizeof(count));
+}
+
+Watch::Watch() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  if (!epoll_) throw ConfigError("no file descriptor is left: {}", text_of(errno));
+}
+
+void Watch::set(const Descriptor& descriptor, bool reading, bool writing) {
+  control(EPOLL_CTL_MOD, descriptor.number(), (reading ? EPOLLIN : 0u) | (writing ? EPOLLOUT : 0u));
+}
+
+void Watch::control(int operation, int descriptor, uint32_t events) const {
+  epoll_event event = {};
+  event.events = events;
+  event.data.fd = descriptor;
+  ::epoll_ctl(epoll_.number(), operation, descriptor, &event);
+}
+
+std::vector<int> Watch::wait(std::chrono::milliseconds timeout) const {
+  std::array<epoll_event, 64> events;
+  const int count = ::epoll_wait(epoll_.number(), events.data(), events.size(),
+                                 static_cast<int>(timeout.count()));
+  std::vector<int> result;
+  for (int i = 0; i < count; ++i) result.push_back(events[static_cast<size_t>(i)].data.fd);
+  return result;
 }
 
 bool Endpoint::is_loopback() const {

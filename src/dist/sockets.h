@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 namespace ssa::dist {
@@ -43,6 +44,22 @@ class WakeUp {
 
  private:
   Descriptor event_;
+};
+
+/// epoll: which of many descriptors have something to do. Closing one takes it out.
+class Watch {
+ public:
+  Watch();
+  void add(const Descriptor& descriptor) { control(EPOLL_CTL_ADD, descriptor.number(), EPOLLIN); }
+  void add(const WakeUp& wake_up) { control(EPOLL_CTL_ADD, wake_up.number(), EPOLLIN); }
+  /// Whether it is also of interest that it can be written to, or read at all.
+  void set(const Descriptor& descriptor, bool reading, bool writing);
+  /// The numbers of those, if any in that time.
+  std::vector<int> wait(std::chrono::milliseconds timeout) const;
+
+ private:
+  void control(int operation, int descriptor, uint32_t events) const;
+  Descriptor epoll_;
 };
 
 /// Where a connection may go.
