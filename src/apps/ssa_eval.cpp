@@ -1,9 +1,11 @@
 // ssa-eval: scores a trained model, dense or as an ensemble of randomly drawn sub-models.
 
 #include <iostream>
+#include <optional>
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/dist/launch.h"
 #include "ssa/eval/evaluate_lm.h"
 #include "ssa/train/lm_session.h"
 #include "ssa/train/progress.h"
@@ -31,6 +33,7 @@ struct Scored {
   EvalMode mode;
   int64_t samples;
   int64_t step;
+  int ranks;
   EvalResult result;
 };
 
@@ -48,7 +51,8 @@ nlohmann::json to_json(const Scored& scored, const Options& options, const LmMet
                       {"tokens", result.tokens},
                       {"loss", result.loss},
                       {metric.key(), metric.value(result.loss)},
-                      {"seconds", result.seconds}};
+                      {"seconds", result.seconds},
+                      {"ranks", scored.ranks}};
   json["curve"] = nlohmann::json::array();
   for (const CurvePoint& point : result.curve) {
     json["curve"].push_back({{"samples", point.samples},
@@ -80,11 +84,6 @@ void print(const Scored& scored, const Options& options, const LmMetric& metric)
   }
 }
 
-EvalMode mode_of(const std::string& text, EvalMode configured) {
-  if (text.empty()) return configured;
-  return text == "ensemble" ? EvalMode::ensemble : EvalMode::renorm;
-}
-
 /// Scoring another text is fine, as long as nobody takes it for the run's.
 void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TokenDataset& dataset) {
   const std::string difference =
@@ -94,50 +93,72 @@ void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TokenDataset& 
                difference);
 }
 
-int run(const Options& options) {
-  if (options.run.empty() == options.checkpoint.empty() ||
-      options.checkpoint.empty() != options.config.empty()) {
-    throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
+/// The checkpoint to score. Rank 0 chooses: while a run goes on the newest one changes.
+LoadedCheckpoint checkpoint_for(Communicator& ranks, const Options& options) {
+  std::optional<LoadedCheckpoint> chosen;
+  if (ranks.rank() == 0) {
+    chosen = options.run.empty() ? open_checkpoint(options.checkpoint)
+                                 : latest_checkpoint_of(options.run);
   }
-  const std::string config_path =
-      options.run.empty() ? options.config : options.run + "/config.yaml";
-  const Config given = load_config(config_path, options.set);
-  const Split split = split_from_name(options.split);
-  const TokenDataset dataset = TokenDataset::open(given.data.path);
-  const Config config = config_for_data(given, dataset);
-  const LmMetric metric(config.task);
-  LmSession session(config, device_from_name(options.device));
-  const LoadedCheckpoint checkpoint =
-      options.run.empty() ? open_checkpoint(options.checkpoint) : latest_checkpoint_of(options.run);
-  session.load(checkpoint.model);
-  warn_of_other_data(checkpoint, dataset);
+  const std::string path = ranks.broadcast(chosen ? chosen->path : "", "the checkpoint to score");
+  return chosen ? std::move(*chosen) : open_checkpoint(path);
+}
 
-  Scored scored;
-  scored.mode = mode_of(options.mode, config.eval.mode);
-  scored.step = checkpoint.step;
-  scored.samples = scored.mode == EvalMode::renorm ? 1
-                   : options.samples > 0           ? options.samples
-                                                   : config.eval.samples;
+/// Ranks that see other files would each score something else.
+void require_same_everywhere(Communicator& ranks, const LoadedCheckpoint& checkpoint,
+                             const DatasetInfo& data) {
+  const std::vector<std::string> all =
+      ranks.gather(fmt::format("step {}, data of {} bytes with checksum {}", checkpoint.step,
+                               data.bytes(), data.checksum),
+                   "what is scored");
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    throw DataError(
+        "rank {} would score something else than rank 0: {} there, {} here. All ranks need the "
+        "same "
+        "files: put run and data on a file system that their machines share",
+        rank, all[rank], all[0]);
+  }
+}
+
+EvalMode mode_for(const Options& options, const Config& config) {
+  if (options.mode.empty()) return config.eval.mode;
+  return options.mode == "ensemble" ? EvalMode::ensemble : EvalMode::renorm;
+}
+
+int64_t samples_for(const Options& options, const Config& config) {
+  if (mode_for(options, config) == EvalMode::renorm) return 1;
+  return options.samples > 0 ? options.samples : config.eval.samples;
+}
+
+EvalResult evaluate(Communicator& ranks, const LmSession& session, const Config& config,
+                    const TokenDataset& dataset, const Options& options) {
+  const LmMetric metric(config.task);
+  const Split split = split_from_name(options.split);
   const int64_t tokens = dataset.split_size(split);
   Progress progress(std::string(metric.tokens()),
                     options.max_tokens > 0 ? std::min(options.max_tokens, tokens) : tokens);
   const EvalOptions how{
-      .mode = scored.mode,
-      .samples = scored.samples,
+      .mode = mode_for(options, config),
+      .samples = samples_for(options, config),
       .max_tokens = options.max_tokens,
       .batch_size = config.eval.batch_size > 0 ? config.eval.batch_size
                                                : std::max<int64_t>(1, config.train.micro_batch),
+      .ranks = &ranks,
       .progress = [&](const EvalProgress& now) {
-        progress.update(now.done, fmt::format("{} {}", options.split, metric.text(now.loss)),
-                        false);
+        if (ranks.rank() == 0) {
+          progress.update(now.done, fmt::format("{} {}", options.split, metric.text(now.loss)),
+                          false);
+        }
         return !StopSignal::requested();
       }};
-  scored.result = evaluate_lm(session.model(), config, dataset, split, how, session.device());
+  const EvalResult result =
+      evaluate_lm(session.model(), config, dataset, split, how, session.device());
   progress.clear();
-  if (!scored.result.complete) {
-    spdlog::warn("stopped after {} {}; nothing was written", scored.result.tokens, metric.tokens());
-    return static_cast<int>(ExitCode::interrupted);
-  }
+  return result;
+}
+
+void write(const Scored& scored, const Options& options, const LmMetric& metric) {
   const nlohmann::json json = to_json(scored, options, metric);
   if (options.json != "-") print(scored, options, metric);  // standard output is for one of them
   if (!options.json.empty()) write_json(options.json, json);
@@ -146,6 +167,37 @@ int run(const Options& options) {
                            options.split),
                json);
   }
+}
+
+int run(Communicator& ranks, const Options& options) {
+  if (options.run.empty() == options.checkpoint.empty() ||
+      options.checkpoint.empty() != options.config.empty()) {
+    throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
+  }
+  const std::string config_path =
+      options.run.empty() ? options.config : options.run + "/config.yaml";
+  const Config given = load_config(config_path, options.set);
+  const TokenDataset dataset = TokenDataset::open(given.data.path);
+  const Config config = config_for_data(given, dataset);
+  const LmMetric metric(config.task);
+  LmSession session(config, device_from_name(options.device));
+  const LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
+  session.load(checkpoint.model);
+  require_same_everywhere(ranks, checkpoint, dataset.info());
+  const bool first = ranks.rank() == 0;
+  if (first) warn_of_other_data(checkpoint, dataset);
+
+  const Scored scored{mode_for(options, config), samples_for(options, config), checkpoint.step,
+                      ranks.size(), evaluate(ranks, session, config, dataset, options)};
+  if (!scored.result.complete) {
+    if (first) {
+      spdlog::warn("stopped after {} {}; nothing was written", scored.result.tokens,
+                   metric.tokens());
+    }
+    return static_cast<int>(ExitCode::interrupted);
+  }
+  if (first) write(scored, options, metric);
+  ranks.barrier("the result");  // all end well, or none
   return 0;
 }
 
@@ -157,7 +209,8 @@ int main(int argc, char** argv) {
       "ssa-eval", "Score a trained model: renorm (dense) or ensemble of sub-models",
       "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode renorm\n"
       "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode ensemble --samples 50 --split valid --curve\n"
-      "  ssa-eval --checkpoint runs/a/checkpoints/step-600 --config runs/a/config.yaml --json -"};
+      "  ssa-eval --checkpoint runs/a/checkpoints/step-600 --config runs/a/config.yaml --json -\n"
+      "  mpirun -n 8 ssa-eval --run runs/enwik8_mini_s6_l4 --mode ensemble"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is scored");
@@ -176,6 +229,6 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
-    return [options] { return ssa::run(*options); };
+    return [options] { return ssa::run(*ssa::join_ranks(ssa::detect_launch()), *options); };
   });
 }

@@ -1,0 +1,80 @@
+// ssa-eval under mpirun: one result, written once, the same for any number of ranks.
+
+#include <chrono>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "ssa/sweep/child_process.h"
+
+#include "apps/child_process.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+using nlohmann::json;
+
+namespace {
+
+/// ssa-eval on so many ranks: its exit code, what was printed in `out`.
+Finished evaluate(int ranks, const std::vector<std::string>& arguments) {
+  std::vector<std::string> command = {SSA_SOURCE_DIR "/scripts/launch_local.sh",
+                                      "-n",
+                                      std::to_string(ranks),
+                                      "--threads",
+                                      "1",
+                                      "--launcher",
+                                      "mpirun",
+                                      "--",
+                                      SSA_BIN_DIR "/ssa-eval"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  const TempDir dir;
+  ChildProcess child(command, dir / "out", {});
+  std::optional<int> code;
+  for (int i = 0; i < 60000 && !(code = child.poll()); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  if (!code) FAIL("ssa-eval did not end: " << read_bytes(dir / "out"));
+  return {*code, read_bytes(dir / "out"), ""};
+}
+
+size_t times(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++count;
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("ssa-eval gives the same result on 1, 2 and 3 ranks, and says it once", "[slow]") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet"}).code == 0);
+  for (const std::string mode : {"renorm", "ensemble"}) {
+    const std::string file = run.dir / ("run/eval-" + mode + "-test.json");
+    json alone;
+    for (const int ranks : {1, 2, 3}) {
+      CAPTURE(mode, ranks);
+      const Finished done =
+          evaluate(ranks, {"--run", run.dir / "run", "--mode", mode, "--samples", "5"});
+      CAPTURE(done.out);
+      REQUIRE(done.code == 0);
+      CHECK(times(done.out, "of step 8: ") == 1);
+      json result = json::parse(read_bytes(file));
+      CHECK(result["ranks"] == ranks);
+      CHECK(result["tokens"] == 300);
+      result.erase("ranks");
+      result.erase("seconds");
+      if (ranks == 1) alone = result;
+      CHECK(result == alone);
+    }
+  }
+}
+
+TEST_CASE("ssa-eval on ranks ends with the code of what is wrong", "[slow]") {
+  const AppRun run;
+  CHECK(evaluate(2, {"--run", run.dir / "nothing"}).code == 2);
+  REQUIRE(
+      run.train("run", {"--quiet", "--set", "train.steps=2", "train.checkpoint_every=0"}).code ==
+      0);
+  flip_bit(run.dir / "run/checkpoints/step-2/model.safetensors");
+  CHECK(evaluate(2, {"--run", run.dir / "run"}).code == 4);
+}
