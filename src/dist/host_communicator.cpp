@@ -11,14 +11,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kAsk = 200ms;          // patience with one answer of the roll call
-constexpr auto kRankZero = 2s;        // until it announces the same failure
-constexpr auto kOthersReport = 1s;    // time for the others' own error messages
-constexpr auto kCulpritReports = 4s;  // and for the rank that failed first to end the job
-constexpr auto kAbort = 3s;           // that ending the job may take
-constexpr auto kOrderly = 2s;         // that parting may take, if all have failed alike
-constexpr auto kAfterFailure = 2s;    // that the thread may take to end
-constexpr size_t kShortString = 248;  // bytes; gathered in one round, longer ones in two
+constexpr auto kAsk = 200ms;           // patience with one answer of the roll call
+constexpr auto kRankZero = 2s;         // until it announces the same failure
+constexpr auto kOthersReport = 1s;     // time for the others' own error messages
+constexpr auto kCulpritReports = 4s;   // and for the rank that failed first to end the job
+constexpr auto kAbort = 3s;            // that ending the job may take
+constexpr auto kOrderly = 2s;          // that parting may take, if all have failed alike
+constexpr auto kAfterFailure = 500ms;  // that the thread may take to end
+constexpr size_t kShortString = 248;   // bytes; gathered in one round, longer ones in two
 
 /// Signals are for the other threads: the program's handlers count on that.
 class SignalsBlocked {

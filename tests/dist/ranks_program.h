@@ -1,0 +1,17 @@
+#pragma once
+
+#include "ssa/dist/communicator.h"
+
+namespace ssa::test {
+
+/// Every collective against values worked out by each rank alone. Throws ConfigError where one is
+/// wrong.
+void check_collectives(Communicator& ranks);
+void check_gather(Communicator& ranks);
+
+/// Prints, on rank 0, the time of an all_reduce from 4 KiB to 64 MiB, the best of several.
+void measure_bandwidth(Communicator& ranks);
+/// Prints, on rank 0, how long a rank computes alone, and how long with buckets being reduced.
+void measure_overlap(Communicator& ranks);
+
+}  // namespace ssa::test

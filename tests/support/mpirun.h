@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ssa::test {
+
+/// What became of a job under mpirun.
+struct MpiJob {
+  int code = 0;         ///< mpirun's; 124 if it did not end in 100 seconds
+  std::string output;   ///< of mpirun and all ranks, both streams
+  int left_behind = 0;  ///< processes that outlived mpirun
+};
+
+/// Why no job can be run here: no mpirun, or not Open MPI's, whose options the tests use. Empty if
+/// one can.
+std::string why_no_mpirun();
+
+/// Runs a program of this build on so many ranks, as root as well. With `survive`, mpirun does not
+/// end the job when a rank dies, so that the others have their say; its own code is 0 then, and
+/// the output has a line "rank 1 returned 6" for each.
+MpiJob mpirun(int ranks, const std::string& program, const std::vector<std::string>& arguments,
+              bool survive = false);
+
+}  // namespace ssa::test
