@@ -27,6 +27,8 @@ struct Options {
   std::string config;
   std::vector<std::string> set;
   bool compare = false;
+  // collective
+  int64_t min_bytes = int64_t{4} << 10, max_bytes = int64_t{64} << 20;
 };
 
 /// Median seconds of a call until the device is done, after one call to warm up.
@@ -65,5 +67,7 @@ int run_step(const Options& options);
 /// The same config's step, and that with dense attention, each with attention fused and
 /// materialised: C, M and S as the paper counts them.
 int run_compare(const Options& options);
+/// Collectives of the ranks that this process is one of.
+int run_collective(const Options& options);
 
 }  // namespace ssa::bench

@@ -131,15 +131,19 @@ int run_plan(const Options& options) {
   return 0;
 }
 
+void add_output(CLI::App& command, Options& options) {
+  command.add_option("--repeats", options.repeats, "Calls measured; the median counts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--json", options.json, "Write the result to a file (- is standard output)");
+}
+
 void add_common(CLI::App& command, Options& options) {
   command.add_option("--device", options.device, "auto, cpu, cuda or reference")
       ->capture_default_str();
   command.add_option("--precision", options.precision,
                      "fp32, bf16 or fp16 (default: fp32, for a step the config's)");
-  command.add_option("--repeats", options.repeats, "Calls measured; the median counts")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command.add_option("--json", options.json, "Write the result to a file (- is standard output)");
+  add_output(command, options);
 }
 
 void add_size(CLI::App& command, const char* name, int64_t& size, const char* text) {
@@ -163,7 +167,8 @@ int main(int argc, char** argv) {
                           "  ssa-bench attention --length 3072 --windows 4\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml --compare\n"
-                          "  ssa-bench plan --length 4096 --windows 4",
+                          "  ssa-bench plan --length 4096 --windows 4\n"
+                          "  mpirun -n 2 ssa-bench collective",
                           false};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::bench::Options>();
@@ -191,6 +196,12 @@ int main(int argc, char** argv) {
     step->add_flag("--compare", options->compare,
                    "Against the same model with dense attention, fused and materialized");
     ssa::bench::add_plan_sizes(*add("plan", "Drawing one plan", ssa::bench::run_plan), *options);
+    CLI::App* collective = app.add_subcommand("collective", "Sums and exchanges among ranks");
+    collective->callback([chosen] { *chosen = ssa::bench::run_collective; });
+    ssa::bench::add_size(*collective, "--min-bytes", options->min_bytes, "Smallest buffer");
+    ssa::bench::add_size(*collective, "--max-bytes", options->max_bytes,
+                         "Largest buffer; each is 4 times the one before");
+    ssa::bench::add_output(*collective, *options);
     return [options, chosen] { return (*chosen)(*options); };
   });
 }

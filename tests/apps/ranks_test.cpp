@@ -1,4 +1,4 @@
-// ssa-eval under mpirun: one result, written once, the same for any number of ranks.
+// Programs under mpirun: one result, written once, the same for any number of ranks.
 
 #include <chrono>
 #include <thread>
@@ -15,8 +15,8 @@ using nlohmann::json;
 
 namespace {
 
-/// ssa-eval on so many ranks: its exit code, what was printed in `out`.
-Finished evaluate(int ranks, const std::vector<std::string>& arguments) {
+/// A program on so many ranks: its exit code, and in `out` all that was printed.
+Finished run_on(int ranks, const std::string& program, const std::vector<std::string>& arguments) {
   std::vector<std::string> command = {SSA_SOURCE_DIR "/scripts/launch_local.sh",
                                       "-n",
                                       std::to_string(ranks),
@@ -25,7 +25,7 @@ Finished evaluate(int ranks, const std::vector<std::string>& arguments) {
                                       "--launcher",
                                       "mpirun",
                                       "--",
-                                      SSA_BIN_DIR "/ssa-eval"};
+                                      SSA_BIN_DIR "/" + program};
   command.insert(command.end(), arguments.begin(), arguments.end());
   const TempDir dir;
   ChildProcess child(command, dir / "out", {});
@@ -33,7 +33,7 @@ Finished evaluate(int ranks, const std::vector<std::string>& arguments) {
   for (int i = 0; i < 60000 && !(code = child.poll()); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  if (!code) FAIL("ssa-eval did not end: " << read_bytes(dir / "out"));
+  if (!code) FAIL(program << " did not end: " << read_bytes(dir / "out"));
   return {*code, read_bytes(dir / "out"), ""};
 }
 
@@ -54,7 +54,7 @@ TEST_CASE("ssa-eval gives the same result on 1, 2 and 3 ranks, and says it once"
     for (const int ranks : {1, 2, 3}) {
       CAPTURE(mode, ranks);
       const Finished done =
-          evaluate(ranks, {"--run", run.dir / "run", "--mode", mode, "--samples", "5"});
+          run_on(ranks, "ssa-eval", {"--run", run.dir / "run", "--mode", mode, "--samples", "5"});
       CAPTURE(done.out);
       REQUIRE(done.code == 0);
       CHECK(times(done.out, "of step 8: ") == 1);
@@ -71,10 +71,33 @@ TEST_CASE("ssa-eval gives the same result on 1, 2 and 3 ranks, and says it once"
 
 TEST_CASE("ssa-eval on ranks ends with the code of what is wrong", "[slow]") {
   const AppRun run;
-  CHECK(evaluate(2, {"--run", run.dir / "nothing"}).code == 2);
+  CHECK(run_on(2, "ssa-eval", {"--run", run.dir / "nothing"}).code == 2);
   REQUIRE(
       run.train("run", {"--quiet", "--set", "train.steps=2", "train.checkpoint_every=0"}).code ==
       0);
   flip_bit(run.dir / "run/checkpoints/step-2/model.safetensors");
-  CHECK(evaluate(2, {"--run", run.dir / "run"}).code == 4);
+  CHECK(run_on(2, "ssa-eval", {"--run", run.dir / "run"}).code == 4);
+}
+
+TEST_CASE("ssa-bench collective measures what the ranks do together", "[slow]") {
+  const TempDir dir;
+  const Finished done = run_on(2, "ssa-bench",
+                               {"collective", "--min-bytes", "4099", "--max-bytes", "65600",
+                                "--repeats", "1", "--json", dir / "c.json"});
+  CAPTURE(done.out);
+  REQUIRE(done.code == 0);
+  const json result = json::parse(read_bytes(dir / "c.json"));
+  CHECK(result["ranks"] == 2);
+  REQUIRE(result["collectives"].size() == 3 * 2 * 3);
+  for (const json& one : result["collectives"]) {
+    CAPTURE(one.dump());
+    const double seconds = one["seconds"], bytes = one["bytes"];
+    CHECK(seconds > 0);
+    CHECK(one["bytes"].get<int64_t>() % (one["dtype"] == "f32" ? 8 : 4) == 0);  // equal parts
+    CHECK(one["algorithm_bandwidth"].get<double>() == Approx(bytes / seconds));
+    const double of_bus = one["collective"] == "all_reduce" ? 1 : 0.5;
+    CHECK(one["bus_bandwidth"].get<double>() == Approx(of_bus * bytes / seconds));
+  }
+  CHECK(times(done.out, "all_reduce") == 6);
+  CHECK(run_program("ssa-bench", {"collective"}).code == 2);
 }

@@ -1,0 +1,120 @@
+// ssa-bench collective: what summing and sharing tensors among the ranks takes, by size. Sizes and
+// bandwidths are counted as NVIDIA's nccl-tests do, so that they can be held against theirs.
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include "ssa/dist/launch.h"
+
+#include "apps/app.h"
+#include "apps/bench.h"
+
+namespace ssa::bench {
+namespace {
+
+using nlohmann::json;
+using Start = PendingCollective (Communicator::*)(const CollectiveBuffer&, std::string);
+
+struct Collective {
+  const char* name;
+  Start start;
+  int64_t transfers;  // of the whole buffer that each rank's link takes part in, times (n-1)/n
+};
+constexpr Collective kCollectives[] = {{"all_reduce", &Communicator::all_reduce, 2},
+                                       {"reduce_scatter", &Communicator::reduce_scatter, 1},
+                                       {"all_gather", &Communicator::all_gather, 1}};
+
+/// One collective on a buffer of `bytes`: those of all parts together.
+struct Measurement {
+  const Collective& collective;
+  DType dtype;
+  int64_t bytes;
+  double seconds;
+  int64_t ranks;
+
+  double algorithm_bandwidth() const { return static_cast<double>(bytes) / seconds; }
+  /// What links carry, whatever the number of ranks, if each byte takes the shortest way.
+  double bus_bandwidth() const {
+    const auto n = static_cast<double>(ranks);
+    return algorithm_bandwidth() * static_cast<double>(collective.transfers) * (n - 1) / n;
+  }
+  json to_json() const {
+    return {{"collective", collective.name},
+            {"dtype", name(dtype)},
+            {"bytes", bytes},
+            {"seconds", seconds},
+            {"algorithm_bandwidth", algorithm_bandwidth()},
+            {"bus_bandwidth", bus_bandwidth()}};
+  }
+};
+
+/// Seconds of a call of the slowest rank; all begin together.
+double slowest_seconds(Communicator& ranks, int64_t calls, const std::function<void()>& call) {
+  ranks.barrier("beginning of a measurement");
+  const auto started = std::chrono::steady_clock::now();
+  for (int64_t i = 0; i < calls; ++i) call();
+  const double own =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  const std::vector<double> all = ranks.gather(std::vector<double>{own}, "times");
+  return *std::max_element(all.begin(), all.end()) / static_cast<double>(calls);
+}
+
+Measurement measure(Communicator& ranks, const Collective& collective, DType dtype, int64_t bytes,
+                    int64_t repeats) {
+  const int64_t size = ranks.size(), part = bytes / static_cast<int64_t>(size_of(dtype)) / size;
+  Tensor values = Tensor::zeros({std::max<int64_t>(1, part) * size}, dtype, Device::cpu);
+  const CollectiveBuffer buffer{values.raw(), values.numel(), dtype};
+  const auto call = [&] { (ranks.*collective.start)(buffer, collective.name).wait(); };
+  slowest_seconds(ranks, 1, call);  // connects, allocates
+  // Several at a time, so that beginning and end weigh little.
+  const double once = slowest_seconds(ranks, 1, call);
+  const auto calls = static_cast<int64_t>(std::clamp(0.02 / once, 1.0, 200.0));
+  std::vector<double> seconds;
+  for (int64_t i = 0; i < repeats; ++i) seconds.push_back(slowest_seconds(ranks, calls, call));
+  return {collective, dtype, static_cast<int64_t>(buffer.bytes()), median(std::move(seconds)),
+          size};
+}
+
+void print(const Measurement& one) {
+  std::cout << fmt::format("{:15} {:5} {:12} {:12.1f} {:10.3f} {:10.3f}\n", one.collective.name,
+                           name(one.dtype), one.bytes, one.seconds * 1e6,
+                           one.algorithm_bandwidth() * 1e-9, one.bus_bandwidth() * 1e-9);
+}
+
+int run_on(Communicator& ranks, const Options& options) {
+  if (ranks.size() == 1) {
+    throw ConfigError(
+        "ssa-bench collective measures several ranks: mpirun -n 2 ssa-bench collective, or "
+        "scripts/launch_local.sh -n 2 ssa-bench collective");
+  }
+  const bool first = ranks.rank() == 0;
+  if (first) {
+    std::cout << fmt::format("{}\n{:15} {:5} {:>12} {:>12} {:>10} {:>10}\n", ranks.description(),
+                             "collective", "dtype", "bytes", "µs", "alg GB/s", "bus GB/s");
+  }
+  json measured = json::array();
+  for (const Collective& collective : kCollectives) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      for (int64_t bytes = options.min_bytes; bytes <= options.max_bytes; bytes *= 4) {
+        const Measurement one = measure(ranks, collective, dtype, bytes, options.repeats);
+        if (first) print(one);
+        measured.push_back(one.to_json());
+      }
+    }
+  }
+  if (!first) return 0;
+  finish(options, {{"communicator", ranks.description()},
+                   {"ranks", ranks.size()},
+                   {"local_ranks", ranks.local_size()},
+                   {"collectives", measured}});
+  return 0;
+}
+
+}  // namespace
+
+int run_collective(const Options& options) { return run_on(*join_ranks(detect_launch()), options); }
+
+}  // namespace ssa::bench
