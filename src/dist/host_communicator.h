@@ -37,6 +37,7 @@ class HostCommunicator final : public Communicator {
   std::vector<std::string> gather(const std::string& own, const std::string& what) override;
   using Communicator::gather;
 
+  void check_peers() override { progress_->check_peers(); }
   void set_step(int64_t step) override { step_ = step; }
   void set_timeout(std::chrono::duration<double> timeout) override { timeout_ = timeout; }
   bool announce_failure(ExitCode code, const std::string& message) noexcept override;

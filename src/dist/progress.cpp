@@ -247,6 +247,12 @@ void Progress::enqueue(const std::shared_ptr<Operation>& operation) {
   wake_.notify_all();
 }
 
+void Progress::check_peers() {
+  Lock lock(mutex_);
+  if (!failing_) fail_on_bad_news(lock, nullptr);
+  if (failure_) throw_failure();
+}
+
 bool Progress::done(const Operation& operation) {
   const Lock lock(mutex_);
   if (!operation.done && failure_) throw_failure();

@@ -68,6 +68,9 @@ class Progress {
   bool done(const Operation& operation);
   void wait(const Operation& operation);
 
+  /// Throws PeerError if there was a failure, or if the roll call has bad news.
+  void check_peers();
+
   CommunicatorStats stats() const;
   /// Nothing is queued or under way, and nothing has failed.
   bool at_rest() const;

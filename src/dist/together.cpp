@@ -1,0 +1,40 @@
+#include "ssa/dist/together.h"
+
+#include <exception>
+
+namespace ssa {
+
+namespace {
+
+constexpr int kUnexpected = 1;  // exit code of what is no Error of ours
+
+/// An error on its way to other ranks: the exit code as a byte, then the message. Empty: none.
+std::string as_text(const std::exception& error) {
+  const auto* known = dynamic_cast<const Error*>(&error);
+  const int code = known ? static_cast<int>(known->code()) : kUnexpected;
+  return static_cast<char>(code) + std::string(error.what());
+}
+
+}  // namespace
+
+void together(Communicator& ranks, const std::string& what, const std::function<void()>& own) {
+  std::exception_ptr error;
+  std::string text;
+  try {
+    own();
+  } catch (const PeerError&) {
+    throw;  // the others cannot be told
+  } catch (const std::exception& caught) {
+    error = std::current_exception();
+    text = as_text(caught);
+  }
+  const std::vector<std::string> all = ranks.gather(text, what);
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank].empty()) continue;
+    if (static_cast<int>(rank) == ranks.rank()) std::rethrow_exception(error);
+    throw Error(static_cast<ExitCode>(all[rank].front()),
+                fmt::format("rank {}: {}", rank, all[rank].substr(1)));
+  }
+}
+
+}  // namespace ssa
