@@ -152,13 +152,31 @@ void SafetensorsFile::load_into(const std::string& name, Tensor& tensor) const {
                           ssa::name(stored.dtype), to_string(stored.shape),
                           ssa::name(tensor.dtype()), to_string(tensor.shape()));
   }
-  const auto read_into = [&](Tensor& host) {
-    file_.read(host.raw(), host.bytes(), data_offset_ + stored.begin);
-  };
-  if (tensor.device() != Device::cuda) return read_into(tensor);
-  Tensor host = Tensor::empty(tensor.shape(), tensor.dtype(), Device::cpu, MemoryCategory::data);
-  read_into(host);
-  tensor.copy_from(host);
+  read_into(tensor, stored.begin);
+}
+
+void SafetensorsFile::load_elements(const std::string& name, int64_t first,
+                                    Tensor& elements) const {
+  check_whole(elements, name);
+  const SafetensorsEntry& stored = entry(name);
+  if (elements.dtype() != stored.dtype || first < 0 ||
+      first + elements.numel() > stored.shape.numel()) {
+    throw CheckpointError("{}: tensor '{}' is {} {} in the file; asked for {} elements {} to {}",
+                          path(), name, ssa::name(stored.dtype), to_string(stored.shape),
+                          ssa::name(elements.dtype()), first, first + elements.numel() - 1);
+  }
+  const auto offset = static_cast<uint64_t>(first) * size_of(stored.dtype);
+  read_into(elements, stored.begin + offset);
+}
+
+/// From `offset` bytes behind the header on.
+void SafetensorsFile::read_into(Tensor& tensor, uint64_t offset) const {
+  Tensor host = tensor;
+  if (tensor.device() == Device::cuda) {
+    host = Tensor::empty(tensor.shape(), tensor.dtype(), Device::cpu, MemoryCategory::data);
+  }
+  file_.read(host.raw(), host.bytes(), data_offset_ + offset);
+  if (tensor.device() == Device::cuda) tensor.copy_from(host);
 }
 
 }  // namespace ssa

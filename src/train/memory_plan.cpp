@@ -10,8 +10,11 @@
 #include <unistd.h>
 
 #include "ssa/models/cost.h"
+#include "ssa/models/decoder_lm.h"
 #include "ssa/models/decoder_plans.h"
 #include "ssa/train/lm_session.h"
+
+#include "train/bucket_layout.h"
 
 namespace ssa {
 
@@ -241,17 +244,41 @@ double packed_bytes(const Config& config) {
   return scalars * static_cast<double>(size_of(to_dtype(config.train.precision)));
 }
 
+/// Of one of several ranks: buckets of gradients with gaps and padding, and the copies of them that
+/// are sent.
+struct BucketSizes {
+  BucketSizes(const Config& config, const ParameterStore& store, int64_t ranks) {
+    const bool copies = config.distributed.reduce_precision == ReducePrecision::bf16;
+    for (const BucketLayout& bucket :
+         lay_out_buckets(store.all(), DType::f32, config.distributed, ranks)) {
+      const auto count = static_cast<size_t>(bucket.count);
+      scalars += static_cast<double>(count);
+      bytes += static_cast<double>(CachingAllocator::rounded_size(count * 4));
+      if (copies) bytes += static_cast<double>(CachingAllocator::rounded_size(count * 2));
+    }
+  }
+  double scalars = 0, bytes = 0;
+};
+
 }  // namespace
 
-MemoryPlan plan_memory(const Config& config, int64_t sequences) {
-  const auto scalars = static_cast<double>(parameter_count(config));
+MemoryPlan plan_memory(const Config& config, int64_t sequences, int64_t ranks) {
+  ParameterStore store = ParameterStore::dry();
+  const DecoderLm model(config.model, vocabulary_size(config), store);
+  const auto scalars = static_cast<double>(store.count());
+  double gradients = scalars * 4, updated = scalars;
+  if (ranks > 1) {
+    const BucketSizes buckets(config, store, ranks);
+    gradients = buckets.bytes;
+    if (config.distributed.shard_optimizer) updated = buckets.scalars / static_cast<double>(ranks);
+  }
   const double moments = config.train.optimizer.kind == OptimizerKind::sgd ? 1 : 2;
   const ActivationBytes activations(config, sequences);
   MemoryPlan plan;
   plan.parameters = whole_bytes(scalars * 4);
   plan.packed_weights = whole_bytes(packed_bytes(config));
-  plan.gradients = whole_bytes(scalars * 4);
-  plan.optimizer = whole_bytes(scalars * 4 * moments);
+  plan.gradients = whole_bytes(gradients);
+  plan.optimizer = whole_bytes(updated * 4 * moments);
   plan.activations = whole_bytes(activations.kept());
   plan.workspace = whole_bytes(activations.transient());
   return plan;
@@ -278,10 +305,10 @@ int64_t usable_memory(Device device) {
   return device == Device::cuda ? device_memory(device).capacity() : usable_memory();
 }
 
-int64_t resolve_micro_batch(const Config& config, int64_t memory) {
+int64_t resolve_micro_batch(const Config& config, int64_t memory, int64_t ranks) {
   if (config.train.micro_batch > 0) return config.train.micro_batch;
-  for (const int64_t candidate : divisors_descending(config.train.batch_size)) {
-    if (plan_memory(config, candidate).total() <= memory / 2) return candidate;
+  for (const int64_t candidate : divisors_descending(config.train.batch_size / ranks)) {
+    if (plan_memory(config, candidate, ranks).total() <= memory / 2) return candidate;
   }
   return 1;
 }

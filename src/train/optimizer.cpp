@@ -1,41 +1,49 @@
 #include "ssa/train/optimizer.h"
 
-#include <cmath>
-
 #include "ssa/backend/backend.h"
+#include "ssa/storage/sharded_tensors.h"
 
 namespace ssa {
 
-Optimizer::Optimizer(const OptimizerConfig& config, const ParameterStore& store)
-    : config_(config), store_(store) {
-  const auto add = [&](const std::string& kind, const Parameter& parameter) {
-    const Tensor& value = parameter.variable.value();
-    state_.push_back(
-        {kind + "." + parameter.name,
-         Tensor::zeros(value.shape(), value.dtype(), value.device(), MemoryCategory::optimizer)});
-  };
-  for (const Parameter& parameter : store.all()) {
+Optimizer::Optimizer(const OptimizerConfig& config, const ParameterStore& store,
+                     std::vector<ParameterPiece> pieces)
+    : config_(config), store_(store), pieces_(std::move(pieces)) {
+  for (const ParameterPiece& piece : pieces_) {
     if (config.kind == OptimizerKind::sgd) {
-      add("momentum", parameter);
+      add_state("momentum", piece);
     } else {
-      add("first_moment", parameter);
-      add("second_moment", parameter);
+      add_state("first_moment", piece);
+      add_state("second_moment", piece);
     }
   }
+}
+
+void Optimizer::add_state(const std::string& kind, const ParameterPiece& piece) {
+  const Parameter& parameter = store_.all().at(piece.parameter);
+  const Tensor part = elements_of(piece, parameter.variable.value());
+  State state;
+  state.whole = kind + "." + parameter.name;
+  state.name = piece.numel() == parameter.shape.numel()
+                   ? state.whole
+                   : part_name(state.whole, piece.begin, piece.end);
+  state.tensor =
+      Tensor::zeros(part.shape(), part.dtype(), part.device(), MemoryCategory::optimizer);
+  state.piece = piece;
+  state_.push_back(std::move(state));
 }
 
 void Optimizer::step(double learning_rate, double gradient_scale) {
   ++updates_;
   std::vector<AdamArgs> adam;
   std::vector<SgdArgs> sgd;
-  for (size_t i = 0; i < store_.all().size(); ++i) {
-    const Parameter& parameter = store_.all()[i];
+  for (size_t i = 0; i < pieces_.size(); ++i) {
+    const Parameter& parameter = store_.all()[pieces_[i].parameter];
     const Tensor gradient = parameter.variable.grad();
     if (!gradient.defined()) continue;
     const double decay = parameter.decayed ? config_.weight_decay : 0.0;
     if (config_.kind == OptimizerKind::sgd) {
-      sgd.push_back({.parameter = parameter.variable.value(),
-                     .gradient = gradient,
+      sgd.push_back({.parameter = elements_of(pieces_[i], parameter.variable.value()),
+                     .gradient = elements_of(pieces_[i], gradient),
                      .momentum_buffer = state_[i].tensor,
                      .learning_rate = learning_rate,
                      .momentum = config_.momentum,
@@ -44,8 +52,8 @@ void Optimizer::step(double learning_rate, double gradient_scale) {
                      .gradient_scale = gradient_scale,
                      .first_step = updates_ == 1});
     } else {
-      adam.push_back({.parameter = parameter.variable.value(),
-                      .gradient = gradient,
+      adam.push_back({.parameter = elements_of(pieces_[i], parameter.variable.value()),
+                      .gradient = elements_of(pieces_[i], gradient),
                       .first_moment = state_[2 * i].tensor,
                       .second_moment = state_[2 * i + 1].tensor,
                       .learning_rate = learning_rate,
@@ -66,13 +74,13 @@ void Optimizer::step(double learning_rate, double gradient_scale) {
   }
 }
 
-double Optimizer::gradient_norm() const {
+double Optimizer::sum_squares() const {
   std::vector<Tensor> gradients;
-  for (const Parameter& parameter : store_.all()) {
-    const Tensor gradient = parameter.variable.grad();
-    if (gradient.defined()) gradients.push_back(gradient);
+  for (const ParameterPiece& piece : pieces_) {
+    const Tensor gradient = store_.all()[piece.parameter].variable.grad();
+    if (gradient.defined()) gradients.push_back(elements_of(piece, gradient));
   }
-  return std::sqrt(backend(store_.device()).sum_squares(gradients));
+  return backend(store_.device()).sum_squares(gradients);
 }
 
 }  // namespace ssa

@@ -1,3 +1,5 @@
+#include <functional>
+
 #include "backend/cases.h"
 
 namespace ssa {
@@ -68,6 +70,60 @@ TEST_CASE("SGD equals the reference over several steps") {
         CHECK(worst_error(p.tensor, exact.parameter, 0.1) < 1e-6);
         CHECK(worst_error(buffer.tensor, exact.momentum_buffer, 0.1) < 1e-6);
         CHECK((p.intact() && buffer.intact()));
+      }
+    }
+  });
+}
+
+/// Calls step(begin, length) for the whole of 0 … size-1, or for parts of it, cut where vectors of
+/// no width like it.
+void in_parts(bool cut, int64_t size, const std::function<void(int64_t, int64_t)>& step) {
+  if (!cut) return step(0, size);
+  int64_t begin = 0;
+  for (const int64_t length : {1, 2, 3, 5, 7, 13, 16, 31, 64, 129, 16384 + 5}) {
+    step(begin, length);
+    begin += length;
+  }
+  step(begin, size - begin);
+}
+
+TEST_CASE("an update's bits do not depend on how the parameter is cut") {
+  constexpr int64_t kSize = 17000;
+  for_each_variant([] {
+    const auto updated = [](bool cut, bool adam) {
+      const Tensor p = random_tensor({kSize}, 1), gradient = random_tensor({kSize}, 2);
+      const Tensor first = random_tensor({kSize}, 3);
+      const Tensor second = Tensor::zeros({kSize}, DType::f32, device_under_test());
+      in_parts(cut, kSize, [&](int64_t begin, int64_t length) {
+        const auto part = [&](const Tensor& whole) { return whole.slice(0, begin, length); };
+        if (!adam) {
+          return tested().sgd_step({{.parameter = part(p),
+                                     .gradient = part(gradient),
+                                     .momentum_buffer = part(first),
+                                     .learning_rate = 0.05,
+                                     .momentum = 0.9,
+                                     .weight_decay = 0.02,
+                                     .gradient_scale = 0.7}});
+        }
+        for (int step = 1; step <= 2; ++step) {
+          tested().adam_step({{.parameter = part(p),
+                               .gradient = part(gradient),
+                               .first_moment = part(first),
+                               .second_moment = part(second),
+                               .learning_rate = 0.01,
+                               .weight_decay = 0.05,
+                               .decoupled = step == 1,
+                               .gradient_scale = 0.3,
+                               .step = step}});
+        }
+      });
+      return std::vector<Tensor>{p, first, second};
+    };
+    for (const bool adam : {true, false}) {
+      const std::vector<Tensor> whole = updated(false, adam), cut = updated(true, adam);
+      for (size_t i = 0; i < whole.size(); ++i) {
+        CAPTURE(adam, i);
+        CHECK(same_bits(whole[i], cut[i]));
       }
     }
   });

@@ -24,6 +24,15 @@ struct Meeting {
 };
 
 template <class T>
+T rounded(double sum) {
+  if constexpr (sizeof(T) == 2) {
+    return T(static_cast<float>(sum));
+  } else {
+    return static_cast<T>(sum);
+  }
+}
+
+template <class T>
 void sum_parts(const Meeting& meeting, int64_t first, int64_t count, size_t only_rank,
                bool to_all) {
   for (int64_t i = first; i < first + count; ++i) {
@@ -33,7 +42,7 @@ void sum_parts(const Meeting& meeting, int64_t first, int64_t count, size_t only
     }
     for (size_t rank = 0; rank < meeting.buffers.size(); ++rank) {
       if (!to_all && rank != only_rank) continue;
-      static_cast<T*>(meeting.buffers[rank].data)[i] = static_cast<T>(static_cast<float>(sum));
+      static_cast<T*>(meeting.buffers[rank].data)[i] = rounded<T>(sum);
     }
   }
 }

@@ -92,6 +92,45 @@ inline bool same_tensors(const SafetensorsFile& file, const std::vector<NamedTen
   return same;
 }
 
+inline bool same_tensors(const ShardedTensors& tensors, const std::vector<NamedTensor>& expected) {
+  bool same = tensors.names().size() == expected.size();
+  for (const NamedTensor& named : expected) {
+    Tensor loaded = Tensor::empty_like(named.tensor, MemoryCategory::data);
+    tensors.load(named.name, named.tensor.shape(), 0, loaded);
+    same = same && same_bits(loaded, named.tensor);
+  }
+  return same;
+}
+
+/// The part of each tensor that shard `index` of `shards` has: about as many elements as the
+/// others.
+inline std::vector<NamedTensor> shard_of(const std::vector<NamedTensor>& tensors, int index,
+                                         int shards) {
+  std::vector<NamedTensor> parts;
+  for (const auto& [name, tensor] : tensors) {
+    const int64_t count = tensor.numel();
+    const int64_t begin = count * index / shards, end = count * (index + 1) / shards;
+    if (begin == end) continue;
+    parts.push_back(
+        {part_name(name, begin, end), tensor.view({count}).slice(0, begin, end - begin)});
+  }
+  return parts;
+}
+
+/// As save_checkpoint() does, with the optimizer in several files.
+inline void save_sharded(const std::string& run_dir, const CheckpointData& data, int shards,
+                         int64_t keep) {
+  CheckpointSave save(run_dir, data.step, keep);
+  save.write_model(data.model);
+  save.write_state(data.state_json);
+  std::vector<SavedFile> files;
+  for (int index = 0; index < shards; ++index) {
+    files.push_back(save_optimizer_shard(run_dir, data.step, index, shards,
+                                         shard_of(data.optimizer, index, shards)));
+  }
+  save.commit(files);
+}
+
 /// Whether a checkpoint holds exactly what the run has at its step.
 inline bool is_intact(const LoadedCheckpoint& checkpoint) {
   const CheckpointData expected = data_of_step(checkpoint.step);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <tuple>
 
 #include <catch2/catch.hpp>
 #include <signal.h>
@@ -34,10 +35,12 @@ int run_in_child(const std::function<void()>& work) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/// A run with checkpoints 1 and 2, where a third save is about to happen.
+/// A run with checkpoints 1 and 2, where a third save is about to happen, with the optimizer in so
+/// many files.
 class Scenario {
  public:
-  Scenario(int64_t step, bool can_exchange) : step_(step), can_exchange_(can_exchange) {
+  Scenario(int64_t step, bool can_exchange, int shards = 1)
+      : step_(step), can_exchange_(can_exchange), shards_(shards) {
     save_checkpoint(before_.path(), data_of_step(1), 2);
     save_checkpoint(before_.path(), data_of_step(2), 2);
     int operations = 0;
@@ -63,7 +66,8 @@ class Scenario {
       if (op == FileOp::exchange && !can_exchange_) return FileFault{EOPNOTSUPP, false};
       return fault;
     });
-    save_checkpoint(run, data_of_step(step_), 2);
+    if (shards_ == 1) return save_checkpoint(run, data_of_step(step_), 2);
+    save_sharded(run, data_of_step(step_), shards_, 2);
   }
 
   /// The run resumes from an intact checkpoint that is no older than the one before, and a save
@@ -91,6 +95,7 @@ class Scenario {
   TempDir copies_;
   int64_t step_;
   bool can_exchange_;
+  int shards_;
   int count_ = 0;
   int operations_ = 0;
 };
@@ -98,13 +103,14 @@ class Scenario {
 }  // namespace
 
 TEST_CASE("killed at every file operation, a save leaves a valid checkpoint") {
-  const auto [step, can_exchange] =
-      GENERATE(std::pair(3, true), std::pair(2, true), std::pair(2, false));
-  Scenario scenario(step, can_exchange);
+  const auto [step, can_exchange, shards] =
+      GENERATE(std::tuple(3, true, 1), std::tuple(2, true, 1), std::tuple(2, false, 1),
+               std::tuple(3, true, 3));
+  Scenario scenario(step, can_exchange, shards);
   REQUIRE(scenario.operations() > 25);
   const bool half_written = GENERATE(false, true);  // killed within a write, or before it
   for (int fatal = 0; fatal < scenario.operations(); ++fatal) {
-    CAPTURE(step, can_exchange, half_written, fatal);
+    CAPTURE(step, can_exchange, shards, half_written, fatal);
     const std::string run = scenario.start();
     int operation = 0;
     const int status = run_in_child([&] {
@@ -120,13 +126,14 @@ TEST_CASE("killed at every file operation, a save leaves a valid checkpoint") {
 }
 
 TEST_CASE("a full disk or an I/O error at any file operation leaves a valid checkpoint") {
-  const auto [step, can_exchange] =
-      GENERATE(std::pair(3, true), std::pair(2, true), std::pair(2, false));
-  Scenario scenario(step, can_exchange);
+  const auto [step, can_exchange, shards] =
+      GENERATE(std::tuple(3, true, 1), std::tuple(2, true, 1), std::tuple(2, false, 1),
+               std::tuple(3, true, 3));
+  Scenario scenario(step, can_exchange, shards);
   const auto fault =
       GENERATE(FileFault{ENOSPC, false}, FileFault{EIO, false}, FileFault{ENOSPC, true});
   for (int failing = 0; failing < scenario.operations(); ++failing) {
-    CAPTURE(step, can_exchange, fault.error, fault.short_write, failing);
+    CAPTURE(step, can_exchange, shards, fault.error, fault.short_write, failing);
     const std::string run = scenario.start();
     int operation = 0;
     bool exchange = false;
@@ -179,7 +186,7 @@ TEST_CASE("killed at a hundred random instants, a run always resumes from a vali
       if (::write(ready[1], &go, 1) != 1) ::_exit(1);
       for (int64_t step = resumed_step + 1;; ++step) {
         try {
-          save_checkpoint(run.path(), data_of_step(step), 3);
+          save_sharded(run.path(), data_of_step(step), static_cast<int>(step % 3) + 1, 3);
         } catch (...) {
           ::_exit(2);
         }
@@ -208,6 +215,7 @@ TEST_CASE("killed at a hundred random instants, a run always resumes from a vali
 
 TEST_CASE("everything is on the disk before a checkpoint gets its name") {
   const TempDir run;
+  const bool sharded = GENERATE(false, true);
   const std::string partial = run / "checkpoints/.step-3.partial";
   std::vector<std::string> operations;
   {
@@ -215,7 +223,7 @@ TEST_CASE("everything is on the disk before a checkpoint gets its name") {
       operations.push_back(std::string(name(op)) + " " + path);
       return FileFault{};
     });
-    save_checkpoint(run.path(), data_of_step(3), 2);
+    save_sharded(run.path(), data_of_step(3), sharded ? 2 : 1, 2);
   }
   const auto index_of = [&](const std::string& operation) {
     const auto found = std::find(operations.begin(), operations.end(), operation);
@@ -226,7 +234,14 @@ TEST_CASE("everything is on the disk before a checkpoint gets its name") {
   const auto manifest = index_of("open " + partial + "/manifest.json");
   const auto published = index_of("rename " + (run / "checkpoints/step-3"));
   const auto latest = index_of("rename " + (run / "checkpoints/latest"));
-  for (const std::string file : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+  std::vector<std::string> files = {"model.safetensors", "state.json"};
+  if (sharded) {
+    files.insert(files.end(),
+                 {"optimizer-00001-of-00002.safetensors", "optimizer-00002-of-00002.safetensors"});
+  } else {
+    files.emplace_back("optimizer.safetensors");
+  }
+  for (const std::string& file : files) {
     REQUIRE(index_of("sync " + partial + "/" + file) < manifest);
   }
   REQUIRE(index_of("sync " + partial + "/manifest.json") < index_of("sync " + partial));

@@ -110,14 +110,14 @@ TEST_CASE("every optimizer follows the update written out by hand, decaying matr
   }
 }
 
-TEST_CASE("the gradient norm is that of all gradients together") {
+TEST_CASE("the sum of squares is that of all gradients together") {
   const Store store(Device::reference, DType::f64);
   const Optimizer optimizer({}, store.store);
-  CHECK(optimizer.gradient_norm() == 0.0);
+  CHECK(optimizer.sum_squares() == 0.0);
   store.set_gradient(0, {1, -2, 3, 0, 0, 1});
-  CHECK(optimizer.gradient_norm() == Approx(std::sqrt(15.0)));
+  CHECK(optimizer.sum_squares() == Approx(15.0));
   store.set_gradient(1, {0, 1, -3});
-  CHECK(optimizer.gradient_norm() == Approx(5.0));
+  CHECK(optimizer.sum_squares() == Approx(25.0));
 }
 
 TEST_CASE("a parameter without a gradient stays as it is, its state too") {
@@ -131,6 +131,48 @@ TEST_CASE("a parameter without a gradient stays as it is, its state too") {
   CHECK(store.parameter(0) == matrix);
   CHECK(values(optimizer.state()[0].tensor) == std::vector<double>(6, 0.0));
   CHECK(store.parameter(1) != bias);
+}
+
+TEST_CASE("a parameter updated in pieces gets the same bits, and the state is theirs") {
+  const auto kind = GENERATE(OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd);
+  const bool reference = GENERATE(true, false);
+  CAPTURE(static_cast<int>(kind), reference);
+  OptimizerConfig config;
+  config.kind = kind;
+  config.weight_decay = 0.1;
+  const Device device = reference ? Device::reference : Device::cpu;
+  const DType dtype = reference ? DType::f64 : DType::f32;
+  const Store whole(device, dtype), cut(device, dtype);
+  Optimizer one(config, whole.store);
+  // As two ranks might share them.
+  Optimizer left(config, cut.store, {{0, 0, 4}}),
+      right(config, cut.store, {{0, 4, 5}, {0, 5, 6}, {1, 0, 3}});
+  for (int step = 1; step <= kSteps; ++step) {
+    for (size_t i = 0; i < 2; ++i) {
+      const std::vector<double> gradient = gradient_at(step, i, i == 0 ? 6 : 3);
+      whole.set_gradient(i, gradient);
+      cut.set_gradient(i, gradient);
+    }
+    CHECK(left.sum_squares() + right.sum_squares() == Approx(one.sum_squares()));
+    CHECK(left.sum_squares() > 0);
+    for (Optimizer* optimizer : {&one, &left, &right}) optimizer->step(kRate, kScale);
+    for (size_t i = 0; i < 2; ++i) CHECK(cut.parameter(i) == whole.parameter(i));
+  }
+
+  const bool adam = kind != OptimizerKind::sgd;
+  const std::string first = adam ? "first_moment." : "momentum.";
+  CHECK(left.state()[0].name == first + "matrix.weight[0:4]");
+  CHECK(left.state()[0].whole == first + "matrix.weight");
+  CHECK(right.state()[0].name == first + "matrix.weight[4:5]");
+  CHECK(right.state().back().name ==
+        (adam ? "second_moment." : first) + std::string("matrix.bias"));
+  CHECK(right.state().back().tensor.shape() == Shape{3});
+  std::vector<double> joined = values(left.state()[0].tensor);
+  for (const size_t i : {1, 2}) {
+    const std::vector<double> part = values(right.state()[adam ? 2 * i - 2 : i - 1].tensor);
+    joined.insert(joined.end(), part.begin(), part.end());
+  }
+  CHECK(joined == values(one.state()[0].tensor));
 }
 
 TEST_CASE("the state is named after the parameters and starts at zero") {

@@ -5,14 +5,15 @@
 #include <string>
 #include <vector>
 
-#include "ssa/storage/safetensors.h"
+#include "ssa/storage/sharded_tensors.h"
 
 namespace ssa {
 
-// A checkpoint is a folder RUN/checkpoints/step-N with model.safetensors, optimizer.safetensors,
-// state.json and manifest.json. It is written under another name, the manifest last, and renamed
-// when every byte is on the disk, so that a folder called step-N was complete once; the manifest's
-// checksums say whether it still is. RUN/checkpoints/latest holds the name of the newest one.
+// A checkpoint is a folder RUN/checkpoints/step-N with model.safetensors, optimizer.safetensors (or
+// optimizer-00001-of-00004.safetensors and so on), state.json and manifest.json. It is written
+// under another name, the manifest last, and renamed when every byte is on the disk, so that a
+// folder called step-N was complete once; the manifest's checksums say whether it still is.
+// RUN/checkpoints/latest holds the name of the newest one.
 
 struct CheckpointData {
   int64_t step = 0;
@@ -26,7 +27,7 @@ struct LoadedCheckpoint {
   std::string path;
   int64_t step = 0;
   SafetensorsFile model;
-  SafetensorsFile optimizer;
+  ShardedTensors optimizer;
   std::string state_json;
   std::string engine_version;
   std::string engine_commit;
@@ -36,6 +37,49 @@ struct LoadedCheckpoint {
 /// A checkpoint of the same step is replaced. When it throws CheckpointError (a full disk, an I/O
 /// error) or the process is killed, whatever was valid before still is.
 void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep);
+
+/// A file of a checkpoint in the making, as its manifest will list it.
+struct SavedFile {
+  std::string name;
+  uint64_t bytes = 0;
+  std::string checksum;
+};
+
+/// The same between processes.
+std::string to_text(const SavedFile& file);
+/// Throws CheckpointError if `text` is not one.
+SavedFile saved_file_from_text(const std::string& text);
+
+/// A save that several processes share: one makes this object, and then each, this one included,
+/// may call save_optimizer_shard(). Throws, and keeps what was valid before, like
+/// save_checkpoint(); without commit() it leaves nothing behind.
+class CheckpointSave {
+ public:
+  /// Makes the folder that the files go into.
+  CheckpointSave(std::string run_dir, int64_t step, int64_t keep);
+  ~CheckpointSave();
+  CheckpointSave(const CheckpointSave&) = delete;
+  CheckpointSave& operator=(const CheckpointSave&) = delete;
+
+  void write_model(const std::vector<NamedTensor>& model);
+  void write_state(const std::string& json);
+  /// Writes the manifest and gives the folder its name; `optimizer` are the files of all shards.
+  /// Throws CheckpointError too if this process does not see them as they were written.
+  void commit(const std::vector<SavedFile>& optimizer);
+
+ private:
+  std::string run_dir_, partial_;
+  int64_t step_, keep_;
+  int64_t sequence_ = 0;
+  std::vector<SavedFile> files_;
+  bool complete_ = false;
+};
+
+/// Writes file number `index` (from 0) of the `shards` that hold the optimizer's state, into the
+/// folder that a CheckpointSave has made, perhaps in another process. Parts of tensors are named by
+/// part_name().
+SavedFile save_optimizer_shard(const std::string& run_dir, int64_t step, int index, int shards,
+                               const std::vector<NamedTensor>& tensors);
 
 /// The newest checkpoint of a run whose files all match their checksums: the one saved last, even
 /// if others have a higher step because the run was resumed from an earlier one. Damaged newer

@@ -68,9 +68,13 @@ class SafetensorsFile {
   /// Fills an existing contiguous host tensor; throws CheckpointError, naming both, where shape or
   /// dtype differ.
   void load_into(const std::string& name, Tensor& tensor) const;
+  /// Fills an existing contiguous tensor with elements from number `first` on, counted flat.
+  /// Throws CheckpointError, naming both, where the dtype differs or there are not as many.
+  void load_elements(const std::string& name, int64_t first, Tensor& elements) const;
 
  private:
   const SafetensorsEntry& entry(const std::string& name) const;
+  void read_into(Tensor& tensor, uint64_t offset) const;
 
   InputFile file_;
   uint64_t data_offset_ = 0;

@@ -5,37 +5,47 @@
 #include <vector>
 
 #include "ssa/config/config.h"
-#include "ssa/nn/parameters.h"
+#include "ssa/train/parameter_piece.h"
 
 namespace ssa {
 
-/// Adam, AdamW or SGD with Nesterov momentum over all parameters of a store.
+/// Adam, AdamW or SGD with Nesterov momentum over the parameters of a store, or over pieces of
+/// them: where others update the rest. How parameters are cut changes no bit of the result.
 class Optimizer {
  public:
-  Optimizer(const OptimizerConfig& config, const ParameterStore& store);
+  Optimizer(const OptimizerConfig& config, const ParameterStore& store)
+      : Optimizer(config, store, whole_parameters(store)) {}
+  Optimizer(const OptimizerConfig& config, const ParameterStore& store,
+            std::vector<ParameterPiece> pieces);
 
   /// One update from the gradients collected in the store, each first multiplied by
   /// `gradient_scale`. Parameters without a gradient stay as they are.
   void step(double learning_rate, double gradient_scale);
-  /// √Σ g² over all gradients.
-  double gradient_norm() const;
+  /// Σ g² over the gradients of all pieces: the square of the gradient's norm, or this rank's share
+  /// of it.
+  double sum_squares() const;
 
-  /// A tensor of the optimizer's state: "first_moment.NAME", "second_moment.NAME" or
-  /// "momentum.NAME".
+  /// A tensor of the optimizer's state.
   struct State {
-    std::string name;
-    Tensor tensor;
+    std::string name;      ///< in a checkpoint: as `whole`, or for a part "first_moment.NAME[0:64]"
+    Tensor tensor;         ///< in the parameter's shape, or for a part flat
+    std::string whole;     ///< "first_moment.NAME", "second_moment.NAME" or "momentum.NAME"
+    ParameterPiece piece;  ///< of the parameter NAME
   };
   const std::vector<State>& state() const { return state_; }
+  const ParameterStore& store() const { return store_; }
   /// Updates made so far; part of what a resume needs.
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
 
  private:
+  void add_state(const std::string& kind, const ParameterPiece& piece);
+
   OptimizerConfig config_;
   const ParameterStore& store_;
+  std::vector<ParameterPiece> pieces_;
   int64_t updates_ = 0;
-  std::vector<State> state_;  // adam: two a parameter, sgd: one, in the store's order
+  std::vector<State> state_;  // adam: two a piece, sgd: one, in the pieces' order
 };
 
 }  // namespace ssa

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ssa/nn/parameters.h"
+
+namespace ssa {
+
+/// Elements begin … end-1 of a parameter, counted through all its axes: what one rank updates.
+struct ParameterPiece {
+  size_t parameter = 0;  ///< its number in the store
+  int64_t begin = 0;
+  int64_t end = 0;
+
+  int64_t numel() const { return end - begin; }
+  bool operator==(const ParameterPiece&) const = default;
+};
+
+/// All parameters, each in one piece.
+std::vector<ParameterPiece> whole_parameters(const ParameterStore& store);
+
+/// A piece's elements of a contiguous tensor of the parameter's shape: a flat view, or for a piece
+/// of the whole parameter the tensor itself.
+Tensor elements_of(const ParameterPiece& piece, const Tensor& tensor);
+
+}  // namespace ssa

@@ -1,0 +1,134 @@
+#include "storage/checkpoint_folder.h"
+
+#include <algorithm>
+#include <charconv>
+#include <tuple>
+
+#include <nlohmann/json.hpp>
+
+#include "ssa/core/error.h"
+#include "ssa/core/version.h"
+
+#include "storage/json_text.h"
+
+namespace ssa {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kFormat = 1;
+constexpr uint64_t kMaxManifestBytes = uint64_t{16} << 20;
+
+std::string checksum_of_text(const std::string& text) {
+  Checksum checksum;
+  checksum.update(text.data(), text.size());
+  return checksum.hex();
+}
+
+}  // namespace
+
+std::optional<int64_t> step_of(std::string_view folder) {
+  constexpr std::string_view kPrefix = "step-";
+  if (folder.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
+  folder.remove_prefix(kPrefix.size());
+  int64_t step = -1;
+  const auto [end, error] = std::from_chars(folder.data(), folder.data() + folder.size(), step);
+  if (error != std::errc() || end != folder.data() + folder.size() || step < 0) return std::nullopt;
+  return step;
+}
+
+std::optional<std::string> replaced_name(const std::string& entry) {
+  if (!entry.starts_with('.') || !entry.ends_with(kReplaced)) return std::nullopt;
+  const std::string folder = entry.substr(1, entry.size() - 1 - kReplaced.size());
+  return step_of(folder) ? std::optional(folder) : std::nullopt;
+}
+
+std::string optimizer_file(int index, int shards) {
+  return shards == 1 ? kOptimizerFile
+                     : fmt::format("optimizer-{:05}-of-{:05}.safetensors", index + 1, shards);
+}
+
+int shards_of(std::string_view name) {
+  if (name == kOptimizerFile) return 1;
+  constexpr std::string_view kShape = "optimizer-00000-of-00000.safetensors";
+  if (name.size() != kShape.size()) return 0;
+  int number = 0, shards = 0;
+  std::from_chars(name.data() + 10, name.data() + 15, number);
+  std::from_chars(name.data() + 19, name.data() + 24, shards);
+  const bool valid = shards > 1 && number >= 1 && number <= shards;
+  return valid && name == optimizer_file(number - 1, shards) ? shards : 0;
+}
+
+// ---- the manifest ------------------------------------------------------------------------------
+
+std::string manifest_text(const Manifest& manifest) {
+  json files = json::object();
+  for (const SavedFile& file : manifest.files) {
+    files[file.name] = {{"bytes", file.bytes}, {"xxh3_128", file.checksum}};
+  }
+  json body = {
+      {"format", kFormat},
+      {"step", manifest.step},
+      {"sequence", manifest.sequence},
+      {"engine", {{"version", manifest.engine_version}, {"commit", manifest.engine_commit}}},
+      {"files", files}};
+  body["checksum"] = checksum_of_text(body.dump());  // of all the rest, so that it is covered too
+  return body.dump(2) + "\n";
+}
+
+Manifest read_manifest(const std::string& folder) {
+  const std::string path = folder + "/" + kManifestFile;
+  if (!path_exists(path)) {
+    throw CheckpointError("{} is no complete checkpoint: it has no {}", folder, kManifestFile);
+  }
+  json body = parse_json(read_text_file(path, kMaxManifestBytes), path);
+  try {
+    const auto expected = body.at("checksum").get<std::string>();
+    body.erase("checksum");
+    if (const std::string actual = checksum_of_text(body.dump()); actual != expected) {
+      throw CheckpointError("{} is damaged: its checksum is {}, expected {}", path, actual,
+                            expected);
+    }
+    if (const auto format = body.at("format").get<int64_t>(); format != kFormat) {
+      throw CheckpointError("{} has format {}; this version of the engine ({}) reads format {}",
+                            path, format, version(), kFormat);
+    }
+    Manifest manifest;
+    manifest.step = body.at("step").get<int64_t>();
+    manifest.sequence = body.at("sequence").get<int64_t>();
+    manifest.engine_version = body.at("engine").at("version").get<std::string>();
+    manifest.engine_commit = body.at("engine").at("commit").get<std::string>();
+    for (const auto& [name, record] : body.at("files").items()) {
+      manifest.files.push_back(
+          {name, record.at("bytes").get<uint64_t>(), record.at("xxh3_128").get<std::string>()});
+    }
+    return manifest;
+  } catch (const json::exception& error) {
+    throw CheckpointError("{} is no valid manifest: {}", path, error.what());
+  }
+}
+
+// ---- candidates --------------------------------------------------------------------------------
+
+std::vector<Candidate> list_candidates(const std::string& dir) {
+  std::vector<Candidate> candidates;
+  for (const std::string& entry : list_directory(dir)) {
+    const auto replaced = replaced_name(entry);
+    const auto step = step_of(replaced ? *replaced : entry);
+    if (!step) continue;
+    Candidate candidate{dir + "/" + entry, *step, 0, ""};
+    try {
+      candidate.sequence = read_manifest(candidate.path).sequence;
+    } catch (const CheckpointError& error) {
+      candidate.problem = error.what();
+    }
+    candidates.push_back(std::move(candidate));
+  }
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return std::tie(a.sequence, a.step) < std::tie(b.sequence, b.step);
+  });
+  return candidates;
+}
+
+}  // namespace ssa

@@ -1,0 +1,111 @@
+// Loading: every file is verified before it is used.
+
+#include <algorithm>
+#include <filesystem>
+
+#include "ssa/core/error.h"
+#include "ssa/storage/checkpoint.h"
+
+#include "storage/checkpoint_folder.h"
+
+namespace ssa {
+
+namespace {
+
+constexpr uint64_t kMaxStateBytes = uint64_t{1} << 28;
+
+void verify_file(const std::string& folder, const SavedFile& record) {
+  if (record.name.find('/') != std::string::npos) {
+    throw CheckpointError("{}: the manifest names a file outside of it, '{}'", folder, record.name);
+  }
+  const std::string path = folder + "/" + record.name;
+  if (!path_exists(path)) throw CheckpointError("{} is missing", path);
+  const InputFile file(path);
+  if (file.bytes() != record.bytes) {
+    throw CheckpointError("{} is damaged: it has {} bytes, expected {}", path, file.bytes(),
+                          record.bytes);
+  }
+  if (const std::string actual = checksum_of(file); actual != record.checksum) {
+    throw CheckpointError("{} is damaged: its checksum is {}, expected {}", path, actual,
+                          record.checksum);
+  }
+}
+
+/// The files that hold the optimizer's state: all that the manifest must list.
+std::vector<std::string> optimizer_files(const Manifest& manifest) {
+  int shards = 1;
+  for (const SavedFile& file : manifest.files) shards = std::max(shards, shards_of(file.name));
+  std::vector<std::string> names;
+  for (int index = 0; index < shards; ++index) names.push_back(optimizer_file(index, shards));
+  return names;
+}
+
+LoadedCheckpoint open_folder(const std::string& folder) {
+  const Manifest manifest = read_manifest(folder);
+  const std::vector<std::string> optimizer = optimizer_files(manifest);
+  std::vector<std::string> required = {kModelFile, kStateFile};
+  required.insert(required.end(), optimizer.begin(), optimizer.end());
+  for (const std::string& name : required) {
+    const auto same_name = [&](const SavedFile& file) { return file.name == name; };
+    if (std::none_of(manifest.files.begin(), manifest.files.end(), same_name)) {
+      throw CheckpointError("{}: the manifest does not list {}", folder, name);
+    }
+  }
+  for (const SavedFile& file : manifest.files) verify_file(folder, file);
+  std::vector<SafetensorsFile> shards;
+  for (const std::string& name : optimizer) shards.emplace_back(folder + "/" + name);
+  return {folder,
+          manifest.step,
+          SafetensorsFile(folder + "/" + kModelFile),
+          ShardedTensors(std::move(shards)),
+          read_text_file(folder + "/" + kStateFile, kMaxStateBytes),
+          manifest.engine_version,
+          manifest.engine_commit};
+}
+
+}  // namespace
+
+LoadedCheckpoint open_checkpoint(const std::string& path) {
+  const std::filesystem::path given(path);
+  std::error_code error;  // what cannot be looked at cannot be read either, which says why
+  if (given.filename() != "latest" || std::filesystem::is_directory(given, error)) {
+    if (!path_exists(path)) throw CheckpointError("there is no checkpoint {}", path);
+    return open_folder(path);
+  }
+  std::string name = read_text_file(path, 256);
+  while (!name.empty() && (name.back() == '\n' || name.back() == '\r')) name.pop_back();
+  if (!step_of(name)) throw CheckpointError("{} names no checkpoint: '{}'", path, name);
+  return open_folder((given.parent_path() / name).string());
+}
+
+std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_dir,
+                                                       std::vector<std::string>* warnings) {
+  std::vector<Candidate> candidates = list_candidates(checkpoints_dir(run_dir));
+  std::vector<std::string> problems;
+  for (const Candidate& candidate : candidates) {
+    if (!candidate.problem.empty()) problems.push_back(candidate.problem);
+  }
+  std::optional<LoadedCheckpoint> found;
+  for (auto candidate = candidates.rbegin(); candidate != candidates.rend() && !found;
+       ++candidate) {
+    if (!candidate->problem.empty()) continue;
+    try {
+      found = open_folder(candidate->path);
+    } catch (const CheckpointError& error) {
+      problems.push_back(error.what());
+    }
+  }
+  if (!found && !candidates.empty()) {
+    throw CheckpointError(
+        "no checkpoint in {} can be used; start afresh with another --run-dir.\n  {}",
+        checkpoints_dir(run_dir), fmt::join(problems, "\n  "));
+  }
+  if (warnings) {
+    for (const std::string& problem : problems) {
+      warnings->push_back(fmt::format("{}; {} is used instead", problem, found->path));
+    }
+  }
+  return found;
+}
+
+}  // namespace ssa
