@@ -1,5 +1,6 @@
 #include "apps/app.h"
 
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 
@@ -8,6 +9,7 @@
 #include "ssa/backend/backend.h"
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
+#include "ssa/dist/launch.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/train/log_file.h"
 #include "ssa/train/stop_signal.h"
@@ -16,6 +18,8 @@ namespace ssa {
 
 namespace {
 
+constexpr int kUnexpected = 1;  // exit code of what is no Error of ours
+
 struct CommonOptions {
   bool quiet = false;
   std::string log_level = "info";
@@ -23,7 +27,7 @@ struct CommonOptions {
 
 int report_error(const std::string& program, const char* message) {
   std::cerr << program << ": error: " << message << '\n';
-  return 1;
+  return kUnexpected;
 }
 
 }  // namespace
@@ -66,6 +70,44 @@ int run_app(int argc, char** argv, const AppInfo& info,
   } catch (const std::exception& error) {
     return report_error(info.name, error.what());
   }
+}
+
+namespace {
+
+/// A process that could not join the others leaves at once: MPI may still be waiting for them.
+std::unique_ptr<Communicator> join(const std::string& program, const LaunchInfo& launch) {
+  try {
+    return join_ranks(launch);
+  } catch (const Error& error) {
+    report_error(program, error.what());
+    std::_Exit(static_cast<int>(error.code()));
+  }
+}
+
+}  // namespace
+
+int run_on_ranks(const std::string& program, const std::function<int(Communicator&)>& body) {
+  const LaunchInfo launch = detect_launch();
+  if (launch.kind == LaunchInfo::Kind::single) return body(*make_single_process());
+  const std::unique_ptr<Communicator> ranks = join(program, launch);
+  log_as_rank(ranks->rank(), ranks->size());
+  auto code = static_cast<ExitCode>(kUnexpected);
+  std::string message;
+  try {
+    return body(*ranks);
+  } catch (const Error& error) {
+    code = error.code();
+    message = error.what();
+  } catch (const std::exception& error) {
+    message = error.what();
+  }
+  // A rank that reports another's failure has none of its own to announce.
+  const bool printed = code != ExitCode::peer && ranks->announce_failure(code, message);
+  if (!printed) {
+    const std::string who = fmt::format("{}: rank {} of {}", program, ranks->rank(), ranks->size());
+    report_error(code == ExitCode::peer ? program : who, message.c_str());
+  }
+  ranks->abort(code);
 }
 
 void write_json(const std::string& path, const nlohmann::json& json) {

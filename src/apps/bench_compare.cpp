@@ -32,9 +32,7 @@ class Contender {
         config_(config),
         device_(device),
         own_bytes_(-in_use()),
-        session_(config_, device),
-        optimizer_(config_.train.optimizer, session_.parameters()),
-        scaler_(config_.train.precision),
+        stepper_(config_, device),
         plans_(plans_of_step(config_, 0)) {
     step(batch);
     own_bytes_ += in_use();
@@ -67,16 +65,14 @@ class Contender {
  private:
   int64_t in_use() const { return allocator(device_).stats().total_bytes; }
   void step(const LmBatch& batch) {
-    lm_train_step(config_, session_, optimizer_, scaler_, steps_++, batch, plans_);
+    stepper_.step(steps_++, batch, plans_);
   }
 
   std::string label_;
   Config config_;
   Device device_;
-  int64_t own_bytes_;  // before session_, which it is the size of
-  LmSession session_;
-  Optimizer optimizer_;
-  LossScaler scaler_;
+  int64_t own_bytes_;  // before stepper_, which it is the size of
+  LmStepper stepper_;
   std::vector<SourcePlan> plans_;
   int64_t steps_ = 0, peak_bytes_ = 0;
   std::vector<double> seconds_;

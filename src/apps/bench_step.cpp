@@ -68,9 +68,7 @@ struct StepRun {
 };
 
 StepRun run_steps(const Config& config, Device device, int64_t repeats) {
-  LmSession session(config, device);
-  Optimizer optimizer(config.train.optimizer, session.parameters());
-  LossScaler scaler(config.train.precision);
+  LmStepper stepper(config, device);
   const LmBatch batch = random_batch(config);
   int64_t step = 0, allocations = 0;
   double plan_seconds = 0;
@@ -85,7 +83,7 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
     const auto plans = plans_of_step(config, 0);
     plan_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    lm_train_step(config, session, optimizer, scaler, step++, batch, plans);
+    stepper.step(step++, batch, plans);
     if (step == 2) {  // the first steps warm up
       if (profile) profile->reset();
       plan_seconds = 0;

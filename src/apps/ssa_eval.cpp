@@ -5,8 +5,8 @@
 
 #include <spdlog/spdlog.h>
 
-#include "ssa/dist/launch.h"
 #include "ssa/eval/evaluate_lm.h"
+#include "ssa/train/device_ranks.h"
 #include "ssa/train/lm_session.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/run_state.h"
@@ -180,7 +180,7 @@ int run(Communicator& ranks, const Options& options) {
   const TokenDataset dataset = TokenDataset::open(given.data.path);
   const Config config = config_for_data(given, dataset);
   const LmMetric metric(config.task);
-  LmSession session(config, device_from_name(options.device));
+  LmSession session(config, device_of_rank(options.device, ranks));
   const LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
   session.load(checkpoint.model);
   require_same_everywhere(ranks, checkpoint, dataset.info());
@@ -229,6 +229,9 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
-    return [options] { return ssa::run(*ssa::join_ranks(ssa::detect_launch()), *options); };
+    return [options] {
+      return ssa::run_on_ranks("ssa-eval",
+                               [&](ssa::Communicator& ranks) { return ssa::run(ranks, *options); });
+    };
   });
 }

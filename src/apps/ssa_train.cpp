@@ -8,6 +8,7 @@
 #include "ssa/models/cost.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
+#include "ssa/train/device_ranks.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/trainer.h"
 
@@ -63,31 +64,43 @@ void print_dry_run(const Config& config) {
       mib(memory.activations), mib(memory.workspace));
 }
 
-int train(const Config& config, const Options& options) {
-  Trainer trainer(config, {options.run_dir, options.resume, device_from_name(options.device)});
+int train(const Config& config, const Options& options, Communicator& host) {
+  DeviceRanks on_device(options.device, host);
+  Trainer trainer(config,
+                  {options.run_dir, options.resume, on_device.device(), &on_device.ranks()});
   const TrainOutcome outcome = trainer.train();
   if (outcome == TrainOutcome::interrupted) return static_cast<int>(ExitCode::interrupted);
+  if (host.rank() != 0) return 0;
   write_report({options.run_dir}, options.run_dir + "/report.html",
                find_published_results(options.config));
   spdlog::info("report: {}/report.html", options.run_dir);
   return 0;
 }
 
-int run(Options options) {
-  if (options.config_reference) {
-    std::cout << config_reference();
-    return 0;
-  }
-  if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
-  const Config config = load_config(options.config, options.set);
+/// What can be said of a config without training.
+void describe(const Config& config, const Options& options) {
   if (options.print_config) std::cout << dump_config(config);
   if (options.dry_run && options.json != "-") print_dry_run(config);
   if (!options.json.empty()) write_json(options.json, dry_run_json(config));
+}
+
+int run(Options options, Communicator& ranks) {
+  if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
+  const Config config = load_config(options.config, options.set);
+  if (ranks.rank() == 0) describe(config, options);
   if (options.print_config || options.dry_run) return 0;
   if (options.run_dir.empty()) {
     options.run_dir = "runs/" + std::filesystem::path(options.config).stem().string();
   }
-  return train(config, options);
+  return train(config, options, ranks);
+}
+
+int run(const Options& options) {
+  if (options.config_reference) {
+    std::cout << config_reference();
+    return 0;
+  }
+  return run_on_ranks("ssa-train", [&](Communicator& ranks) { return run(options, ranks); });
 }
 
 }  // namespace
@@ -100,7 +113,8 @@ int main(int argc, char** argv) {
       "  ssa-train --config configs/enwik8_mini_s6_l4.yaml --set ssa.windows=8 train.seed=2 "
       "--run-dir runs/w8\n"
       "  ssa-train --config configs/enwik8_mini_s6_l4.yaml --resume auto\n"
-      "  ssa-train --config configs/enwik8_s16_l4.yaml --dry-run --json cost.json"};
+      "  ssa-train --config configs/enwik8_s16_l4.yaml --dry-run --json cost.json\n"
+      "  mpirun -n 2 ssa-train --config configs/enwik8_mini_s6_l4.yaml"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--config", options->config, "YAML config; see docs/reference/config.md");

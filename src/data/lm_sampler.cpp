@@ -79,7 +79,7 @@ LmBatch LmSampler::batch(const TokenDataset& dataset, Split split, int64_t batch
             slice.first + count - 1, batch_size, step);
   std::vector<int64_t> starts;
   for (int64_t row = slice.first; row < slice.first + count; ++row) {
-    starts.push_back(start_of(step * batch_size + row));
+    starts.push_back(start_of(skipped_ + step * batch_size + row));
   }
   return lm_batch(dataset, split, starts, length_);
 }

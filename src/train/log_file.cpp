@@ -25,6 +25,12 @@ void set_up_console_log(const std::string& level) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void log_as_rank(int rank, int size) {
+  if (!console || rank == 0 || size == 1) return;
+  console->set_pattern(fmt::format("%^rank {}: %v%$", rank));
+  console->set_level(std::max(console->level(), spdlog::level::warn));
+}
+
 bool console_shows_info() {
   return console ? console->should_log(spdlog::level::info)
                  : spdlog::should_log(spdlog::level::info);

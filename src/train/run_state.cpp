@@ -31,12 +31,14 @@ std::string to_json(const RunState& state) {
                         {"tokens", state.tokens},
                         {"elapsed_seconds", state.elapsed_seconds},
                         {"skipped_in_a_row", state.skipped_in_a_row},
+                        {"skipped_samples", state.skipped_samples},
                         {"evaluation_due", state.evaluation_due},
                         {"optimizer_updates", state.optimizer_updates},
                         {"loss_scale", state.loss_scale},
                         {"loss_scale_good_steps", state.loss_scale_good_steps},
                         {"seed", state.seed},
                         {"batch_size", state.batch_size},
+                        {"ranks", state.ranks},
                         {"micro_batch", state.micro_batch},
                         {"length", state.length},
                         {"data_bytes", state.data_bytes},
@@ -59,6 +61,8 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     json.at("length").get_to(state.length);
     json.at("data_bytes").get_to(state.data_bytes);
     // Checkpoints of earlier versions do not have these.
+    state.skipped_samples = json.value("skipped_samples", state.skipped_samples);
+    state.ranks = json.value("ranks", state.ranks);
     state.micro_batch = json.value("micro_batch", state.micro_batch);
     state.loss_scale = json.value("loss_scale", state.loss_scale);
     state.loss_scale_good_steps = json.value("loss_scale_good_steps", state.loss_scale_good_steps);

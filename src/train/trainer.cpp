@@ -2,15 +2,14 @@
 
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 
 #include <spdlog/spdlog.h>
 
-#include "ssa/core/version.h"
-#include "ssa/models/cost.h"
 #include "ssa/models/decoder_plans.h"
-#include "ssa/train/memory_plan.h"
+#include "ssa/train/rank_checkpoint.h"
 #include "ssa/train/stop_signal.h"
+
+#include "train/with_errors_in.h"
 
 namespace ssa {
 
@@ -22,81 +21,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// `--resume` names a checkpoint.
-bool names_checkpoint(const std::string& resume) { return resume != "none" && resume != "auto"; }
-
-bool lies_in(const std::string& checkpoint, const std::string& folder) {
-  std::error_code error;  // of a folder that does not exist: nothing lies in it
-  const auto parent = std::filesystem::canonical(checkpoint, error).parent_path();
-  return !error && std::filesystem::equivalent(parent, folder, error);
-}
-
-/// The folder's metrics say that a run lives there already; going on from somewhere else would
-/// remove its records.
-void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
-  if (!path_exists(folder.metrics_path())) return;
-  if (resume == "none") {
-    throw ConfigError(
-        "{} holds a run already: continue it with --resume auto, or give another "
-        "--run-dir",
-        folder.path());
-  }
-  if (names_checkpoint(resume) && !lies_in(resume, folder.checkpoints_path())) {
-    throw ConfigError(
-        "{} holds a run already, and {} is not one of its checkpoints: give another --run-dir to "
-        "branch off, or continue this run with --resume auto",
-        folder.path(), resume);
-  }
-}
-
-/// Calls `body`; the error that ends it, which the program prints, is also put into the log file.
-template <class Body>
-auto with_errors_in(LogFile& log, Body&& body) {
-  try {
-    return body();
-  } catch (const std::exception& error) {
-    log.error(error.what());
-    throw;
-  }
-}
-
 }  // namespace
-
-Trainer::Trainer(const Config& config, const TrainOptions& options)
-    : dataset_(TokenDataset::open(config.data.path)),
-      config_(config_for_data(config, dataset_)),
-      metric_(config.task),
-      options_(options),
-      sampler_(config.train.seed, dataset_.split_size(Split::train), config.data.length),
-      session_(config_, options.device),
-      optimizer_(config.train.optimizer, session_.parameters()),
-      scaler_(config.train.precision),
-      state_(initial_state(config, dataset_.info())) {
-  // The folder comes after what may throw: a wrong config or checkpoint leaves none behind.
-  if (names_checkpoint(options.resume)) restore(open_checkpoint(options.resume));
-  folder_.emplace(options.run_dir);
-  refuse_existing_run(*folder_, options.resume);
-  log_ = std::make_unique<LogFile>(folder_->log_path());
-  with_errors_in(*log_, [this] { open_run(); });
-}
-
-Trainer::~Trainer() = default;
-
-/// Nothing of a run that is there is changed before it is clear that this one can go on.
-void Trainer::open_run() {
-  if (options_.resume == "auto") restore_latest();
-  if (!resumed_from_.empty()) {
-    spdlog::info("resumed from {} (step {})", resumed_from_, state_.step);
-  }
-  settle_micro_batch();
-  folder_->write_config(dump_config(config_));
-  // From here on the named checkpoint is the run's newest, whenever the run is stopped: before
-  // metrics of later steps, which belong to the branch that is left, are removed.
-  if (names_checkpoint(options_.resume)) save();
-  const int64_t last_line = resumed_from_.empty() ? -1 : state_.step;
-  metrics_ = std::make_unique<MetricsWriter>(folder_->metrics_path(), last_line);
-  events_ = std::make_unique<EventWriter>(folder_->path(), last_line);
-}
 
 TrainOutcome Trainer::train() {
   return with_errors_in(*log_, [this] {
@@ -108,38 +33,44 @@ TrainOutcome Trainer::train() {
   });
 }
 
-/// What was expected, for those whose memory was not enough.
-std::string Trainer::planned_memory() const {
-  const MemoryPlan plan = plan_memory(config_, config_.train.micro_batch);
-  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
-  return fmt::format(
-      "Planned at micro-batch {}: {:.0f} MiB: parameters {:.0f}, packed weights {:.0f}, gradients "
-      "{:.0f}, optimizer {:.0f}, activations {:.0f}, workspace {:.0f}; the {} has {:.0f} MiB.",
-      config_.train.micro_batch, mib(plan.total()), mib(plan.parameters), mib(plan.packed_weights),
-      mib(plan.gradients), mib(plan.optimizer), mib(plan.activations), mib(plan.workspace),
-      options_.device == Device::cuda ? "GPU" : "machine", mib(usable_memory(options_.device)));
-}
-
 TrainOutcome Trainer::run() {
   announce();
   const TrainConfig& train = config_.train;
-  LmLoader loader(dataset_, Split::train, sampler_, train.batch_size, state_.step, train.steps);
-  PlanQueue plans([this](int64_t step) { return plans_of_step(config_, step); }, state_.step,
-                  train.steps);
   progress_ = std::make_unique<Progress>("step", train.steps, state_.step);
-
   if (state_.evaluation_due && evaluate()) {
     state_.evaluation_due = false;
     save();  // or a run killed before its next checkpoint would be scored here twice
   }
-  while (state_.step < train.steps && !StopSignal::requested()) step(loader, plans);
+  stop_ = ranks_.any(StopSignal::requested(), "whether to stop");
+  while (state_.step < train.steps && !stopping()) {
+    try {
+      run_steps();
+    } catch (const DivergedError& error) {
+      if (!roll_back(error)) throw;
+    }
+  }
   if (saved_step_ != state_.step || state_.evaluation_due) save();
   progress_->clear();
   const bool finished = state_.step == train.steps && !state_.evaluation_due;
   spdlog::info("{} at step {} after {} of training; run folder {}",
                finished ? "done" : "stopped and saved", state_.step,
-               format_duration(state_.elapsed_seconds), folder_->path());
+               format_duration(state_.elapsed_seconds), options_.run_dir);
   return finished ? TrainOutcome::finished : TrainOutcome::interrupted;
+}
+
+/// Several ranks stop after the step in which one of them has told the others.
+bool Trainer::stopping() const { return stop_ || (ranks_.size() == 1 && StopSignal::requested()); }
+
+/// Until the end, or a signal. Batches and plans are made ahead by threads of their own.
+void Trainer::run_steps() {
+  const TrainConfig& train = config_.train;
+  const int64_t share = train.batch_size / ranks_.size();
+  const int rank = ranks_.rank();
+  LmLoader loader(dataset_, Split::train, sampler_, train.batch_size, state_.step, train.steps, 2,
+                  {rank * share, share});
+  PlanQueue plans([this, rank](int64_t step) { return plans_of_step(config_, step, rank); },
+                  state_.step, train.steps);
+  while (state_.step < train.steps && !stopping()) step(loader, plans);
 }
 
 void Trainer::step(LmLoader& loader, PlanQueue& plans) {
@@ -149,12 +80,15 @@ void Trainer::step(LmLoader& loader, PlanQueue& plans) {
     progress_->clear();
     spdlog::info("+FT: dense attention from here on");
   }
-  const StepResult result = lm_train_step(config_, session_, optimizer_, scaler_, state_.step,
-                                          loader.next(), plans.pop(state_.step));
+  const LmBatch batch = loader.next();
+  const StepResult result =
+      stepper_.step(state_.step, batch, plans.pop(state_.step), StopSignal::requested);
   const double seconds = seconds_since(started);
   ++state_.step;
   state_.tokens += train.batch_size * config_.data.length;
   state_.elapsed_seconds += seconds;
+  stop_ = result.stop;
+  watch_.add(result.ranks);
   log_step(result, seconds);
   guard_divergence(result);
 
@@ -172,7 +106,7 @@ void Trainer::guard_divergence(const StepResult& result) {
   progress_->clear();
   if (result.rescaled) {
     spdlog::info("step {}: gradients overflowed; update skipped, loss scale now {}", state_.step,
-                 scaler_.scale());
+                 stepper_.scaler().scale());
     return;
   }
   ++state_.skipped_in_a_row;
@@ -185,6 +119,29 @@ void Trainer::guard_divergence(const StepResult& result) {
         "set train.clip_norm, then start again or resume from an older checkpoint",
         state_.step, state_.skipped_in_a_row, config_.train.max_skipped_steps);
   }
+}
+
+/// Back to the newest checkpoint, on all ranks, and on with the data that come after those which
+/// led here. False if there is none, or this has not helped often enough.
+bool Trainer::roll_back(const DivergedError& reason) {
+  if (rollbacks_ >= config_.train.max_rollbacks) return false;
+  const std::string latest = latest_checkpoint();
+  if (latest.empty()) return false;
+  const int64_t failed = state_.step, skipped_before = state_.skipped_samples;
+  const double elapsed = state_.elapsed_seconds;
+  restore(open_checkpoint(latest));
+  ++rollbacks_;
+  const int64_t led_astray = (failed - state_.step) * config_.train.batch_size;
+  state_.skipped_samples = skipped_before + led_astray;
+  state_.elapsed_seconds = elapsed;
+  state_.ranks = ranks_.size();
+  sampler_.skip_samples(state_.skipped_samples);
+  open_records();
+  spdlog::warn(
+      "{}\ngoing back to {}, and on from there with other data: the {} sequences of steps {} to {} "
+      "are left out",
+      reason.what(), latest, led_astray, state_.step + 1, failed);
+  return true;
 }
 
 void Trainer::log_step(const StepResult& result, double seconds) {
@@ -207,7 +164,25 @@ void Trainer::log_step(const StepResult& result, double seconds) {
   event.tokens_per_second = rate;
   event.elapsed_seconds = state_.elapsed_seconds;
   event.peak_memory_bytes = allocator(options_.device).stats().peak_total_bytes;
+  watch_ranks(event);
   record(event);
+}
+
+/// What only several ranks have to tell.
+void Trainer::watch_ranks(MetricsEvent& event) {
+  if (ranks_.size() == 1) return;
+  const RankWatch::Summary summary = watch_.take();
+  event.metrics.insert(event.metrics.end(),
+                       {{"ranks", static_cast<double>(ranks_.size())},
+                        {"wait_seconds", summary.wait_seconds},
+                        {"overlap", summary.overlap},
+                        {"slowest_rank", static_cast<double>(summary.slowest_rank)},
+                        {"slowest_seconds", summary.slowest_seconds}});
+  const int straggler = has_straggler(summary) ? summary.slowest_rank : -1;
+  if (straggler >= 0 && straggler != straggler_) {
+    spdlog::info("step {}: {}", state_.step, straggler_message(summary));
+  }
+  straggler_ = straggler;
 }
 
 /// Renorm over the validation split, whatever eval.mode says: it is what training can afford.
@@ -218,12 +193,13 @@ bool Trainer::evaluate() {
       .max_tokens = config_.train.eval_tokens,
       .batch_size =
           config_.eval.batch_size > 0 ? config_.eval.batch_size : config_.train.micro_batch,
+      .ranks = &ranks_,
       .progress = [this](const EvalProgress& now) {
         progress_->update(state_.step, fmt::format("evaluating {}/{}", now.done, now.total), false);
         return !StopSignal::requested();
       }};
-  const EvalResult result =
-      evaluate_lm(session_.model(), config_, dataset_, Split::valid, options, options_.device);
+  const EvalResult result = evaluate_lm(stepper_.session().model(), config_, dataset_, Split::valid,
+                                        options, options_.device);
   if (!result.complete) return false;
   progress_->clear();
   spdlog::info("step {}: valid loss {:.4f}, {} over {} {}", state_.step, result.loss,
@@ -240,107 +216,28 @@ bool Trainer::evaluate() {
 }
 
 void Trainer::record(const MetricsEvent& event) {
+  if (!leads()) return;
   metrics_->write(event);
   events_->write(event);
 }
 
 void Trainer::save() {
   if (metrics_) metrics_->sync();
-  state_.optimizer_updates = optimizer_.updates();
-  state_.loss_scale = scaler_.scale();
-  state_.loss_scale_good_steps = scaler_.good_steps();
+  state_.optimizer_updates = stepper_.optimizer().updates();
+  state_.loss_scale = stepper_.scaler().scale();
+  state_.loss_scale_good_steps = stepper_.scaler().good_steps();
   CheckpointData data;
   data.step = state_.step;
-  data.model = session_.named_parameters();
-  for (const Optimizer::State& state : optimizer_.state()) {
+  data.model = stepper_.session().named_parameters();
+  for (const Optimizer::State& state : stepper_.optimizer().state()) {
     data.optimizer.push_back({state.name, state.tensor});
   }
   data.state_json = to_json(state_);
-  save_checkpoint(folder_->path(), data, config_.train.keep_checkpoints);
+  save_checkpoint(ranks_, options_.run_dir, data, config_.distributed.shard_optimizer,
+                  config_.train.keep_checkpoints);
   saved_step_ = state_.step;
+  rollbacks_ = 0;
   spdlog::debug("saved checkpoint of step {}", state_.step);
-}
-
-/// Throws ConfigError unless the config continues the run that was saved.
-void Trainer::check_state(const RunState& saved, const std::string& path) const {
-  const auto same = [&](const char* key, auto before, auto now) {
-    if (before == now) return;
-    throw ConfigError(
-        "{}: the run was started with {} = {}, the config now says {}. The order "
-        "of the data depends on it: put it back, or start a new run",
-        path, key, before, now);
-  };
-  same("train.seed", saved.seed, config_.train.seed);
-  same("train.batch_size", saved.batch_size, config_.train.batch_size);
-  same("data.length", saved.length, config_.data.length);
-  if (const std::string difference = data_difference(saved, dataset_.info()); !difference.empty()) {
-    throw ConfigError(
-        "{}: the run was started with other data: {} has {}. Point data.path to the run's data, or "
-        "start a new run",
-        path, dataset_.path(), difference);
-  }
-  if (config_.train.steps < saved.step) {
-    throw ConfigError(
-        "{}: train.steps is {} but {} steps are done already: raise it, or resume from an earlier "
-        "checkpoint",
-        path, config_.train.steps, saved.step);
-  }
-}
-
-void Trainer::restore(const LoadedCheckpoint& checkpoint) {
-  RunState saved = run_state_from_json(checkpoint.state_json, checkpoint.path);
-  check_state(saved, checkpoint.path);
-  session_.load(checkpoint.model);
-  for (const Optimizer::State& state : optimizer_.state()) {
-    Tensor target = state.tensor;
-    checkpoint.optimizer.load_into(state.name, target);
-  }
-  optimizer_.set_updates(saved.optimizer_updates);
-  scaler_.restore(saved.loss_scale, saved.loss_scale_good_steps);
-  if (saved.data_checksum.empty()) saved.data_checksum = dataset_.info().checksum;
-  state_ = std::move(saved);
-  saved_step_ = state_.step;
-  resumed_from_ = checkpoint.path;
-}
-
-void Trainer::restore_latest() {
-  std::vector<std::string> warnings;
-  const auto checkpoint = find_latest_checkpoint(folder_->path(), &warnings);
-  for (const std::string& warning : warnings) spdlog::warn("{}", warning);
-  if (checkpoint) restore(*checkpoint);
-}
-
-/// Makes `auto` a number: that of the run that is resumed, else what this machine has room for.
-/// Another one would sum gradients in another order and draw other dropout masks.
-void Trainer::settle_micro_batch() {
-  int64_t& micro_batch = config_.train.micro_batch;
-  const int64_t saved = state_.micro_batch;
-  if (micro_batch == 0 && saved > 0) micro_batch = saved;
-  micro_batch = resolve_micro_batch(config_, usable_memory(options_.device));
-  if (!resumed_from_.empty() && saved > 0 && saved != micro_batch) {
-    spdlog::warn(
-        "train.micro_batch is {}, the run had {}: from here on it differs in rounding and dropout "
-        "masks from the uninterrupted run",
-        micro_batch, saved);
-  }
-  state_.micro_batch = micro_batch;
-}
-
-void Trainer::announce() const {
-  const TrainingCost cost = training_cost(config_);
-  const MemoryPlan memory = plan_memory(config_, config_.train.micro_batch);
-  spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
-  spdlog::info("data {}: {} {}, {}", dataset_.path(), dataset_.info().tokens, metric_.tokens(),
-               dataset_.info().split_description());
-  if (config_.task == Task::word_lm) {
-    spdlog::info("vocabulary of {} words", config_.data.vocabulary);
-  }
-  spdlog::info(
-      "{:.2f}M parameters, {:.1f} MFLOP a token forward ({:.2f} of dense with +FT), about "
-      "{:.0f} MiB, micro-batch {} of {}",
-      static_cast<double>(parameter_count(config_)) * 1e-6, cost.forward_flop_per_token * 1e-6,
-      cost.compute_ratio, static_cast<double>(memory.total()) / 0x1p20, config_.train.micro_batch,
-      config_.train.batch_size);
 }
 
 }  // namespace ssa

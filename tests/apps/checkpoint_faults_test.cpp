@@ -5,6 +5,27 @@
 using namespace ssa;
 using namespace ssa::testing;
 
+namespace {
+
+/// Saves a checkpoint again as three ranks would, each with a share of the optimizer.
+void shard_checkpoint(const std::string& folder, int64_t step) {
+  const std::string path = fmt::format("{}/checkpoints/step-{}", folder, step);
+  const auto tensors_of = [&](const std::string& name) {
+    const SafetensorsFile file(path + "/" + name);
+    std::vector<NamedTensor> tensors;
+    for (const std::string& tensor : file.names()) {
+      tensors.push_back({tensor, file.load(tensor, Device::cpu, MemoryCategory::data)});
+    }
+    return tensors;
+  };
+  save_sharded(folder,
+               {step, tensors_of("model.safetensors"), tensors_of("optimizer.safetensors"),
+                read_bytes(path + "/state.json")},
+               3, 20);
+}
+
+}  // namespace
+
 TEST_CASE("a damaged checkpoint: the one before is used, named directly, it is code 4") {
   const AppRun run;
   REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
@@ -29,6 +50,29 @@ TEST_CASE("a damaged checkpoint: the one before is used, named directly, it is c
   CHECK(contains(resumed.err, "step-2/model.safetensors"));
   CHECK(contains(resumed.err, "step-1/optimizer.safetensors"));
   CHECK(run_program("ssa-generate", {"--run", folder, "--length", "1"}).code == 4);
+}
+
+TEST_CASE("a sharded checkpoint is resumed bit by bit; with a damaged shard, the one before") {
+  const AppRun run;
+  for (const char* name : {"whole", "sharded", "damaged"}) {
+    REQUIRE(run.train(name, {"--quiet", "--set", "train.steps=2"}).code == 0);
+    if (std::string(name) != "whole") shard_checkpoint(run.dir / name, 2);
+  }
+  const std::vector<std::string> resume = {"--resume", "auto", "--set", "train.steps=4"};
+  REQUIRE(run.train("whole", resume).code == 0);
+  const Finished sharded = run.train("sharded", resume);
+  CHECK(sharded.code == 0);
+  CHECK(contains(sharded.err, "step-2 (step 2)"));
+  CHECK((run.model_bytes("sharded", 4) == run.model_bytes("whole", 4)));
+
+  const std::string shard =
+      run.dir / "damaged/checkpoints/step-2/optimizer-00003-of-00003.safetensors";
+  flip_bit(shard);
+  const Finished damaged = run.train("damaged", resume);
+  CHECK(damaged.code == 0);
+  CHECK(contains(damaged.err, shard + " is damaged"));
+  CHECK(contains(damaged.err, "step-1 is used instead"));
+  CHECK(path_exists(run.dir / "damaged/checkpoints/step-4"));
 }
 
 TEST_CASE("a checkpoint that is not there, or of another model, is code 4") {

@@ -28,21 +28,18 @@ struct Stepper {
   Stepper(const TinyRun& run, Device device, const Overrides& overrides)
       : config(run.config(overrides)),
         dataset(TokenDataset::open(run.text_path)),
-        session(config, device),
-        optimizer(config.train.optimizer, session.parameters()),
-        scaler(config.train.precision) {}
+        stepper(config, device) {}
 
   StepResult step(int64_t number) {
     const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
     const LmBatch batch = sampler.batch(dataset, Split::train, config.train.batch_size, number);
-    return lm_train_step(config, session, optimizer, scaler, number, batch,
-                         plans_of_step(config, number));
+    return stepper.step(number, batch, plans_of_step(config, number));
   }
   /// All but keys' biases, which have no gradient but rounding noise, and which Adam moves by its
   /// sign.
   std::vector<double> parameters() {
     std::vector<double> all;
-    for (const Parameter& parameter : session.parameters().all()) {
+    for (const Parameter& parameter : stepper.session().parameters().all()) {
       if (parameter.name.ends_with(".key.bias")) continue;
       const std::vector<double> part = values(parameter.variable.value());
       all.insert(all.end(), part.begin(), part.end());
@@ -52,9 +49,7 @@ struct Stepper {
 
   Config config;
   TokenDataset dataset;
-  LmSession session;
-  Optimizer optimizer;
-  LossScaler scaler;
+  LmStepper stepper;
 };
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {

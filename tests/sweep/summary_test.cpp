@@ -148,5 +148,5 @@ TEST_CASE("text is aligned and leaves out empty columns; CSV is quoted", "[sweep
         "σ,,\r\n"
         "long text,10.25,\r\n");
   CHECK(to_json(table)[1]["n"].is_null());
-  CHECK(to_text({}).empty());
+  CHECK(to_text(SummaryTable{}).empty());
 }

@@ -31,3 +31,61 @@ TEST_CASE("a run that blows up is given up after max_skipped_steps, with what to
   CHECK(list_directory(run.dir / "run/checkpoints").empty());
   CHECK(contains(read_bytes(run.dir / "run/log.txt"), " error " + message));
 }
+
+namespace {
+
+/// Trains 12 steps, a checkpoint every 4; whenever step 5 is logged, for the first `times` times,
+/// the model is ruined.
+TrainOutcome train_ruined(const TinyRun& run, const std::string& folder, int times) {
+  const StopSignal stop;
+  Trainer trainer(run.config({"train.steps=12", "train.checkpoint_every=4", "train.eval_every=0",
+                              "train.max_skipped_steps=2"}),
+                  {folder, "none", Device::cpu});
+  int lines = 0;
+  const HookGuard guard([&](FileOp op, const std::string& path) {
+    if (op != FileOp::write || !path.ends_with("metrics.jsonl")) return FileFault{};
+    if (trainer.completed_steps() == 5 && ++lines <= times) {
+      Tensor weight = trainer.session().parameters().all()[3].variable.value();
+      weight.data<float>()[0] = NAN;
+    }
+    return FileFault{};
+  });
+  return trainer.train();
+}
+
+}  // namespace
+
+TEST_CASE("a ruined run goes back to its checkpoint and on with other data") {
+  spdlog::set_level(spdlog::level::off);
+  const TinyRun run;
+  const std::string folder = run.dir / "run";
+  CHECK(train_ruined(run, folder, 1) == TrainOutcome::finished);
+
+  std::vector<double> losses;
+  for (const MetricsEvent& event : read_metrics(folder + "/metrics.jsonl")) {
+    if (event.split == "train") losses.push_back(event.loss.value());
+  }
+  REQUIRE(losses.size() == 12);  // what came after step 4 was recorded anew
+  for (const double loss : losses) CHECK(std::isfinite(loss));
+
+  const auto state = read_bytes(folder + "/checkpoints/step-12/state.json");
+  CHECK(contains(state, "\"skipped_samples\": 16"));  // of steps 5 to 8
+
+  // The same as a run that left them out from the start: resumed, it reads on from there too.
+  const StopSignal stop;
+  Trainer again(run.config({"train.steps=12", "train.checkpoint_every=4", "train.eval_every=0"}),
+                {run.dir / "again", folder + "/checkpoints/step-8", Device::cpu});
+  CHECK(again.train() == TrainOutcome::finished);
+  CHECK((read_bytes(run.dir / "again/checkpoints/step-12/model.safetensors") ==
+         read_bytes(folder + "/checkpoints/step-12/model.safetensors")));
+}
+
+TEST_CASE("going back is tried train.max_rollbacks times") {
+  spdlog::set_level(spdlog::level::off);
+  const TinyRun run;
+  const std::string message =
+      message_of<DivergedError>([&] { train_ruined(run, run.dir / "run", 2); });
+  CHECK(contains(message, "step 8: 3 updates in a row"));
+  CHECK(path_exists(run.dir / "run/checkpoints/step-4"));
+  CHECK_FALSE(path_exists(run.dir / "run/checkpoints/step-8"));
+}

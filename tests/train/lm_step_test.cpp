@@ -18,24 +18,21 @@ const Overrides kNoDropout = {"model.dropout=0", "model.attention_dropout=0",
                               "model.activation_dropout=0"};
 const Overrides kPlainSgd = {"train.optimizer.kind=sgd", "train.optimizer.momentum=0"};
 
-/// A session and an optimizer, ready for steps of a config that differs from the tiny one.
+/// A model in training, ready for steps of a config that differs from the tiny one.
 struct Stepper {
   explicit Stepper(const Overrides& overrides, Device device = Device::cpu)
       : config(run.config(overrides)),
         dataset(TokenDataset::open(run.text_path)),
-        session(config, device),
-        optimizer(config.train.optimizer, session.parameters()),
-        scaler(config.train.precision) {}
+        stepper(config, device) {}
 
   StepResult step(int64_t number = 0) {
     const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
     const LmBatch batch = sampler.batch(dataset, Split::train, config.train.batch_size, number);
-    return lm_train_step(config, session, optimizer, scaler, number, batch,
-                         plans_of_step(config, number));
+    return stepper.step(number, batch, plans_of_step(config, number));
   }
   std::vector<double> gradients() const {
     std::vector<double> all;
-    for (const Parameter& parameter : session.parameters().all()) {
+    for (const Parameter& parameter : stepper.session().parameters().all()) {
       const std::vector<double> part = values(parameter.variable.grad());
       all.insert(all.end(), part.begin(), part.end());
     }
@@ -43,7 +40,7 @@ struct Stepper {
   }
   std::vector<double> parameters() const {
     std::vector<double> all;
-    for (const Parameter& parameter : session.parameters().all()) {
+    for (const Parameter& parameter : stepper.session().parameters().all()) {
       const std::vector<double> part = values(parameter.variable.value());
       all.insert(all.end(), part.begin(), part.end());
     }
@@ -53,9 +50,7 @@ struct Stepper {
   TinyRun run;
   Config config;
   TokenDataset dataset;
-  mutable LmSession session;
-  Optimizer optimizer;
-  LossScaler scaler;
+  LmStepper stepper;
 };
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -125,16 +120,16 @@ TEST_CASE("a loss that is not finite leaves parameters and optimizer alone") {
     CAPTURE(poison);
     Stepper stepper({});
     REQUIRE(stepper.step(0).updated);
-    Tensor weight = stepper.session.parameters().all().front().variable.value();
+    Tensor weight = stepper.stepper.session().parameters().all().front().variable.value();
     const float healthy = weight.data<float>()[weight.numel() / 2];
     std::fill_n(weight.data<float>(), weight.numel(), poison);
     const std::vector<double> before = stepper.parameters();
-    const std::vector<double> moments = values(stepper.optimizer.state()[3].tensor);
+    const std::vector<double> moments = values(stepper.stepper.optimizer().state()[3].tensor);
     const StepResult result = stepper.step(1);
     CHECK_FALSE(result.updated);
     CHECK_FALSE(std::isfinite(result.loss));
-    CHECK(stepper.optimizer.updates() == 1);
-    CHECK(values(stepper.optimizer.state()[3].tensor) == moments);
+    CHECK(stepper.stepper.optimizer().updates() == 1);
+    CHECK(values(stepper.stepper.optimizer().state()[3].tensor) == moments);
     const std::vector<double> after = stepper.parameters();
     for (size_t i = 0; i < after.size(); ++i) {
       if (std::isfinite(before[i])) REQUIRE(after[i] == before[i]);
@@ -155,8 +150,7 @@ TEST_CASE("dropout masks differ between steps and between micro-batches") {
   const auto loss_of = [](int64_t step, const std::vector<int64_t>& starts) {
     Stepper stepper({"train.micro_batch=1", "model.dropout=0.5"});
     const LmBatch batch = lm_batch(stepper.dataset, Split::train, starts, 32);
-    return lm_train_step(stepper.config, stepper.session, stepper.optimizer, stepper.scaler, step,
-                         batch, draw_plans(dense_plan_specs(2, 32), RngKey{}))
+    return stepper.stepper.step(step, batch, draw_plans(dense_plan_specs(2, 32), RngKey{}))
         .loss;
   };
   const double once = loss_of(0, {64});
@@ -198,11 +192,11 @@ TEST_CASE("bf16 activations train f32 parameters to nearly the same loss") {
   }
   CHECK(half_loss != full_loss);
   CHECK(half_loss == Approx(full_loss).epsilon(0.01));
-  for (const Parameter& parameter : half.session.parameters().all()) {
+  for (const Parameter& parameter : half.stepper.session().parameters().all()) {
     CHECK(parameter.variable.value().dtype() == DType::f32);
     CHECK(parameter.variable.grad().dtype() == DType::f32);
   }
-  for (const Optimizer::State& state : half.optimizer.state()) {
+  for (const Optimizer::State& state : half.stepper.optimizer().state()) {
     CHECK(state.tensor.dtype() == DType::f32);
   }
 }
@@ -212,19 +206,19 @@ TEST_CASE("fp16 gradients are scaled, and a scale too high is lowered without an
   const Overrides fp16 = kNoDropout + Overrides{"train.precision=fp16", "train.batch_size=1",
                                                 "train.micro_batch=1", "train.clip_norm=0"};
   Stepper stepper(fp16, Device::reference);
-  REQUIRE(stepper.scaler.scale() == LossScaler::kInitialScale);
-  stepper.scaler.restore(LossScaler::kLargestScale, 5);
+  REQUIRE(stepper.stepper.scaler().scale() == LossScaler::kInitialScale);
+  stepper.stepper.scaler().restore(LossScaler::kLargestScale, 5);
   const std::vector<double> before = stepper.parameters();
   StepResult result = stepper.step(0);
   REQUIRE_FALSE(result.updated);  // 2^24 times the gradient is beyond fp16's 65504
   CHECK(result.rescaled);
   CHECK(std::isfinite(result.loss));
-  CHECK(stepper.scaler.scale() == LossScaler::kLargestScale / 2);
+  CHECK(stepper.stepper.scaler().scale() == LossScaler::kLargestScale / 2);
   CHECK(stepper.parameters() == before);
-  CHECK(stepper.optimizer.updates() == 0);
+  CHECK(stepper.stepper.optimizer().updates() == 0);
   for (int tries = 0; tries < 24 && !result.updated; ++tries) result = stepper.step(0);
   REQUIRE(result.updated);
-  CHECK(stepper.optimizer.updates() == 1);
+  CHECK(stepper.stepper.optimizer().updates() == 1);
 
   // The norm is that of the gradient itself, whatever the scale.
   Stepper exact(kNoDropout + Overrides{"train.batch_size=1", "train.micro_batch=1"});

@@ -8,8 +8,10 @@
 
 #include "ssa/data/lm_sampler.h"
 #include "ssa/models/cost.h"
+#include "ssa/train/gradient_reducer.h"
 #include "ssa/train/lm_step.h"
 
+#include "dist/thread_ranks.h"
 #include "train/tiny_run.h"
 
 using namespace ssa;
@@ -27,21 +29,19 @@ using Batches = std::function<LmBatch(int64_t step)>;
 Measured measure(const Config& config, const Batches& batch_of) {
   CachingAllocator& allocator = host_allocator();
   allocator.trim();
-  const int64_t before = allocator.stats().total_bytes;
+  const MemoryStats before = allocator.stats();  // other tests may have left something
   allocator.reset_peaks();
-  LmSession session(config, Device::cpu);
-  Optimizer optimizer(config.train.optimizer, session.parameters());
-  LossScaler scaler(config.train.precision);
+  LmStepper stepper(config, Device::cpu);
   for (int64_t step = 0; step < 2; ++step) {
-    lm_train_step(config, session, optimizer, scaler, step, batch_of(step),
-                  plans_of_step(config, step));
+    stepper.step(step, batch_of(step), plans_of_step(config, step));
   }
   const MemoryStats stats = allocator.stats();
   const auto of = [&](MemoryCategory category) {
-    return stats.bytes[static_cast<size_t>(category)];
+    const auto i = static_cast<size_t>(category);
+    return stats.bytes[i] - before.bytes[i];
   };
   return {of(MemoryCategory::parameters), of(MemoryCategory::gradients),
-          of(MemoryCategory::optimizer), stats.peak_total_bytes - before};
+          of(MemoryCategory::optimizer), stats.peak_total_bytes - before.total_bytes};
 }
 
 /// Words by Zipf's law: rank n about as often as 1/n.
@@ -173,6 +173,62 @@ TEST_CASE("the largest part of the batch that fits into half of the memory is ta
     CHECK(resolve_micro_batch(config, memory) == expected);
     CHECK(resolve_micro_batch(config, memory - 2) < std::max<int64_t>(expected, 2));
   }
+}
+
+TEST_CASE("ranks divide the batch, and the memory that each has") {
+  const TinyRun run;
+  const Config config = run.config({"train.micro_batch=auto", "train.batch_size=24"});
+  for (const int64_t expected : {8, 4, 2, 1}) {
+    const int64_t memory = 2 * plan_memory(config, expected, 3).total();
+    CHECK(resolve_micro_batch(config, memory, 3) == expected);
+  }
+  CHECK(resolve_micro_batch(run.config({"train.micro_batch=2"}), 1 << 30, 3) == 2);
+}
+
+TEST_CASE("the predicted memory of gradients and optimizer holds for a rank of several") {
+  const bool sharded = GENERATE(false, true);
+  const std::string precision = GENERATE("fp32", "bf16");
+  const int64_t bucket_mib = GENERATE(0, 1);
+  CAPTURE(sharded, precision, bucket_mib);
+  const TinyRun run;
+  Config config = run.config(kLarger + Overrides{"distributed.reduce_precision=" + precision});
+  config.distributed.shard_optimizer = sharded;
+  config.distributed.bucket_mib = bucket_mib;
+  constexpr int kRanks = 3;
+  CachingAllocator& allocator = host_allocator();
+  allocator.trim();
+  allocator.reset_peaks();
+  const MemoryStats before = allocator.stats();
+  ssa::test::on_ranks(kRanks, [&](Communicator& ranks) {
+    omp_set_num_threads(1);
+    LmSession session(config, Device::cpu);
+    GradientReducer reducer(session.parameters(), ranks, config.distributed);
+    const Optimizer optimizer(config.train.optimizer, session.parameters(), reducer.pieces());
+    ranks.barrier("all are there");
+    reducer.begin_last_backward();
+    reducer.finish();
+  });
+  const MemoryPlan plan = plan_memory(config, 1, kRanks);
+  const auto peak_of_rank = [&](MemoryCategory category) {
+    const auto i = static_cast<size_t>(category);
+    return static_cast<double>(allocator.stats().peak_bytes[i] - before.bytes[i]) / kRanks;
+  };
+  // A rank may have given copies back before another has made its own.
+  const auto gradients = static_cast<double>(plan.gradients);
+  CHECK(peak_of_rank(MemoryCategory::gradients) < 1.05 * gradients);
+  CHECK(peak_of_rank(MemoryCategory::gradients) >
+        0.95 * gradients * (precision == "bf16" ? 2.0 / 3 : 1.0));
+  CHECK(peak_of_rank(MemoryCategory::optimizer) ==
+        Approx(static_cast<double>(plan.optimizer)).epsilon(0.05));
+
+  const MemoryPlan alone = plan_memory(config, 1);
+  // The allocator gives up to an eighth more than is asked for, on top of padding.
+  CHECK(static_cast<double>(plan.gradients) ==
+        Approx(static_cast<double>(alone.gradients) * (precision == "bf16" ? 1.5 : 1.0))
+            .epsilon(0.15));
+  CHECK(static_cast<double>(plan.optimizer) ==
+        Approx(static_cast<double>(alone.optimizer) / (sharded ? kRanks : 1)).epsilon(0.03));
+  CHECK(plan.activations == alone.activations);
 }
 
 TEST_CASE("sizes beyond all measure give a plan beyond all measure, at once") {

@@ -248,7 +248,8 @@ struct TrainConfig {
   int64_t eval_tokens = 0;          // tokens of the valid split scored during training; 0: all
   int64_t checkpoint_every = 1000;  // 0: only at the end
   int64_t keep_checkpoints = 3;
-  int64_t max_skipped_steps = 10;  // consecutive non-finite steps before giving up with exit code 5
+  int64_t max_skipped_steps = 10;  // consecutive non-finite steps before going back
+  int64_t max_rollbacks = 1;  // to one checkpoint, before giving up with exit code 5
 
   template <class V>
   void fields(V& v) {
@@ -279,7 +280,11 @@ struct TrainConfig {
     v.field("keep_checkpoints", keep_checkpoints, between(1, 1e6),
             "How many checkpoints stay in the run folder, the newest.");
     v.field("max_skipped_steps", max_skipped_steps, between(0, 1e6).unit("steps"),
-            "Consecutive steps with a non-finite loss or gradient before giving up (exit code 5).");
+            "Consecutive steps with a non-finite loss or gradient before the run goes back to its "
+            "last checkpoint.");
+    v.field("max_rollbacks", max_rollbacks, between(0, 1e6),
+            "How often a run may go back to one checkpoint, each time leaving out the data that "
+            "led astray, before it gives up (exit code 5).");
   }
   bool operator==(const TrainConfig&) const = default;
 };

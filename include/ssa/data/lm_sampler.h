@@ -27,8 +27,11 @@ class LmSampler {
   int64_t length() const { return length_; }
   int64_t blocks_per_epoch() const { return blocks_; }
   /// First target's position in the split. Sample numbers count over the whole run:
-  /// step·batch_size + row.
+  /// step·batch_size + row, plus those left out.
   int64_t start_of(int64_t sample_number) const;
+  /// Leaves out this many samples, in all, of those that batch() is still to read: what a run has
+  /// gone back for.
+  void skip_samples(int64_t samples) { skipped_ = samples; }
   /// Rows first … first+count-1 of the global batch of a step. Throws ShapeError if the slice is
   /// not inside the batch, DataError if the file has shrunk.
   LmBatch batch(const TokenDataset& dataset, Split split, int64_t batch_size, int64_t step,
@@ -39,6 +42,7 @@ class LmSampler {
   int64_t length_;
   int64_t blocks_;
   bool random_offset_;
+  int64_t skipped_ = 0;
 };
 
 }  // namespace ssa

@@ -19,6 +19,7 @@ class LmSession {
 
   Device device() const { return parameters_.device(); }
   ParameterStore& parameters() { return parameters_; }
+  const ParameterStore& parameters() const { return parameters_; }
   const DecoderLm& model() const { return *model_; }
   /// Takes the parameters of a checkpoint. Throws CheckpointError naming the parameter if names or
   /// shapes differ from the config's.

@@ -1,32 +1,76 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "ssa/data/lm_batch.h"
 #include "ssa/sampling/source_plan.h"
+#include "ssa/train/gradient_reducer.h"
 #include "ssa/train/lm_session.h"
 #include "ssa/train/loss_scaler.h"
 #include "ssa/train/optimizer.h"
 
 namespace ssa {
 
-/// What one step showed.
+/// What a rank tells the others at the end of a step.
+struct RankReport {
+  double loss_sum = 0;         ///< over its tokens, nats
+  double sum_squares = 0;      ///< of the gradients that it updates with
+  double stop = 0;             ///< not 0: it was asked to stop
+  double compute_seconds = 0;  ///< from the step's start to the end of backward
+  double waited_seconds = 0;   ///< in collectives, in this step until this report
+};
+
+/// What one step showed, the same on all ranks.
 struct StepResult {
-  double loss = 0;       ///< mean over the batch's tokens, nats
+  double loss = 0;       ///< mean over the global batch's tokens, nats
   double grad_norm = 0;  ///< before clipping
   double learning_rate = 0;
   bool updated = false;   ///< false: loss or gradient not finite, parameters left alone
   bool rescaled = false;  ///< not updated, but the loss scale was lowered: not a sign of divergence
+  bool stop = false;      ///< some rank was asked to stop
+  std::vector<RankReport> ranks;
 };
 
-/// One training step of a language model, knowing no files: forward and backward over the
-/// micro-batches of train.micro_batch sequences (which must be resolved, not `auto`), clipping to
-/// train.clip_norm, update. All micro-batches share the step's plans.
-StepResult lm_train_step(const Config& config, LmSession& session, Optimizer& optimizer,
-                         LossScaler& scaler, int64_t step, const LmBatch& batch,
-                         const std::vector<SourcePlan>& plans);
+/// A model in training, and its steps; knows no files. Each rank computes its share of the global
+/// batch; gradients are summed over the ranks, so that all take the same update.
+class LmStepper {
+ public:
+  /// `config` and `ranks` (null: one process) must outlive it. Parameters as train.seed draws them,
+  /// the same on all ranks. Throws ConfigError if the device cannot compute in train.precision.
+  LmStepper(const Config& config, Device device, Communicator* ranks = nullptr);
 
-/// The plans of a step: drawn as ssa.* says until +FT begins, dense from then on.
-std::vector<SourcePlan> plans_of_step(const Config& config, int64_t step);
+  /// Forward and backward over the micro-batches of train.micro_batch sequences (which must be
+  /// resolved, not `auto`), clipping to train.clip_norm, update. All micro-batches of a rank share
+  /// its plans. `batch` is this rank's share, as large as the others'. `stop`, asked at the end of
+  /// the step, says whether this rank was told to stop.
+  StepResult step(int64_t number, const LmBatch& batch, const std::vector<SourcePlan>& plans,
+                  const std::function<bool()>& stop = {});
+
+  LmSession& session() { return session_; }
+  const LmSession& session() const { return session_; }
+  Optimizer& optimizer() { return optimizer_; }
+  LossScaler& scaler() { return scaler_; }
+  Communicator& ranks() { return ranks_; }
+
+ private:
+  double forward_backward(int64_t number, const LmBatch& batch,
+                          const std::vector<PlanTensors>& plans);
+  std::vector<RankReport> exchange(const RankReport& own);
+  double gradient_norm(const std::vector<RankReport>& reports) const;
+
+  const Config& config_;
+  std::unique_ptr<Communicator> alone_;  // where no ranks are given
+  Communicator& ranks_;
+  LmSession session_;
+  GradientReducer reducer_;
+  Optimizer optimizer_;
+  LossScaler scaler_;
+};
+
+/// The plans of a step: drawn as ssa.* says until +FT begins, dense from then on. Each rank draws
+/// its own.
+std::vector<SourcePlan> plans_of_step(const Config& config, int64_t step, int rank = 0);
 
 }  // namespace ssa

@@ -8,6 +8,9 @@ namespace ssa {
 /// Sends the log to standard error, messages from `level` on: debug, info, warn or error. The
 /// level is the console's alone: a LogFile gets what the console does not show.
 void set_up_console_log(const std::string& level);
+/// For one of several ranks: the console shows messages of rank 0 as they are, and of others only
+/// from warnings on, with the rank in front. Log files get everything.
+void log_as_rank(int rank, int size);
 /// Whether standard error shows messages of level info.
 bool console_shows_info();
 

@@ -14,6 +14,7 @@ struct RunState {
   int64_t tokens = 0;
   double elapsed_seconds = 0;
   int64_t skipped_in_a_row = 0;
+  int64_t skipped_samples = 0;  ///< left out of the data's order by going back to a checkpoint
   bool evaluation_due = false;  ///< stopped before the evaluation of this step
   int64_t optimizer_updates = 0;
   double loss_scale = 1;
@@ -22,6 +23,7 @@ struct RunState {
   // What the bits of the steps to come depend on.
   uint64_t seed = 0;
   int64_t batch_size = 0;
+  int64_t ranks = 1;
   int64_t micro_batch = 0;  ///< resolved; 0: not stated, as in older checkpoints
   int64_t length = 0;
   int64_t data_bytes = 0;     ///< as DatasetInfo::bytes()

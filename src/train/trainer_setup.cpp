@@ -1,0 +1,252 @@
+// What a Trainer does before its first step: claims the run folder, resumes, settles what depends
+// on machine and ranks, and says so.
+
+#include <filesystem>
+#include <numeric>
+
+#include <spdlog/spdlog.h>
+
+#include "ssa/core/valid_neighbours.h"
+#include "ssa/core/version.h"
+#include "ssa/dist/together.h"
+#include "ssa/models/cost.h"
+#include "ssa/train/memory_plan.h"
+#include "ssa/train/rank_checkpoint.h"
+#include "ssa/train/trainer.h"
+
+#include "train/with_errors_in.h"
+
+namespace ssa {
+
+namespace {
+
+/// `--resume` names a checkpoint.
+bool names_checkpoint(const std::string& resume) { return resume != "none" && resume != "auto"; }
+
+bool lies_in(const std::string& checkpoint, const std::string& folder) {
+  std::error_code error;  // of a folder that does not exist: nothing lies in it
+  const auto parent = std::filesystem::canonical(checkpoint, error).parent_path();
+  return !error && std::filesystem::equivalent(parent, folder, error);
+}
+
+/// The folder's metrics say that a run lives there already; going on from somewhere else would
+/// remove its records.
+void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
+  if (!path_exists(folder.metrics_path())) return;
+  if (resume == "none") {
+    throw ConfigError(
+        "{} holds a run already: continue it with --resume auto, or give another "
+        "--run-dir",
+        folder.path());
+  }
+  if (names_checkpoint(resume) && !lies_in(resume, folder.checkpoints_path())) {
+    throw ConfigError(
+        "{} holds a run already, and {} is not one of its checkpoints: give another --run-dir to "
+        "branch off, or continue this run with --resume auto",
+        folder.path(), resume);
+  }
+}
+
+/// The config for this data, if the ranks can share its batches evenly.
+Config checked_config(const Config& config, const TokenDataset& dataset, int ranks) {
+  const int64_t batch = config.train.batch_size;
+  if (batch % ranks != 0) {
+    std::vector<int64_t> possible;
+    for (int64_t n = 1; n <= std::min<int64_t>(batch, 4096); ++n) {
+      if (batch % n == 0) possible.push_back(n);
+    }
+    throw ConfigError(
+        "train.batch_size: {} ranks cannot share {} sequences evenly; numbers of ranks that can: "
+        "{}. Or change train.batch_size",
+        ranks, batch, fmt::join(possible, ", "));
+  }
+  return config_for_data(config, dataset);
+}
+
+}  // namespace
+
+Trainer::Trainer(const Config& config, const TrainOptions& options)
+    : alone_(options.ranks ? nullptr : make_single_process()),
+      ranks_(options.ranks ? *options.ranks : *alone_),
+      dataset_(TokenDataset::open(config.data.path)),
+      config_(checked_config(config, dataset_, ranks_.size())),
+      metric_(config.task),
+      options_(options),
+      sampler_(config.train.seed, dataset_.split_size(Split::train), config.data.length),
+      stepper_(config_, options.device, &ranks_),
+      state_(initial_state(config, dataset_.info())),
+      watch_(ranks_) {
+  ranks_.set_timeout(std::chrono::duration<double>(config_.distributed.timeout_seconds));
+  // The folder comes after what may throw: a wrong config or checkpoint leaves none behind.
+  if (names_checkpoint(options.resume)) restore(open_checkpoint(options.resume));
+  together(ranks_, "claiming the run folder", [this] { claim_folder(); });
+  log_ = std::make_unique<LogFile>(
+      leads() ? folder_->log_path()
+              : fmt::format("{}/logs/rank-{}.txt", options_.run_dir, ranks_.rank()));
+  with_errors_in(*log_, [this] { open_run(); });
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::claim_folder() {
+  if (!leads()) return;
+  folder_.emplace(options_.run_dir);
+  refuse_existing_run(*folder_, options_.resume);
+  if (ranks_.size() > 1) make_directories(folder_->path() + "/logs");
+}
+
+/// Nothing of a run that is there is changed before it is clear that this one can go on.
+void Trainer::open_run() {
+  together(ranks_, "looking at the run folder", [this] {
+    if (path_exists(options_.run_dir)) return;
+    throw ConfigError(
+        "{} cannot be seen by this rank: the run folder must be on a file system "
+        "that all ranks share",
+        options_.run_dir);
+  });
+  if (options_.resume == "auto") {
+    const std::string latest = latest_checkpoint();
+    if (!latest.empty()) restore(open_checkpoint(latest));
+  }
+  if (!resumed_from_.empty()) {
+    spdlog::info("resumed from {} (step {})", resumed_from_, state_.step);
+  }
+  settle_micro_batch();
+  if (leads()) folder_->write_config(dump_config(config_));
+  // From here on the named checkpoint is the run's newest, whenever the run is stopped: before
+  // metrics of later steps, which belong to the branch that is left, are removed.
+  if (names_checkpoint(options_.resume)) save();
+  open_records();
+}
+
+/// Metrics and events, without what was recorded after the step that this run stands at.
+void Trainer::open_records() {
+  if (!leads()) return;
+  const int64_t last_line = resumed_from_.empty() ? -1 : state_.step;
+  metrics_ = std::make_unique<MetricsWriter>(folder_->metrics_path(), last_line);
+  events_ = std::make_unique<EventWriter>(folder_->path(), last_line);
+}
+
+/// Path of the run's newest valid checkpoint, as rank 0 finds it; empty: there is none.
+std::string Trainer::latest_checkpoint() const {
+  std::string path;
+  together(ranks_, "finding the newest checkpoint", [&] {
+    if (!leads()) return;
+    std::vector<std::string> warnings;
+    const auto checkpoint = find_latest_checkpoint(folder_->path(), &warnings);
+    for (const std::string& warning : warnings) spdlog::warn("{}", warning);
+    if (checkpoint) path = checkpoint->path;
+  });
+  return ranks_.broadcast(path, "the newest checkpoint");
+}
+
+/// Throws ConfigError unless the config continues the run that was saved.
+void Trainer::check_state(const RunState& saved, const std::string& path) const {
+  const auto same = [&](const char* key, auto before, auto now) {
+    if (before == now) return;
+    throw ConfigError(
+        "{}: the run was started with {} = {}, the config now says {}. The order "
+        "of the data depends on it: put it back, or start a new run",
+        path, key, before, now);
+  };
+  same("train.seed", saved.seed, config_.train.seed);
+  same("train.batch_size", saved.batch_size, config_.train.batch_size);
+  same("data.length", saved.length, config_.data.length);
+  if (const std::string difference = data_difference(saved, dataset_.info()); !difference.empty()) {
+    throw ConfigError(
+        "{}: the run was started with other data: {} has {}. Point data.path to the run's data, or "
+        "start a new run",
+        path, dataset_.path(), difference);
+  }
+  if (config_.train.steps < saved.step) {
+    throw ConfigError(
+        "{}: train.steps is {} but {} steps are done already: raise it, or resume from an earlier "
+        "checkpoint",
+        path, config_.train.steps, saved.step);
+  }
+}
+
+void Trainer::restore(const LoadedCheckpoint& checkpoint) {
+  RunState saved = run_state_from_json(checkpoint.state_json, checkpoint.path);
+  check_state(saved, checkpoint.path);
+  stepper_.session().load(checkpoint.model);
+  load_optimizer_state(checkpoint, stepper_.optimizer());
+  stepper_.optimizer().set_updates(saved.optimizer_updates);
+  stepper_.scaler().restore(saved.loss_scale, saved.loss_scale_good_steps);
+  sampler_.skip_samples(saved.skipped_samples);
+  if (saved.data_checksum.empty()) saved.data_checksum = dataset_.info().checksum;
+  state_ = std::move(saved);
+  saved_step_ = state_.step;
+  resumed_from_ = checkpoint.path;
+}
+
+/// Makes `auto` a number: that of the run that is resumed, else what the machines have room for. On
+/// several ranks it must divide what each has of the batch. Another one would sum gradients in
+/// another order and draw other dropout masks.
+void Trainer::settle_micro_batch() {
+  int64_t& micro_batch = config_.train.micro_batch;
+  const int64_t share = config_.train.batch_size / ranks_.size();
+  const int64_t saved = state_.micro_batch, saved_ranks = state_.ranks;
+  if (micro_batch == 0 && saved > 0) micro_batch = std::gcd(saved, share);
+  if (micro_batch == 0) {
+    const int64_t memory = options_.device == Device::cuda ? usable_memory(options_.device)
+                                                           : usable_memory() / ranks_.local_size();
+    const auto own = static_cast<double>(resolve_micro_batch(config_, memory, ranks_.size()));
+    const std::vector<double> all = ranks_.gather(std::vector<double>{own}, "micro-batch sizes");
+    micro_batch = static_cast<int64_t>(*std::min_element(all.begin(), all.end()));
+  }
+  micro_batch = std::min(micro_batch, share);
+  if (share % micro_batch != 0) {
+    throw ConfigError(
+        "train.micro_batch: {} does not divide the {} sequences that each of {} ranks has of the "
+        "batch; nearest valid: {}",
+        micro_batch, share, ranks_.size(), nearest_divisors(share, micro_batch));
+  }
+  if (!resumed_from_.empty() && saved > 0 && saved != micro_batch) {
+    spdlog::warn(
+        "train.micro_batch is {}, the run had {}: from here on it differs in rounding and dropout "
+        "masks from the uninterrupted run",
+        micro_batch, saved);
+  }
+  if (!resumed_from_.empty() && saved_ranks != ranks_.size()) {
+    spdlog::warn(
+        "{} ranks go on with what {} have begun: the data go on where they were, but each rank "
+        "draws "
+        "source plans of its own, so that from here on the run differs from the uninterrupted one",
+        ranks_.size(), saved_ranks);
+  }
+  state_.micro_batch = micro_batch;
+  state_.ranks = ranks_.size();
+}
+
+void Trainer::announce() const {
+  const TrainingCost cost = training_cost(config_);
+  const MemoryPlan memory = plan_memory(config_, config_.train.micro_batch, ranks_.size());
+  spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
+  if (ranks_.size() > 1) spdlog::info("{}", ranks_.description());
+  spdlog::info("data {}: {} {}, {}", dataset_.path(), dataset_.info().tokens, metric_.tokens(),
+               dataset_.info().split_description());
+  if (config_.task == Task::word_lm) {
+    spdlog::info("vocabulary of {} words", config_.data.vocabulary);
+  }
+  spdlog::info(
+      "{:.2f}M parameters, {:.1f} MFLOP a token forward ({:.2f} of dense with +FT), about "
+      "{:.0f} MiB, micro-batch {} of {}",
+      static_cast<double>(parameter_count(config_)) * 1e-6, cost.forward_flop_per_token * 1e-6,
+      cost.compute_ratio, static_cast<double>(memory.total()) / 0x1p20, config_.train.micro_batch,
+      config_.train.batch_size);
+}
+
+/// What was expected, for those whose memory was not enough.
+std::string Trainer::planned_memory() const {
+  const MemoryPlan plan = plan_memory(config_, config_.train.micro_batch, ranks_.size());
+  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+  return fmt::format(
+      "Planned at micro-batch {}: {:.0f} MiB: parameters {:.0f}, packed weights {:.0f}, gradients "
+      "{:.0f}, optimizer {:.0f}, activations {:.0f}, workspace {:.0f}; the {} has {:.0f} MiB.",
+      config_.train.micro_batch, mib(plan.total()), mib(plan.parameters), mib(plan.packed_weights),
+      mib(plan.gradients), mib(plan.optimizer), mib(plan.activations), mib(plan.workspace),
+      options_.device == Device::cuda ? "GPU" : "machine", mib(usable_memory(options_.device)));
+}
+
+}  // namespace ssa

@@ -1,0 +1,171 @@
+// ssa-train on several processes: the same result as on one, and what a cluster's accidents leave.
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
+#include "ssa/storage/checkpoint.h"
+#include "ssa/storage/metrics.h"
+
+#include "apps/child_process.h"
+#include "support/mpirun.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+using Catch::Contains;
+
+namespace {
+
+#define SKIP_WITHOUT_MPIRUN()                                        \
+  if (const std::string why = test::why_no_mpirun(); !why.empty()) { \
+    WARN("skipped: " << why);                                        \
+    return;                                                          \
+  }
+
+/// Long enough that something can happen on the way.
+const Overrides kLong = {"--set", "train.steps=300", "train.checkpoint_every=20",
+                         "train.eval_every=0", "distributed.timeout_seconds=3"};
+
+test::MpiJob train(const AppRun& run, int ranks, const std::string& name, const Overrides& more,
+                   bool survive = false) {
+  test::MpiJob job = test::mpirun(ranks, "ssa-train", run.train_arguments(name, more), survive);
+  UNSCOPED_INFO("mpirun returned " << job.code << " and wrote:\n" << job.output);
+  CHECK(job.left_behind == 0);
+  return job;
+}
+
+/// The process of a rank of the run in this folder; -1: not there.
+pid_t process_of_rank(const std::string& folder, int rank) {
+  const std::string variable = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string path = entry.path().string();
+    if (!path_exists(path + "/cmdline") || !path_exists(path + "/environ")) continue;
+    try {
+      if (std::filesystem::read_symlink(path + "/exe").filename() != "ssa-train") continue;
+      if (!contains(read_bytes(path + "/cmdline"), folder)) continue;
+      if (contains(read_bytes(path + "/environ") + '\0', variable + '\0')) {
+        return std::stoi(entry.path().filename());
+      }
+    } catch (const std::exception&) {  // it has ended meanwhile
+    }
+  }
+  return -1;
+}
+
+/// While one exists: sends a rank a signal when the run has its checkpoint of step 40.
+class Accident {
+ public:
+  Accident(std::string folder, int rank, int signal)
+      : thread_([=] {
+          const std::string checkpoint = folder + "/checkpoints/step-40";
+          for (int i = 0; i < 6000 && !path_exists(checkpoint); ++i) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          }
+          if (const pid_t process = process_of_rank(folder, rank); process > 0) {
+            ::kill(process, signal);
+          }
+        }) {}
+  ~Accident() { thread_.join(); }
+  Accident(const Accident&) = delete;
+  Accident& operator=(const Accident&) = delete;
+
+ private:
+  std::thread thread_;
+};
+
+std::string weights(const std::string& folder, int64_t step = 300) {
+  return read_bytes(fmt::format("{}/checkpoints/step-{}/model.safetensors", folder, step));
+}
+
+size_t times(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++count;
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("a dense run gives the same losses on 1, 2 and 4 processes", "[slow]") {
+  SKIP_WITHOUT_MPIRUN();
+  const AppRun run;
+  const Overrides dense = {"--set", "ssa.kind=none", "train.micro_batch=1"};
+  REQUIRE(run.train("on-1", dense).code == 0);
+  const auto expected = read_metrics(run.dir / "on-1/metrics.jsonl");
+  for (const int ranks : {2, 4}) {
+    const std::string name = "on-" + std::to_string(ranks);
+    REQUIRE(train(run, ranks, name, dense).code == 0);
+    const auto got = read_metrics(run.dir / (name + "/metrics.jsonl"));
+    REQUIRE(got.size() == expected.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      CHECK(got[i].loss.value() == Approx(expected[i].loss.value()).epsilon(1e-5));
+    }
+  }
+}
+
+TEST_CASE("a job whose rank is killed goes on from its checkpoint to the same bits", "[slow]") {
+  SKIP_WITHOUT_MPIRUN();
+  const AppRun run;
+  REQUIRE(train(run, 2, "whole", kLong).code == 0);
+  {
+    const Accident accident(run.dir / "killed", 1, SIGKILL);
+    CHECK(train(run, 2, "killed", kLong).code == 128 + SIGKILL);
+  }
+  REQUIRE_FALSE(path_exists(run.dir / "killed/checkpoints/step-300"));
+  REQUIRE(train(run, 2, "killed", kLong + Overrides{"--resume", "auto"}).code == 0);
+  CHECK((weights(run.dir / "killed") == weights(run.dir / "whole")));
+}
+
+TEST_CASE("whoever outlives a killed rank says which it was", "[slow]") {
+  SKIP_WITHOUT_MPIRUN();
+  const AppRun run;
+  const Accident accident(run.dir / "run", 1, SIGKILL);
+  const test::MpiJob job = train(run, 3, "run", kLong + Overrides{"train.batch_size=6"}, true);
+  CHECK_THAT(job.output,
+             Contains("rank 0 of 3, step ") && Contains("rank 1 is gone: its process has died"));
+  CHECK_THAT(job.output, Contains("rank 0 returned 6"));
+}
+
+TEST_CASE("a stopped rank ends the job with code 6 and its name", "[slow]") {
+  SKIP_WITHOUT_MPIRUN();
+  const AppRun run;
+  {
+    const Accident accident(run.dir / "run", 1, SIGSTOP);
+    const test::MpiJob job = train(run, 2, "run", kLong);
+    CHECK(job.code == 6);
+    CHECK_THAT(job.output, Contains("did not finish within 3 s (distributed.timeout_seconds)") &&
+                               Contains("rank 1 has been silent"));
+  }
+  CHECK(train(run, 2, "run", kLong + Overrides{"--resume", "auto"}).code == 0);
+}
+
+TEST_CASE("a signal to one rank makes all save the same step and end with 75", "[slow]") {
+  SKIP_WITHOUT_MPIRUN();
+  const AppRun run;
+  const std::string shard =
+      GENERATE("distributed.shard_optimizer=false", "distributed.shard_optimizer=true");
+  REQUIRE(train(run, 2, "whole", kLong + Overrides{shard}).code == 0);
+  {
+    const Accident accident(run.dir / "run", 1, SIGUSR1);
+    CHECK(train(run, 2, "run", kLong + Overrides{shard}).code == 75);
+  }
+  const auto saved = find_latest_checkpoint(run.dir / "run", nullptr);
+  REQUIRE(saved);
+  CHECK(saved->step >= 40);
+  CHECK(saved->step < 300);
+  REQUIRE(train(run, 2, "run", kLong + Overrides{shard, "--resume", "auto"}).code == 0);
+  CHECK((weights(run.dir / "run") == weights(run.dir / "whole")));
+}
+
+TEST_CASE("what all ranks trip over is said once", "[slow]") {
+  SKIP_WITHOUT_MPIRUN();
+  const AppRun run;
+  const test::MpiJob typo = train(run, 2, "typo", {"--set", "train.stepz=3"});
+  CHECK(typo.code == 2);
+  CHECK(times(typo.output, "did you mean train.steps?") == 1);
+  const test::MpiJob uneven = train(run, 3, "uneven", {});
+  CHECK(uneven.code == 2);
+  CHECK(times(uneven.output, "numbers of ranks that can: 1, 2, 4") == 1);
+  CHECK_FALSE(path_exists(run.dir / "uneven"));
+}
