@@ -73,6 +73,24 @@ if(NOT SSA_CUDA STREQUAL "OFF")
   message(STATUS "CUDA backend: ${SSA_WITH_CUDA}")
 endif()
 
+# NCCL: sums over ranks that have a GPU each. 2.14 and newer, for communicators that do not block.
+set(SSA_WITH_NCCL OFF)
+if(SSA_WITH_CUDA AND NOT SSA_NCCL STREQUAL "OFF")
+  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+  if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+    set(SSA_WITH_NCCL ON)
+    add_library(ssa_nccl INTERFACE)
+    target_include_directories(ssa_nccl SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
+    target_link_libraries(ssa_nccl INTERFACE ${NCCL_LIBRARY})
+  endif()
+  message(STATUS "NCCL: ${SSA_WITH_NCCL}")
+endif()
+if(SSA_NCCL STREQUAL "ON" AND NOT SSA_WITH_NCCL)
+  message(FATAL_ERROR "SSA_NCCL=ON: no NCCL, or no CUDA backend to use it with. Build with "
+                      "-DSSA_CUDA=ON, and set NCCL_INCLUDE_DIR and NCCL_LIBRARY where it is elsewhere")
+endif()
+
 if(SSA_BUILD_TESTS)
   ssa_require(Catch2 "unit tests" 2)
   if(NOT SSA_WITH_CUDA)  # else tests run on a GPU, and not on an emulated one

@@ -15,7 +15,10 @@ set(cuda_libraries "")
 if(SSA_WITH_CUDA)
   set(cuda_libraries ssa_backend_cuda)
 endif()
-install(TARGETS ssa ${layers} ssa_backend_cpu ${cuda_libraries} ssa_xxhash EXPORT ssaTargets
+if(SSA_WITH_NCCL)
+  set(nccl_library ssa_nccl)
+endif()
+install(TARGETS ssa ${layers} ssa_backend_cpu ${cuda_libraries} ${nccl_library} ssa_xxhash EXPORT ssaTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/ssa DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa)

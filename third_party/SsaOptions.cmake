@@ -1,14 +1,15 @@
 # Build options, compiler flags and build accelerators.
 
-# Parts that come later. AUTO and OFF leave them out; ON says plainly that they are not there.
-foreach(part NCCL RDKIT)
-  set(SSA_${part} "AUTO" CACHE STRING "${part}: AUTO, ON or OFF")
-  set_property(CACHE SSA_${part} PROPERTY STRINGS AUTO ON OFF)
-  if(SSA_${part} STREQUAL "ON")
-    message(FATAL_ERROR "SSA_${part}=ON: ${part} support is not part of this version. "
-                        "Use the release preset, or -DSSA_${part}=OFF.")
-  endif()
-endforeach()
+# A part that comes later. AUTO and OFF leave it out; ON says plainly that it is not there.
+set(SSA_RDKIT "AUTO" CACHE STRING "RDKIT: AUTO, ON or OFF")
+set_property(CACHE SSA_RDKIT PROPERTY STRINGS AUTO ON OFF)
+if(SSA_RDKIT STREQUAL "ON")
+  message(FATAL_ERROR "SSA_RDKIT=ON: RDKIT support is not part of this version. "
+                      "Use the release preset, or -DSSA_RDKIT=OFF.")
+endif()
+# Several GPUs. SSA_WITH_NCCL says what came out.
+set(SSA_NCCL "AUTO" CACHE STRING "NCCL: ON, OFF, or AUTO: if CUDA is built for and NCCL is there")
+set_property(CACHE SSA_NCCL PROPERTY STRINGS AUTO ON OFF)
 # Several processes by mpirun or srun. SSA_WITH_MPI says what came out.
 set(SSA_MPI "AUTO" CACHE STRING "MPI: ON, OFF, or AUTO: if there is one")
 set_property(CACHE SSA_MPI PROPERTY STRINGS AUTO ON OFF)

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <mutex>
 
+#include "ssa/backend/choose_gpu.h"
+
 #include "backend/cpu/cpu_backend.h"
 #include "backend/reference/reference_backend.h"
 #include "backend/registry.h"
@@ -20,10 +22,11 @@ std::atomic<Backend*> active_wrapper{nullptr};
 std::mutex cuda_mutex;
 // Never destroyed: CUDA may be gone by the time static objects are.
 std::atomic<Backend*> cuda_instance{nullptr};
+std::atomic<int> chosen_gpu{0};
 
 std::unique_ptr<Backend> make_built_cuda_backend() {
 #ifdef SSA_WITH_CUDA
-  return make_cuda_backend();
+  return make_cuda_backend(chosen_gpu);
 #else
   throw ConfigError("--device cuda: this build has no CUDA backend; use --device cpu");
 #endif
@@ -37,6 +40,8 @@ Backend& cuda_backend() {
 }
 
 }  // namespace
+
+void choose_gpu(int index) { chosen_gpu = index; }
 
 void install_cuda_backend(std::unique_ptr<Backend> backend) {
   const std::lock_guard lock(cuda_mutex);

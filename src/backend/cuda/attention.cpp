@@ -228,8 +228,7 @@ void backward(AttentionProblem& p, AttentionGradients& gradients) {
 
 AttentionDevice& cuda::attention_device() {
   static AttentionDevice instance = [] {
-    cudaDeviceProp gpu = {};
-    check(cudaGetDeviceProperties(&gpu, 0), "asking for the GPU's properties");
+    const cudaDeviceProp gpu = gpu_properties();
     return AttentionDevice{10 * gpu.major + gpu.minor, gpu.sharedMemPerBlockOptin,
                            gpu.multiProcessorCount};
   }();

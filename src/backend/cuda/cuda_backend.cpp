@@ -21,8 +21,8 @@ std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
-/// Throws ConfigError unless CUDA finds GPUs at all.
-void require_gpus() {
+/// How many GPUs are visible. Throws ConfigError unless CUDA finds any.
+int require_gpus() {
   int driver = 0, runtime = 0, count = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
@@ -45,26 +45,33 @@ void require_gpus() {
     throw ConfigError("--device cuda: CUDA cannot start: {} ({}); use --device cpu",
                       cudaGetErrorString(status), cudaGetErrorName(status));
   }
+  return count;
 }
 
-/// The first that CUDA_VISIBLE_DEVICES leaves visible.
-cudaDeviceProp first_gpu() {
-  cudaDeviceProp gpu = {};
-  cuda::check(cudaGetDeviceProperties(&gpu, 0), "asking for the GPU's properties");
-  return gpu;
+/// Makes this thread's calls go to the GPU of this number; a single one is everybody's.
+void use_gpu(int index) {
+  const int count = require_gpus();
+  if (count == 1) index = 0;
+  if (index >= count) {
+    throw ConfigError(
+        "--device cuda: this machine's rank {} (from 0) has no GPU of its own, {} are visible: "
+        "start "
+        "as many ranks a machine as it has GPUs",
+        index, count);
+  }
+  cuda::check(cudaSetDevice(index), "choosing the GPU");
 }
 
 }  // namespace
 
-CudaBackend::CudaBackend() {
-  require_gpus();
-  const cudaDeviceProp gpu = first_gpu();
+CudaBackend::CudaBackend(int index) {
+  use_gpu(index);
+  const cudaDeviceProp gpu = cuda::gpu_properties();
   if (architecture(gpu) < kOldestArchitecture) {
     throw ConfigError(
         "--device cuda: {} is an sm_{}; this program needs sm_{} (A100) or newer; use --device cpu",
         gpu.name, architecture(gpu), kOldestArchitecture);
   }
-  cuda::check(cudaSetDevice(0), "choosing the GPU");
   cuda::stream();
   install_device_memory(Device::cuda, cuda::memory());
 }
@@ -73,13 +80,13 @@ std::string CudaBackend::description() const {
   int driver = 0, runtime = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
-  const cudaDeviceProp gpu = first_gpu();
+  const cudaDeviceProp gpu = cuda::gpu_properties();
   return fmt::format("cuda ({}, sm_{}, {} multiprocessors, {:.1f} GiB; CUDA {}, driver for {}; {})",
                      gpu.name, architecture(gpu), gpu.multiProcessorCount,
                      static_cast<double>(gpu.totalGlobalMem) / 0x1p30, version_text(runtime),
                      version_text(driver), cuda::multiplier());
 }
 
-std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
+std::unique_ptr<Backend> make_cuda_backend(int gpu) { return std::make_unique<CudaBackend>(gpu); }
 
 }  // namespace ssa

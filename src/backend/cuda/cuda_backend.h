@@ -17,9 +17,10 @@ namespace ssa {
 /// host cannot see in time, count as 0 and raise an error at the next such wait.
 class CudaBackend : public Backend {
  public:
-  /// Throws ConfigError where there is no usable GPU or its driver is too old. Tensors on
-  /// Device::cuda live on the GPU from then on.
-  CudaBackend();
+  /// On the GPU of this number among the visible ones; on the only one in any case. Throws
+  /// ConfigError where there is no usable GPU or its driver is too old. Tensors on Device::cuda
+  /// live on the GPU from then on.
+  explicit CudaBackend(int gpu);
   Device device() const override { return Device::cuda; }
   std::string description() const override;
   bool supports(DType dtype) const override {
@@ -68,6 +69,6 @@ class CudaBackend : public Backend {
 };
 
 /// Throws like the constructor.
-std::unique_ptr<Backend> make_cuda_backend();
+std::unique_ptr<Backend> make_cuda_backend(int gpu = 0);
 
 }  // namespace ssa

@@ -9,6 +9,14 @@ void check(cudaError_t status, std::string_view what) {
                                            cudaGetErrorString(status), cudaGetErrorName(status)));
 }
 
+cudaDeviceProp gpu_properties() {
+  int device = 0;
+  cudaDeviceProp gpu = {};
+  check(cudaGetDevice(&device), "asking which GPU is used");
+  check(cudaGetDeviceProperties(&gpu, device), "asking for the GPU's properties");
+  return gpu;
+}
+
 cudaStream_t stream() {
   static const cudaStream_t instance = [] {
     cudaStream_t made = nullptr;

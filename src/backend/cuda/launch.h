@@ -12,6 +12,9 @@ namespace ssa::cuda {
 /// Throws Error naming what was done, and CUDA's own word for what went wrong.
 void check(cudaError_t status, std::string_view what);
 
+/// Of this thread's GPU.
+cudaDeviceProp gpu_properties();
+
 /// The stream that all work of this process is ordered on.
 cudaStream_t stream();
 
