@@ -164,10 +164,10 @@ def read_steps(options, side, run_dir):
     if ranks != side.ranks:
         raise Failed(f"{side.name()}: trained on {ranks} ranks")
     found = {"step_seconds": statistics.median(tokens / line["tokens_per_second"] for line in lines)}
-    for key in ("wait_seconds", "overlap"):
+    for key, name in (("wait_seconds", "wait_seconds"), ("overlap", "hidden")):
         values = [line[key] for line in lines if line.get(key) is not None]
         if values:
-            found[key] = statistics.fmean(values)
+            found[name] = statistics.fmean(values)
     return found
 
 
@@ -247,7 +247,7 @@ def row(record, options, side, reference):
     seconds = result["step_seconds"]
     spread = [turn["step_seconds"] for turn in result["turns"]]
     model = "" if side.copies > 1 else f"{modelled(record, options, side):.4f}"
-    beside = [f"{result[key]:.4f}" if key in result else "" for key in ("wait_seconds", "overlap")]
+    beside = [f"{result[key]:.4f}" if key in result else "" for key in ("wait_seconds", "hidden")]
     return (f"| {result['name']} | {seconds:.4f} ({min(spread):.4f}–{max(spread):.4f}) | "
             f"{100 * reference / seconds:.0f}% | {beside[0]} | {beside[1]} | {model} |")
 
