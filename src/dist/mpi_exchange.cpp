@@ -11,7 +11,7 @@ namespace ssa::dist {
 namespace {
 
 constexpr int64_t kSumBytes = 1 << 20;  // contributions to a round, unless messages get too short
-constexpr int64_t kShortestMessage = 8 << 10, kLongestMessage = 512 << 10;
+constexpr int64_t kShortestMessage = 8 << 10, kLongestMessage = 256 << 10;
 constexpr int64_t kTagged = 1024;  // exchanges that tags tell apart; far fewer run at once
 
 }  // namespace

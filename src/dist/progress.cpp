@@ -15,14 +15,15 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr size_t kAtOnce = 4;  // operations under way: more would only share the same wires
-constexpr auto kShortestPause = 20us, kLongestPause = 200us;
-constexpr auto kLongestPauseBlocked = 50us;  // the caller waits: nothing else to do with the core
-constexpr auto kIdle = 50ms;                 // between looks while nothing is under way
-constexpr auto kNews = 50ms;                 // between looks at the roll call
-constexpr auto kWatch = 200ms;               // between a caller's looks at the progress thread
-constexpr auto kStuck = 5s;                  // that a call may take beyond its timeout
-constexpr auto kPatience = 1s;               // with rank 0's answer
-constexpr int kTimerSlack = 1000;            // ns; the usual 50 µs would double every pause
+constexpr std::chrono::microseconds kShortestPause{20}, kLongestPause{200};  // between looks …
+constexpr auto kPauseBlocked = 40us;  // … and while a caller waits, after so many without
+constexpr int kYields = 30;
+constexpr auto kIdle = 50ms;       // between looks while nothing is under way
+constexpr auto kNews = 50ms;       // between looks at the roll call
+constexpr auto kWatch = 200ms;     // between a caller's looks at the progress thread
+constexpr auto kStuck = 5s;        // that a call may take beyond its timeout
+constexpr auto kPatience = 1s;     // with rank 0's answer
+constexpr int kTimerSlack = 1000;  // ns; the usual 50 µs would double every pause
 
 Seconds since(Clock::time_point then) { return Clock::now() - then; }
 
@@ -60,39 +61,37 @@ void Progress::serve(Lock& lock) {
       if (wake_.wait_for(lock, kIdle) == std::cv_status::timeout) {
         call(lock, [&] { transport_->idle(); });
       }
-    } else if (start_queued(lock) && poll_running(lock)) {
+    } else if (start_next(lock) && poll_running(lock)) {
       check_running(lock);
       if (!failing_) pause(lock);
     }
   }
 }
 
-/// False if that failed.
-bool Progress::start_queued(Lock& lock) {
-  while (!queued_.empty() && running_.size() < kAtOnce) {
-    const std::shared_ptr<Operation> operation = queued_.front();
-    queued_.pop_front();
-    running_.push_back(operation);
-    operation->started = Clock::now();
-    position_ = {position_.collectives + 1, operation->step, operation->name};
-    if (roll_call_) roll_call_->set_position(position_);
-    in_call_ = operation.get();
-    const bool started = call(lock, [&] {
-      operation->running = transport_->start(operation->request, operation->timeout);
-    });
-    if (!started) return false;
-    pause_ = {};
-  }
-  return true;
+/// One, if there is room: a transport may run it to its end. False if that failed.
+bool Progress::start_next(Lock& lock) {
+  if (queued_.empty() || running_.size() >= kAtOnce) return true;
+  const std::shared_ptr<Operation> operation = queued_.front();
+  queued_.pop_front();
+  running_.push_back(operation);
+  operation->started = Clock::now();
+  position_ = {position_.collectives + 1, operation->step, operation->name};
+  if (roll_call_) roll_call_->set_position(position_);
+  in_call_ = operation.get();
+  looks_ = 0;
+  return call(lock, [&] {
+    operation->running = transport_->start(operation->request, operation->timeout);
+  });
 }
 
 /// False if that failed.
 bool Progress::poll_running(Lock& lock) {
+  ++looks_;
   const bool polled = call(lock, [&] {
     for (const std::shared_ptr<Operation>& operation : running_) {
       in_call_ = operation.get();
       operation->polled_to_end = operation->running->poll();
-      if (operation->polled_to_end || operation->running->moved()) pause_ = {};
+      if (operation->polled_to_end || operation->running->moved()) looks_ = 0;
     }
   });
   if (!polled) return false;
@@ -123,13 +122,21 @@ void Progress::check_running(Lock& lock) {
   fail_on_bad_news(lock, &oldest);
 }
 
-/// Between two looks at what is under way: none after one that got somewhere, else longer and
-/// longer. A new operation or a caller that begins to wait ends it.
+/// Between two looks at what is under way: none after one that got somewhere. While a caller waits
+/// the core is free: let only others pass, for a while. Else sleep, longer and longer. A new
+/// operation or a caller that begins to wait ends a sleep.
 void Progress::pause(Lock& lock) {
-  if (running_.empty()) return;
-  if (pause_ > 0us) wake_.wait_for(lock, pause_);
-  const std::chrono::microseconds longest = waiting_ > 0 ? kLongestPauseBlocked : kLongestPause;
-  pause_ = std::clamp<std::chrono::microseconds>(2 * pause_, kShortestPause, longest);
+  if (running_.empty() || looks_ == 0) return;
+  if (waiting_ == 0) {
+    const int doublings = std::min(looks_ - 1, 5);
+    wake_.wait_for(lock, std::min(kShortestPause * (1 << doublings), kLongestPause));
+  } else if (looks_ > kYields) {
+    wake_.wait_for(lock, kPauseBlocked);
+  } else {
+    lock.unlock();
+    std::this_thread::yield();
+    lock.lock();
+  }
 }
 
 void Progress::part(Lock& lock) {

@@ -87,7 +87,7 @@ class Progress {
   using Lock = std::unique_lock<std::mutex>;
 
   void serve(Lock& lock);
-  bool start_queued(Lock& lock);
+  bool start_next(Lock& lock);
   bool poll_running(Lock& lock);
   void finish(Operation& operation);
   void check_running(Lock& lock);
@@ -123,7 +123,7 @@ class Progress {
   // The thread's own.
   std::unique_ptr<Transport> transport_;
   std::vector<std::shared_ptr<Operation>> running_;
-  std::chrono::microseconds pause_{};
+  int looks_ = 0;  // at what is under way, since it last moved
   Clock::time_point news_read_{};
 };
 

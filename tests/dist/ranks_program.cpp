@@ -81,16 +81,17 @@ const std::map<std::string, std::function<void(const Fault&)>> kModes = {
     {"leaving", [](const Fault& fault) { in_the_midst(fault, [] { std::_Exit(9); }); }},
 };
 
-int run(const std::string& mode, int culprit) {
+std::unique_ptr<Communicator> join(const std::string& mode, int culprit) try {
   const LaunchInfo launch = detect_launch();
   if (mode == "late" && launch.rank == culprit) std::this_thread::sleep_for(kForever);
-  std::unique_ptr<Communicator> ranks;
-  try {
-    ranks = join_ranks(launch, mode == "late" ? kTimeout : kPatience);
-  } catch (const Error& error) {
-    std::cerr << "ssa_dist_ranks: error: " << error.what() << std::endl;
-    std::_Exit(static_cast<int>(error.code()));
-  }
+  return join_ranks(launch, mode == "late" ? kTimeout : kPatience);
+} catch (const Error& error) {
+  std::cerr << "ssa_dist_ranks: error: " + std::string(error.what()) + "\n" << std::flush;
+  std::_Exit(static_cast<int>(error.code()));
+}
+
+int run(const std::string& mode, int culprit) {
+  const std::unique_ptr<Communicator> ranks = join(mode, culprit);
   const bool ends_by_timeout = mode == "absent" || mode == "stopped";
   ranks->set_timeout(ends_by_timeout ? kTimeout : kPatience);
   ExitCode code{};

@@ -11,7 +11,8 @@ void check_gather(Communicator& ranks);
 
 /// Prints, on rank 0, the time of an all_reduce from 4 KiB to 64 MiB, the best of several.
 void measure_bandwidth(Communicator& ranks);
-/// Prints, on rank 0, how long a rank computes alone, and how long with buckets being reduced.
+/// Prints, on rank 0, how long it computes alone, and how long while buckets are reduced; best of
+/// several.
 void measure_overlap(Communicator& ranks);
 
 }  // namespace ssa::test
