@@ -95,7 +95,9 @@ void Trainer::step(LmLoader& loader, PlanQueue& plans) {
   const bool last = state_.step == train.steps;
   const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
   if (last || due(train.eval_every)) state_.evaluation_due = !evaluate();
-  if (last || due(train.checkpoint_every)) save();
+  // A run in trouble keeps the checkpoint from before it, to go back to.
+  const bool sound = state_.skipped_in_a_row == 0;
+  if (last || (due(train.checkpoint_every) && sound)) save();
 }
 
 void Trainer::guard_divergence(const StepResult& result) {
@@ -134,6 +136,7 @@ bool Trainer::roll_back(const DivergedError& reason) {
   const int64_t led_astray = (failed - state_.step) * config_.train.batch_size;
   state_.skipped_samples = skipped_before + led_astray;
   state_.elapsed_seconds = elapsed;
+  state_.skipped_in_a_row = 0;
   state_.ranks = ranks_.size();
   sampler_.skip_samples(state_.skipped_samples);
   open_records();

@@ -106,9 +106,9 @@ TEST_CASE("an existing run is only continued when asked to: code 2") {
 
 TEST_CASE("training that blows up is code 5 and says what to change") {
   const AppRun run;
-  const Finished finished =
-      run.train("run", {"--set", "train.optimizer.lr=1e30", "train.schedule.warmup_steps=0",
-                        "train.max_skipped_steps=2", "train.eval_every=0"});
+  const Finished finished = run.train(
+      "run", {"--set", "train.optimizer.lr=1e30", "train.schedule.warmup_steps=0",
+              "train.max_skipped_steps=2", "train.max_rollbacks=0", "train.eval_every=0"});
   CHECK(finished.code == 5);
   CHECK(contains(finished.err, "train.max_skipped_steps"));
   CHECK(contains(finished.err, "train.optimizer.lr"));
