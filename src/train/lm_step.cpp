@@ -1,9 +1,10 @@
 #include "ssa/train/lm_step.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 #include "ssa/models/decoder_plans.h"
 #include "ssa/train/schedule.h"
@@ -55,12 +56,15 @@ double LmStepper::forward_backward(int64_t number, const LmBatch& batch,
 }
 
 std::vector<RankReport> LmStepper::exchange(const RankReport& own) {
-  constexpr size_t kFields = sizeof(RankReport) / sizeof(double);
-  std::array<double, kFields> fields = {};
-  std::memcpy(fields.data(), &own, sizeof own);
+  using Fields = std::array<double, sizeof(RankReport) / sizeof(double)>;
+  const Fields fields = std::bit_cast<Fields>(own);
   const std::vector<double> all = ranks_.gather(fields, "the step's reports");
-  std::vector<RankReport> reports(static_cast<size_t>(ranks_.size()));
-  std::memcpy(reports.data(), all.data(), all.size() * sizeof(double));
+  std::vector<RankReport> reports;
+  for (size_t first = 0; first < all.size(); first += fields.size()) {
+    Fields of_rank = {};
+    std::copy_n(all.begin() + static_cast<int64_t>(first), fields.size(), of_rank.begin());
+    reports.push_back(std::bit_cast<RankReport>(of_rank));
+  }
   return reports;
 }
 
