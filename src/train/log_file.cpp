@@ -1,8 +1,10 @@
 #include "ssa/train/log_file.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -13,6 +15,22 @@ namespace ssa {
 namespace {
 
 spdlog::sink_ptr console;  // none before set_up_console_log(), as in tests
+
+/// All log files. A sink of its own, since a logger's list of sinks must not change while other
+/// threads log.
+const std::shared_ptr<spdlog::sinks::dist_sink_mt>& files() {
+  static const auto instance = std::make_shared<spdlog::sinks::dist_sink_mt>();
+  return instance;
+}
+
+/// Lets the default logger write to files(), if it does not yet.
+void attach_files() {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  std::vector<spdlog::sink_ptr>& sinks = spdlog::default_logger()->sinks();
+  if (std::find(sinks.begin(), sinks.end(), files()) == sinks.end()) sinks.push_back(files());
+  spdlog::default_logger()->flush_on(spdlog::level::debug);
+}
 
 }  // namespace
 
@@ -48,11 +66,11 @@ LogFile::LogFile(const std::string& path) : sink_(std::make_unique<Sink>()) {
   }
   sink_->sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
   sink_->sink->set_level(spdlog::level::debug);
-  spdlog::default_logger()->sinks().push_back(sink_->sink);
-  spdlog::default_logger()->flush_on(spdlog::level::debug);
+  files()->add_sink(sink_->sink);
+  attach_files();
 }
 
-LogFile::~LogFile() { std::erase(spdlog::default_logger()->sinks(), sink_->sink); }
+LogFile::~LogFile() { files()->remove_sink(sink_->sink); }
 
 void LogFile::error(const std::string& message) noexcept {
   try {

@@ -20,12 +20,15 @@ using Values = std::vector<double>;
 struct Told {
   std::string order;
   std::map<char, Values> gradients;
+  std::map<char, Variable> leaves;
 
   Variable leaf(char name, const Tensor& value) {
-    const Variable variable(value, true);
-    variable.on_grad_complete([this, name, variable] {
+    leaves.insert_or_assign(name, Variable(value, true));
+    const Variable& variable = leaves.at(name);
+    variable.on_grad_complete([this, name] {  // not by value: the leaf would own itself
       order += name;
-      gradients[name] = variable.grad().defined() ? values(variable.grad()) : Values{};
+      const Tensor gradient = leaves.at(name).grad();
+      gradients[name] = gradient.defined() ? values(gradient) : Values{};
     });
     return variable;
   }
