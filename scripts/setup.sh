@@ -11,6 +11,7 @@ packages=(
   libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libarchive-dev
   libxxhash-dev catch2
   libopenmpi-dev openmpi-bin  # MPI, and mpirun
+  libgloo-dev  # ranks without MPI
   libboost-context-dev  # fibers, for the tests that run CUDA kernels without a GPU
   # the quickstart's download
   curl ca-certificates

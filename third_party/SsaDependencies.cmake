@@ -47,6 +47,18 @@ if(NOT SSA_MPI STREQUAL "OFF")
   message(STATUS "MPI: ${SSA_WITH_MPI}")
 endif()
 
+# Gloo 0.5, as of 2022 in Debian 12.
+set(SSA_WITH_GLOO OFF)
+if(NOT SSA_GLOO STREQUAL "OFF")
+  find_package(Gloo CONFIG QUIET)
+  if(Gloo_FOUND)
+    set(SSA_WITH_GLOO ON)
+  elseif(SSA_GLOO STREQUAL "ON")
+    message(FATAL_ERROR "SSA_GLOO=ON: Gloo not found: ${SSA_INSTALL_HINT}")
+  endif()
+  message(STATUS "Gloo: ${SSA_WITH_GLOO}")
+endif()
+
 # CUDA: compiler, runtime and cuBLASLt. 12.0 and newer; not installed by scripts/setup.sh.
 set(SSA_WITH_CUDA OFF)
 if(NOT SSA_CUDA STREQUAL "OFF")

@@ -13,6 +13,9 @@ set_property(CACHE SSA_NCCL PROPERTY STRINGS AUTO ON OFF)
 # Several processes by mpirun or srun. SSA_WITH_MPI says what came out.
 set(SSA_MPI "AUTO" CACHE STRING "MPI: ON, OFF, or AUTO: if there is one")
 set_property(CACHE SSA_MPI PROPERTY STRINGS AUTO ON OFF)
+# Several processes by environment variables alone. SSA_WITH_GLOO says what came out.
+set(SSA_GLOO "AUTO" CACHE STRING "Gloo: ON, OFF, or AUTO: if it is there")
+set_property(CACHE SSA_GLOO PROPERTY STRINGS AUTO ON OFF)
 # The CUDA backend. Its kernels take minutes to compile, so that AUTO means ON only where there is a
 # GPU to run them on, and a compiler for it. SSA_WITH_CUDA says what came out.
 set(SSA_CUDA "AUTO" CACHE STRING "CUDA backend: ON, OFF, or AUTO: if this machine has a GPU and nvcc")

@@ -18,7 +18,7 @@ RankProcess start_rank(int rank, int size, int port, const std::string& what) {
                      {std::to_string(rank), std::to_string(size), std::to_string(port), what});
 }
 
-TEST_CASE("A killed process is gone", "[dist]") {
+TEST_CASE("A killed process is gone", "[dist][roll_call]") {
   SECTION("rank 2") {
     const auto rank0 = RollCall::serve(3, 0);
     const auto rank1 = joined(1, 3, rank0->port());
@@ -44,7 +44,8 @@ TEST_CASE("A killed process is gone", "[dist]") {
   }
 }
 
-TEST_CASE("A stopped process falls silent, and is heard again when it goes on", "[dist]") {
+TEST_CASE("A stopped process falls silent, and is heard again when it goes on",
+          "[dist][roll_call]") {
   SECTION("rank 1") {
     const auto rank0 = RollCall::serve(3, 0);
     RankProcess rank1 = start_rank(1, 3, rank0->port(), "wait");
@@ -74,7 +75,7 @@ TEST_CASE("A stopped process falls silent, and is heard again when it goes on", 
   }
 }
 
-TEST_CASE("The last words of a process arrive, however abruptly it ends", "[dist]") {
+TEST_CASE("The last words of a process arrive, however abruptly it ends", "[dist][roll_call]") {
   RankReport report;
   SECTION("of rank 1") {
     const auto rank0 = RollCall::serve(3, 0);

@@ -58,7 +58,7 @@ std::string hello_with(const std::string& key, const nlohmann::json& value) {
   return framed(hello);
 }
 
-TEST_CASE("Strangers are dropped and do no harm", "[dist]") {
+TEST_CASE("Strangers are dropped and do no harm", "[dist][roll_call]") {
   const auto rank0 = RollCall::serve(2, 0);
   const std::vector<std::string> rubbish = {
       "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -98,7 +98,7 @@ TEST_CASE("Strangers are dropped and do no harm", "[dist]") {
   CHECK(hangs_up(half));
 }
 
-TEST_CASE("A rank that talks nonsense is taken for dead", "[dist]") {
+TEST_CASE("A rank that talks nonsense is taken for dead", "[dist][roll_call]") {
   const auto rank0 = RollCall::serve(2, 0);
   const Descriptor socket = connection_to(rank0->port());
   const std::string hello = framed(kHello), nonsense = framed({{"kind", "position"}});
@@ -110,7 +110,7 @@ TEST_CASE("A rank that talks nonsense is taken for dead", "[dist]") {
   CHECK(report.gone);
 }
 
-TEST_CASE("Rank 0 says why it turns somebody away", "[dist]") {
+TEST_CASE("Rank 0 says why it turns somebody away", "[dist][roll_call]") {
   const auto rank0 = RollCall::serve(3, 0, "secret");
   const auto rank1 = joined(1, 3, rank0->port(), "secret");
   const auto refusal = [&](int rank, int size, const std::string& token) {
@@ -129,12 +129,12 @@ TEST_CASE("Rank 0 says why it turns somebody away", "[dist]") {
   CHECK(refusal(2, 3, "secret") == "none");
 }
 
-TEST_CASE("Tokens are not the same twice", "[dist]") {
+TEST_CASE("Tokens are not the same twice", "[dist][roll_call]") {
   CHECK(RollCall::random_token().size() == 32);
   CHECK(RollCall::random_token() != RollCall::random_token());
 }
 
-TEST_CASE("Joining tells what became of every address", "[dist]") {
+TEST_CASE("Joining tells what became of every address", "[dist][roll_call]") {
   const Descriptor mute = listen_on(0);
   CHECK_THROWS_WITH(
       RollCall::join(4, 8, {"127.0.0.1", "no-such-host.invalid"}, port_of(mute), milliseconds(200)),
@@ -146,7 +146,7 @@ TEST_CASE("Joining tells what became of every address", "[dist]") {
                     Contains("refused"));
 }
 
-TEST_CASE("Rank 0 may be at any of the addresses, and come last", "[dist]") {
+TEST_CASE("Rank 0 may be at any of the addresses, and come last", "[dist][roll_call]") {
   int port = 0;
   { port = port_of(listen_on(0)); }
   const auto join_by = [&](const std::vector<std::string>& addresses) {
@@ -162,7 +162,7 @@ TEST_CASE("Rank 0 may be at any of the addresses, and come last", "[dist]") {
   join_by(RollCall::own_addresses());
 }
 
-TEST_CASE("Rank 0 answers on IPv6 where there is any", "[dist]") {
+TEST_CASE("Rank 0 answers on IPv6 where there is any", "[dist][roll_call]") {
   const std::vector<std::string> own = RollCall::own_addresses();
   REQUIRE_FALSE(own.empty());
   CHECK((own.back() == "127.0.0.1" || own.back() == "::1"));
@@ -171,13 +171,13 @@ TEST_CASE("Rank 0 answers on IPv6 where there is any", "[dist]") {
   CHECK(joined(1, 2, rank0->port(), "", "::1")->ask(seconds(3))[0].joined);
 }
 
-TEST_CASE("A port in use is an error that names the variable to change", "[dist]") {
+TEST_CASE("A port in use is an error that names the variable to change", "[dist][roll_call]") {
   const auto other = RollCall::serve(2, 0);
   CHECK_THROWS_WITH(RollCall::serve(2, other->port()),
                     Contains("MASTER_PORT") && Contains(std::to_string(other->port())));
 }
 
-TEST_CASE("A machine is reached by loopback only if it is asked for", "[dist]") {
+TEST_CASE("A machine is reached by loopback only if it is asked for", "[dist][roll_call]") {
   CHECK(own_address_towards("127.0.0.1", 1) == "127.0.0.1");
   CHECK_FALSE(own_address_towards("no-such-host.invalid", 1).empty());
   const std::string local = own_address_towards("localhost", 1);

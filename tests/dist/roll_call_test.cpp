@@ -17,7 +17,7 @@ using test::joined;
 using test::Ranks;
 using test::within;
 
-TEST_CASE("The roll call says where every rank is", "[dist]") {
+TEST_CASE("The roll call says where every rank is", "[dist][roll_call]") {
   Ranks ranks(3);
   ranks[0].set_position({7, 2, "all_reduce of bucket 1"});
   ranks[1].set_position({5, 1, "barrier"});
@@ -42,13 +42,13 @@ TEST_CASE("The roll call says where every rank is", "[dist]") {
   }
 }
 
-TEST_CASE("Positions reach rank 0 unasked", "[dist]") {
+TEST_CASE("Positions reach rank 0 unasked", "[dist][roll_call]") {
   Ranks ranks(2);
   ranks[1].set_position({3, 1, "gather of losses"});
   CHECK(within(10, [&] { return ranks[0].ask(seconds(0))[1].position.collectives == 3; }));
 }
 
-TEST_CASE("Ranks that have not come are not there", "[dist]") {
+TEST_CASE("Ranks that have not come are not there", "[dist][roll_call]") {
   const auto rank0 = RollCall::serve(3, 0);
   const auto rank2 = joined(2, 3, rank0->port());
   for (RollCall* asker : {rank0.get(), rank2.get()}) {
@@ -61,7 +61,8 @@ TEST_CASE("Ranks that have not come are not there", "[dist]") {
   CHECK_FALSE(rank0->bad_news(&report));
 }
 
-TEST_CASE("A connection that breaks is bad news to all but those who said goodbye", "[dist]") {
+TEST_CASE("A connection that breaks is bad news to all but those who said goodbye",
+          "[dist][roll_call]") {
   Ranks ranks(4);
   ranks[3].shut_down();
   ranks.end(3);
@@ -83,7 +84,7 @@ TEST_CASE("A connection that breaks is bad news to all but those who said goodby
   }
 }
 
-TEST_CASE("A failure is told to everyone with its code and message", "[dist]") {
+TEST_CASE("A failure is told to everyone with its code and message", "[dist][roll_call]") {
   Ranks ranks(3);
   const auto expect_failure_of = [&](int rank, int teller) {
     RankReport report;
@@ -126,7 +127,7 @@ TEST_CASE("A failure is told to everyone with its code and message", "[dist]") {
   }
 }
 
-TEST_CASE("A rank that comes late hears of a failure before it", "[dist]") {
+TEST_CASE("A rank that comes late hears of a failure before it", "[dist][roll_call]") {
   const auto rank0 = RollCall::serve(3, 0);
   joined(1, 3, rank0->port())->announce(ExitCode::diverged, "loss is nan");
   const auto rank2 = joined(2, 3, rank0->port());
@@ -136,7 +137,7 @@ TEST_CASE("A rank that comes late hears of a failure before it", "[dist]") {
   CHECK(report.failure == "loss is nan");
 }
 
-TEST_CASE("Rank 0 that says goodbye is not missed, but cannot be asked", "[dist]") {
+TEST_CASE("Rank 0 that says goodbye is not missed, but cannot be asked", "[dist][roll_call]") {
   Ranks ranks(2);
   ranks[0].shut_down();
   ranks.end(0);
@@ -157,7 +158,7 @@ TEST_CASE("Rank 0 that says goodbye is not missed, but cannot be asked", "[dist]
   ranks[1].shut_down();
 }
 
-TEST_CASE("The store gives every rank what any has set", "[dist]") {
+TEST_CASE("The store gives every rank what any has set", "[dist][roll_call]") {
   Ranks ranks(3);
   std::string all_bytes;
   for (int byte = 0; byte < 256; ++byte) all_bytes += static_cast<char>(byte);
@@ -173,7 +174,7 @@ TEST_CASE("The store gives every rank what any has set", "[dist]") {
   CHECK_THROWS_AS(ranks[1].set("too large", large + "y"), ShapeError);
 }
 
-TEST_CASE("The store waits for keys to be set", "[dist]") {
+TEST_CASE("The store waits for keys to be set", "[dist][roll_call]") {
   Ranks ranks(3);
   const auto ask_and_set = [&](int asker, int setter) {
     const std::string key = "to " + std::to_string(asker) + " from " + std::to_string(setter);
@@ -194,7 +195,7 @@ TEST_CASE("The store waits for keys to be set", "[dist]") {
   }
 }
 
-TEST_CASE("Waiting for a key ends when a rank goes", "[dist]") {
+TEST_CASE("Waiting for a key ends when a rank goes", "[dist][roll_call]") {
   Ranks ranks(3);
   for (const int rank : {0, 1}) {
     std::string message;
@@ -212,7 +213,7 @@ TEST_CASE("Waiting for a key ends when a rank goes", "[dist]") {
   }
 }
 
-TEST_CASE("A roll call of 64", "[dist]") {
+TEST_CASE("A roll call of 64", "[dist][roll_call]") {
   constexpr int kSize = 64;
   Ranks ranks(kSize);
   for (int rank = 0; rank < kSize; ++rank) {
@@ -234,7 +235,7 @@ TEST_CASE("A roll call of 64", "[dist]") {
   }
 }
 
-TEST_CASE("Ends that are not waited for do not hang, whatever the order", "[dist]") {
+TEST_CASE("Ends that are not waited for do not hang, whatever the order", "[dist][roll_call]") {
   for (const bool with_goodbye : {true, false}) {
     Ranks ranks(4);
     for (int rank = 0; rank < 4 && with_goodbye; ++rank) ranks[rank].shut_down();
