@@ -7,7 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "ssa/dist/launch.h"
+#include "ssa/core/device_memory.h"
+#include "ssa/train/device_ranks.h"
 
 #include "apps/app.h"
 #include "apps/bench.h"
@@ -51,29 +52,33 @@ struct Measurement {
   }
 };
 
-/// Seconds of a call of the slowest rank; all begin together.
-double slowest_seconds(Communicator& ranks, int64_t calls, const std::function<void()>& call) {
+/// Seconds of a call of the slowest rank, until its device is done; all begin together.
+double slowest_seconds(Communicator& ranks, Device device, int64_t calls,
+                       const std::function<void()>& call) {
   ranks.barrier("beginning of a measurement");
   const auto started = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < calls; ++i) call();
+  device_memory(device).wait();
   const double own =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   const std::vector<double> all = ranks.gather(std::vector<double>{own}, "times");
   return *std::max_element(all.begin(), all.end()) / static_cast<double>(calls);
 }
 
-Measurement measure(Communicator& ranks, const Collective& collective, DType dtype, int64_t bytes,
+Measurement measure(DeviceRanks& on, const Collective& collective, DType dtype, int64_t bytes,
                     int64_t repeats) {
+  Communicator& ranks = on.ranks();
   const int64_t size = ranks.size(), part = bytes / static_cast<int64_t>(size_of(dtype)) / size;
-  Tensor values = Tensor::zeros({std::max<int64_t>(1, part) * size}, dtype, Device::cpu);
+  Tensor values = Tensor::zeros({std::max<int64_t>(1, part) * size}, dtype, on.device());
   const CollectiveBuffer buffer{values.raw(), values.numel(), dtype};
   const auto call = [&] { (ranks.*collective.start)(buffer, collective.name).wait(); };
-  slowest_seconds(ranks, 1, call);  // connects, allocates
+  slowest_seconds(ranks, on.device(), 1, call);  // connects, allocates
   // Several at a time, so that beginning and end weigh little.
-  const double once = slowest_seconds(ranks, 1, call);
+  const double once = slowest_seconds(ranks, on.device(), 1, call);
   const auto calls = static_cast<int64_t>(std::clamp(0.02 / once, 1.0, 200.0));
   std::vector<double> seconds;
-  for (int64_t i = 0; i < repeats; ++i) seconds.push_back(slowest_seconds(ranks, calls, call));
+  for (int64_t i = 0; i < repeats; ++i)
+    seconds.push_back(slowest_seconds(ranks, on.device(), calls, call));
   return {collective, dtype, static_cast<int64_t>(buffer.bytes()), median(std::move(seconds)),
           size};
 }
@@ -84,12 +89,8 @@ void print(const Measurement& one) {
                            one.algorithm_bandwidth() * 1e-9, one.bus_bandwidth() * 1e-9);
 }
 
-int run_on(Communicator& ranks, const Options& options) {
-  if (ranks.size() == 1) {
-    throw ConfigError(
-        "ssa-bench collective measures several ranks: mpirun -n 2 ssa-bench collective, or "
-        "scripts/launch_local.sh -n 2 ssa-bench collective");
-  }
+int run_on(DeviceRanks& on, const Options& options) {
+  const Communicator& ranks = on.ranks();
   const bool first = ranks.rank() == 0;
   if (first) {
     std::cout << fmt::format("{}\n{:15} {:5} {:>12} {:>12} {:>10} {:>10}\n", ranks.description(),
@@ -99,7 +100,7 @@ int run_on(Communicator& ranks, const Options& options) {
   for (const Collective& collective : kCollectives) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       for (int64_t bytes = options.min_bytes; bytes <= options.max_bytes; bytes *= 4) {
-        const Measurement one = measure(ranks, collective, dtype, bytes, options.repeats);
+        const Measurement one = measure(on, collective, dtype, bytes, options.repeats);
         if (first) print(one);
         measured.push_back(one.to_json());
       }
@@ -107,6 +108,7 @@ int run_on(Communicator& ranks, const Options& options) {
   }
   if (!first) return 0;
   finish(options, {{"communicator", ranks.description()},
+                   {"device", name(on.device())},
                    {"ranks", ranks.size()},
                    {"local_ranks", ranks.local_size()},
                    {"collectives", measured}});
@@ -115,6 +117,16 @@ int run_on(Communicator& ranks, const Options& options) {
 
 }  // namespace
 
-int run_collective(const Options& options) { return run_on(*join_ranks(detect_launch()), options); }
+int run_collective(const Options& options) {
+  return run_on_ranks("ssa-bench", [&](Communicator& host) {
+    if (host.size() == 1) {
+      throw ConfigError(
+          "ssa-bench collective measures several ranks: mpirun -n 2 ssa-bench collective, or "
+          "scripts/launch_local.sh -n 2 ssa-bench collective");
+    }
+    DeviceRanks on(options.device, host);
+    return run_on(on, options);
+  });
+}
 
 }  // namespace ssa::bench

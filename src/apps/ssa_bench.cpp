@@ -131,6 +131,11 @@ int run_plan(const Options& options) {
   return 0;
 }
 
+void add_device(CLI::App& command, Options& options) {
+  command.add_option("--device", options.device, "auto, cpu, cuda or reference")
+      ->capture_default_str();
+}
+
 void add_output(CLI::App& command, Options& options) {
   command.add_option("--repeats", options.repeats, "Calls measured; the median counts")
       ->check(CLI::PositiveNumber)
@@ -139,8 +144,7 @@ void add_output(CLI::App& command, Options& options) {
 }
 
 void add_common(CLI::App& command, Options& options) {
-  command.add_option("--device", options.device, "auto, cpu, cuda or reference")
-      ->capture_default_str();
+  add_device(command, options);
   command.add_option("--precision", options.precision,
                      "fp32, bf16 or fp16 (default: fp32, for a step the config's)");
   add_output(command, options);
@@ -201,6 +205,7 @@ int main(int argc, char** argv) {
     ssa::bench::add_size(*collective, "--min-bytes", options->min_bytes, "Smallest buffer");
     ssa::bench::add_size(*collective, "--max-bytes", options->max_bytes,
                          "Largest buffer; each is 4 times the one before");
+    ssa::bench::add_device(*collective, *options);
     ssa::bench::add_output(*collective, *options);
     return [options, chosen] { return (*chosen)(*options); };
   });

@@ -196,18 +196,18 @@ TEST_CASE("train.sbatch queues itself again for time and failures, and for nothi
   CHECK_FALSE(scripts.is_there("requeued"));
   CHECK(job(75, "STATE=COMPLETING") == 75);  // scancel
   CHECK_FALSE(scripts.is_there("requeued"));
-  for (int i = 0; i < 10; ++i) CHECK(job(75) == 75);
+  for (int i = 0; i < 3; ++i) CHECK(job(75) == 75);
   const auto requeued = [&] {
     const std::string lines = read_bytes(scripts.dir / "requeued");
     CHECK(lines.starts_with("requeue 42\n"));
     return std::count(lines.begin(), lines.end(), '\n');
   };
-  CHECK(requeued() == 10);
+  CHECK(requeued() == 3);
   for (int i = 0; i < 7; ++i) CHECK(job(i % 2 == 0 ? 6 : 137) == (i % 2 == 0 ? 6 : 137));
-  CHECK(requeued() == 15);
+  CHECK(requeued() == 8);
   CHECK(contains(read_bytes(scripts.log), "giving up after 5 failures"));
   CHECK(job(75) == 75);
-  CHECK(requeued() == 16);
+  CHECK(requeued() == 9);
   CHECK(contains(read_bytes(scripts.dir / "steps"),
                  "3: --mpi=pmix --wait=120 ssa-train --config c.yaml --resume auto\n"));
 }
