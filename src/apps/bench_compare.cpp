@@ -64,9 +64,7 @@ class Contender {
 
  private:
   int64_t in_use() const { return allocator(device_).stats().total_bytes; }
-  void step(const LmBatch& batch) {
-    stepper_.step(steps_++, batch, plans_);
-  }
+  void step(const LmBatch& batch) { stepper_.step(steps_++, batch, plans_); }
 
   std::string label_;
   Config config_;

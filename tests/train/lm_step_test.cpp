@@ -150,8 +150,7 @@ TEST_CASE("dropout masks differ between steps and between micro-batches") {
   const auto loss_of = [](int64_t step, const std::vector<int64_t>& starts) {
     Stepper stepper({"train.micro_batch=1", "model.dropout=0.5"});
     const LmBatch batch = lm_batch(stepper.dataset, Split::train, starts, 32);
-    return stepper.stepper.step(step, batch, draw_plans(dense_plan_specs(2, 32), RngKey{}))
-        .loss;
+    return stepper.stepper.step(step, batch, draw_plans(dense_plan_specs(2, 32), RngKey{})).loss;
   };
   const double once = loss_of(0, {64});
   CHECK(loss_of(0, {64}) == once);

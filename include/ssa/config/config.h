@@ -249,7 +249,7 @@ struct TrainConfig {
   int64_t checkpoint_every = 1000;  // 0: only at the end
   int64_t keep_checkpoints = 3;
   int64_t max_skipped_steps = 10;  // consecutive non-finite steps before going back
-  int64_t max_rollbacks = 1;  // to one checkpoint, before giving up with exit code 5
+  int64_t max_rollbacks = 1;       // to one checkpoint, before giving up with exit code 5
 
   template <class V>
   void fields(V& v) {

@@ -112,8 +112,8 @@ class Communicator {
   virtual void set_step(int64_t step) = 0;
   /// How long a collective may take from here on. Starts with 600 s.
   virtual void set_timeout(std::chrono::duration<double> timeout) = 0;
-  /// Throws PeerError if it is known by now that a rank has failed or is gone. Does not wait; from any
-  /// thread.
+  /// Throws PeerError if it is known by now that a rank has failed or is gone. Does not wait; from
+  /// any thread.
   virtual void check_peers() {}
   /// This rank ends because of an error of its own: the others' collectives then throw at once,
   /// with this message. True if rank 0 has announced the same message, so that printing it once

@@ -94,7 +94,7 @@ class Trainer {
   int64_t rollbacks_ = 0;  // since the last save
   bool stop_ = false;      // some rank was asked to stop
   RankWatch watch_;
-  int straggler_ = -1;  // the rank that was last said to be slow; -1: none
+  int straggler_ = -1;                      // the rank that was last said to be slow; -1: none
   std::unique_ptr<MetricsWriter> metrics_;  // rank 0, as the next
   std::unique_ptr<EventWriter> events_;
   std::unique_ptr<Progress> progress_;
