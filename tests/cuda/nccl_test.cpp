@@ -1,0 +1,35 @@
+// NCCL as far as one GPU can show it, with a rank of its own: that it starts and ends, and that a
+// collective begins after the work that fills its buffer and is over before the work that reads it.
+
+#include "ssa/dist/nccl.h"
+
+#include <catch2/catch.hpp>
+
+#include "ssa/backend/backend.h"
+
+#include "backend/cuda/launch.h"
+
+namespace ssa {
+
+TEST_CASE("NCCL among one rank keeps what the GPU's stream puts into buffers") {
+  Backend& compute = backend(Device::cuda);
+  const auto host = make_single_process();
+  const auto ranks = make_nccl(*host, cuda::stream());
+  CHECK(ranks->size() == 1);
+  CHECK(ranks->description().find("NCCL") != std::string::npos);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    constexpr int64_t kCount = int64_t{1} << 20;
+    Tensor values = Tensor::empty({kCount}, dtype, Device::cuda);
+    const CollectiveBuffer buffer{values.raw(), kCount, dtype};
+    compute.fill(values, 1.5);
+    ranks->all_reduce(buffer, "values").wait();
+    compute.scale(values, 2.0, values);
+    ranks->reduce_scatter(buffer, "values").wait();
+    compute.scale(values, 2.0, values);
+    ranks->all_gather(buffer, "values").wait();
+    CHECK(compute.sum(values) == 6.0 * kCount);
+  }
+  CHECK(ranks->stats().collectives == 6);
+}
+
+}  // namespace ssa
