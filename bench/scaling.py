@@ -228,6 +228,7 @@ def modelled(record, options, side):
     """Seconds of a side's step by scaling_model, from compute on one rank and the collectives' fit."""
     few, many = (find(record, of(options)[0]) for of in (weak_sides, strong_sides))
     sequence = (many["step_seconds"] - few["step_seconds"]) / max(1, many["batch"] - few["batch"])
+    sequence = max(sequence, 0.0)  # on a busy machine more sequences may seem to take less time
     crowded = max(1.0, side.ranks * options.threads / record["machine"]["cores"])
     update = max(0.0, few["step_seconds"] - few["batch"] * sequence)
     fitted = record["fit"]["f32"]
