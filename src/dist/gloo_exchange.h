@@ -25,7 +25,7 @@ class GlooExchange {
   /// `memory` is for contributions to sums, to be used again.
   GlooExchange(gloo::Context& context, const Request& request, std::vector<std::byte>* memory,
                Clock::time_point deadline);
-  /// Throws gloo::Exception if a connection breaks or `deadline` passes.
+  /// Throws std::exception, of Gloo's, if a connection breaks or `deadline` passes.
   void run();
 
  private:

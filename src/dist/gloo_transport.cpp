@@ -6,7 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include <gloo/common/error.h>
 #include <gloo/rendezvous/context.h>
 #include <gloo/rendezvous/store.h>
 #include <gloo/transport/tcp/device.h>
@@ -101,7 +100,7 @@ class GlooTransport final : public Transport {
     const Clock::time_point deadline = deadline_in(timeout);
     try {
       GlooExchange(*context_, request, &memory_, deadline).run();
-    } catch (const gloo::Exception& error) {
+    } catch (const std::exception& error) {
       wait_for_news(std::min(deadline, deadline_in(kNews)));
       throw std::runtime_error(message_of(error));
     }
@@ -114,7 +113,7 @@ class GlooTransport final : public Transport {
     const CollectiveBuffer buffer{places.data(), size(), DType::f32};
     GlooExchange(*context_, {Request::Kind::all_gather, buffer}, &memory_, deadline_in(kParting))
         .run();
-  } catch (const gloo::Exception&) {  // the others have gone already
+  } catch (const std::exception&) {  // the others have gone already
   }
 
   [[noreturn]] void abort(ExitCode code) override { leave_process(code); }
