@@ -20,6 +20,37 @@ size_t length_in(const std::string& bytes) {
   return length;
 }
 
+/// Refuses documents nested deeper than any message is: the reader calls itself for every level, so
+/// that a few kilobytes of opening brackets would use up its thread's stack.
+class Shallow : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  bool start_object(size_t) override { return ++depth_ <= kDeepest; }
+  bool start_array(size_t) override { return ++depth_ <= kDeepest; }
+  bool end_object() override { return leave(); }
+  bool end_array() override { return leave(); }
+  bool key(string_t&) override { return true; }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
+
+ private:
+  static constexpr int kDeepest = 16;
+
+  bool leave() {
+    --depth_;
+    return true;
+  }
+
+  int depth_ = 0;
+};
+
 bool try_again(int error) { return error == EAGAIN || error == EINTR; }
 
 }  // namespace
@@ -52,8 +83,12 @@ std::optional<nlohmann::json> MessageStream::take() {
   const size_t length = length_in(in_);
   if (length > limit_) throw std::runtime_error("a message that is too long");
   if (in_.size() < kHeader + length) return std::nullopt;
-  nlohmann::json message =
-      nlohmann::json::from_cbor(in_.begin() + kHeader, in_.begin() + kHeader + length);
+  const auto begin = in_.begin() + kHeader, end = begin + static_cast<std::ptrdiff_t>(length);
+  Shallow shallow;
+  if (!nlohmann::json::sax_parse(begin, end, &shallow, nlohmann::json::input_format_t::cbor)) {
+    throw std::runtime_error("not a message");
+  }
+  nlohmann::json message = nlohmann::json::from_cbor(begin, end);
   in_.erase(0, kHeader + length);
   return message;
 }

@@ -101,12 +101,19 @@ TEST_CASE("Strangers are dropped and do no harm", "[dist][roll_call]") {
 TEST_CASE("A rank that talks nonsense is taken for dead", "[dist][roll_call]") {
   const auto rank0 = RollCall::serve(2, 0);
   const Descriptor socket = connection_to(rank0->port());
-  const std::string hello = framed(kHello), nonsense = framed({{"kind", "position"}});
+  const std::string hello = framed(kHello);
+  const std::string nonsense = GENERATE(framed({{"kind", "position"}}),
+                                        framed(std::string(1 << 20, '\x81'), 1 << 20));  // [[[[…
   ::send(socket.number(), hello.data(), hello.size(), MSG_NOSIGNAL);
   CHECK(within(10, [&] { return rank0->ask(seconds(0))[1].joined; }));
-  ::send(socket.number(), nonsense.data(), nonsense.size(), MSG_NOSIGNAL);
+  size_t sent = 0;
   RankReport report;
-  CHECK(within(10, [&] { return rank0->bad_news(&report) == 1; }));
+  CHECK(within(10, [&] {
+    const ssize_t now =
+        ::send(socket.number(), nonsense.data() + sent, nonsense.size() - sent, MSG_NOSIGNAL);
+    if (now > 0) sent += static_cast<size_t>(now);
+    return rank0->bad_news(&report) == 1;
+  }));
   CHECK(report.gone);
 }
 
