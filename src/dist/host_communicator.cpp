@@ -1,9 +1,10 @@
 #include "dist/host_communicator.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 #include <exception>
+
+#include "dist/signals_blocked.h"
 
 namespace ssa::dist {
 
@@ -19,20 +20,6 @@ constexpr auto kAbort = 3s;            // that ending the job may take
 constexpr auto kOrderly = 2s;          // that parting may take, if all have failed alike
 constexpr auto kAfterFailure = 500ms;  // that the thread may take to end
 constexpr size_t kShortString = 248;   // bytes; gathered in one round, longer ones in two
-
-/// Signals are for the other threads: the program's handlers count on that.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_{};
-};
 
 std::string name_of(Request::Kind kind) {
   switch (kind) {

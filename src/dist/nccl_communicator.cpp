@@ -4,6 +4,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include <cuda_runtime.h>
@@ -11,11 +12,17 @@
 
 #include "ssa/dist/nccl.h"
 
+#include "dist/signals_blocked.h"
+
 namespace ssa {
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+/// How long a rank that has failed looks for the one whose fault it is.
+constexpr std::chrono::seconds kLookForCulprit{5};
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
@@ -59,14 +66,14 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// One collective on the GPU.
+/// One collective on the GPU. Its time runs from when the GPU has come to it.
 struct Flight {
   Event filled, started, finished;  // filled: in the compute stream
   Event before_wait, after_wait;    // in the compute stream, if it was made to wait
   std::atomic<bool> waited{false};
   std::string what;
   int64_t step = -1;
-  Clock::time_point deadline;
+  std::optional<Clock::time_point> deadline;  // the watcher's
 };
 
 class NcclCommunicator final : public Communicator {
@@ -75,16 +82,22 @@ class NcclCommunicator final : public Communicator {
     check(cudaGetDevice(&gpu_), "asking which GPU is used");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     join();
+    const dist::SignalsBlocked guard;
     watcher_ = std::thread([this] { watch(); });
   }
 
   ~NcclCommunicator() override {
+    const bool in_peace = std::uncaught_exceptions() <= exceptions_before_;
     {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
+      while (in_peace && failure_.empty() && !flights_.empty()) changed_.wait(lock);
       stop_ = true;
     }
     changed_.notify_all();
     watcher_.join();
+    // While an error is on its way the process will end without this, and must tell the others
+    // first: to part from them, or to abort, may wait for them.
+    if (!in_peace || aborted_) return;
     part();
     cudaStreamDestroy(stream_);
   }
@@ -128,15 +141,16 @@ class NcclCommunicator final : public Communicator {
   using Communicator::gather;
 
   void check_peers() override {
-    throw_failure();
     host_.check_peers();
+    const std::lock_guard lock(mutex_);
+    if (!failure_.empty()) throw PeerError("{}", failure_);
   }
   void set_step(int64_t step) override {
     step_ = step;
     host_.set_step(step);
   }
   void set_timeout(std::chrono::duration<double> timeout) override {
-    timeout_ = timeout;
+    timeout_ = timeout.count();
     host_.set_timeout(timeout);
   }
   bool announce_failure(ExitCode code, const std::string& message) noexcept override {
@@ -147,6 +161,7 @@ class NcclCommunicator final : public Communicator {
 
   CommunicatorStats stats() const override {
     const std::lock_guard lock(mutex_);
+    land_finished();
     CommunicatorStats all = host_.stats();
     all.collectives += stats_.collectives;
     all.bytes += stats_.bytes;
@@ -172,17 +187,10 @@ class NcclCommunicator final : public Communicator {
     std::shared_ptr<Flight> flight;
   };
 
-  /// In peace, which takes all ranks; but not while an error is on its way, when others may be
-  /// gone.
+  /// In peace, which takes all ranks.
   void part() noexcept {
-    if (!failure_.empty()) return;  // aborted already
-    if (std::uncaught_exceptions() > exceptions_before_) {
-      ncclCommAbort(nccl_);
-      return;
-    }
     try {
-      cudaStreamSynchronize(stream_);
-      ncclCommFinalize(nccl_);
+      require(ncclCommFinalize(nccl_), "parting");
       settle("parting");
       ncclCommDestroy(nccl_);
     } catch (const Error&) {
@@ -209,33 +217,35 @@ class NcclCommunicator final : public Communicator {
     std::memcpy(id.internal, text.data(), sizeof id.internal);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;  // calls return at once, so that each can be given a time limit
-    require(ncclCommInitRankConfig(&nccl_, size(), id, rank(), &config), "joining the ranks");
+    const ncclResult_t result = ncclCommInitRankConfig(&nccl_, size(), id, rank(), &config);
+    if (result == ncclInvalidUsage || result == ncclInvalidArgument) {
+      throw ConfigError(
+          "NCCL: joining the ranks failed: {}. Each rank needs a GPU of its own: start as many "
+          "ranks a machine as it has GPUs",
+          ncclGetErrorString(result));
+    }
+    require(result, "joining the ranks");
     settle("joining the ranks");
   }
 
   void require(ncclResult_t result, const char* what) const {
     if (result == ncclSuccess || result == ncclInProgress) return;
-    if (result == ncclInvalidUsage || result == ncclInvalidArgument) {
-      throw ConfigError(
-          "NCCL: {} failed: {}. Each rank needs a GPU of its own: start as many ranks a machine as "
-          "it has GPUs",
-          what, ncclGetErrorString(result));
-    }
     throw PeerError("rank {} of {}: NCCL: {} failed: {} ({})", rank(), size(), what,
                     ncclGetErrorString(result), ncclGetLastError(nccl_));
   }
 
-  /// Waits until NCCL has taken in the last call.
+  /// Waits until NCCL has taken in the last call, or the watcher wants to abort.
   void settle(const char* what) {
-    const auto deadline = Clock::now() + timeout_;
+    const double limit = timeout_;
+    const auto began = Clock::now();
     ncclResult_t state = ncclInProgress;
-    while (state == ncclInProgress) {
+    while (!failing_) {
       require(ncclCommGetAsyncError(nccl_, &state), what);
       require(state, what);
       if (state != ncclInProgress) return;
-      if (Clock::now() > deadline) {
-        throw PeerError("rank {} of {}: NCCL: {} took more than {:.0f} s", rank(), size(), what,
-                        timeout_.count());
+      if (Clock::now() - began > Seconds(limit)) {
+        throw PeerError("rank {} of {}: NCCL: {} took more than {:g} s", rank(), size(), what,
+                        limit);
       }
       host_.check_peers();
       std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -253,11 +263,13 @@ class NcclCommunicator final : public Communicator {
     flight->started.record(stream_);
     {
       const std::lock_guard lock(nccl_mutex_);
-      require(call(), flight->what.c_str());
-      settle(flight->what.c_str());
+      if (!aborted_) {
+        require(call(), flight->what.c_str());
+        settle(flight->what.c_str());
+      }
     }
+    throw_failure();
     flight->finished.record(stream_);
-    flight->deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(timeout_);
     {
       const std::lock_guard lock(mutex_);
       ++stats_.collectives;
@@ -279,14 +291,14 @@ class NcclCommunicator final : public Communicator {
         continue;
       }
       land_finished();
-      const std::string problem = problem_of_first();
-      if (!problem.empty()) fail(problem);
+      if (flights_.empty()) changed_.notify_all();
+      look_for_problems();
       changed_.wait_for(lock, std::chrono::milliseconds(20));
     }
   }
 
   /// Takes off the list what is over, and what its waiting showed.
-  void land_finished() {
+  void land_finished() const {
     while (!flights_.empty() && flights_.front()->finished.reached()) {
       const auto flight = flights_.front();
       if (flight->waited && !flight->after_wait.reached()) return;
@@ -298,46 +310,72 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  std::string problem_of_first() {
-    if (flights_.empty()) return {};
-    const Flight& first = *flights_.front();
+  void look_for_problems() {
+    for (const auto& flight : flights_) {
+      if (flight->finished.reached()) continue;
+      const std::string place =
+          fmt::format("rank {} of {}: {} at step {}", rank(), size(), flight->what, flight->step);
+      if (const auto problem = asynchronous_error()) {
+        return fail(fmt::format("{} failed: NCCL says: {}", place, *problem));
+      }
+      try {
+        host_.check_peers();
+      } catch (const PeerError& error) {
+        return fail(error.what());
+      }
+      if (is_overdue(*flight)) {
+        timed_out_ = true;
+        fail(
+            fmt::format("{} did not finish within {:g} s (distributed.timeout_seconds). The job "
+                        "can be resumed with --resume auto",
+                        place, timeout_.load()));
+      }
+      return;  // those behind it have not begun
+    }
+  }
+
+  std::optional<std::string> asynchronous_error() {
+    const std::unique_lock calls(nccl_mutex_, std::try_to_lock);
+    if (!calls.owns_lock()) return std::nullopt;
     ncclResult_t state = ncclSuccess;
-    if (const std::unique_lock calls(nccl_mutex_, std::try_to_lock); calls.owns_lock()) {
-      ncclCommGetAsyncError(nccl_, &state);
+    ncclCommGetAsyncError(nccl_, &state);
+    if (state == ncclSuccess || state == ncclInProgress) return std::nullopt;
+    return ncclGetErrorString(state);
+  }
+
+  bool is_overdue(Flight& flight) const {
+    if (!flight.started.reached()) return false;  // the GPU still computes what it is about
+    if (!flight.deadline) {
+      flight.deadline =
+          Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(timeout_));
     }
-    const std::string place =
-        fmt::format("rank {} of {}: {} at step {}", rank(), size(), first.what, first.step);
-    if (state != ncclSuccess && state != ncclInProgress) {
-      return fmt::format("{} failed: NCCL says: {}", place, ncclGetErrorString(state));
-    }
-    try {
-      host_.check_peers();
-    } catch (const PeerError& error) {
-      return error.what();
-    }
-    if (Clock::now() < first.deadline) return {};
-    return fmt::format(
-        "{} did not finish within {:.0f} s (distributed.timeout_seconds). The job can be resumed "
-        "with --resume auto",
-        place, timeout_.count());
+    return Clock::now() > *flight.deadline;
   }
 
   /// Ends what runs on the GPU: what waits for it goes on, and finds the failure.
   void fail(const std::string& problem) {
     failure_ = problem;
+    failing_ = true;  // who holds nccl_mutex_ lets go of it
+    changed_.notify_all();
     const std::lock_guard calls(nccl_mutex_);
+    aborted_ = true;
     ncclCommAbort(nccl_);
   }
 
-  /// A rank that the host's communicator misses is better news than a collective that hung.
+  /// A rank that the host's communicator misses is better news than a collective that hung, or
+  /// that broke off because of it.
   void throw_failure() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (failure_.empty()) return;
-    }
+    if (!failing_) return;
+    const auto began = Clock::now();
     host_.check_peers();
-    host_.set_timeout(std::chrono::seconds(5));
-    host_.barrier("who is still there");
+    if (timed_out_) {  // likely on all ranks
+      host_.set_timeout(kLookForCulprit);
+      host_.barrier("who is still there");
+    }
+    while (Clock::now() - began < kLookForCulprit) {
+      host_.check_peers();
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
     const std::lock_guard lock(mutex_);
     throw PeerError("{}", failure_);
   }
@@ -349,13 +387,16 @@ class NcclCommunicator final : public Communicator {
   const int exceptions_before_ = std::uncaught_exceptions();
   ncclComm_t nccl_ = nullptr;
   std::atomic<int64_t> step_{-1};
-  std::chrono::duration<double> timeout_ = std::chrono::seconds(600);
+  std::atomic<double> timeout_{600};  // seconds
+  std::atomic<bool> failing_{false}, timed_out_{false};
 
   std::mutex nccl_mutex_;  // NCCL takes one call at a time
+  bool aborted_ = false;   // guarded by it
+  // Taken before nccl_mutex_ where both are.
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::shared_ptr<Flight>> flights_;  // guarded by mutex_, as are those below
-  CommunicatorStats stats_;
+  mutable std::deque<std::shared_ptr<Flight>> flights_;  // guarded by mutex_, as are those below
+  mutable CommunicatorStats stats_;
   std::string failure_;
   bool stop_ = false;
   std::thread watcher_;

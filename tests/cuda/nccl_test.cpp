@@ -1,5 +1,5 @@
-// NCCL as far as one GPU can show it, with a rank of its own: that it starts and ends, and that a
-// collective begins after the work that fills its buffer and is over before the work that reads it.
+// NCCL as far as one GPU can show it: a rank of its own starts, calls every collective and ends.
+// What is the same for one rank in any order, the order of collectives and computation, needs two.
 
 #include "ssa/dist/nccl.h"
 
@@ -11,7 +11,7 @@
 
 namespace ssa {
 
-TEST_CASE("NCCL among one rank keeps what the GPU's stream puts into buffers") {
+TEST_CASE("NCCL among one rank leaves buffers as they are") {
   Backend& compute = backend(Device::cuda);
   const auto host = make_single_process();
   const auto ranks = make_nccl(*host, cuda::stream());
