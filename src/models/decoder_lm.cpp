@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "ssa/core/trace_range.h"
+
 namespace ssa {
 
 namespace {
@@ -117,6 +119,7 @@ Variable DecoderLm::hidden(const Input& input, const nn::Context& context) const
   Variable x =
       ops::dropout(embedded(input.ids), context.dropout(model_.dropout, RngPurpose::dropout, 0));
   for (int64_t layer = 0; layer < model_.layers; ++layer) {
+    const TraceRange range("layer", layer);
     nn::AttentionInput attention{input.batch, input.length,
                                  (*input.plans)[static_cast<size_t>(layer)], true, alibi_slopes_};
     attention.materialized = model_.attention == AttentionKind::materialized;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "ssa/core/trace_range.h"
 #include "ssa/models/decoder_plans.h"
 #include "ssa/train/schedule.h"
 
@@ -42,14 +43,18 @@ double LmStepper::forward_backward(int64_t number, const LmBatch& batch,
     const auto part = [&](const Tensor& all) {
       return all.slice(0, first * length, micro * length);
     };
-    const Variable losses =
-        session_.model().losses({micro, length, part(ids), &plans}, part(targets), context);
+    const Variable losses = [&] {
+      const TraceRange range("forward", first / micro);
+      return session_.model().losses({micro, length, part(ids), &plans}, part(targets), context);
+    }();
     all_losses.push_back(losses.value());
     Tensor grad = Tensor::empty_like(losses.value());
     backend(device).fill(grad, weight * scaler_.scale());
     if (first + micro == batch.sequences) reducer_.begin_last_backward();
+    const TraceRange range("backward", first / micro);
     losses.backward(grad);
   }
+  const TraceRange range("wait for losses");
   double loss_sum = 0;
   for (const Tensor& losses : all_losses) loss_sum += backend(device).sum(losses);
   return loss_sum;
@@ -82,6 +87,7 @@ StepResult LmStepper::step(int64_t number, const LmBatch& batch,
                            const std::vector<SourcePlan>& plans,
                            const std::function<bool()>& stop) {
   using Clock = std::chrono::steady_clock;
+  const TraceRange range("step", number);
   const auto started = Clock::now();
   const double waited_before = ranks_.stats().waited_seconds;
   ranks_.set_step(number);
@@ -92,7 +98,10 @@ StepResult LmStepper::step(int64_t number, const LmBatch& batch,
   RankReport own;
   own.loss_sum = forward_backward(number, batch, to_tensors(plans, session_.device()));
   own.compute_seconds = std::chrono::duration<double>(Clock::now() - started).count();
-  reducer_.finish();
+  {
+    const TraceRange reducing("wait for sums of gradients");
+    reducer_.finish();
+  }
   own.sum_squares = optimizer_.sum_squares();
   own.stop = stop && stop() ? 1 : 0;
   own.waited_seconds = ranks_.stats().waited_seconds - waited_before;
@@ -112,6 +121,7 @@ StepResult LmStepper::step(int64_t number, const LmBatch& batch,
   }
   const double loss_scale = scaler_.scale();
   scaler_.succeeded();
+  const TraceRange updating("optimizer");
   const double limit = config_.train.clip_norm;
   const double scale = limit > 0 ? std::min(1.0, limit / (result.grad_norm + 1e-6)) : 1.0;
   optimizer_.step(result.learning_rate, scale / loss_scale);

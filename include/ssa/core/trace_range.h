@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+
+namespace ssa {
+
+/// Names what this thread does while the object lives, on the time line of NVIDIA's profilers (an
+/// NVTX range; `nsys profile --trace cuda,nvtx ssa-train …`). Ranges nest. They cost next to
+/// nothing where no profiler listens, and are nothing in builds without CUDA.
+class TraceRange {
+ public:
+  /// `name` is a literal; shown as "name" or "name number".
+  explicit TraceRange(const char* name);
+  TraceRange(const char* name, int64_t number);
+  ~TraceRange();
+  TraceRange(const TraceRange&) = delete;
+  TraceRange& operator=(const TraceRange&) = delete;
+};
+
+}  // namespace ssa
