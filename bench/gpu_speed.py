@@ -131,7 +131,7 @@ def measure_attention(bench, case):
                  case.windows, "--sigma", case.sigma_last, "--repeats", bench.options.repeats]
     bench.measure(f"attention.{case.name}.ssa", lambda s: bench.ssa(arguments, s), 60)
     shape = case.shape() | {"sigma_first": case.sigma_last}
-    for attention in ("sdpa", "flex") + ("sdpa_plain",) * (case.windows == 1):
+    for attention in ("sdpa", "flex") + ("sdpa_plain", "cudnn") * (case.windows == 1):
         job = {"kind": "attention", "attention": attention, "shape": shape}
         bench.measure(f"attention.{case.name}.{attention}", lambda s: bench.torch(job, s), 100)
 

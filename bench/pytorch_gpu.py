@@ -13,7 +13,8 @@ The decoder is that of pytorch_decoder.py, with its attention by one of
     flex  FlexAttention, compiled, on the same plan: ALiBi as score_mod, causality as a block mask
           that lets it skip, both through a lookup of the sampled positions
 
-and, for dense attention alone, `sdpa_plain`: no ALiBi, is_causal, what its fastest kernels do.
+and, for dense attention alone, without ALiBi and with is_causal: `sdpa_plain`, what its fastest
+kernels do, and `cudnn`, what cuDNN's do.
 All plans of a step are drawn on the device at once. FlexAttention has no backward pass on CPUs:
 there only forward passes are measured, to try the script out.
 """
@@ -27,6 +28,7 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 import pytorch_decoder
@@ -71,8 +73,13 @@ def sdpa_plain(query, key, value, plan):
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
-pytorch_decoder.ATTENTIONS |= {
-    "sdpa": F.scaled_dot_product_attention, "flex": flex, "sdpa_plain": sdpa_plain}
+def cudnn(query, key, value, plan):
+    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+        return sdpa_plain(query, key, value, plan)
+
+
+pytorch_decoder.ATTENTIONS |= {"sdpa": F.scaled_dot_product_attention, "flex": flex,
+                               "sdpa_plain": sdpa_plain, "cudnn": cudnn}
 
 
 def draw_all_sources(shape):
