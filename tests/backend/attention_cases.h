@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <ostream>
 
 #include "ssa/sampling/source_plan.h"
@@ -19,7 +20,8 @@ struct AttentionCase {
   bool causal = false, alibi = false;
   double dropout = 0;
   double amplitude = 1;
-  bool compact = false;  // keys and values of the sampled positions only
+  bool compact = false;      // keys and values of the sampled positions only
+  int64_t grid_columns = 0;  // not 0: a learned 2-D bias on a grid of so many
   DType dtype = DType::f32;
 };
 
@@ -28,7 +30,7 @@ inline std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
              << " sources " << static_cast<int>(c.sources) << " W " << c.windows << " S "
              << c.sources_per_window << " causal " << c.causal << " alibi " << c.alibi
              << " dropout " << c.dropout << " amplitude " << c.amplitude << " compact " << c.compact
-             << " " << name(c.dtype);
+             << " grid of " << c.grid_columns << " " << name(c.dtype);
 }
 
 /// Windows of any targets with any sources, in any order.
@@ -81,6 +83,7 @@ inline SourcePlan make_plan(const AttentionCase& c) {
 struct AttentionInputs {
   AttentionArgs args;
   Tensor grad_out;
+  Tensor grad_table;  // what the gradient of the learned 2-D bias is added to
   explicit AttentionInputs(const AttentionCase& c) {
     const SourcePlan plan = make_plan(c);
     const auto random = [&](int64_t rows, int64_t heads, uint32_t seed, double amplitude) {
@@ -106,6 +109,13 @@ struct AttentionInputs {
       for (int h = 0; h < c.heads; ++h) slopes.push_back(std::ldexp(1.0f, -1 - h));
       args.alibi_slopes = Tensor::from(slopes, {c.heads}, device_under_test());
     }
+    if (c.grid_columns > 0) {
+      const int64_t rows = (c.length + c.grid_columns - 1) / c.grid_columns;
+      const Shape shape = {(2 * rows - 1) * (2 * c.grid_columns - 1), c.heads};
+      args.grid_columns = c.grid_columns;
+      args.relative_table = random_tensor(shape, 14, 2.0);
+      grad_table = random_tensor(shape, 15, 0.1);
+    }
     args.dropout = {c.dropout, RngKey{.seed = 9,
                                       .purpose = RngPurpose::attention_dropout,
                                       .step = 2,
@@ -116,13 +126,13 @@ struct AttentionInputs {
   }
 };
 
-/// Results of a case, in the order out, lse, grad_query, grad_key, grad_value.
+/// Results of a case, in the order of kAttentionResultNames; the last only with a learned 2-D bias.
 struct AttentionResults {
   std::vector<Tensor> tensors;
   bool intact = true;
 };
-inline const char* const kAttentionResultNames[] = {"out", "lse", "grad_query", "grad_key",
-                                                    "grad_value"};
+inline const char* const kAttentionResultNames[] = {
+    "out", "lse", "grad_query", "grad_key", "grad_value", "grad_relative_table"};
 
 /// A (B, N, H, D) output, NaN at first, between guards: the heads before and behind it in a
 /// (B, N, H+2, D) tensor.
@@ -176,13 +186,18 @@ inline AttentionResults run_on_device(const AttentionInputs& inputs) {
   args.grad_query = grad_query.tensor;
   args.grad_key = grad_key.tensor;
   args.grad_value = grad_value.tensor;
+  std::optional<Guarded> grad_table;
+  if (inputs.grad_table.defined()) {
+    args.grad_relative_table = grad_table.emplace(inputs.grad_table).tensor;
+  }
   tested().attention_backward(args);
   AttentionResults results;
   for (const Tensor& part :
        {out.tensor, lse.tensor, grad_query.tensor, grad_key.tensor, grad_value.tensor}) {
     results.tensors.push_back(converted(host(part), part.dtype()));
   }
-  results.intact = lse.intact();
+  results.intact = lse.intact() && (!grad_table || grad_table->intact());
+  if (grad_table) results.tensors.push_back(converted(host(grad_table->tensor), DType::f32));
   for (const GuardedHeads* part : {&out, &grad_query, &grad_key, &grad_value}) {
     results.intact = results.intact && part->intact();
   }
@@ -196,6 +211,7 @@ inline AttentionArgs for_reference(AttentionArgs args) {
     *tensor = for_reference(*tensor);
   }
   if (args.alibi_slopes.defined()) args.alibi_slopes = host(args.alibi_slopes);
+  if (args.relative_table.defined()) args.relative_table = for_reference(args.relative_table);
   return args;
 }
 
@@ -210,9 +226,12 @@ inline AttentionResults run_on_reference(const AttentionInputs& inputs) {
   args.grad_query = reference_zeros(shape);
   args.grad_key = reference_zeros(sources);
   args.grad_value = reference_zeros(sources);
+  if (inputs.grad_table.defined()) args.grad_relative_table = for_reference(inputs.grad_table);
   reference_backend().attention_backward(args);
-  return {{args.forward.out, args.forward.lse, args.grad_query, args.grad_key, args.grad_value},
-          true};
+  AttentionResults results = {
+      {args.forward.out, args.forward.lse, args.grad_query, args.grad_key, args.grad_value}};
+  if (inputs.grad_table.defined()) results.tensors.push_back(args.grad_relative_table);
+  return results;
 }
 
 }  // namespace ssa::test

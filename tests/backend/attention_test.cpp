@@ -211,8 +211,6 @@ TEST_CASE("attention says what it lacks and what does not fit") {
              contains("no pair bias yet"));
   CHECK_THAT(message_with([](AttentionArgs& args) { args.pair_gate = args.query; }),
              contains("no pair gate"));
-  CHECK_THAT(message_with([](AttentionArgs& args) { args.relative_table = args.query; }),
-             contains("no learned 2-D bias"));
   CHECK_THAT(message_with([](AttentionArgs& args) { args.logit_clip = 5; }),
              contains("no clipping"));
   CHECK_THAT(message_with([](AttentionArgs& args) { args.key = args.key.transpose(1, 3); }),

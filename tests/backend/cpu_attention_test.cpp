@@ -40,6 +40,11 @@ TEST_CASE("cpu attention gives the same bits for any number of threads") {
   omp_set_num_threads(before);
 }
 
+TEST_CASE("cpu attention says that it has no learned 2-D bias") {
+  const AttentionInputs inputs({.length = 6, .grid_columns = 3});
+  CHECK_THROWS_WITH(run_on_device(inputs), Catch::Contains("no learned 2-D bias"));
+}
+
 TEST_CASE("cpu attention says which position of a plan does not exist") {
   AttentionInputs inputs({.batch = 1, .length = 8, .heads = 1, .head_size = 4});
   inputs.args.out = Tensor::empty({1, 8, 1, 4}, DType::f32, Device::cpu);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/attention_cases.h"
+#include "backend/position_grid.h"
 
 namespace ssa::test {
 
@@ -21,7 +22,10 @@ class NaiveAttention {
         lse_(reference_zeros({query_.dim(0), query_.dim(2), query_.dim(1)})),
         grad_query_(reference_zeros(query_.shape())),
         grad_key_(reference_zeros(key_.shape())),
-        grad_value_(reference_zeros(key_.shape())) {}
+        grad_value_(reference_zeros(key_.shape())),
+        grad_table_(for_reference(inputs.grad_table)) {
+    if (args_.relative_table.defined()) grid_.emplace(args_);
+  }
 
   AttentionResults run() {
     for (int64_t b = 0; b < query_.dim(0); ++b) {
@@ -34,7 +38,9 @@ class NaiveAttention {
         result->data<double>()[i] = rounded(result->data<double>()[i]);
       }
     }
-    return {{out_, lse_, grad_query_, grad_key_, grad_value_}, true};
+    AttentionResults results = {{out_, lse_, grad_query_, grad_key_, grad_value_}};
+    if (grid_) results.tensors.push_back(grad_table_);
+    return results;
   }
 
  private:
@@ -63,6 +69,12 @@ class NaiveAttention {
                : 0.0;
   }
 
+  /// Of the learned 2-D bias or its gradient.
+  double& element(Tensor& table, int64_t h, int64_t i, int64_t j) const {
+    const int64_t row = grid_->code(i) - grid_->code(j) + grid_->center();
+    return table.data<double>()[row * query_.dim(2) + h];
+  }
+
   /// The t-th target of the plan, in any window.
   void run_target(int64_t b, int64_t h, int64_t t) {
     const int64_t count = args_.plan.sources_per_window();
@@ -77,6 +89,7 @@ class NaiveAttention {
       double& logit = weight[static_cast<size_t>(s)];
       logit = args_.scale * dot(row(query_, b, i, h), row(key_, b, source_row(s), h)) -
               slope * static_cast<double>(i - sources[s]);
+      if (grid_) logit += element(args_.relative_table, h, i, sources[s]);
       if (args_.causal && sources[s] > i) logit = -INFINITY;
       highest = std::max(highest, logit);
     }
@@ -97,6 +110,7 @@ class NaiveAttention {
     for (int64_t s = 0; s < count; ++s) {
       const auto at = static_cast<size_t>(s);
       const double grad_logit = rounded(weight[at] * (grad[at] - mean));
+      if (grid_) element(grad_table_, h, i, sources[s]) += grad_logit;
       const int64_t j = source_row(s);
       add(args_.scale * grad_logit, row(key_, b, j, h), row(grad_query_, b, i, h));
       add(args_.scale * grad_logit, row(query_, b, i, h), row(grad_key_, b, j, h));
@@ -106,9 +120,10 @@ class NaiveAttention {
   }
 
   const DType low_;
-  const AttentionArgs args_;
+  AttentionArgs args_;
   Tensor query_, key_, value_, grad_out_;
-  Tensor out_, lse_, grad_query_, grad_key_, grad_value_;
+  Tensor out_, lse_, grad_query_, grad_key_, grad_value_, grad_table_;
+  std::optional<PositionGrid> grid_;
 };
 
 }  // namespace ssa::test

@@ -42,7 +42,8 @@ void check_results(const AttentionInputs& inputs, const AttentionResults& result
   CHECK(worst_error(results.tensors[1], exact.tensors[1], 1.0) < 1e-5);
   const bool wide = inputs.args.query.dtype() == DType::f32;
   const AttentionResults naive = wide ? exact : NaiveAttention(inputs).run();
-  for (const size_t i : {0, 2, 3, 4}) {
+  for (size_t i = 0; i < results.tensors.size(); ++i) {
+    if (i == 1) continue;
     INFO(kAttentionResultNames[i]);
     const double allowed = wide ? 2e-6 * std::max(largest(exact.tensors[i]), 0.1)
                                 : 2 * largest_difference(naive.tensors[i], exact.tensors[i]);
@@ -99,6 +100,16 @@ TEST_CASE("cuda attention blocks of many warps agree with the reference") {
               .causal = true,
               .dtype = dtype});
   check_case({.batch = 1, .length = 290, .heads = 1, .head_size = 128, .dtype = dtype});
+  check_case({.batch = 2,
+              .length = 204,
+              .heads = 1,
+              .head_size = 64,
+              .sources = Sources::random,
+              .windows = 2,
+              .sources_per_window = 150,
+              .causal = true,
+              .grid_columns = 17,
+              .dtype = dtype});
   check_case({.batch = 1,
               .length = 260,
               .heads = 1,

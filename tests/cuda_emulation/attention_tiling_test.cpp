@@ -27,9 +27,11 @@ TEST_CASE("heads are filled up to the next size that kernels have") {
 TEST_CASE("every attention block fits into the shared memory that all devices have") {
   for (const int head : {32, 64, 96, 128, 256}) {
     INFO("heads of " << head);
-    const AttentionLaunch forward = half_forward_launch(head, kMany);
-    CHECK(forward.shared_bytes <= kSharedMemoryEverywhere);
-    CHECK(forward.threads == 32 * kMaxWarps);
+    for (const bool relative : {false, true}) {
+      const AttentionLaunch forward = half_forward_launch(head, relative, kMany);
+      CHECK(forward.shared_bytes <= kSharedMemoryEverywhere);
+      CHECK(forward.threads == 32 * kMaxWarps);
+    }
     for (const bool by_source : {false, true}) {
       const AttentionLaunch gradient = half_gradient_launch(head, by_source, kMany);
       CHECK(gradient.shared_bytes <= kSharedMemoryEverywhere);
@@ -46,8 +48,8 @@ TEST_CASE("attention blocks cover all rows, and no block is idle") {
     for (int rows = 1; rows < 700; rows += 9) {
       for (const int64_t windows : {1, 50, 5000}) {
         const HalfProblem problem{rows, windows, kSharedMemoryEverywhere, 100};
-        const AttentionLaunch shape = half_forward_launch(head, problem);
-        const int rows_a_block = shape.threads / 32 * 16 * forward_tile(head).row_tiles;
+        const AttentionLaunch shape = half_forward_launch(head, false, problem);
+        const int rows_a_block = shape.threads / 32 * 16 * forward_tile(head, false).row_tiles;
         INFO("heads of " << head << ", " << rows << " rows, " << windows << " windows");
         CHECK(shape.row_blocks * rows_a_block >= rows);
         CHECK((shape.row_blocks - 1) * rows_a_block < rows);
@@ -58,7 +60,7 @@ TEST_CASE("attention blocks cover all rows, and no block is idle") {
 
 TEST_CASE("short windows and few windows get blocks of fewer warps") {
   const auto threads = [](int rows, int64_t windows) {
-    return half_forward_launch(64, {rows, windows, kSharedMemoryEverywhere, 100}).threads;
+    return half_forward_launch(64, false, {rows, windows, kSharedMemoryEverywhere, 100}).threads;
   };
   CHECK(threads(1024, 1000) == 128);
   CHECK(threads(20, 1000) == 32);

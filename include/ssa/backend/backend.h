@@ -113,8 +113,12 @@ struct AttentionArgs {
   Tensor alibi_slopes;  ///< (H) f32, bias -slope_h·(i - j); optional
   Dropout dropout;      ///< on the softmax weights; element index ((b·H + h)·N + i)·N + j
 
-  // Room for what later models need; a backend that lacks one of these throws if it is given.
-  Tensor relative_table;  ///< ((2R-1)·(2C-1), H), learned 2-D bias over a grid of grid_columns
+  // What models of texts do without; a backend that lacks one of these throws if it is given.
+
+  /// ((2R-1)·(2C-1), H) wide(data), learned bias by the way from source to target (Liu et al. 2021)
+  /// where positions number the cells of R rows of C = grid_columns: bias_h(i, j) is
+  /// table[(row_i - row_j + R - 1)·(2C - 1) + column_i - column_j + C - 1][h].
+  Tensor relative_table;
   int64_t grid_columns = 0;
   Tensor pair_bias;       ///< (B, N, N, H), EGT edge bias
   Tensor pair_gate;       ///< (B, N, N, H), EGT edge gate before its sigmoid
@@ -127,10 +131,11 @@ struct AttentionArgs {
 /// Gradients of attention. `forward` is as it was in the forward call, out and lse filled.
 struct AttentionBackwardArgs {
   AttentionArgs forward;
-  Tensor grad_out;    ///< (B, N, H, D)
-  Tensor grad_query;  ///< (B, N, H, D), overwritten
-  Tensor grad_key;    ///< as key, overwritten; 0 where no window sampled the position
-  Tensor grad_value;  ///< as value, overwritten likewise
+  Tensor grad_out;             ///< (B, N, H, D)
+  Tensor grad_query;           ///< (B, N, H, D), overwritten
+  Tensor grad_key;             ///< as key, overwritten; 0 where no window sampled the position
+  Tensor grad_value;           ///< as value, overwritten likewise
+  Tensor grad_relative_table;  ///< as relative_table, added to; optional
 };
 
 /// The softmax of attention on logits that are stored, which attention() never does: a baseline to

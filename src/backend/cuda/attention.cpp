@@ -1,6 +1,7 @@
 // Checks of attention, what is chosen for a device, and the gradients' workspace; the kernels are
 // in attention_*.cu.
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <cmath>
@@ -13,6 +14,7 @@
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/visit_data.h"
+#include "backend/position_grid.h"
 
 namespace ssa {
 
@@ -35,12 +37,13 @@ bool always(const AttentionProblem&, const AttentionDevice&) { return true; }
 
 /// Best first: the first that accepts a problem computes it.
 template <class T>
-constexpr std::array kImplementations = {
-    AttentionImplementation{"mma.sync", always, std::numbers::log2e_v<float>,
-                            cuda::attention_forward_half<T>, cuda::attention_backward_half<T>}};
+constexpr std::array kImplementations = {AttentionImplementation{
+    "mma.sync", always, std::numbers::log2e_v<float>, cuda::attention_forward_half<T>,
+    cuda::attention_backward_half<T>, cuda::attention_logit_gradients_half<T>}};
 template <>
-constexpr std::array kImplementations<float> = {AttentionImplementation{
-    "fma", always, 1.0f, cuda::attention_forward_f32, cuda::attention_backward_f32}};
+constexpr std::array kImplementations<float> = {
+    AttentionImplementation{"fma", always, 1.0f, cuda::attention_forward_f32,
+                            cuda::attention_backward_f32, cuda::attention_logit_gradients_f32}};
 
 template <class T>
 const AttentionImplementation& choose(const AttentionProblem& p, const AttentionDevice& device) {
@@ -55,7 +58,6 @@ const AttentionImplementation& choose(const AttentionProblem& p, const Attention
 
 void require_no_extras(const AttentionArgs& args) {
   constexpr const char* kMessage = "attention: the cuda backend has no {} yet";
-  SSA_CHECK(!args.relative_table.defined(), kMessage, "learned 2-D bias");
   SSA_CHECK(!args.pair_bias.defined(), kMessage, "pair bias");
   SSA_CHECK(!args.pair_gate.defined(), kMessage, "pair gate");
   SSA_CHECK(args.logit_clip == 0, kMessage, "clipping of logits");
@@ -120,6 +122,10 @@ void require_valid(const AttentionArgs& args) {
   if (args.alibi_slopes.defined()) {
     checks::require_packed(op(), {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[2]});
   }
+  if (args.relative_table.defined()) {
+    checks::require_packed(op(), {"relative_table", args.relative_table}, DType::f32,
+                           {PositionGrid(args).table_rows(), shape[2]});
+  }
 }
 
 // ---- problems ----------------------------------------------------------------------------------
@@ -143,6 +149,15 @@ bool in_vectors(std::initializer_list<const Tensor*> tensors) {
 
 cuda::WeightDropout weight_dropout(const Dropout& dropout) {
   return {dropout.key, dropout.threshold(), static_cast<float>(1.0 / (1.0 - dropout.probability))};
+}
+
+cuda::RelativeBias relative_bias(const AttentionArgs& args) {
+  if (!args.relative_table.defined()) return {};
+  const PositionGrid grid(args);
+  SSA_CHECK(grid.table_rows() <= INT_MAX, "attention: a relative_table of {} rows is too large",
+            grid.table_rows());
+  return {args.relative_table.data<float>(), static_cast<int>(grid.columns()),
+          static_cast<int>(grid.table_rows()), static_cast<int>(grid.center())};
 }
 
 AttentionProblem make_problem(const AttentionArgs& args) {
@@ -169,8 +184,15 @@ AttentionProblem make_problem(const AttentionArgs& args) {
           .query_start = size(args.query_start),
           .scale = static_cast<float>(args.scale),
           .slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
+          .relative = relative_bias(args),
           .dropout = weight_dropout(args.dropout),
           .errors = cuda::error_record()};
+}
+
+dim3 grid_of(int64_t blocks) {
+  SSA_CHECK(blocks <= INT_MAX, "attention: {} blocks of targets are too many for the cuda backend",
+            blocks);
+  return dim3(static_cast<unsigned>(blocks));
 }
 
 bool empty(const AttentionProblem& p) {
@@ -198,30 +220,56 @@ bool covers_all(const AttentionProblem& p) {
   return p.compact || (p.windows == 1 && p.sources == p.length);
 }
 
+/// The gradients of keys and values by window, and their sum.
 template <class T>
-void backward(AttentionProblem& p, AttentionGradients& gradients) {
+void backward_by_window(const AttentionProblem& p, AttentionGradients& gradients,
+                        const AttentionImplementation& implementation, const int32_t* slots) {
+  gradients.partial_stride = (p.head_size + 3) / 4 * 4;
+  const int64_t rows = int64_t{p.batch} * p.windows * p.sources * p.heads;
+  Workspace keys(rows * gradients.partial_stride), values(rows * gradients.partial_stride);
+  gradients.partial_key = keys.as<float>();
+  gradients.partial_value = values.as<float>();
+  implementation.backward(p, gradients, cuda::attention_device());
+  cuda::add_partial_gradients<T>(p, gradients, slots);
+}
+
+/// Adds to the gradient of a learned 2-D bias, by as many heads at a time as there is room for.
+void add_relative_gradient(const AttentionProblem& p, const AttentionGradients& gradients,
+                           const AttentionImplementation& implementation, const int32_t* slots,
+                           float* grad_table) {
+  constexpr int64_t kMostFloats = int64_t{16} << 20;
+  const int64_t a_head = int64_t{p.length} * p.sources;
+  const int heads = static_cast<int>(std::clamp<int64_t>(kMostFloats / a_head, 1, p.heads));
+  Workspace sums(a_head * heads);
+  for (int first = 0; first < p.heads; first += heads) {
+    const cuda::LogitGradients logits = {first, std::min(heads, p.heads - first), sums.as<float>()};
+    implementation.logit_gradients(p, gradients, logits, cuda::attention_device());
+    cuda::add_relative_gradient(p, logits, slots, grad_table);
+  }
+}
+
+template <class T>
+void backward(const AttentionProblem& p, AttentionGradients& gradients, float* grad_table) {
   const AttentionDevice& device = cuda::attention_device();
   const AttentionImplementation& implementation = choose<T>(p, device);
   Workspace statistics(int64_t{p.batch} * p.heads * p.length * 2);
   gradients.statistics = statistics.as<cuda::TargetStatistics>();
   cuda::attention_statistics<T>(p, gradients.grad_out, implementation.lse_factor,
                                 statistics.as<cuda::TargetStatistics>());
-  if (p.windows == 1) {
-    if (!covers_all(p)) {
-      cuda::clear_heads<T>(p, gradients.grad_key, p.length);
-      cuda::clear_heads<T>(p, gradients.grad_value, p.length);
-    }
-    implementation.backward(p, gradients, device);
-    return;
+  const bool wants_slots = p.windows > 1 || grad_table != nullptr;
+  Workspace slots(wants_slots ? int64_t{p.windows} * p.length : 0);
+  if (wants_slots) cuda::find_slots(p, slots.as<int32_t>());
+  if (grad_table != nullptr) {
+    add_relative_gradient(p, gradients, implementation, slots.as<int32_t>(), grad_table);
   }
-  gradients.partial_stride = (p.head_size + 3) / 4 * 4;
-  const int64_t rows = int64_t{p.batch} * p.windows * p.sources * p.heads;
-  Workspace keys(rows * gradients.partial_stride), values(rows * gradients.partial_stride);
-  Workspace slots(int64_t{p.windows} * p.length);
-  gradients.partial_key = keys.as<float>();
-  gradients.partial_value = values.as<float>();
+  if (p.windows > 1) {
+    return backward_by_window<T>(p, gradients, implementation, slots.as<int32_t>());
+  }
+  if (!covers_all(p)) {
+    cuda::clear_heads<T>(p, gradients.grad_key, p.length);
+    cuda::clear_heads<T>(p, gradients.grad_value, p.length);
+  }
   implementation.backward(p, gradients, device);
-  cuda::add_partial_gradients<T>(p, gradients, slots.as<int32_t>());
 }
 
 }  // namespace
@@ -236,10 +284,12 @@ AttentionDevice& cuda::attention_device() {
 }
 
 dim3 cuda::attention_grid(const AttentionProblem& p, const AttentionLaunch& shape) {
-  const int64_t blocks = int64_t{p.batch} * p.windows * p.heads * shape.row_blocks;
-  SSA_CHECK(blocks <= INT_MAX, "attention: {} blocks of targets are too many for the cuda backend",
-            blocks);
-  return dim3(static_cast<unsigned>(blocks));
+  return grid_of(int64_t{p.batch} * p.windows * p.heads * shape.row_blocks);
+}
+
+dim3 cuda::logit_grid(const AttentionProblem& p, const LogitGradients& logits, int row_blocks,
+                      int column_blocks) {
+  return grid_of(int64_t{logits.count} * p.windows * row_blocks * column_blocks);
 }
 
 void CudaBackend::attention(AttentionArgs& args) {
@@ -263,6 +313,12 @@ void CudaBackend::attention_backward(AttentionBackwardArgs& args) {
   require_heads({"grad_query", args.grad_query}, dtype, shape);
   require_heads({"grad_key", args.grad_key}, dtype, sources);
   require_heads({"grad_value", args.grad_value}, dtype, sources);
+  if (args.grad_relative_table.defined()) {
+    SSA_CHECK(forward.relative_table.defined(),
+              "attention: grad_relative_table without a relative_table");
+    checks::require_packed(op(), {"grad_relative_table", args.grad_relative_table}, DType::f32,
+                           forward.relative_table.shape());
+  }
   AttentionProblem problem = make_problem(forward);
   if (empty(problem)) return;
   problem.vectors = problem.vectors && in_vectors({&args.grad_out, &args.grad_query, &args.grad_key,
@@ -275,7 +331,10 @@ void CudaBackend::attention_backward(AttentionBackwardArgs& args) {
                                   .partial_key = nullptr,
                                   .partial_value = nullptr,
                                   .partial_stride = 0};
-  cuda::visit_data(dtype, [&]<class T>(TypeTag<T>) { backward<T>(problem, gradients); });
+  float* grad_table =
+      args.grad_relative_table.defined() ? args.grad_relative_table.data<float>() : nullptr;
+  cuda::visit_data(dtype,
+                   [&]<class T>(TypeTag<T>) { backward<T>(problem, gradients, grad_table); });
 }
 
 }  // namespace ssa

@@ -29,6 +29,23 @@ __device__ inline AttentionItem attention_item(const AttentionProblem& p, int ro
   return item;
 }
 
+/// Part of a block's work in kernels for the gradients of logits: for all sequences, a tile of a
+/// window's targets and sources.
+struct LogitTile {
+  AttentionItem item;  // of the first sequence
+  int column_block;
+  float* sums;  // (T, S)
+  __device__ LogitTile(const AttentionProblem& p, const LogitGradients& logits, int row_blocks,
+                       int column_blocks) {
+    int number = static_cast<int>(blockIdx.x);
+    column_block = number % column_blocks;
+    number /= column_blocks;
+    const int row_block = number % row_blocks, window = number / row_blocks;  // of all heads
+    item = {row_block, logits.first_head + window / p.windows, window % p.windows, 0};
+    sums = logits.sums + window * int64_t{p.targets} * p.sources;
+  }
+};
+
 template <class T>
 __device__ T* head_data(const AttentionProblem& p, const HeadRows& rows,
                         const AttentionItem& item) {
@@ -50,6 +67,20 @@ __device__ inline int query_row(const AttentionProblem& p, int position) {
 __device__ inline int source_row(const AttentionProblem& p, int s, int position) {
   const auto rows = static_cast<unsigned>(p.query_start + p.length);
   return p.compact ? s : static_cast<unsigned>(position) < rows ? position : 0;
+}
+
+/// PositionGrid::code(). Positions that only fill up a tile have codes too, of no meaning.
+__device__ inline uint32_t grid_code(const RelativeBias& bias, int position) {
+  const auto cell = static_cast<uint32_t>(position), columns = static_cast<uint32_t>(bias.columns);
+  return cell + cell / columns * (columns - 1);
+}
+
+/// The learned 2-D bias between target and source, given their codes.
+__device__ inline float relative_bias(const AttentionProblem& p, int head, uint32_t target,
+                                      uint32_t source) {
+  const uint32_t row = target - source + static_cast<uint32_t>(p.relative.center);
+  if (row >= static_cast<uint32_t>(p.relative.rows)) return 0.0f;
+  return __ldg(p.relative.table + int64_t{row} * p.heads + head);
 }
 
 /// Reports positions of the plan that are none: each of them once in a launch.

@@ -13,7 +13,7 @@
 // and who the columns: a block's own rows are (query, grad_out) or (key, value), the tiles that it
 // goes through the other pair.
 
-#include "backend/cuda/attention_half.cuh"
+#include "backend/cuda/attention_half_gradient.cuh"
 #include "backend/cuda/attention_kernels.h"
 #include "backend/cuda/launch.h"
 
@@ -37,48 +37,6 @@ __device__ inline Side target_side(const AttentionProblem& p, const AttentionGra
 }
 __device__ inline Side source_side(const AttentionProblem& p, const AttentionItem& item) {
   return {p.key, p.value, p.source_positions + int64_t{item.window} * p.sources, p.sources};
-}
-
-/// Turns products of queries and keys into weights. Rows are sources if kBySource, else targets;
-/// statistics_of(row, column) are the target's.
-template <bool kBySource, int kRowTiles, int kTiles, class StatisticsOf>
-__device__ void finish_weights(const AttentionProblem& p, int head, bool masked,
-                               const int (&own)[2 * kRowTiles], const int32_t* others,
-                               StatisticsOf&& statistics_of,
-                               float (&weights)[kRowTiles][kTiles][4]) {
-  const float scale = p.scale * kLog2E;
-  if (p.slopes == nullptr) {
-    for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
-      float& weight = weights[m][n][part];
-      weight = exp2_approx(__fmaf_rn(weight, scale, -statistics_of(row, column).lse));
-    });
-  } else {
-    const float slope = __ldg(p.slopes + head) * kLog2E;
-    for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
-      const int ahead = kBySource ? own[row] - others[column] : others[column] - own[row];
-      const float bias = slope * static_cast<float>(ahead);  // of the source, to the target
-      float& weight = weights[m][n][part];
-      weight = exp2_approx(__fmaf_rn(weight, scale, bias) - statistics_of(row, column).lse);
-    });
-  }
-  if (masked) {
-    for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
-      const int source = kBySource ? own[row] : others[column];
-      const int target = kBySource ? others[column] : own[row];
-      if (source > (p.causal ? target : INT_MAX - 1)) weights[m][n][part] = 0;
-    });
-  }
-}
-
-template <bool kBySource, int kRowTiles, int kTiles>
-__device__ Kept<kRowTiles> draw_kept_again(const AttentionProblem& p, const AttentionItem& item,
-                                           const int (&own)[2 * kRowTiles], const int32_t* others) {
-  return draw_kept<kRowTiles, kTiles>(p.dropout, [&](int first, int second, int column) {
-    const int mine = second == 0 ? own[first] : own[first + 1];
-    const int target = kBySource ? others[column] : mine;
-    return weight_element(p, item, target) +
-           static_cast<uint64_t>(kBySource ? mine : others[column]);
-  });
 }
 
 /// Writes sums, times `factor`, as f32 rows of the gradients by window.
@@ -209,15 +167,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     if constexpr (kOfLogits) {
       float gradients[kRowTiles][kTiles][4] = {};
       multiply_transposed<T, kHead>(gradients, own_second, warp_row, stream.second(tile));
-      if (drops) {
-        for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int, int) {
-          gradients[m][n][part] *= kept(m, n, part) ? p.dropout.kept_factor : 0.0f;
-        });
-      }
-      for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
-        float& gradient = gradients[m][n][part];
-        gradient = weights[m][n][part] * (gradient - statistics_of(row, column).delta);
-      });
+      finish_gradients(p, kept, weights, statistics_of, gradients);
       pack_weights<T>(gradients, packed);
       multiply<T, kHead>(first_sums, packed, stream.first(tile));
     }

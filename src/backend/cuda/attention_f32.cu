@@ -140,10 +140,15 @@ __device__ inline float row_sum(float value) {
   return value;
 }
 
-__device__ inline float logit(const AttentionProblem& p, float product, float slope, int target,
-                              int source) {
+/// kRelative: there may be a learned 2-D bias, whose look-up wants registers.
+template <bool kRelative>
+__device__ float logit(const AttentionProblem& p, int head, float product, float slope, int target,
+                       int source) {
   if (source > (p.causal ? target : INT_MAX - 1)) return -INFINITY;
-  return __fmaf_rn(product, p.scale, slope * static_cast<float>(source - target));
+  const float value = __fmaf_rn(product, p.scale, slope * static_cast<float>(source - target));
+  if (!kRelative || p.relative.table == nullptr) return value;
+  return value +
+         relative_bias(p, head, grid_code(p.relative, target), grid_code(p.relative, source));
 }
 
 /// Bit kColumns·r + c: whether weight element_of(r, c) is kept.
@@ -159,8 +164,8 @@ __device__ uint32_t draw_kept(const AttentionProblem& p, ElementOf&& element_of)
   return bits;
 }
 
-template <int kHead>
-__global__ void __launch_bounds__(kFloatThreads)
+template <int kHead, bool kRelative>
+__global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
     attention_forward_kernel(const AttentionProblem p, const int row_blocks) {
   constexpr int kRows = float_forward_tile(kHead).rows_a_thread;
   constexpr int kColumns = float_forward_tile(kHead).columns_a_thread, kTile = 16 * kColumns;
@@ -219,7 +224,7 @@ __global__ void __launch_bounds__(kFloatThreads)
       float now = highest[r];
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) {
-        logits[r][c] = logit(p, logits[r][c], slope, target[r], source[c]);
+        logits[r][c] = logit<kRelative>(p, item.head, logits[r][c], slope, target[r], source[c]);
         now = fmaxf(now, logits[r][c]);
       }
       now = row_max(now);
@@ -347,8 +352,8 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
             exists ? statistics[query_row(p, target)] : TargetStatistics{INFINITY, 0.0f};
         const bool keeps = (kept_bits >> (kColumns * r + c) & 1) != 0;
         const float kept = keeps ? p.dropout.kept_factor : 0.0f;
-        const float weight =
-            exp2_approx((logit(p, products[r][c], slope, target, source) - of_target.lse) * kLog2E);
+        const float biased = logit<true>(p, item.head, products[r][c], slope, target, source);
+        const float weight = exp2_approx((biased - of_target.lse) * kLog2E);
         const int at = (kRows * thread_y() + r) * float_pitch(kTile) + 16 * c + thread_x();
         gradients[at] = weight * (kept * value_products[r][c] - of_target.delta);
         if constexpr (kBySource) weights[at] = weight * kept;
@@ -382,6 +387,80 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
   }
 }
 
+/// What attention_logit_gradients.cu does for 16-bit data.
+template <int kHead>
+__global__ void __launch_bounds__(kFloatThreads, 2)
+    logit_gradients_kernel(const AttentionProblem p, const AttentionGradients g,
+                           const LogitGradients logits, const int row_blocks,
+                           const int column_blocks) {
+  constexpr int kRows = float_gradient_tile(kHead).rows_a_thread;
+  constexpr int kColumns = float_gradient_tile(kHead).columns_a_thread, kTile = 16 * kColumns;
+  const LogitTile tile(p, logits, row_blocks, column_blocks);
+  const int first = tile.item.row_block * 16 * kRows, first_source = tile.column_block * kTile;
+  const int32_t* targets = p.target_positions + int64_t{tile.item.window} * p.targets;
+  const int32_t* sources = p.source_positions + int64_t{tile.item.window} * p.sources;
+  auto* query = dynamic_shared<float>();
+  float* grad_out = query + 16 * kRows * float_pitch(kHead);
+  float* key = grad_out + 16 * kRows * float_pitch(kHead);
+  float* value = key + kTile * float_pitch(kHead);
+  const float slope = p.slopes == nullptr ? 0.0f : __ldg(p.slopes + tile.item.head);
+  const auto target_of = [&](int r) { return first + kRows * thread_y() + r; };
+  const auto source_of = [&](int c) { return first_source + 16 * c + thread_x(); };
+
+  float sums[kRows][kColumns] = {};
+  AttentionItem item = tile.item;
+  for (item.batch = 0; item.batch < p.batch; ++item.batch) {
+    const auto load = [&](float* to, int count, const HeadRows& from, auto&& row_of) {
+      load_tile<kHead>(to, count, p, head_data<const float>(p, from, item), from.row_stride,
+                       row_of);
+    };
+    const auto row_of_target = [&](int i) {
+      return first + i < p.targets ? query_row(p, __ldg(targets + first + i)) : -1;
+    };
+    const auto row_of_source = [&](int i) {
+      const int s = first_source + i;
+      return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
+    };
+    __syncthreads();
+    load(query, 16 * kRows, p.query, row_of_target);
+    load(grad_out, 16 * kRows, g.grad_out, row_of_target);
+    load(key, kTile, p.key, row_of_source);
+    load(value, kTile, p.value, row_of_source);
+    __syncthreads();
+    float products[kRows][kColumns] = {}, value_products[kRows][kColumns] = {};
+    multiply_transposed<kHead>(products, query, key);
+    multiply_transposed<kHead>(value_products, grad_out, value);
+    const uint32_t kept_bits = draw_kept<kRows, kColumns>(p, [&](int r, int c) {
+      if (target_of(r) >= p.targets || source_of(c) >= p.sources) return uint64_t{0};
+      return weight_element(p, item, __ldg(targets + target_of(r))) +
+             static_cast<uint64_t>(__ldg(sources + source_of(c)));
+    });
+    const TargetStatistics* statistics = g.statistics + statistics_row(p, item);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        if (target_of(r) >= p.targets || source_of(c) >= p.sources) continue;
+        const int target = __ldg(targets + target_of(r)), source = __ldg(sources + source_of(c));
+        const TargetStatistics of_target = statistics[query_row(p, target)];
+        const bool keeps = (kept_bits >> (kColumns * r + c) & 1) != 0;
+        const float kept = keeps ? p.dropout.kept_factor : 0.0f;
+        const float biased = logit<true>(p, item.head, products[r][c], slope, target, source);
+        const float weight = exp2_approx((biased - of_target.lse) * kLog2E);
+        sums[r][c] += weight * (kept * value_products[r][c] - of_target.delta);
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      if (target_of(r) >= p.targets || source_of(c) >= p.sources) continue;
+      tile.sums[int64_t{target_of(r)} * p.sources + source_of(c)] = sums[r][c];
+    }
+  }
+}
+
 template <class F>
 void visit_head(int head_size, F&& f) {
   switch (padded_head_size_f32(head_size)) {
@@ -402,7 +481,9 @@ void attention_forward_f32(const AttentionProblem& p, const AttentionDevice&) {
   visit_head(p.head_size, [&](auto head) {
     constexpr int kHead = decltype(head)::value;
     const AttentionLaunch shape = float_forward_launch(kHead, p.targets);
-    launch("attention", attention_forward_kernel<kHead>, attention_grid(p, shape),
+    const auto kernel = p.relative.table == nullptr ? attention_forward_kernel<kHead, false>
+                                                    : attention_forward_kernel<kHead, true>;
+    launch("attention", kernel, attention_grid(p, shape),
            dim3(static_cast<unsigned>(shape.threads)), shape.shared_bytes, p, shape.row_blocks);
   });
 }
@@ -419,6 +500,20 @@ void attention_backward_f32(const AttentionProblem& p, const AttentionGradients&
     };
     run(attention_gradient_kernel<kHead, false>, p.targets);
     run(attention_gradient_kernel<kHead, true>, p.sources);
+  });
+}
+
+void attention_logit_gradients_f32(const AttentionProblem& p, const AttentionGradients& g,
+                                   const LogitGradients& logits, const AttentionDevice&) {
+  visit_head(p.head_size, [&](auto head) {
+    constexpr int kHead = decltype(head)::value;
+    const AttentionLaunch shape = float_gradient_launch(kHead, p.targets);
+    const int columns = 16 * float_gradient_tile(kHead).columns_a_thread;
+    const int column_blocks = (p.sources + columns - 1) / columns;
+    launch("attention_backward", logit_gradients_kernel<kHead>,
+           logit_grid(p, logits, shape.row_blocks, column_blocks),
+           dim3(static_cast<unsigned>(shape.threads)), shape.shared_bytes, p, g, logits,
+           shape.row_blocks, column_blocks);
   });
 }
 

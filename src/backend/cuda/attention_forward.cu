@@ -10,15 +10,15 @@ namespace ssa::cuda {
 
 namespace {
 
-/// Logits are powers of 2 here. Without ALiBi they stay as they come out of the product, and
+/// Logits are powers of 2 here. Without biases they stay as they come out of the product, and
 /// `factor` is left for the exponent.
 struct LogitScale {
   float before, factor, slope;
   bool plain;
-  __device__ LogitScale(const AttentionProblem& p, int head) {
+  __device__ LogitScale(const AttentionProblem& p, int head, bool relative) {
     const float scale = p.scale * kLog2E;
     slope = p.slopes == nullptr ? 0.0f : __ldg(p.slopes + head) * kLog2E;
-    plain = p.slopes == nullptr && scale > 0;
+    plain = p.slopes == nullptr && !relative && scale > 0;
     before = plain ? 1.0f : scale;
     factor = plain ? scale : 1.0f;
   }
@@ -81,17 +81,18 @@ __device__ void update_softmax(RunningSoftmax<2 * kRowTiles>& softmax, float fac
   }
 }
 
-/// Logits of a tile of sources from products: scaled, with ALiBi's bias, masked.
-template <int kRowTiles, int kTiles>
-__device__ void finish_logits(const AttentionProblem& p, const LogitScale& scale, bool masked,
-                              const int (&target)[2 * kRowTiles], const int32_t* positions,
-                              float (&logits)[kRowTiles][kTiles][4]) {
+/// Logits of a tile of sources from products: scaled, with biases, masked.
+template <bool kRelative, int kRowTiles, int kTiles>
+__device__ void finish_logits(const AttentionProblem& p, int head, const LogitScale& scale,
+                              bool masked, const int (&target)[2 * kRowTiles],
+                              const int32_t* positions, float (&logits)[kRowTiles][kTiles][4]) {
   if (!scale.plain) {
     for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
       const auto ahead = static_cast<float>(positions[column] - target[row]);
       logits[m][n][part] = __fmaf_rn(scale.slope, ahead, logits[m][n][part] * scale.before);
     });
   }
+  if constexpr (kRelative) add_relative_bias<false>(p, head, target, positions, logits);
   if (masked) {
     for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
       const int visible_to = p.causal ? target[row] : INT_MAX - 1;
@@ -130,11 +131,12 @@ __device__ void finish_rows(const AttentionProblem& p, const AttentionItem& item
   }
 }
 
-template <class T, int kHead>
+/// kRelative: with a learned 2-D bias.
+template <class T, int kHead, bool kRelative>
 __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     attention_forward_kernel(const AttentionProblem p, const int row_blocks) {
-  constexpr int kRowTiles = forward_tile(kHead).row_tiles;
-  constexpr int kColumns = forward_tile(kHead).columns, kTiles = kColumns / 8;
+  constexpr HalfTile kTile = forward_tile(kHead, kRelative);
+  constexpr int kRowTiles = kTile.row_tiles, kColumns = kTile.columns, kTiles = kColumns / 8;
   const int rows = static_cast<int>(blockDim.x / kWarp) * 16 * kRowTiles;
   const AttentionItem item = attention_item(p, row_blocks);
   // Later targets see more sources: those blocks go first.
@@ -177,14 +179,15 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     target[row] = valid[row] ? __ldg(targets + t) : 0;
   }
   const int warp_row = warp_first_row<kRowTiles>();
-  const LogitScale scale(p, item.head);
+  const LogitScale scale(p, item.head, kRelative);
   RunningSoftmax<2 * kRowTiles> softmax;
   float out[kRowTiles][kHead / 8][4] = {};
   for (int tile = 0; tile < range.end; ++tile) {
     stream.advance(tile, range.end);
     float logits[kRowTiles][kTiles][4] = {};
     multiply_transposed<T, kHead>(logits, query, warp_row, stream.first(tile));
-    finish_logits(p, scale, tile >= range.whole_end, target, stream.positions(tile), logits);
+    finish_logits<kRelative>(p, item.head, scale, tile >= range.whole_end, target,
+                             stream.positions(tile), logits);
     update_softmax(softmax, scale.factor, logits, out);
     if (p.dropout.threshold != 0) drop_weights(p, item, target, stream.positions(tile), logits);
     uint32_t weights[kRowTiles][kTiles / 2][4];
@@ -200,10 +203,11 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   store_rows<T, kHead>(query, warp_row, 16 * kRowTiles, p, {p, p.out, item}, row_of_target);
 }
 
-template <class T, int kHead>
+template <class T, int kHead, bool kRelative>
 void launch_forward(const AttentionProblem& p, const AttentionDevice& device) {
-  const AttentionLaunch shape = half_forward_launch(kHead, half_problem(p, p.targets, device));
-  launch("attention", attention_forward_kernel<T, kHead>, attention_grid(p, shape),
+  const AttentionLaunch shape =
+      half_forward_launch(kHead, kRelative, half_problem(p, p.targets, device));
+  launch("attention", attention_forward_kernel<T, kHead, kRelative>, attention_grid(p, shape),
          dim3(static_cast<unsigned>(shape.threads)), shape.shared_bytes, p, shape.row_blocks);
 }
 
@@ -211,8 +215,14 @@ void launch_forward(const AttentionProblem& p, const AttentionDevice& device) {
 
 template <class T>
 void attention_forward_half(const AttentionProblem& p, const AttentionDevice& device) {
-  visit_half_head(p.head_size,
-                  [&](auto head) { launch_forward<T, decltype(head)::value>(p, device); });
+  visit_half_head(p.head_size, [&](auto head) {
+    constexpr int kHead = decltype(head)::value;
+    if (p.relative.table == nullptr) {
+      launch_forward<T, kHead, false>(p, device);
+    } else {
+      launch_forward<T, kHead, true>(p, device);
+    }
+  });
 }
 
 template void attention_forward_half<BFloat16>(const AttentionProblem&, const AttentionDevice&);

@@ -243,6 +243,20 @@ __device__ void for_each_sum(F&& f) {
   }
 }
 
+/// Adds the learned 2-D bias to logits that are powers of 2. Rows are sources if kBySource, else
+/// targets; `own` has the positions of this lane's rows, `others` those of the columns.
+template <bool kBySource, int kRowTiles, int kTiles>
+__device__ void add_relative_bias(const AttentionProblem& p, int head,
+                                  const int (&own)[2 * kRowTiles], const int32_t* others,
+                                  float (&logits)[kRowTiles][kTiles][4]) {
+  for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
+    const uint32_t mine = grid_code(p.relative, own[row]);
+    const uint32_t other = grid_code(p.relative, others[column]);
+    const float bias = relative_bias(p, head, kBySource ? other : mine, kBySource ? mine : other);
+    logits[m][n][part] = __fmaf_rn(bias, kLog2E, logits[m][n][part]);
+  });
+}
+
 /// The block's row that is number `row` of this lane's 2·kRowTiles.
 template <int kRowTiles>
 __device__ int block_row(int row) {

@@ -38,6 +38,9 @@ struct AttentionImplementation {
   void (*forward)(const AttentionProblem& p, const AttentionDevice& device);
   void (*backward)(const AttentionProblem& p, const AttentionGradients& gradients,
                    const AttentionDevice& device);
+  /// For learned biases: fills `logits`, with the statistics of `backward`.
+  void (*logit_gradients)(const AttentionProblem& p, const AttentionGradients& gradients,
+                          const LogitGradients& logits, const AttentionDevice& device);
 };
 
 /// For T = BFloat16 and Float16: products of sm_80, at least 99 KiB of shared memory.
@@ -46,14 +49,23 @@ void attention_forward_half(const AttentionProblem& p, const AttentionDevice& de
 template <class T>
 void attention_backward_half(const AttentionProblem& p, const AttentionGradients& gradients,
                              const AttentionDevice& device);
+template <class T>
+void attention_logit_gradients_half(const AttentionProblem& p, const AttentionGradients& gradients,
+                                    const LogitGradients& logits, const AttentionDevice& device);
 
 void attention_forward_f32(const AttentionProblem& p, const AttentionDevice& device);
 void attention_backward_f32(const AttentionProblem& p, const AttentionGradients& gradients,
                             const AttentionDevice& device);
+void attention_logit_gradients_f32(const AttentionProblem& p, const AttentionGradients& gradients,
+                                   const LogitGradients& logits, const AttentionDevice& device);
 
 /// One block for each block of rows of each window, head and sequence. Throws ShapeError where a
 /// grid cannot have so many.
 dim3 attention_grid(const AttentionProblem& p, const AttentionLaunch& shape);
+
+/// One block for each tile of the logits of some heads. Throws likewise.
+dim3 logit_grid(const AttentionProblem& p, const LogitGradients& logits, int row_blocks,
+                int column_blocks);
 
 /// Calls f with the padded head size as a std::integral_constant.
 template <class F>

@@ -23,6 +23,13 @@ struct WeightDropout {
   float kept_factor;   ///< 1 / (1 - probability)
 };
 
+/// A learned 2-D bias as kernels look it up (PositionGrid).
+struct RelativeBias {
+  const float* table;  ///< (rows, H), or null
+  int columns;         ///< of the grid
+  int rows, center;    ///< of the table; center: where source and target are one
+};
+
 struct AttentionProblem {
   HeadRows query, key, value, out;
   float* lse;  ///< (B, H, N)
@@ -36,6 +43,7 @@ struct AttentionProblem {
   int query_start;  ///< position of the first row of query
   float scale;
   const float* slopes;  ///< (H), or null
+  RelativeBias relative;
   WeightDropout dropout;
   unsigned long long* errors;  ///< the ErrorRecord
 };
@@ -53,6 +61,13 @@ struct AttentionGradients {
   /// (B, W, S, H, partial_stride) f32.
   float *partial_key, *partial_value;
   int partial_stride;
+};
+
+/// Room for the gradients of the biased logits of some heads, added up over the sequences: (count,
+/// W, T, S).
+struct LogitGradients {
+  int first_head, count;
+  float* sums;
 };
 
 }  // namespace ssa::cuda

@@ -83,9 +83,8 @@ __global__ void __launch_bounds__(kThreads) fill_slots_kernel(const int64_t coun
 __global__ void __launch_bounds__(kThreads) slots_kernel(const AttentionProblem p, int32_t* slots) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= int64_t{p.windows} * p.sources) return;
-  const auto s = static_cast<int>(i % p.sources);
-  const int row = source_row(p, s, p.source_positions[i]);
-  slots[row * int64_t{p.windows} + i / p.sources] = s;
+  const int position = query_row(p, p.source_positions[i]);  // 0 for one that is none
+  slots[position * int64_t{p.windows} + i / p.sources] = static_cast<int>(i % p.sources);
 }
 
 /// A block has a row (b, n): all heads of grad_key and of grad_value.
@@ -120,6 +119,38 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// Where target `number` of the plan finds the source from which it is (down, right) away; -1 if
+/// its window has none.
+__device__ int slot_at(const AttentionProblem& p, const int32_t* slots, int number, int down,
+                       int right) {
+  const int target = query_row(p, __ldg(p.target_positions + number));
+  const int row = target / p.relative.columns - down, column = target % p.relative.columns - right;
+  const int source = row * p.relative.columns + column;
+  if (row < 0 || column < 0 || column >= p.relative.columns || source >= p.length) return -1;
+  return __ldg(slots + source * int64_t{p.windows} + number / p.targets);
+}
+
+/// A block has a row of the table, which is a way from sources to targets, for all of the heads.
+__global__ void __launch_bounds__(kThreads)
+    relative_gradient_kernel(const AttentionProblem p, const LogitGradients logits,
+                             const int32_t* slots, float* grad_table) {
+  const int row = static_cast<int>(blockIdx.x), across = 2 * p.relative.columns - 1;
+  const int down = row / across - p.relative.center / across;
+  const int right = row % across - p.relative.center % across;
+  for (int head = 0; head < logits.count; ++head) {
+    float sum = 0;
+    for (int number = static_cast<int>(threadIdx.x); number < p.length; number += kThreads) {
+      const int slot = slot_at(p, slots, number, down, right);
+      if (slot < 0) continue;
+      sum += logits.sums[(head * int64_t{p.length} + number) * p.sources + slot];
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+      grad_table[row * int64_t{p.heads} + logits.first_head + head] += sum;
+    }
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -138,15 +169,26 @@ void clear_heads(const AttentionProblem& p, const HeadRows& out, int rows) {
          int64_t{p.batch}, rows, p.heads * p.head_size);
 }
 
-template <class T>
-void add_partial_gradients(const AttentionProblem& p, const AttentionGradients& g, int32_t* slots) {
+void find_slots(const AttentionProblem& p, int32_t* slots) {
   const int64_t count = int64_t{p.windows} * p.length, sampled = int64_t{p.windows} * p.sources;
   launch("attention_backward", fill_slots_kernel, dim3(blocks_for(count, kThreads)), dim3(kThreads),
          0, count, slots);
   launch("attention_backward", slots_kernel, dim3(blocks_for(sampled, kThreads)), dim3(kThreads), 0,
          p, slots);
+}
+
+template <class T>
+void add_partial_gradients(const AttentionProblem& p, const AttentionGradients& g,
+                           const int32_t* slots) {
   launch("attention_backward", add_partial_kernel<T>,
          dim3(blocks_for(int64_t{p.batch} * p.length, 1)), dim3(kThreads), 0, p, g, slots);
+}
+
+void add_relative_gradient(const AttentionProblem& p, const LogitGradients& logits,
+                           const int32_t* slots, float* grad_table) {
+  launch("attention_backward", relative_gradient_kernel,
+         dim3(static_cast<unsigned>(p.relative.rows)), dim3(kThreads), 0, p, logits, slots,
+         grad_table);
 }
 
 #define SSA_FOR_DATA(T)                                                                      \
@@ -154,7 +196,7 @@ void add_partial_gradients(const AttentionProblem& p, const AttentionGradients& 
                                         TargetStatistics*);                                  \
   template void clear_heads<T>(const AttentionProblem&, const HeadRows&, int);               \
   template void add_partial_gradients<T>(const AttentionProblem&, const AttentionGradients&, \
-                                         int32_t*);
+                                         const int32_t*);
 SSA_FOR_DATA(float)
 SSA_FOR_DATA(BFloat16)
 SSA_FOR_DATA(Float16)

@@ -15,10 +15,18 @@ void attention_statistics(const AttentionProblem& p, const HeadRows& grad_out, f
 template <class T>
 void clear_heads(const AttentionProblem& p, const HeadRows& out, int rows);
 
-/// Adds up gradients of keys and values that windows gave, in the order of the windows. `slots`
-/// (N, W) is room for what the plan is turned into: for each position, where each window has it.
+/// What the plan is turned into for the sums below: slots (N, W), for each position, where each
+/// window has it among its sources, or -1.
+void find_slots(const AttentionProblem& p, int32_t* slots);
+
+/// Adds up gradients of keys and values that windows gave, in the order of the windows.
 template <class T>
 void add_partial_gradients(const AttentionProblem& p, const AttentionGradients& gradients,
-                           int32_t* slots);
+                           const int32_t* slots);
+
+/// Adds to the gradient of a learned 2-D bias, (rows of the table, H), what the logits of some
+/// heads give.
+void add_relative_gradient(const AttentionProblem& p, const LogitGradients& logits,
+                           const int32_t* slots, float* grad_table);
 
 }  // namespace ssa::cuda

@@ -57,8 +57,8 @@ AttentionLaunch half_launch(HalfTile tile, int padded_head, int own_tiles,
 int padded_head_size(int head_size) { return smallest_of({32, 64, 96, 128, 256}, head_size); }
 int padded_head_size_f32(int head_size) { return smallest_of({32, 64, 128, 256}, head_size); }
 
-AttentionLaunch half_forward_launch(int padded_head, const HalfProblem& problem) {
-  return half_launch(forward_tile(padded_head), padded_head, 1, problem);
+AttentionLaunch half_forward_launch(int padded_head, bool relative, const HalfProblem& problem) {
+  return half_launch(forward_tile(padded_head, relative), padded_head, 1, problem);
 }
 
 AttentionLaunch half_gradient_launch(int padded_head, bool by_source, const HalfProblem& problem) {

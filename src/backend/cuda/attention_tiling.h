@@ -24,7 +24,9 @@ int padded_head_size_f32(int head_size);
 struct HalfTile {
   int row_tiles, columns;
 };
-constexpr HalfTile forward_tile(int padded_head) {
+/// `relative`: with a learned 2-D bias, whose look-ups want registers.
+constexpr HalfTile forward_tile(int padded_head, bool relative) {
+  if (relative) return {1, padded_head <= 64 ? 64 : 32};
   if (padded_head <= 64) return {2, 64};
   return padded_head <= 128 ? HalfTile{2, 32} : HalfTile{1, 32};
 }
@@ -79,7 +81,7 @@ struct HalfProblem {
 
 /// Blocks have fewer warps where windows are short, or where few blocks would leave the device
 /// without work.
-AttentionLaunch half_forward_launch(int padded_head, const HalfProblem& problem);
+AttentionLaunch half_forward_launch(int padded_head, bool relative, const HalfProblem& problem);
 AttentionLaunch half_gradient_launch(int padded_head, bool by_source, const HalfProblem& problem);
 /// For windows of `rows`.
 AttentionLaunch float_forward_launch(int padded_head, int rows);

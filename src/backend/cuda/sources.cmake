@@ -5,6 +5,7 @@ set(SSA_CUDA_KERNEL_SOURCES
   attention_backward.cu
   attention_f32.cu
   attention_forward.cu
+  attention_logit_gradients.cu
   attention_sums.cu
   attention_tiling.cpp
   column_sum.cu

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
+#include "backend/position_grid.h"
 #include "backend/reference/elements.h"
 #include "backend/reference/reference_backend.h"
 
@@ -39,9 +41,8 @@ double dot(const T* a, const T* b, int64_t size) {
 }
 
 void require_supported(const AttentionArgs& args) {
-  SSA_CHECK(!args.relative_table.defined() && !args.pair_bias.defined() &&
-                !args.pair_gate.defined() && args.logit_clip == 0.0,
-            "attention: learned 2-D bias, pair bias, pair gate and clipping are not built yet");
+  SSA_CHECK(!args.pair_bias.defined() && !args.pair_gate.defined() && args.logit_clip == 0.0,
+            "attention: pair bias, pair gate and clipping are not built yet");
   SSA_CHECK(args.query_start == 0 || !args.dropout.active(),
             "attention: no dropout where queries start at position {}", args.query_start);
 }
@@ -73,6 +74,32 @@ struct SourceRows {
   int64_t operator()(size_t s) const { return compact ? static_cast<int64_t>(s) : sources[s]; }
 };
 
+/// Where a learned 2-D bias has its elements.
+class RelativeElements {
+ public:
+  explicit RelativeElements(const AttentionArgs& args) : heads_(args.query.dim(2)) {
+    if (args.relative_table.defined()) grid_.emplace(args);
+  }
+  explicit operator bool() const { return grid_.has_value(); }
+  int64_t operator()(int64_t h, int64_t i, int64_t j) const {
+    return (grid_->code(i) - grid_->code(j) + grid_->center()) * heads_ + h;
+  }
+
+ private:
+  int64_t heads_;
+  std::optional<PositionGrid> grid_;
+};
+
+void add_relative_bias(const AttentionArgs& args, int64_t h, int64_t i, const int32_t* sources,
+                       std::vector<double>& logits) {
+  const RelativeElements element(args);
+  if (!element) return;
+  visit_floating(args.relative_table.dtype(), [&]<class S>(TypeTag<S>) {
+    const S* table = args.relative_table.data<S>();
+    for (size_t s = 0; s < logits.size(); ++s) logits[s] += get(table[element(h, i, sources[s])]);
+  });
+}
+
 /// Logits of target i against the window's sources; -inf where masked.
 template <class T>
 void compute_logits(const AttentionArgs& args, int64_t b, int64_t h, int64_t i,
@@ -89,6 +116,7 @@ void compute_logits(const AttentionArgs& args, int64_t b, int64_t h, int64_t i,
                     : args.scale * dot(query_row, key.row(b, row_of(s), h), head_size) -
                           slope * static_cast<double>(i - j);
   }
+  add_relative_bias(args, h, i, sources, logits);
 }
 
 /// 1/(1-p) where the weight of (i, j) is kept, 0 where it is dropped.
@@ -148,6 +176,12 @@ void backward(AttentionBackwardArgs& args) {
   };
   Tensor query_sums = sums_like(args.grad_query), key_sums = sums_like(args.grad_key),
          value_sums = sums_like(args.grad_value);
+  Tensor table_sums;
+  if (args.grad_relative_table.defined()) {
+    table_sums = sums_like(args.grad_relative_table);
+    reference_backend().copy(args.grad_relative_table, table_sums);
+  }
+  const RelativeElements table_element(fwd);
   const Heads<double> grad_query(query_sums), grad_key(key_sums), grad_value(value_sums);
   std::vector<double> logits(window), weights(window), grad_weights(window);
   for_each_target(fwd, [&](int64_t b, int64_t h, int64_t i, const int32_t* sources) {
@@ -165,7 +199,11 @@ void backward(AttentionBackwardArgs& args) {
     }
     for (size_t s = 0; s < window; ++s) {
       const int64_t row = row_of(s);
-      const double grad_logit = fwd.scale * weights[s] * (grad_weights[s] - mean_grad);
+      const double grad_biased = weights[s] * (grad_weights[s] - mean_grad);
+      const double grad_logit = fwd.scale * grad_biased;
+      if (table_sums.defined()) {
+        table_sums.data<double>()[table_element(h, i, sources[s])] += grad_biased;
+      }
       const double kept = weights[s] * dropout_factor(fwd, b, h, i, sources[s]);
       for (int64_t d = 0; d < head_size; ++d) {
         grad_query.row(b, i, h)[d] += grad_logit * get(key.row(b, row, h)[d]);
@@ -178,6 +216,7 @@ void backward(AttentionBackwardArgs& args) {
   compute.copy(query_sums, args.grad_query);
   compute.copy(key_sums, args.grad_key);
   compute.copy(value_sums, args.grad_value);
+  if (table_sums.defined()) compute.copy(table_sums, args.grad_relative_table);
 }
 
 }  // namespace
@@ -191,6 +230,8 @@ void ReferenceBackend::attention_backward(AttentionBackwardArgs& args) {
   require_supported(args.forward);
   SSA_CHECK(args.forward.query_start == 0, "attention: no gradient where queries start at {}",
             args.forward.query_start);
+  SSA_CHECK(args.forward.relative_table.defined() || !args.grad_relative_table.defined(),
+            "attention: grad_relative_table without a relative_table");
   visit_floating(args.forward.query.dtype(), [&]<class T>(TypeTag<T>) { backward<T>(args); });
 }
 

@@ -1,0 +1,76 @@
+// Attention with a learned 2-D bias, for backends that have it.
+
+#include "backend/naive_attention.h"
+
+namespace ssa {
+namespace {
+
+using namespace test;
+
+// clang-format off
+const std::vector<AttentionCase> kCases = {
+    {.length = 1, .grid_columns = 1},
+    {.batch = 3, .length = 12, .heads = 2, .head_size = 3, .causal = true, .grid_columns = 4},
+    {.length = 65, .heads = 3, .head_size = 5, .causal = true, .alibi = true, .grid_columns = 9},
+    {.length = 49, .heads = 2, .head_size = 32, .grid_columns = 7},
+    {.length = 96, .heads = 2, .head_size = 64, .sources = Sources::random, .windows = 3, .sources_per_window = 40, .causal = true, .grid_columns = 12},
+    {.batch = 1, .length = 150, .heads = 2, .head_size = 20, .sources = Sources::shuffled, .windows = 2, .sources_per_window = 150, .grid_columns = 10},
+    {.length = 90, .heads = 2, .head_size = 24, .sources = Sources::random, .windows = 2, .sources_per_window = 70, .causal = true, .dropout = 0.3, .grid_columns = 30},
+    {.length = 70, .heads = 3, .head_size = 33, .sources = Sources::random, .sources_per_window = 31, .causal = true, .compact = true, .grid_columns = 7},
+    {.batch = 1, .length = 60, .heads = 1, .head_size = 128, .causal = true, .grid_columns = 60},
+    {.batch = 1, .length = 40, .heads = 1, .head_size = 256, .grid_columns = 8},
+};
+// clang-format on
+
+TEST_CASE("attention with a learned 2-D bias and its gradients equal the reference") {
+  for (const AttentionCase& c : kCases) {
+    const AttentionInputs inputs(c);
+    const AttentionResults exact = run_on_reference(inputs);
+    AttentionResults first;
+    for_each_variant([&] {
+      INFO(c);
+      const AttentionResults results = run_on_device(inputs);
+      CHECK(results.intact);
+      REQUIRE(results.tensors.size() == 6);
+      if (first.tensors.empty()) first = results;
+      for (size_t i = 0; i < results.tensors.size(); ++i) {
+        INFO(kAttentionResultNames[i]);
+        const double size = i == 1 ? 1.0 : std::max(largest(exact.tensors[i]), 0.1);
+        CHECK(worst_error(results.tensors[i], exact.tensors[i], size) < 2e-6);
+        CHECK(same_bits(results.tensors[i], first.tensors[i]));
+      }
+    });
+  }
+}
+
+TEST_CASE("attention with a learned 2-D bias in low precision errs no more than step by step") {
+  const DType low = GENERATE(from_range(low_precisions()));
+  for (AttentionCase c : kCases) {
+    c.dtype = low;
+    const AttentionInputs inputs(c);
+    const AttentionResults exact = run_on_reference(inputs);
+    const AttentionResults naive = NaiveAttention(inputs).run();
+    for_each_variant([&] {
+      INFO(c);
+      const AttentionResults results = run_on_device(inputs);
+      CHECK(results.intact);
+      CHECK(worst_error(results.tensors[1], exact.tensors[1], 1.0) < 1e-5);
+      for (const size_t i : {0, 2, 3, 4, 5}) {
+        INFO(kAttentionResultNames[i]);
+        const double size = largest(exact.tensors[i]);
+        CHECK(worst_error(results.tensors[i], exact.tensors[i], size) <=
+              2 * worst_error(naive.tensors[i], exact.tensors[i], size) + 0x1p-9);
+      }
+    });
+  }
+}
+
+TEST_CASE("the gradient of a learned 2-D bias has a table to belong to") {
+  AttentionInputs inputs({.length = 6, .grid_columns = 3});
+  inputs.args.relative_table = {};
+  CHECK_THROWS_WITH(run_on_device(inputs),
+                    Catch::Contains("grad_relative_table without a relative_table"));
+}
+
+}  // namespace
+}  // namespace ssa
