@@ -53,6 +53,9 @@ int exit_code_of(int status) {
 [[noreturn]] void become(char* const* argv, char* const* envp, int input, int output, int report,
                          pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  sigset_t none;  // what StopSignal blocks here is not the new program's concern
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const bool ready = ::getppid() == parent && ::dup2(input, STDIN_FILENO) >= 0 &&
                      ::dup2(output, STDOUT_FILENO) >= 0 && ::dup2(output, STDERR_FILENO) >= 0;
   if (ready) ::execve(argv[0], argv, envp);

@@ -10,15 +10,23 @@ namespace ssa {
 
 namespace {
 
-volatile std::sig_atomic_t arrived = 0;
+std::atomic<int> arrived = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "set by a signal handler");
 constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1};
 std::array<struct sigaction, kSignals.size()> previous;
 
 void on_signal(int number) {
-  if (arrived != 0) return;
-  arrived = number;
+  int none = 0;
+  if (!arrived.compare_exchange_strong(none, number)) return;
   constexpr char kMessage[] = "\nstopping cleanly; SIGKILL gives up at once\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+}
+
+sigset_t signal_set() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : kSignals) sigaddset(&signals, number);
+  return signals;
 }
 
 }  // namespace
@@ -30,9 +38,19 @@ StopSignal::StopSignal() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &previous[i]);
+  const sigset_t signals = signal_set();
+  receiver_ = std::thread([this, signals] {
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+    over_.wait(false);
+  });
+  pthread_sigmask(SIG_BLOCK, &signals, &mask_before_);
 }
 
 StopSignal::~StopSignal() {
+  over_ = true;
+  over_.notify_one();
+  receiver_.join();
+  pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &previous[i], nullptr);
 }
 

@@ -11,6 +11,7 @@
 #include "ssa/train/trainer.h"
 
 #include "dist/thread_ranks.h"
+#include "train/signal_self.h"
 #include "train/tiny_run.h"
 
 using namespace ssa;
@@ -158,7 +159,8 @@ TEST_CASE("a signal on one rank stops all after the same step, saved") {
   const StopSignal stop;
   int lines = 0;
   const HookGuard guard([&](FileOp op, const std::string& path) {
-    if (op == FileOp::write && path.ends_with("metrics.jsonl") && ++lines == 2) std::raise(SIGUSR1);
+    if (op == FileOp::write && path.ends_with("metrics.jsonl") && ++lines == 2)
+      signal_self(SIGUSR1);
     return FileFault{};
   });
   test::on_ranks(2, [&](Communicator& ranks) {

@@ -8,6 +8,7 @@
 #include "ssa/train/stop_signal.h"
 #include "ssa/train/trainer.h"
 
+#include "train/signal_self.h"
 #include "train/tiny_run.h"
 
 using namespace ssa;
@@ -27,7 +28,7 @@ TrainOutcome train_until_line(const Config& config, const std::string& folder, i
   int seen = 0;
   const HookGuard guard([&](FileOp op, const std::string& path) {
     if (op == FileOp::write && path.ends_with("metrics.jsonl") && ++seen == line) {
-      std::raise(SIGUSR1);
+      signal_self(SIGUSR1);
     }
     return FileFault{};
   });
