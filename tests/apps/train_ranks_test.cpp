@@ -124,7 +124,8 @@ TEST_CASE("whoever outlives a killed rank says which it was", "[slow]") {
   const test::MpiJob job = train(run, 3, "run", kLong + Overrides{"train.batch_size=6"}, true);
   CHECK_THAT(job.output,
              Contains("rank 0 of 3, step ") && Contains("rank 1 is gone: its process has died"));
-  CHECK_THAT(job.output, Contains("rank 0 returned 6"));
+  // The first of them to end the job has mpirun end the other.
+  CHECK_THAT(job.output, Contains("rank 0 returned 6") || Contains("rank 2 returned 6"));
 }
 
 TEST_CASE("a stopped rank ends the job with code 6 and its name", "[slow]") {

@@ -82,9 +82,9 @@ TEST_CASE("a rank that is killed ends the others without a launcher", "[dist][gl
 TEST_CASE("a rank that is stopped ends the others without a launcher", "[dist][gloo][slow]") {
   const int culprit = GENERATE(0, 1);
   std::vector<RankProcess> ranks = start_ranks(3, "stopped", culprit);
-  expect_of_others(
-      ranks, static_cast<size_t>(culprit),
-      "(distributed.timeout_seconds): rank " + std::to_string(culprit) + " has been silent for");
+  // The first of them to give up breaks its connections: the other need not wait as long.
+  expect_of_others(ranks, static_cast<size_t>(culprit),
+                   "rank " + std::to_string(culprit) + " has been silent for");
 }
 
 TEST_CASE("a rank that does not come to a collective is named over Gloo", "[dist][gloo][slow]") {
