@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include <fmt/format.h>
 #include <sys/wait.h>
@@ -49,6 +50,16 @@ int count_marked(const std::string& mark) {
   return count;
 }
 
+/// The same, when those that are about to end have had time to.
+int count_left_behind(const std::string& mark) {
+  int count = count_marked(mark);
+  for (int i = 0; i < 50 && count > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    count = count_marked(mark);
+  }
+  return count;
+}
+
 }  // namespace
 
 std::string why_no_mpirun() {
@@ -81,7 +92,7 @@ MpiJob mpirun(int ranks, const std::string& program, const std::vector<std::stri
   MpiJob job;
   job.code = run_shell(command + " > " + file.path.string() + " 2>&1");
   job.output = text_of(file.path);
-  job.left_behind = count_marked(mark);
+  job.left_behind = count_left_behind(mark);
   return job;
 }
 
