@@ -11,10 +11,11 @@ namespace ssa {
 namespace {
 
 std::atomic<int> arrived = 0;
-static_assert(std::atomic<int>::is_always_lock_free, "set by a signal handler");
+static_assert(std::atomic<int>::is_always_lock_free, "may be set by a signal handler");
 constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1};
 std::array<struct sigaction, kSignals.size()> previous;
 
+/// On the receiving thread; as a handler, in threads from before that block no signals.
 void on_signal(int number) {
   int none = 0;
   if (!arrived.compare_exchange_strong(none, number)) return;
@@ -39,16 +40,15 @@ StopSignal::StopSignal() {
   action.sa_flags = SA_RESTART;
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &previous[i]);
   const sigset_t signals = signal_set();
-  receiver_ = std::thread([this, signals] {
-    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-    over_.wait(false);
-  });
   pthread_sigmask(SIG_BLOCK, &signals, &mask_before_);
+  receiver_ = std::thread([this, signals] {
+    for (int number = 0; sigwait(&signals, &number) == 0 && !over_;) on_signal(number);
+  });
 }
 
 StopSignal::~StopSignal() {
   over_ = true;
-  over_.notify_one();
+  pthread_kill(receiver_.native_handle(), kSignals.front());
   receiver_.join();
   pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &previous[i], nullptr);
