@@ -70,6 +70,7 @@ TEST_CASE("signals during matrix products leave memory alone") {
   }
   done = true;
   sender.join();
+  CHECK(StopSignal::number() == SIGUSR1);
 }
 
 TEST_CASE("the handlers from before are back afterwards") {

@@ -11,9 +11,8 @@ namespace ssa {
 /// so that a save is never cut short; SIGKILL still kills, and the last checkpoint survives it.
 ///
 /// A thread of its own receives them; the thread that makes one, and those that it starts from then
-/// on, never do. oneDNN's kernels keep a pointer into the heap in the stack register (issue
-/// 4845 there, in 2.6 as in 3.11): a signal that met a thread inside one would overwrite memory
-/// there.
+/// on, never do. oneDNN's kernels keep a pointer into the heap in the stack register (issue 4845
+/// there): a signal that met a thread inside one would overwrite memory there.
 class StopSignal {
  public:
   StopSignal();
