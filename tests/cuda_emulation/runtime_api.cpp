@@ -1,26 +1,25 @@
-// The emulated runtime: everything is done at once, and what a device would leave undefined is
+// The emulated runtime but for its streams (streams.cpp): what a device would leave undefined is
 // refused.
 
 #include "emulation/runtime_api.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include "errors.h"
 #include "fibers.h"
 #include "memory.h"
+#include "streams.h"
 
-struct EmulatedStream {};
-struct EmulatedEvent {
-  std::chrono::steady_clock::time_point recorded;
-};
+using emulation::failed;
 
 namespace {
 
@@ -43,12 +42,6 @@ Runtime& runtime() {
 
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local std::string last_message;
-
-cudaError_t failed(cudaError_t error, std::string message) {
-  last_error = error;
-  last_message = std::move(message);
-  return error;
-}
 
 /// An error for canaries that were written since the last look.
 cudaError_t report_damage() {
@@ -79,6 +72,7 @@ std::string end_of_copy(const char* which, const void* pointer, size_t bytes, bo
   return "";
 }
 
+/// At once.
 cudaError_t copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                       size_t height, cudaMemcpyKind kind) {
   if (width == 0 || height == 0) return cudaSuccess;
@@ -103,7 +97,42 @@ cudaError_t copy_rows(void* to, size_t to_pitch, const void* from, size_t from_p
   return cudaSuccess;
 }
 
+bool is_pinned_memory(const void* pointer) {
+  const DeviceHeap::Access access;
+  return is_pinned(pointer);
+}
+
+/// In a stream's turn. What is copied from the host's pageable memory is read now, as CUDA does by
+/// staging it; what is copied to there is waited for. Neither can be put into a graph.
+cudaError_t copy_rows_in_order(void* to, size_t to_pitch, const void* from, size_t from_pitch,
+                               size_t width, size_t height, cudaMemcpyKind kind,
+                               cudaStream_t stream) {
+  const auto copy = [=](const void* source) {
+    return copy_rows(to, to_pitch, source, from_pitch, width, height, kind);
+  };
+  const bool from_pageable = kind == cudaMemcpyHostToDevice && !is_pinned_memory(from);
+  const bool to_pageable = kind == cudaMemcpyDeviceToHost && !is_pinned_memory(to);
+  if (from_pageable || to_pageable) {
+    if (const auto error = emulation::refuse_during_capture("a copy of pageable memory")) {
+      return error;
+    }
+  }
+  if (!from_pageable || width == 0 || height == 0) {
+    const cudaError_t error = emulation::submit(stream, [=] { return copy(from); });
+    return to_pageable && error == cudaSuccess ? cudaStreamSynchronize(stream) : error;
+  }
+  const auto* first = static_cast<const std::byte*>(from);
+  const std::vector<std::byte> staged(first, first + (height - 1) * from_pitch + width);
+  return emulation::submit(stream, [=] { return copy(staged.data()); });
+}
+
 }  // namespace
+
+cudaError_t emulation::failed(cudaError_t error, std::string message) {
+  last_error = error;
+  last_message = std::move(message);
+  return error;
+}
 
 // ---- errors ------------------------------------------------------------------------------------
 
@@ -121,6 +150,10 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
     default:
       return "cudaError";
   }
@@ -188,8 +221,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return error;
 }
 
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
-
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;
   return cudaSuccess;
@@ -208,6 +239,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
+  emulation::finish_all();  // like CUDA, which waits for the device
   const DeviceHeap::Access access;
   const cudaError_t error = report_damage();
   if (DeviceHeap::instance().free(pointer)) return error;
@@ -244,13 +276,14 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
-  return cudaMemcpy(to, from, bytes, kind);
+                            cudaStream_t stream) {
+  return copy_rows_in_order(to, bytes, from, bytes, bytes, 1, kind, stream);
 }
 
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
-                              size_t width, size_t height, cudaMemcpyKind kind, cudaStream_t) {
-  return copy_rows(to, to_pitch, from, from_pitch, width, height, kind);
+                              size_t width, size_t height, cudaMemcpyKind kind,
+                              cudaStream_t stream) {
+  return copy_rows_in_order(to, to_pitch, from, from_pitch, width, height, kind, stream);
 }
 
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {
@@ -262,47 +295,8 @@ cudaError_t cudaMemset(void* to, int value, size_t bytes) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  return cudaMemset(to, value, bytes);
-}
-
-// ---- streams and events ------------------------------------------------------------------------
-
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new EmulatedStream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return cudaStreamCreate(stream);
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  *event = new EmulatedEvent;
-  return cudaSuccess;
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return cudaEventCreate(event);
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->recorded = std::chrono::steady_clock::now();
-  return cudaSuccess;
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-  *milliseconds = std::chrono::duration<float, std::milli>(to->recorded - from->recorded).count();
-  return cudaSuccess;
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+  return emulation::submit(stream, [=] { return cudaMemset(to, value, bytes); });
 }
 
 // ---- launches ----------------------------------------------------------------------------------
@@ -362,8 +356,8 @@ std::string wrong_configuration(const cudaLaunchConfig_t& config, AnyKernel kern
 
 }  // namespace
 
-cudaError_t run(const cudaLaunchConfig_t& config, AnyKernel kernel,
-                std::span<const Argument> arguments, const std::function<void()>& run_thread) {
+cudaError_t check_launch(const cudaLaunchConfig_t& config, AnyKernel kernel,
+                         std::span<const Argument> arguments) {
   const DeviceHeap::Access access;
   const std::string wrong = wrong_configuration(config, kernel);
   if (!wrong.empty()) return failed(cudaErrorInvalidConfiguration, wrong);
@@ -372,12 +366,19 @@ cudaError_t run(const cudaLaunchConfig_t& config, AnyKernel kernel,
     return failed(cudaErrorInvalidValue,
                   fmt::format("argument {} of a kernel holds an address of the host", i));
   }
-  try {
-    run_grid(config.gridDim, config.blockDim, config.dynamicSmemBytes, run_thread);
-  } catch (const Fault& fault) {
-    return failed(cudaErrorLaunchFailure, fault.what());
-  }
-  return report_damage();
+  return cudaSuccess;
+}
+
+cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> run_thread) {
+  return submit(config.stream, [config, run_thread = std::move(run_thread)] {
+    const DeviceHeap::Access access;
+    try {
+      run_grid(config.gridDim, config.blockDim, config.dynamicSmemBytes, run_thread);
+    } catch (const Fault& fault) {
+      return failed(cudaErrorLaunchFailure, fault.what());
+    }
+    return report_damage();
+  });
 }
 
 }  // namespace emulation

@@ -3,7 +3,8 @@
 // Stands in for CUDA's header of the same name, so that the files of src/backend/cuda compile as
 // plain C++ and their kernels run on the CPU. Only what those files use is here. Blocks run one
 // after another; the threads of a block are fibers that take turns (fibers.cpp, warp.cpp); device
-// memory cannot be touched by host code (memory.cpp); streams are synchronous (runtime_api.cpp).
+// memory cannot be touched by host code (memory.cpp); streams work at once, or as late as they can
+// (streams.cpp).
 
 #define SSA_CUDA_EMULATION 1
 

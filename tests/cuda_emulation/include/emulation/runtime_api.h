@@ -1,10 +1,13 @@
 #pragma once
 
-// The CUDA runtime's functions that this project uses. All work is done when they return.
+// The CUDA runtime's functions that this project uses.
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <span>
+#include <tuple>
+#include <utility>
 
 #include "emulation/types.h"
 
@@ -19,6 +22,8 @@ enum cudaError_t {
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
 };
 /// For a launch that failed: what the emulation found.
 const char* cudaGetErrorString(cudaError_t error);
@@ -108,6 +113,23 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
 
+// ---- graphs ------------------------------------------------------------------------------------
+
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaGraphExec_t = struct EmulatedGraphExec*;
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal = 0,
+  cudaStreamCaptureModeThreadLocal = 1,
+  cudaStreamCaptureModeRelaxed = 2,
+};
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                 unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+
 // ---- launches ----------------------------------------------------------------------------------
 
 struct cudaLaunchAttribute {};
@@ -141,10 +163,12 @@ void clear_padding([[maybe_unused]] T& value) {
   if constexpr (sizeof(T) <= 256) __builtin_clear_padding(&value);
 #endif
 }
-/// Runs a grid whose threads all call run_thread(). Refuses arguments that hold addresses of
-/// pageable host memory, wherever in a structure they stand.
-cudaError_t run(const cudaLaunchConfig_t& config, AnyKernel kernel,
-                std::span<const Argument> arguments, const std::function<void()>& run_thread);
+/// Refuses what a device would, and arguments that hold addresses of pageable host memory, wherever
+/// in a structure they stand.
+cudaError_t check_launch(const cudaLaunchConfig_t& config, AnyKernel kernel,
+                         std::span<const Argument> arguments);
+/// Gives the stream a grid whose threads all call run_thread().
+cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> run_thread);
 
 }  // namespace emulation
 
@@ -157,12 +181,16 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
-  const auto run_with = [&](Parameters... values) {
+  const auto launch_with = [&](Parameters... values) {
     (emulation::clear_padding(values), ...);
     const std::array<emulation::Argument, sizeof...(Parameters)> described{
         emulation::Argument{&values, sizeof(values)}...};
-    return emulation::run(*config, reinterpret_cast<emulation::AnyKernel>(kernel), described,
-                          [&] { kernel(values...); });
+    const auto error =
+        emulation::check_launch(*config, reinterpret_cast<emulation::AnyKernel>(kernel), described);
+    if (error != cudaSuccess) return error;
+    // Kept until the kernel runs, or for as long as a graph holds it.
+    const auto kept = std::make_shared<std::tuple<Parameters...>>(values...);
+    return emulation::launch(*config, [kernel, kept] { std::apply(kernel, *kept); });
   };
-  return run_with(static_cast<Arguments&&>(arguments)...);
+  return launch_with(static_cast<Arguments&&>(arguments)...);
 }
