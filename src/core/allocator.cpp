@@ -1,5 +1,6 @@
 #include "ssa/core/allocator.h"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -49,14 +50,23 @@ size_t CachingAllocator::rounded_size(size_t bytes) {
 CachingAllocator::CachingAllocator() : CachingAllocator(device_memory(Device::cpu), "") {}
 CachingAllocator::CachingAllocator(DeviceMemory& memory, std::string_view where)
     : memory_(memory), where_(where) {}
-CachingAllocator::~CachingAllocator() { trim(); }
+CachingAllocator::~CachingAllocator() {
+  const std::lock_guard lock(mutex_);
+  revoke_reservations();
+  free_all(free_);
+}
 
 void* CachingAllocator::from_memory(size_t bytes) {
   if (fail_countdown_ > 0 && --fail_countdown_ == 0) return nullptr;
   if (bytes >= kHopeless) return nullptr;
   void* pointer = memory_.allocate(bytes);
   if (!pointer && stats_.cached_bytes > 0) {  // kept buffers of other sizes may make room
-    free_kept();
+    if (open_) open_->holds_ = false;         // some may be its own
+    free_all(free_);
+    pointer = memory_.allocate(bytes);
+  }
+  if (!pointer && stats_.cached_bytes > 0) {
+    revoke_reservations();
     pointer = memory_.allocate(bytes);
   }
   if (pointer) ++stats_.system_allocations;
@@ -75,6 +85,7 @@ void* CachingAllocator::allocate(size_t bytes, MemoryCategory category) {
     pointer = from_memory(size);
   }
   if (!pointer) throw_out_of_memory(size, category);
+  if (open_) open_->buffers_.emplace(pointer, size);
   const auto grown = static_cast<int64_t>(size);
   auto& now = stats_.bytes[index(category)];
   auto& peak = stats_.peak_bytes[index(category)];
@@ -103,8 +114,16 @@ void CachingAllocator::release(void* pointer, size_t bytes, MemoryCategory categ
   const std::lock_guard lock(mutex_);
   stats_.bytes[index(category)] -= static_cast<int64_t>(size);
   stats_.total_bytes -= static_cast<int64_t>(size);
+  for (Reservation* reservation : reservations_) {
+    if (reservation == open_ || !reservation->buffers_.contains(pointer)) continue;
+    return keep(reservation->released_, pointer, size);
+  }
+  keep(free_, pointer, size);
+}
+
+void CachingAllocator::keep(Kept& where, void* pointer, size_t size) noexcept {
   try {
-    free_[size].push_back(pointer);
+    where[size].push_back(pointer);
     stats_.cached_bytes += static_cast<int64_t>(size);
   } catch (const std::bad_alloc&) {
     memory_.free(pointer);
@@ -113,15 +132,73 @@ void CachingAllocator::release(void* pointer, size_t bytes, MemoryCategory categ
 
 void CachingAllocator::trim() noexcept {
   const std::lock_guard lock(mutex_);
-  free_kept();
+  if (open_) open_->holds_ = false;
+  free_all(free_);
 }
 
-void CachingAllocator::free_kept() noexcept {
-  for (auto& [size, kept] : free_) {
-    for (void* pointer : kept) memory_.free(pointer);
-    kept.clear();
+void CachingAllocator::free_all(Kept& kept) noexcept {
+  for (auto& [size, pointers] : kept) {
+    for (void* pointer : pointers) memory_.free(pointer);
+    stats_.cached_bytes -= static_cast<int64_t>(size * pointers.size());
+    pointers.clear();
   }
-  stats_.cached_bytes = 0;
+}
+
+// ---- reservations ------------------------------------------------------------------------------
+
+std::unique_ptr<CachingAllocator::Reservation> CachingAllocator::reserve() {
+  std::unique_ptr<Reservation> made(new Reservation(*this));
+  const std::lock_guard lock(mutex_);
+  SSA_CHECK(!open_, "CachingAllocator: a reservation is open already");
+  reservations_.push_back(made.get());
+  open_ = made.get();
+  return made;
+}
+
+void CachingAllocator::revoke_reservations() noexcept {
+  for (Reservation* reservation : reservations_) {
+    reservation->holds_ = false;
+    reservation->buffers_.clear();
+    free_all(reservation->released_);
+  }
+}
+
+void CachingAllocator::Reservation::close() {
+  const std::lock_guard lock(allocator_.mutex_);
+  if (allocator_.open_ != this) return;
+  allocator_.open_ = nullptr;
+  if (holds_) take_back(allocator_.free_);
+}
+
+/// Moves what is its own and was released from the buffers that anybody may have.
+void CachingAllocator::Reservation::take_back(Kept& kept) noexcept {
+  for (auto& [size, pointers] : kept) {
+    const auto first = std::stable_partition(pointers.begin(), pointers.end(), [&](void* pointer) {
+      return !buffers_.contains(pointer);
+    });
+    for (auto own = first; own != pointers.end(); ++own) {
+      allocator_.stats_.cached_bytes -= static_cast<int64_t>(size);
+      allocator_.keep(released_, *own, size);
+    }
+    pointers.erase(first, pointers.end());
+  }
+}
+
+bool CachingAllocator::Reservation::holds() const {
+  const std::lock_guard lock(allocator_.mutex_);
+  return holds_;
+}
+
+CachingAllocator::Reservation::~Reservation() {
+  const std::lock_guard lock(allocator_.mutex_);
+  if (allocator_.open_ == this) allocator_.open_ = nullptr;
+  std::erase(allocator_.reservations_, this);
+  for (auto& [size, pointers] : released_) {
+    for (void* pointer : pointers) {
+      allocator_.stats_.cached_bytes -= static_cast<int64_t>(size);
+      allocator_.keep(allocator_.free_, pointer, size);
+    }
+  }
 }
 
 MemoryStats CachingAllocator::stats() const {

@@ -139,4 +139,38 @@ TEST_CASE("Threads may share an allocator", "[allocator]") {
   CHECK(allocator.stats().total_bytes == 0);
 }
 
+TEST_CASE("Reserved buffers are not handed out to others", "[allocator]") {
+  CachingAllocator allocator;
+  void* before = allocator.allocate(1000, Category::activations);
+  auto reservation = allocator.reserve();
+  void* used = allocator.allocate(1000, Category::activations);
+  allocator.release(used, 1000, Category::activations);
+  CHECK(allocator.allocate(1000, Category::workspace) == used);  // within it they may come again
+  allocator.release(used, 1000, Category::workspace);
+  void* kept = allocator.allocate(2000, Category::gradients);
+  reservation->close();
+  allocator.release(kept, 2000, Category::gradients);
+  allocator.release(before, 1000, Category::activations);
+  CHECK(allocator.stats().total_bytes == 0);
+  CHECK(allocator.stats().cached_bytes == 1024 + 1024 + 2048);
+
+  CHECK(allocator.allocate(1000, Category::activations) == before);
+  void* other = allocator.allocate(1000, Category::activations);
+  void* larger = allocator.allocate(2000, Category::activations);
+  CHECK(other != used);
+  CHECK(larger != kept);
+  allocator.release(before, 1000, Category::activations);
+  allocator.release(other, 1000, Category::activations);
+  allocator.release(larger, 2000, Category::activations);
+  allocator.trim();  // takes nothing that is reserved
+  CHECK(allocator.stats().cached_bytes == 1024 + 2048);
+  CHECK(reservation->holds());
+
+  reservation.reset();
+  CHECK(allocator.allocate(1000, Category::activations) == used);
+  CHECK(allocator.allocate(2000, Category::activations) == kept);
+  allocator.release(used, 1000, Category::activations);
+  allocator.release(kept, 2000, Category::activations);
+}
+
 }  // namespace ssa

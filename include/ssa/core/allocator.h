@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string_view>
 #include <vector>
@@ -54,16 +55,50 @@ class CachingAllocator {
   /// Testing: the n-th request from now on to the memory fails (0: never).
   void fail_after(int64_t requests) { fail_countdown_ = requests; }
 
+  class Reservation;
+  /// Begins a reservation, of all buffers that are handed out until it is closed. One can be open
+  /// at a time.
+  std::unique_ptr<Reservation> reserve();
+
  private:
+  using Kept = std::map<size_t, std::vector<void*>>;  // by rounded size
+
   void* from_memory(size_t bytes);
-  void free_kept() noexcept;
+  void keep(Kept& where, void* pointer, size_t size) noexcept;
+  void free_all(Kept& kept) noexcept;
+  void revoke_reservations() noexcept;
   [[noreturn]] void throw_out_of_memory(size_t size, MemoryCategory category) const;
   DeviceMemory& memory_;
   std::string_view where_;
   mutable std::mutex mutex_;
-  std::map<size_t, std::vector<void*>> free_;  // by rounded size
+  Kept free_;
+  std::vector<Reservation*> reservations_;
+  Reservation* open_ = nullptr;  // one of them
   MemoryStats stats_;
   int64_t fail_countdown_ = 0;
+};
+
+/// Buffers that work of a device goes on using after the host has released them, because the device
+/// does that work again (Backend::record): once closed, no one else is given them. Counted as
+/// cached. Where memory runs out they are given away all the same, and holds() turns false.
+class CachingAllocator::Reservation {
+ public:
+  ~Reservation();
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+  /// From here on buffers are handed out to others again, but none that is reserved.
+  void close();
+  bool holds() const;
+
+ private:
+  friend class CachingAllocator;
+  explicit Reservation(CachingAllocator& allocator) : allocator_(allocator) {}
+  void take_back(Kept& kept) noexcept;
+
+  CachingAllocator& allocator_;
+  bool holds_ = true;
+  std::map<void*, size_t> buffers_;  // all, by address: their sizes
+  Kept released_;                    // those that nobody but the device uses
 };
 
 /// The allocator of host memory, shared by the reference and the CPU backend. allocator(device) in
