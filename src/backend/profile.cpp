@@ -55,6 +55,9 @@ class BackendProfile::Wrapper : public Backend {
     timed("pack", [&] { packed = inner_.pack(parts, transpose, data, std::move(reuse)); });
     return packed;
   }
+  void weight_gradient(const WeightGradientArgs& args) override {
+    timed("weight_gradient", [&] { inner_.weight_gradient(args); });
+  }
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override {
     timed("column_sum", [&] { inner_.column_sum(in, out, accumulate); });
   }

@@ -92,14 +92,19 @@ class MapGradients {
       const int64_t columns = weights_.parts()[i].dim(0);
       const Tensor part = grad.slice(1, first, columns);
       first += columns;
+      const bool biased = i < to_biases_.size() && to_biases_[i].wanted();
       if (to_weights_[i].wanted()) {
-        const auto [target, accumulate] = to_weights_[i].target();
-        compute.matmul(
-            {.a = part, .b = x, .transpose_a = true, .out = target, .accumulate = accumulate});
-      }
-      if (i < to_biases_.size() && to_biases_[i].wanted()) {
-        auto [target, accumulate] = to_biases_[i].target();
-        compute.column_sum(part, target, accumulate);
+        const auto [weight, add_to_weight] = to_weights_[i].target();
+        const auto [bias, add_to_bias] = biased ? to_biases_[i].target() : GradSlot::Target{};
+        compute.weight_gradient({.grad_out = part,
+                                 .in = x,
+                                 .grad_weight = weight,
+                                 .accumulate_weight = add_to_weight,
+                                 .grad_bias = bias,
+                                 .accumulate_bias = add_to_bias});
+      } else if (biased) {
+        auto [bias, add_to_bias] = to_biases_[i].target();
+        compute.column_sum(part, bias, add_to_bias);
       }
     }
   }

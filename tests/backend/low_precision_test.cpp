@@ -1,6 +1,8 @@
 // Elementwise and row primitives on bf16 and f16, where the backend has them; their f32 forms are
 // tested in files of their own.
 
+#include <array>
+
 #include "backend/low_precision_cases.h"
 
 namespace ssa {
@@ -151,6 +153,24 @@ TEST_CASE("gather_rows and its gradient equal the reference") {
     host(out.tensor);  // a device tells whoever waits for it
   };
   CHECK_THROWS_WITH(gather(), Catch::Contains("8 at 0, outside 0 … 7"));
+}
+
+TEST_CASE("weight_gradient takes strided rows of any dtype") {
+  for (const auto& [rows, out, in] : {std::array<int64_t, 3>{1, 1, 1}, {65, 33, 48}}) {
+    CAPTURE(rows, out, in);
+    const Tensor grad = random_data({rows, 2 * out}, 1).slice(1, out, out);
+    const Tensor x = random_data({rows, in}, 2);
+    const Tensor weight = random_tensor({out, in}, 3), bias = random_tensor({out}, 4);
+    check_low_precision(std::sqrt(static_cast<double>(rows)), [&](Run& run) {
+      for (const bool accumulate : {false, true}) {
+        WeightGradientArgs args{.grad_out = run.in(grad), .in = run.in(x)};
+        args.accumulate_weight = args.accumulate_bias = accumulate;
+        args.grad_weight = accumulate ? run.inout(weight) : run.wide({out, in});
+        args.grad_bias = accumulate ? run.inout(bias) : run.wide({out});
+        run.backend.weight_gradient(args);
+      }
+    });
+  }
 }
 
 TEST_CASE("column_sum takes strided rows of any dtype") {

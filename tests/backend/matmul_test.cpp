@@ -1,3 +1,5 @@
+#include <array>
+
 #include "backend/cases.h"
 
 namespace ssa {
@@ -48,6 +50,34 @@ TEST_CASE("matmul equals the reference") {
     tested().matmul(args);
     CHECK(worst_error(out.tensor, exact.out, std::sqrt(static_cast<double>(c.inner))) < 1e-6);
     CHECK(out.intact());
+  }
+}
+
+TEST_CASE("weight_gradient is a product and a sum") {
+  for (const auto& [rows, out, in] : {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {65, 33, 48}}) {
+    for (int flags = 0; flags < 4; ++flags) {
+      CAPTURE(rows, out, in, flags);
+      WeightGradientArgs args;
+      args.grad_out = random_tensor({rows, 2 * out}, 1).slice(1, out, out);
+      args.in = random_tensor({rows, in}, 2);
+      args.accumulate_weight = (flags & 1) != 0;
+      args.accumulate_bias = (flags & 2) != 0;
+      Guarded weight(random_tensor({out, in}, 3)), bias(random_tensor({out}, 4));
+      WeightGradientArgs exact = args;
+      exact.grad_out = for_reference(args.grad_out);
+      exact.in = for_reference(args.in);
+      exact.grad_weight = for_reference(weight.tensor);
+      exact.grad_bias = for_reference(bias.tensor);
+      args.grad_weight = weight.tensor;
+      args.grad_bias = bias.tensor;
+      reference_backend().weight_gradient(exact);
+      tested().weight_gradient(args);
+      const double size = std::sqrt(static_cast<double>(rows));
+      CHECK(worst_error(weight.tensor, exact.grad_weight, size) < 1e-6);
+      CHECK(worst_error(bias.tensor, exact.grad_bias, size) < 1e-6);
+      CHECK(weight.intact());
+      CHECK(bias.intact());
+    }
   }
 }
 

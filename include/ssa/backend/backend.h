@@ -67,6 +67,16 @@ struct MatmulArgs {
   bool accumulate = false;
 };
 
+/// Gradients of the parameters of y = x·Wᵀ + b. The rows of both operands may be strided.
+struct WeightGradientArgs {
+  Tensor grad_out{};     ///< (R, M), of y
+  Tensor in{};           ///< (R, N), x; dtype of grad_out
+  Tensor grad_weight{};  ///< (M, N) wide(data): grad_outᵀ · in
+  bool accumulate_weight = false;
+  Tensor grad_bias{};  ///< (M) wide(data): Σ_rows grad_out; optional
+  bool accumulate_bias = false;
+};
+
 struct LayerNormBackwardArgs {
   Tensor in{};                       ///< (R, N)
   Tensor gain{}, shift{};            ///< (N); shift only if `out` is wanted
@@ -218,6 +228,16 @@ class Backend {
   /// with data of this dtype. Writes into `reuse` (an earlier result for the same shapes) if given.
   virtual std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose,
                                              DType data, std::shared_ptr<PackedMatrix> reuse) = 0;
+  /// A product and the sum that a backend may make while it reads for the product.
+  virtual void weight_gradient(const WeightGradientArgs& args) {
+    matmul({.a = args.grad_out,
+            .b = args.in,
+            .transpose_a = true,
+            .out = args.grad_weight,
+            .accumulate = args.accumulate_weight});
+    Tensor grad_bias = args.grad_bias;
+    if (grad_bias.defined()) column_sum(args.grad_out, grad_bias, args.accumulate_bias);
+  }
   /// out (N) wide(data) = Σ_rows in (R, N), whose rows may be strided. Summed in an order that does
   /// not depend on the thread count.
   virtual void column_sum(const Tensor& in, Tensor& out, bool accumulate) = 0;

@@ -75,7 +75,7 @@ struct ProductKey {
   int64_t rows, columns, inner, a_stride, b_stride, added_stride;
   uint32_t a_alignment, b_alignment, added_alignment, out_alignment;
   DType dtype, out_dtype;
-  bool a_transposed, b_transposed, bias, added;
+  bool a_transposed, b_transposed, bias, added, sums;
   auto operator<=>(const ProductKey&) const = default;
 
   explicit ProductKey(const Product& product)
@@ -94,7 +94,8 @@ struct ProductKey {
         a_transposed(product.a.transposed),
         b_transposed(product.b.transposed),
         bias(product.bias != nullptr),
-        added(product.added.data != nullptr) {}
+        added(product.added.data != nullptr),
+        sums(product.sums != nullptr) {}
 };
 
 /// A row-major matrix as its column-major transpose: as many columns as there are rows in memory.
@@ -134,6 +135,11 @@ class Description {
       set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
       set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(product.out_dtype));
       set_bias(product);
+    } else if (product.sums) {
+      // Of "B", which is a in the transposed product: the gradient of a bias.
+      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BGRADB);
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
+      set_bias(product);
     }
   }
   ~Description() { cublasLtMatmulDescDestroy(description_); }
@@ -141,8 +147,10 @@ class Description {
   Description& operator=(const Description&) = delete;
   cublasLtMatmulDesc_t get() const { return description_; }
 
+  /// The place of the bias, or of its gradient.
   void set_bias(const Product& product) {
-    set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias);
+    const void* place = product.sums ? product.sums : product.bias;
+    set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, place);
   }
 
  private:
@@ -182,7 +190,7 @@ class Preference {
   cublasLtMatmulPreference_t preference_ = nullptr;
 };
 
-/// Descriptions and the algorithm of one kind of product.
+/// Descriptions and the algorithm of one kind of product, if there is one.
 class Plan {
  public:
   Plan(const Product& product, const ProductKey& key)
@@ -195,17 +203,21 @@ class Plan {
     const Preference preference(product, key);
     cublasLtMatmulHeuristicResult_t found = {};
     int count = 0;
-    require(cublasLtMatmulAlgoGetHeuristic(handle(), description_.get(), b_.get(), a_.get(),
-                                           added_.get(), out_.get(), preference.get(), 1, &found,
-                                           &count),
-            product);
-    require(count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED, product);
+    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle(), description_.get(), b_.get(),
+                                                           a_.get(), added_.get(), out_.get(),
+                                                           preference.get(), 1, &found, &count);
+    if (status == CUBLAS_STATUS_SUCCESS) {
+      status = count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+    possible_ = status == CUBLAS_STATUS_SUCCESS;
+    if (!product.sums) require(status, product);  // with sums there is another way
     algorithm_ = found.algo;
     workspace_bytes_ = static_cast<int64_t>(found.workspaceSize);
   }
 
+  bool possible() const { return possible_; }
   void run(const Product& product) {
-    if (product.bias) description_.set_bias(product);
+    if (product.bias || product.sums) description_.set_bias(product);
     Tensor workspace =
         Tensor::empty({workspace_bytes_}, DType::u8, Device::cuda, MemoryCategory::workspace);
     const float alpha = 1.0f, beta = product.added.data ? 1.0f : 0.0f;
@@ -220,13 +232,14 @@ class Plan {
  private:
   Description description_;
   Layout a_, b_, added_, out_;
+  bool possible_ = false;
   cublasLtMatmulAlgo_t algorithm_ = {};
   int64_t workspace_bytes_ = 0;
 };
 
 }  // namespace
 
-void multiply(const Product& product) {
+bool multiply(const Product& product) {
   constexpr size_t kMost = 1024;  // a training step uses some tens
   static std::mutex mutex;
   static std::map<ProductKey, Plan> plans;
@@ -237,7 +250,9 @@ void multiply(const Product& product) {
     if (plans.size() >= kMost) plans.clear();
     found = plans.try_emplace(key, product, key).first;
   }
+  if (!found->second.possible()) return false;
   found->second.run(product);
+  return true;
 }
 
 std::string multiplier() {

@@ -42,6 +42,7 @@ class CudaBackend : public Backend {
   void matmul(const MatmulArgs& args) override;
   std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
                                      std::shared_ptr<PackedMatrix> reuse) override;
+  void weight_gradient(const WeightGradientArgs& args) override;
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
 
   void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,

@@ -25,12 +25,14 @@ struct Product {
   const void* bias = nullptr;  ///< or null
   MatrixView added{};          ///< not transposed; data may be null
   void* out;
-  DType out_dtype;  ///< dtype, or f32
+  DType out_dtype;        ///< dtype, or f32
+  float* sums = nullptr;  ///< (rows), or null: receives the sums of the rows of a
 };
 
-/// Queues the product. Throws Error if it cannot be done. Implemented with cuBLASLt
+/// Queues the product. False, and nothing is queued, if `sums` is given but cannot be had with this
+/// product. Throws Error if it cannot be done. Implemented with cuBLASLt
 /// (cublaslt_matmul.cpp); the emulation has an implementation of its own.
-void multiply(const Product& product);
+bool multiply(const Product& product);
 
 /// What multiplies, for logs: "cuBLASLt 13.0.0; f32 products in f32".
 std::string multiplier();

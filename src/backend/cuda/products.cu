@@ -102,4 +102,32 @@ void CudaBackend::matmul(const MatmulArgs& args) {
                   .out_dtype = out.dtype()});
 }
 
+void CudaBackend::weight_gradient(const WeightGradientArgs& args) {
+  if (!args.grad_bias.defined()) return Backend::weight_gradient(args);
+  const checks::Op op("weight_gradient", Device::cuda);
+  const MatmulArgs product{.a = args.grad_out,
+                           .b = args.in,
+                           .transpose_a = true,
+                           .out = args.grad_weight,
+                           .accumulate = args.accumulate_weight};
+  const auto [rows, columns, inner] = checks::require_product(op, product);
+  checks::require_packed(op, {"grad_bias", args.grad_bias}, DType::f32, {rows});
+  if (rows == 0 || columns == 0) return Backend::weight_gradient(args);
+  Tensor weight = args.grad_weight, bias = args.grad_bias;
+  Tensor sums = args.accumulate_bias ? Tensor::empty_like(bias, MemoryCategory::workspace) : bias;
+  const bool made =
+      cuda::multiply({.rows = rows,
+                      .columns = columns,
+                      .inner = inner,
+                      .a = view_of(args.grad_out, true),
+                      .b = view_of(args.in),
+                      .dtype = args.in.dtype(),
+                      .added = args.accumulate_weight ? view_of(weight) : MatrixView{},
+                      .out = weight.raw(),
+                      .out_dtype = weight.dtype(),
+                      .sums = sums.data<float>()});
+  if (!made) return Backend::weight_gradient(args);
+  if (args.accumulate_bias) add(bias, sums, bias);
+}
+
 }  // namespace ssa
