@@ -62,13 +62,16 @@ double matmul_rate(const Config& config, DType dtype, Device device) {
 /// One run of steps with what it showed.
 struct StepRun {
   double seconds = 0;                       // median
+  double seconds_by_call = 0;               // without CUDA graphs; 0 where there are none anyway
   std::map<std::string, double> breakdown;  // mean seconds a step
   int64_t peak_bytes = 0;                   // of the allocator
   int64_t system_allocations = 0;           // after the second step
 };
 
 StepRun run_steps(const Config& config, Device device, int64_t repeats) {
-  LmStepper stepper(config, device);
+  Config by_call = config;
+  by_call.train.cuda_graphs = false;
+  std::optional<LmStepper> stepper(std::in_place, config, device);
   const LmBatch batch = random_batch(config);
   int64_t step = 0, allocations = 0;
   double plan_seconds = 0;
@@ -83,7 +86,7 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
     const auto plans = plans_of_step(config, 0);
     plan_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    stepper.step(step++, batch, plans);
+    stepper->step(step++, batch, plans);
     if (step == 2) {  // the first steps warm up
       if (profile) profile->reset();
       plan_seconds = 0;
@@ -97,6 +100,10 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
     result.system_allocations = allocator(device).stats().system_allocations - allocations;
   }
   if (profile_costs) {
+    stepper.reset();
+    stepper.emplace(by_call, device);
+    one_step();
+    result.seconds_by_call = median_seconds(repeats, device, one_step);
     profile.emplace(device);
     plan_seconds = 0;
     for (int64_t i = 0; i < repeats; ++i) one_step();
@@ -174,11 +181,15 @@ int run_step(const Options& options) {
       static_cast<double>(plan_memory(config, config.train.micro_batch).total()) / 0x1p20,
       static_cast<double>(resident_peak) / 0x1p20, run.system_allocations, rate * 1e-9,
       100 * rate / peak, peak * 1e-9, 100 * rate / same, same * 1e-9);
+  if (run.seconds_by_call > 0 && config.train.cuda_graphs) {
+    std::cout << fmt::format("without CUDA graphs {:.3f} s\n", run.seconds_by_call);
+  }
   print_breakdown(run);
   finish(
       options,
       {{"tokens_per_second", tokens / run.seconds},
        {"step_seconds", run.seconds},
+       {"step_seconds_by_call", run.seconds_by_call},
        {"precision", choices(config.train.precision)[static_cast<size_t>(config.train.precision)]},
        {"peak_memory_bytes", run.peak_bytes},
        {"predicted_memory_bytes", plan_memory(config, config.train.micro_batch).total()},

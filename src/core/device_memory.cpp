@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include <unistd.h>
 
@@ -14,6 +15,20 @@ namespace ssa {
 namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, and an AVX-512 register
+
+class HostLane : public InputLane {
+ public:
+  void send(const void* from, size_t bytes) override {
+    const auto* first = static_cast<const std::byte*>(from);
+    sent_.assign(first, first + bytes);
+  }
+  void receive(void* to, size_t bytes) override {
+    if (bytes > 0) std::memcpy(to, sent_.data(), bytes);
+  }
+
+ private:
+  std::vector<std::byte> sent_;
+};
 
 class HostMemory : public DeviceMemory {
  public:
@@ -27,6 +42,7 @@ class HostMemory : public DeviceMemory {
   void zero(void* to, size_t bytes) override {
     if (bytes > 0) std::memset(to, 0, bytes);
   }
+  std::unique_ptr<InputLane> open_lane(size_t) override { return std::make_unique<HostLane>(); }
   void wait() override {}
   int64_t capacity() const override {
     return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);

@@ -101,9 +101,13 @@ void DecoderLm::build_output(int64_t vocabulary, ParameterStore& store) {
   output_ = {output, Variable()};
 }
 
+Device DecoderLm::token_device() const {
+  return adaptive_input_ && device_ == Device::cuda ? Device::cpu : device_;
+}
+
 Tensor DecoderLm::tokens(const std::vector<int32_t>& values) const {
-  const Device device = adaptive_input_ && device_ == Device::cuda ? Device::cpu : device_;
-  return Tensor::from(values, {static_cast<int64_t>(values.size())}, device, MemoryCategory::data);
+  return Tensor::from(values, {static_cast<int64_t>(values.size())}, token_device(),
+                      MemoryCategory::data);
 }
 
 Variable DecoderLm::embedded(const Tensor& ids) const {

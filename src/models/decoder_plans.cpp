@@ -47,28 +47,43 @@ PlanTensors to_tensors(const SourcePlan& plan, Device device) {
 }
 
 std::vector<PlanTensors> to_tensors(const std::vector<SourcePlan>& plans, Device device) {
-  // Put side by side, so that they go to a device in one piece; each begins on 64 bytes.
-  constexpr size_t kUnit = 16;
-  std::vector<int32_t> all;
+  SideBySide all;
+  all.add(plans);
+  const auto total = static_cast<int64_t>(all.values().size());
+  return Apart(Tensor::from(all.values(), {total}, device, MemoryCategory::data)).next_plans(plans);
+}
+
+namespace {
+
+constexpr int64_t kUnit = 16;  // numbers in 64 bytes
+
+int64_t rounded_up(int64_t count) { return (count + kUnit - 1) / kUnit * kUnit; }
+
+}  // namespace
+
+void SideBySide::add(const std::vector<int32_t>& values) {
+  values_.insert(values_.end(), values.begin(), values.end());
+  values_.resize(static_cast<size_t>(rounded_up(static_cast<int64_t>(values_.size()))), 0);
+}
+
+void SideBySide::add(const std::vector<SourcePlan>& plans) {
   for (const SourcePlan& plan : plans) {
-    for (const auto* positions : {&plan.targets, &plan.sources}) {
-      all.insert(all.end(), positions->begin(), positions->end());
-      all.resize((all.size() + kUnit - 1) / kUnit * kUnit, 0);
-    }
+    add(plan.targets);
+    add(plan.sources);
   }
-  const auto total = static_cast<int64_t>(all.size());
-  const Tensor together = Tensor::from(all, {total}, device, MemoryCategory::data);
-  int64_t first = 0;
-  const auto next = [&](int64_t windows, int64_t columns) {
-    const Tensor part = together.slice(0, first, windows * columns).view({windows, columns});
-    const size_t end = static_cast<size_t>(first + windows * columns);
-    first = static_cast<int64_t>((end + kUnit - 1) / kUnit * kUnit);
-    return part;
-  };
+}
+
+Tensor Apart::next(const Shape& shape) {
+  const Tensor part = together_.slice(0, first_, shape.numel()).view(shape);
+  first_ += rounded_up(shape.numel());
+  return part;
+}
+
+std::vector<PlanTensors> Apart::next_plans(const std::vector<SourcePlan>& plans) {
   std::vector<PlanTensors> tensors;
   for (const SourcePlan& plan : plans) {
-    const Tensor targets = next(plan.windows, plan.targets_per_window);
-    tensors.push_back({targets, next(plan.windows, plan.sources_per_window)});
+    const Tensor targets = next({plan.windows, plan.targets_per_window});
+    tensors.push_back({targets, next({plan.windows, plan.sources_per_window})});
   }
   return tensors;
 }

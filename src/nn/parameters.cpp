@@ -77,4 +77,11 @@ void ParameterStore::zero_grad() const {
   for (const Parameter& parameter : parameters_) parameter.variable.zero_grad();
 }
 
+void ParameterStore::touch() const {
+  for (const Parameter& parameter : parameters_) {
+    Tensor value = parameter.variable.value();
+    value.raw();
+  }
+}
+
 }  // namespace ssa

@@ -19,23 +19,41 @@ LmStepper::LmStepper(const Config& config, Device device, Communicator* ranks)
       session_(config, device),
       reducer_(session_.parameters(), ranks_, config.distributed),
       optimizer_(config.train.optimizer, session_.parameters(), reducer_.pieces()),
-      scaler_(config.train.precision) {}
+      scaler_(config.train.precision),
+      inputs_(session_.model(), device),
+      // Collectives are started by the host in the midst of backward; and what an adaptive
+      // embedding computes depends on the tokens.
+      recorder_(device, config.train.cuda_graphs && ranks_.size() == 1 &&
+                            session_.model().token_device() == device) {}
 
-/// Adds every micro-batch's share, times the loss scale, to the gradients; returns the sum of this
-/// rank's losses.
-double LmStepper::forward_backward(int64_t number, const LmBatch& batch,
-                                   const std::vector<PlanTensors>& plans) {
-  const Device device = session_.device();
-  const int64_t micro = config_.train.micro_batch, length = batch.length;
+void LmStepper::send(const LmBatch& batch, const std::vector<SourcePlan>& plans) {
+  const int64_t micro = config_.train.micro_batch;
   SSA_CHECK(micro > 0 && batch.sequences % micro == 0,
             "train step: {} sequences do not divide into micro-batches of {}", batch.sequences,
             micro);
-  const Tensor ids = session_.model().tokens(batch.inputs);
-  const Tensor targets = session_.model().tokens(batch.targets);
-  const int64_t before = ranks_.rank() * batch.sequences;  // sequences of lower ranks
-  const double weight = 1.0 / static_cast<double>(ranks_.size() * batch.sequences * length);
-  std::vector<Tensor> all_losses;  // read at the end: the host waits for a device once
-  for (int64_t first = 0; first < batch.sequences; first += micro) {
+  inputs_.send(batch, plans);
+}
+
+/// Leaves the losses, and adds every micro-batch's share, times the loss scale, to the gradients.
+void LmStepper::compute(int64_t number, const StepTensors& inputs) {
+  std::vector<double> kind(inputs_.shapes().begin(), inputs_.shapes().end());
+  kind.push_back(scaler_.scale());
+  recorder_.run(static_cast<uint32_t>(number), kind, [&] {
+    // What is recorded must contain the copies that are made of weights, even if they are up to
+    // date just now.
+    if (recorder_.enabled()) session_.parameters().touch();
+    session_.parameters().zero_grad();
+    forward_backward(number, inputs);
+  });
+}
+
+void LmStepper::forward_backward(int64_t number, const StepTensors& inputs) {
+  const Device device = session_.device();
+  const int64_t micro = config_.train.micro_batch, length = inputs.length;
+  const int64_t before = ranks_.rank() * inputs.sequences;  // sequences of lower ranks
+  const double weight = 1.0 / static_cast<double>(ranks_.size() * inputs.sequences * length);
+  losses_.clear();
+  for (int64_t first = 0; first < inputs.sequences; first += micro) {
     const nn::Context context{true,
                               RngKey{.seed = config_.train.seed,
                                      .step = static_cast<uint32_t>(number),
@@ -45,19 +63,24 @@ double LmStepper::forward_backward(int64_t number, const LmBatch& batch,
     };
     const Variable losses = [&] {
       const TraceRange range("forward", first / micro);
-      return session_.model().losses({micro, length, part(ids), &plans}, part(targets), context);
+      return session_.model().losses({micro, length, part(inputs.ids), &inputs.plans},
+                                     part(inputs.targets), context);
     }();
-    all_losses.push_back(losses.value());
+    losses_.push_back(losses.value());
     Tensor grad = Tensor::empty_like(losses.value());
     backend(device).fill(grad, weight * scaler_.scale());
-    if (first + micro == batch.sequences) reducer_.begin_last_backward();
+    if (first + micro == inputs.sequences) reducer_.begin_last_backward();
     const TraceRange range("backward", first / micro);
     losses.backward(grad);
   }
+}
+
+/// Of this rank's tokens. Waits for the device.
+double LmStepper::loss_sum() const {
   const TraceRange range("wait for losses");
-  double loss_sum = 0;
-  for (const Tensor& losses : all_losses) loss_sum += backend(device).sum(losses);
-  return loss_sum;
+  double sum = 0;
+  for (const Tensor& losses : losses_) sum += backend(session_.device()).sum(losses);
+  return sum;
 }
 
 std::vector<RankReport> LmStepper::exchange(const RankReport& own) {
@@ -84,8 +107,13 @@ double LmStepper::gradient_norm(const std::vector<RankReport>& reports) const {
 }
 
 StepResult LmStepper::step(int64_t number, const LmBatch& batch,
-                           const std::vector<SourcePlan>& plans,
-                           const std::function<bool()>& stop) {
+                           const std::vector<SourcePlan>& plans) {
+  send(batch, plans);
+  return step(number);
+}
+
+StepResult LmStepper::step(int64_t number, const std::function<bool()>& stop,
+                           const std::function<void()>& meanwhile) {
   using Clock = std::chrono::steady_clock;
   const TraceRange range("step", number);
   const auto started = Clock::now();
@@ -93,10 +121,13 @@ StepResult LmStepper::step(int64_t number, const LmBatch& batch,
   ranks_.set_step(number);
   StepResult result;
   result.learning_rate = learning_rate(config_.train, number);
-  session_.parameters().zero_grad();
+  const StepTensors& inputs = inputs_.receive();
+  const double tokens = static_cast<double>(ranks_.size() * inputs.sequences * inputs.length);
+  compute(number, inputs);
+  if (meanwhile) meanwhile();
 
   RankReport own;
-  own.loss_sum = forward_backward(number, batch, to_tensors(plans, session_.device()));
+  own.loss_sum = loss_sum();
   own.compute_seconds = std::chrono::duration<double>(Clock::now() - started).count();
   {
     const TraceRange reducing("wait for sums of gradients");
@@ -112,7 +143,6 @@ StepResult LmStepper::step(int64_t number, const LmBatch& batch,
     loss_sum += report.loss_sum;
     result.stop |= report.stop != 0;
   }
-  const double tokens = static_cast<double>(ranks_.size() * batch.sequences * batch.length);
   result.loss = loss_sum * (1.0 / tokens);
   result.grad_norm = gradient_norm(result.ranks);
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {

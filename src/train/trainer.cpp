@@ -70,6 +70,7 @@ void Trainer::run_steps() {
                   {rank * share, share});
   PlanQueue plans([this, rank](int64_t step) { return plans_of_step(config_, step, rank); },
                   state_.step, train.steps);
+  stepper_.send(loader.next(), plans.pop(state_.step));
   while (state_.step < train.steps && !stopping()) step(loader, plans);
 }
 
@@ -80,9 +81,10 @@ void Trainer::step(LmLoader& loader, PlanQueue& plans) {
     progress_->clear();
     spdlog::info("+FT: dense attention from here on");
   }
-  const LmBatch batch = loader.next();
-  const StepResult result =
-      stepper_.step(state_.step, batch, plans.pop(state_.step), StopSignal::requested);
+  const StepResult result = stepper_.step(state_.step, StopSignal::requested, [&] {
+    const int64_t next = state_.step + 1;
+    if (next < train.steps) stepper_.send(loader.next(), plans.pop(next));
+  });
   const double seconds = seconds_since(started);
   ++state_.step;
   state_.tokens += train.batch_size * config_.data.length;

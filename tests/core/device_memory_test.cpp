@@ -52,6 +52,7 @@ class FakeMemory : public DeviceMemory {
     ++zeroed;
     std::memset(at(to, bytes), 0, bytes);
   }
+  std::unique_ptr<InputLane> open_lane(size_t) override { return nullptr; }
   void wait() override {}
   int64_t capacity() const override { return static_cast<int64_t>(limit); }
   size_t blocks() const { return blocks_.size(); }
@@ -199,6 +200,48 @@ TEST_CASE("A memory in use is not replaced, nor is the host's", "[device]") {
     CHECK(&device_memory(Device::cuda) == &memory);
   }
   CHECK_THROWS_AS(install_device_memory(Device::cpu, memory), ShapeError);
+}
+
+TEST_CASE("Where memory runs out, what is reserved is given away", "[device]") {
+  FakeMemory memory;
+  memory.limit = 4096;
+  CachingAllocator allocator(memory, "");
+  auto reservation = allocator.reserve();
+  void* held = allocator.allocate(1024, MemoryCategory::gradients);
+  allocator.release(allocator.allocate(2048, MemoryCategory::activations), 2048,
+                    MemoryCategory::activations);
+  SECTION("after it was closed") {
+    reservation->close();
+    void* fits = allocator.allocate(1024, MemoryCategory::activations);
+    CHECK(reservation->holds());
+    allocator.release(fits, 1024, MemoryCategory::activations);
+    void* large = allocator.allocate(3072, MemoryCategory::activations);
+    CHECK_FALSE(reservation->holds());
+    allocator.release(large, 3072, MemoryCategory::activations);
+  }
+  SECTION("while it is open") {
+    void* large = allocator.allocate(3072, MemoryCategory::activations);
+    CHECK_FALSE(reservation->holds());
+    reservation->close();
+    allocator.release(large, 3072, MemoryCategory::activations);
+  }
+  allocator.release(held, 1024, MemoryCategory::gradients);
+  reservation.reset();
+  allocator.trim();
+  CHECK(allocator.stats().cached_bytes == 0);
+}
+
+TEST_CASE("A lane of the host's memory gives what was sent last", "[device]") {
+  const auto lane = device_memory(Device::cpu).open_lane(3 * sizeof(float));
+  const std::vector<float> first = {1, 2, 3}, second = {4, 5};
+  std::vector<float> got(3, 0.0f);
+  lane->send(first.data(), sizeof(float) * 3);
+  lane->receive(got.data(), sizeof(float) * 3);
+  CHECK(got == first);
+  lane->send(first.data(), sizeof(float) * 3);
+  lane->send(second.data(), sizeof(float) * 2);
+  lane->receive(got.data(), sizeof(float) * 2);
+  CHECK(got == std::vector<float>{4, 5, 3});
 }
 
 }  // namespace ssa

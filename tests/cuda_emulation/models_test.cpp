@@ -9,7 +9,9 @@
 #include "ssa/train/trainer.h"
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/launch.h"
 #include "backend/registry.h"
+#include "streams.h"
 #include "train/tiny_run.h"
 
 using namespace ssa;
@@ -30,10 +32,24 @@ struct Stepper {
         dataset(TokenDataset::open(run.text_path)),
         stepper(config, device) {}
 
-  StepResult step(int64_t number) {
+  LmBatch batch(int64_t number) const {
     const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
-    const LmBatch batch = sampler.batch(dataset, Split::train, config.train.batch_size, number);
-    return stepper.step(number, batch, plans_of_step(config, number));
+    return sampler.batch(dataset, Split::train, config.train.batch_size, number);
+  }
+  StepResult step(int64_t number) {
+    return stepper.step(number, batch(number), plans_of_step(config, number));
+  }
+  /// Steps whose inputs are sent while the step before is computed.
+  std::vector<double> steps_with_inputs_ahead(int64_t first, int64_t end) {
+    std::vector<double> losses;
+    const auto send = [&](int64_t number) {
+      if (number < end) stepper.send(batch(number), plans_of_step(config, number));
+    };
+    send(first);
+    for (int64_t number = first; number < end; ++number) {
+      losses.push_back(stepper.step(number, {}, [&] { send(number + 1); }).loss);
+    }
+    return losses;
   }
   /// All but keys' biases, which have no gradient but rounding noise, and which Adam moves by its
   /// sign.
@@ -112,6 +128,70 @@ TEST_CASE("steps in low precision on the GPU stay close to f32") {
     CHECK(got.loss == Approx(expected.loss).epsilon(0.01));
     CHECK(got.grad_norm == Approx(expected.grad_norm).epsilon(0.05));
   }
+}
+
+TEST_CASE("recorded steps have the bits of steps asked for call by call") {
+  const std::string precision = GENERATE("fp32", "fp16");
+  const std::string checkpointing = GENERATE("none", "block");
+  CAPTURE(precision, checkpointing);
+  const TinyRun run;
+  const Overrides overrides = {"train.precision=" + precision, "train.steps=8",
+                               "ssa.finetune_fraction=0.375",
+                               "train.activation_checkpointing=" + checkpointing};
+  Overrides by_call = overrides;
+  by_call.push_back("train.cuda_graphs=false");
+  Stepper recorded(run, Device::cuda, overrides), asked(run, Device::cuda, by_call);
+  const auto score = [](Stepper& stepper) {
+    EvalOptions options;
+    options.max_tokens = 64;
+    return evaluate_lm(stepper.stepper.session().model(), stepper.config, stepper.dataset,
+                       Split::valid, options, Device::cuda)
+        .loss;
+  };
+  const int launched = emulation::graph_launches();
+  for (int64_t step = 0; step < 8; ++step) {  // the last three are dense: +FT
+    CAPTURE(step);
+    const StepResult expected = asked.step(step), got = recorded.step(step);
+    CHECK(got.loss == expected.loss);
+    CHECK(got.grad_norm == expected.grad_norm);
+    CHECK(got.updated == expected.updated);
+    if (step % 2 == 1) CHECK(score(recorded) == score(asked));
+  }
+  CHECK(emulation::graph_launches() - launched >= (precision == "fp32" ? 6 : 1));
+  CHECK(recorded.parameters() == asked.parameters());
+}
+
+TEST_CASE("steps go on where the memory of a recording was given away") {
+  const TinyRun run;
+  Stepper recorded(run, Device::cuda, {}), asked(run, Device::cuda, {"train.cuda_graphs=false"});
+  const auto take = [&](int64_t step) {
+    CAPTURE(step);
+    CHECK(recorded.step(step).loss == asked.step(step).loss);
+  };
+  for (int64_t step = 0; step < 3; ++step) take(step);
+  const auto more_than_fits = static_cast<size_t>(device_memory(Device::cuda).capacity());
+  CHECK_THROWS_AS(allocator(Device::cuda).allocate(more_than_fits, MemoryCategory::workspace),
+                  OutOfMemoryError);
+  for (int64_t step = 3; step < 6; ++step) take(step);
+  CHECK(recorded.parameters() == asked.parameters());
+}
+
+TEST_CASE("inputs that come beside the work are right, however late either stream is") {
+  const TinyRun run;
+  Stepper at_once(run, Device::cuda, {});
+  const std::vector<double> expected = at_once.steps_with_inputs_ahead(0, 5);
+  for (const auto work : {emulation::Pace::soon, emulation::Pace::late}) {
+    for (const auto inputs : {emulation::Pace::soon, emulation::Pace::late}) {
+      CAPTURE(static_cast<int>(work), static_cast<int>(inputs));
+      emulation::set_pace(cuda::stream(), work);
+      emulation::set_pace_of_new_streams(inputs);
+      Stepper stepper(run, Device::cuda, {});
+      CHECK(stepper.steps_with_inputs_ahead(0, 5) == expected);
+      CHECK(stepper.parameters() == at_once.parameters());
+    }
+  }
+  emulation::set_pace(cuda::stream(), emulation::Pace::soon);
+  emulation::set_pace_of_new_streams(emulation::Pace::soon);
 }
 
 TEST_CASE("a run on the GPU is evaluated, saved, resumed in the same bits, and near the CPU's") {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -189,6 +190,18 @@ struct SgdArgs {
   bool first_step = false;  ///< momentum_buffer is taken as the gradient, not decayed
 };
 
+/// What a device was once asked to do, to be asked for again as a whole, which costs the host next
+/// to nothing.
+class RecordedWork {
+ public:
+  virtual ~RecordedWork() = default;
+  /// False once its memory had to be given away. Then replay() throws ShapeError.
+  virtual bool usable() const = 0;
+  /// Queues all of it again: on the same tensors and with the same numbers, but that random numbers
+  /// whose keys named the step of the recording are drawn for this step instead.
+  virtual void replay(uint32_t step) = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -287,6 +300,16 @@ class Backend {
   /// Each update by its own arguments; no tensor occurs twice.
   virtual void adam_step(const std::vector<AdamArgs>& updates) = 0;
   virtual void sgd_step(const std::vector<SgdArgs>& updates) = 0;
+
+  // ---- recording ----------------------------------------------------------------------------
+  /// Records what work() asks this device for, at RngKey::step `step`, without doing it; null, and
+  /// work() is not called, where a backend cannot. Tensors made by work() belong to the recording,
+  /// which keeps their memory; those made before must live as long as it. Throws what work()
+  /// throws, and Error where it waits for the device or copies from the host.
+  virtual std::unique_ptr<RecordedWork> record(uint32_t /*step*/,
+                                               const std::function<void()>& /*work*/) {
+    return nullptr;
+  }
 };
 
 /// The backend of a device. Throws ConfigError if this build or machine has none.

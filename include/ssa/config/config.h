@@ -241,6 +241,7 @@ struct TrainConfig {
   uint64_t seed = 1;
   double clip_norm = 0.0;  // 0: no clipping
   Checkpointing activation_checkpointing = Checkpointing::none;
+  bool cuda_graphs = true;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   int64_t log_every = 10;
@@ -267,6 +268,10 @@ struct TrainConfig {
     v.field("activation_checkpointing", activation_checkpointing, anything(),
             "What the backward pass computes again instead of keeping it: each block's attention "
             "half, or the whole block. Less memory, more time.");
+    v.field("cuda_graphs", cuda_graphs, anything(),
+            "On a GPU, record the forward and backward pass of a step once and launch it as one "
+            "CUDA graph from then on: less time between kernels, for the memory of a step that "
+            "stays reserved. Not with several ranks or an adaptive embedding.");
     v.section("optimizer", optimizer, "");
     v.section("schedule", schedule, "The learning rate over the steps.");
     v.field("log_every", log_every, between(1, 1e12).unit("steps"),

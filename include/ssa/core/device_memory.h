@@ -2,11 +2,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace ssa {
 
 class CachingAllocator;
 enum class Device;
+
+/// A way for inputs into a device's memory, beside the device's other work: what is sent while a
+/// step is computed is there when the next one begins.
+class InputLane {
+ public:
+  virtual ~InputLane() = default;
+  /// From the host, which may reuse its memory at once; not more bytes than the lane was made for.
+  /// What was sent before and not received is forgotten.
+  virtual void send(const void* from, size_t bytes) = 0;
+  /// Puts what was sent last into place, in the order of the device's other work.
+  virtual void receive(void* to, size_t bytes) = 0;
+};
 
 /// The memory that tensors of one kind of device live in. A backend with memory of its own installs
 /// one; `reference` and `cpu` share the host's, which is there from the start.
@@ -26,6 +39,9 @@ class DeviceMemory {
   /// The two do not overlap.
   virtual void copy_within(void* to, const void* from, size_t bytes) = 0;
   virtual void zero(void* to, size_t bytes) = 0;
+
+  /// For up to `bytes` at a time.
+  virtual std::unique_ptr<InputLane> open_lane(size_t bytes) = 0;
 
   /// Returns when all earlier work of the device is done. Throws like copy_out().
   virtual void wait() = 0;

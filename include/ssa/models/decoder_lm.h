@@ -41,8 +41,10 @@ class DecoderLm {
     Tensor ids;                             ///< (B·N)
     const std::vector<PlanTensors>* plans;  ///< one per layer
   };
-  /// Token ids or targets where this model reads them: on its device, but for large vocabularies on
-  /// the host, which sorts them into bands.
+  /// Where this model reads token ids and targets: on its device, but for large vocabularies on the
+  /// host, which sorts them into bands.
+  Device token_device() const;
+  /// Token ids or targets there.
   Tensor tokens(const std::vector<int32_t>& values) const;
 
   /// Scores of the next token, whose softmax is the prediction: (B·N, V). Of an adaptive output

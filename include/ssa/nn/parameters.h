@@ -42,6 +42,8 @@ class ParameterStore {
   /// Number of scalars.
   int64_t count() const;
   void zero_grad() const;
+  /// As if all had been written: copies that are kept of them are made again (Tensor::version).
+  void touch() const;
   Device device() const { return device_; }
   DType dtype() const { return dtype_; }
 

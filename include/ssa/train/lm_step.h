@@ -10,6 +10,8 @@
 #include "ssa/train/lm_session.h"
 #include "ssa/train/loss_scaler.h"
 #include "ssa/train/optimizer.h"
+#include "ssa/train/step_inputs.h"
+#include "ssa/train/step_recorder.h"
 
 namespace ssa {
 
@@ -41,12 +43,17 @@ class LmStepper {
   /// the same on all ranks. Throws ConfigError if the device cannot compute in train.precision.
   LmStepper(const Config& config, Device device, Communicator* ranks = nullptr);
 
+  /// Takes the inputs of the next step on their way to the device. `batch` is this rank's share, as
+  /// large as the others'; all its micro-batches share this rank's plans.
+  void send(const LmBatch& batch, const std::vector<SourcePlan>& plans);
   /// Forward and backward over the micro-batches of train.micro_batch sequences (which must be
-  /// resolved, not `auto`), clipping to train.clip_norm, update. All micro-batches of a rank share
-  /// its plans. `batch` is this rank's share, as large as the others'. `stop`, asked at the end of
-  /// the step, says whether this rank was told to stop.
-  StepResult step(int64_t number, const LmBatch& batch, const std::vector<SourcePlan>& plans,
-                  const std::function<bool()>& stop = {});
+  /// resolved, not `auto`) of what was sent, clipping to train.clip_norm, update. `stop`, asked at
+  /// the end of the step, says whether this rank was told to stop. `meanwhile` is called when the
+  /// device has the step's work, which the host then waits for: time to send() the next inputs.
+  StepResult step(int64_t number, const std::function<bool()>& stop = {},
+                  const std::function<void()>& meanwhile = {});
+  /// Sends and takes a step.
+  StepResult step(int64_t number, const LmBatch& batch, const std::vector<SourcePlan>& plans);
 
   LmSession& session() { return session_; }
   const LmSession& session() const { return session_; }
@@ -55,8 +62,9 @@ class LmStepper {
   Communicator& ranks() { return ranks_; }
 
  private:
-  double forward_backward(int64_t number, const LmBatch& batch,
-                          const std::vector<PlanTensors>& plans);
+  void compute(int64_t number, const StepTensors& inputs);
+  void forward_backward(int64_t number, const StepTensors& inputs);
+  double loss_sum() const;
   std::vector<RankReport> exchange(const RankReport& own);
   double gradient_norm(const std::vector<RankReport>& reports) const;
 
@@ -67,6 +75,9 @@ class LmStepper {
   GradientReducer reducer_;
   Optimizer optimizer_;
   LossScaler scaler_;
+  StepInputs inputs_;
+  StepRecorder recorder_;
+  std::vector<Tensor> losses_;  // of the micro-batches; read at a step's end: the host waits once
 };
 
 /// The plans of a step: drawn as ssa.* says until +FT begins, dense from then on. Each rank draws

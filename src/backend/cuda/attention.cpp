@@ -148,7 +148,8 @@ bool in_vectors(std::initializer_list<const Tensor*> tensors) {
 }
 
 cuda::WeightDropout weight_dropout(const Dropout& dropout) {
-  return {dropout.key, dropout.threshold(), static_cast<float>(1.0 / (1.0 - dropout.probability))};
+  return {cuda::step_key(dropout.key), dropout.threshold(),
+          static_cast<float>(1.0 / (1.0 - dropout.probability))};
 }
 
 cuda::RelativeBias relative_bias(const AttentionArgs& args) {

@@ -103,7 +103,7 @@ __device__ inline void check_positions(const AttentionProblem& p, const Attentio
 
 /// Word `element` of the key, compared.
 __device__ inline bool keeps_weight(const WeightDropout& dropout, uint64_t element) {
-  const auto words = dropout.key.words(static_cast<uint32_t>(element >> 2));
+  const auto words = dropout.key.now().words(static_cast<uint32_t>(element >> 2));
   const uint32_t low = element & 1 ? words[1] : words[0];
   const uint32_t high = element & 1 ? words[3] : words[2];
   return (element & 2 ? high : low) >= dropout.threshold;

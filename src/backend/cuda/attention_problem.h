@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "ssa/core/philox.h"
+#include "backend/cuda/recording.h"
 
 // Attention over a source plan as the kernels read it: pointers and numbers. The meaning is that
 // of AttentionArgs (ssa/backend/backend.h).
@@ -18,7 +18,7 @@ struct HeadRows {
 
 /// Dropout as the kernels draw it: element i is kept where word i of the key is ≥ threshold.
 struct WeightDropout {
-  RngKey key;
+  StepKey key;
   uint32_t threshold;  ///< 0: nothing is dropped
   float kept_factor;   ///< 1 / (1 - probability)
 };

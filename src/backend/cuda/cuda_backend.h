@@ -67,6 +67,8 @@ class CudaBackend : public Backend {
   double sum(const Tensor& in) override;
   void adam_step(const std::vector<AdamArgs>& updates) override;
   void sgd_step(const std::vector<SgdArgs>& updates) override;
+
+  std::unique_ptr<RecordedWork> record(uint32_t step, const std::function<void()>& work) override;
 };
 
 /// Throws like the constructor.

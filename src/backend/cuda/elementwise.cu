@@ -5,6 +5,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/normal.cuh"
+#include "backend/cuda/recording.h"
 #include "backend/cuda/visit_data.h"
 
 namespace ssa {
@@ -121,7 +122,7 @@ void visit_activation(Activation kind, G&& g) {
 
 /// What a dropout kernel needs to know.
 struct Mask {
-  RngKey key;
+  StepKey key;
   uint32_t threshold;
   float keep_scale;
 };
@@ -134,9 +135,10 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= extent.size) return;
   Chunk<T> x = read_chunk(in, i, extent.size, extent.aligned), base;
   if (residual) base = read_chunk(residual, i, extent.size, extent.aligned);
+  const RngKey key = mask.key.now();
 #pragma unroll
   for (int k = 0; k < Chunk<T>::kSize; k += 4) {
-    const auto words = mask.key.words(static_cast<uint32_t>((i + k) / 4));
+    const auto words = key.words(static_cast<uint32_t>((i + k) / 4));
 #pragma unroll
     for (int w = 0; w < 4; ++w) {
       const float kept =
@@ -221,7 +223,7 @@ void CudaBackend::dropout(const Dropout& dropout, const Tensor& in, const Tensor
   SSA_CHECK(dropout.probability >= 0 && dropout.probability < 1,
             "dropout: dropout probability {} is outside [0, 1)", dropout.probability);
   if (out.numel() == 0) return;
-  const cuda::Mask mask{dropout.key, dropout.threshold(),
+  const cuda::Mask mask{cuda::step_key(dropout.key), dropout.threshold(),
                         static_cast<float>(1.0 / (1.0 - dropout.probability))};
   visit_data(out.dtype(), [&]<class T>(TypeTag<T>) {
     const T *x = in.data<T>(), *base = residual.defined() ? residual.data<T>() : nullptr;

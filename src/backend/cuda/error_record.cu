@@ -6,6 +6,7 @@
 
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
+#include "backend/cuda/recording.h"
 
 namespace ssa::cuda {
 
@@ -63,6 +64,7 @@ Words words_for(Lookup primitive) {
 ErrorRecord* error_record() { return places().device; }
 
 void wait_and_check() {
+  require_not_recording("waiting for the device");
   const auto& [device, host] = places();
   check(cudaMemcpyAsync(host, device, kRecordBytes, cudaMemcpyDeviceToHost, stream()),
         "reading the error record");

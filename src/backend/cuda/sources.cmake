@@ -23,5 +23,6 @@ set(SSA_CUDA_KERNEL_SOURCES
   optimizers.cu
   plan_drawing.cu
   products.cu
+  recording.cu
   reductions.cu
   sort_ids.cu)
