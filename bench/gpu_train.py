@@ -56,6 +56,7 @@ def parse():
     if options.steps < 20 or options.steps % 2:
         parser.error("--steps must be even, and at least 20")
     options.record = options.record or options.work / "gpu_train.json"
+    options.unrecorded = {}  # why, by run: a step could not be made a CUDA graph
     return options
 
 
@@ -78,11 +79,15 @@ def settings(options, precision):
     ]
 
 
-def train(options, config, precision, device, name, *more):
+def train(options, config, precision, device, name, *more, overrides=()):
     """A run folder."""
     folder = options.work / name
-    run(options.bin / "ssa-train", "--config", ROOT / f"configs/{config}.yaml", "--device", device,
-        "--run-dir", folder, *more, "--set", *settings(options, precision))
+    told = run(options.bin / "ssa-train", "--config", ROOT / f"configs/{config}.yaml", "--device",
+               device, "--run-dir", folder, *more, "--set", *settings(options, precision),
+               *overrides)
+    for line in told.splitlines():
+        if "steps are not recorded" in line:
+            options.unrecorded[name] = line
     return folder
 
 
@@ -175,7 +180,8 @@ def same_bits(first, second):
 
 
 def check_resuming(options, record):
-    """The second half again, from the checkpoint in the middle; and the whole run again."""
+    """The second half again, from the checkpoint in the middle; the whole run again, and without
+    CUDA graphs."""
     good = True
     for precision in ("fp32", "bf16"):
         whole = options.work / f"enwik8_mini_s6_l4-{precision}-device"
@@ -184,8 +190,11 @@ def check_resuming(options, record):
         middle = whole / f"checkpoints/step-{options.steps // 2}"
         resumed = train(options, config, precision, options.device, f"resumed-{precision}",
                         "--resume", middle)
+        by_call = train(options, config, precision, options.device, f"by_call-{precision}",
+                        overrides=["train.cuda_graphs=false"])
         result = {"again": same_bits(whole / last, again / last),
-                  "resumed": same_bits(whole / last, resumed / last)}
+                  "resumed": same_bits(whole / last, resumed / last),
+                  "without_graphs": same_bits(whole / last, by_call / last)}
         result["ok"] = all(result.values())
         record.set(f"train.same_bits.{precision}", result)
         say(f"same bits {precision}: {result}")
@@ -226,6 +235,10 @@ def main():
             record.set(f"train.errors.{check.__name__}", str(error))
             say(f"{check.__name__} failed: {error}")
             good = False
+    record.set("train.unrecorded", options.unrecorded)
+    for name, why in options.unrecorded.items():
+        say(f"{name}: {why}")
+    good = good and not options.unrecorded
     record.set("train.ok", good)
     return 0 if good else 1
 

@@ -120,6 +120,7 @@ class GpuMemory : public DeviceMemory {
   }
 
   void copy_out(void* to, const void* from, size_t bytes) override {
+    require_not_recording("waiting for the device");
     if (bytes > 0) {
       check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()),
             "copying from the GPU");
