@@ -55,7 +55,22 @@ class BackendProfile::Wrapper : public Backend {
     timed("pack", [&] { packed = inner_.pack(parts, transpose, data, std::move(reuse)); });
     return packed;
   }
+  bool fuses(Activation kind, DType data) const override { return inner_.fuses(kind, data); }
+  // What is made of several calls is timed as those.
+  void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) override {
+    if (!fuses(kind, args.a.dtype())) return Backend::matmul_activation(args, kind, activated);
+    timed("matmul_activation", [&] { inner_.matmul_activation(args, kind, activated); });
+  }
+  void matmul_activation_backward(const MatmulArgs& args, Activation kind, const Tensor& in,
+                                  Tensor& again) override {
+    if (!fuses(kind, args.a.dtype())) {
+      return Backend::matmul_activation_backward(args, kind, in, again);
+    }
+    timed("matmul_activation_backward",
+          [&] { inner_.matmul_activation_backward(args, kind, in, again); });
+  }
   void weight_gradient(const WeightGradientArgs& args) override {
+    if (device() != Device::cuda) return Backend::weight_gradient(args);
     timed("weight_gradient", [&] { inner_.weight_gradient(args); });
   }
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override {

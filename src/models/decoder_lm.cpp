@@ -12,6 +12,8 @@ Activation activation_of(ActivationKind kind) {
   switch (kind) {
     case ActivationKind::gelu:
       return Activation::gelu;
+    case ActivationKind::gelu_tanh:
+      return Activation::gelu_tanh;
     case ActivationKind::relu:
       return Activation::relu;
     case ActivationKind::elu:

@@ -35,8 +35,9 @@ Variable FeedForward::operator()(const Residual& residual, const LayerNorm& norm
                                  const Context& context, int64_t layer) const {
   const Dropout inner = context.dropout(activation_dropout_, RngPurpose::activation_dropout, layer);
   return residual([&](const Variable& base) {
-    return ops::activation_linear(activation_, norm(residual.x, up_.map()), inner, down_.map(),
-                                  base);
+    ops::Activated activated(activation_);
+    const Variable hidden = norm(residual.x, up_.map(), &activated);
+    return ops::activation_linear(activated, hidden, inner, down_.map(), base);
   });
 }
 

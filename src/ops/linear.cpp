@@ -41,18 +41,26 @@ Tensor joined_bias(const LinearMap& map) {
   return joined;
 }
 
-Tensor product(const Tensor& x, const LinearMap& map, const Variable& residual, DType dtype) {
+/// Where `activated` is given it receives f(result), if the backend can make it in one go.
+Tensor product(const Tensor& x, const LinearMap& map, const Variable& residual, DType dtype,
+               Activated* activated = nullptr) {
   Tensor out = Tensor::empty({x.dim(0), map.weights.out()}, dtype, x.device());
   if (residual.defined()) {
     check_same_kind("linear", out, residual.value());
     check_shape("linear", "the residual", residual.value(), out.shape());
   }
-  backend(x.device())
-      .matmul({.a = x,
-               .packed_b = map.weights.transposed(x.dtype()),
-               .bias = joined_bias(map),
-               .residual = residual.value(),
-               .out = out});
+  Backend& compute = backend(x.device());
+  const MatmulArgs args{.a = x,
+                        .packed_b = map.weights.transposed(x.dtype()),
+                        .bias = joined_bias(map),
+                        .residual = residual.value(),
+                        .out = out};
+  if (activated && compute.fuses(activated->kind, dtype)) {
+    activated->values = Tensor::empty_like(out);
+    compute.matmul_activation(args, activated->kind, activated->values);
+  } else {
+    compute.matmul(args);
+  }
   return out;
 }
 
@@ -77,6 +85,15 @@ class MapGradients {
                  .packed_b = weights_.plain(grad.dtype()),
                  .out = to,
                  .accumulate = accumulate});
+  }
+  /// dX = (dY · W) · f'(x); `again`, which may be x, receives f(x).
+  Tensor activation_input(const Tensor& grad, Activation kind, const Tensor& x,
+                          Tensor& again) const {
+    Tensor result = Tensor::empty_like(x);
+    backend(grad.device())
+        .matmul_activation_backward(
+            {.a = grad, .packed_b = weights_.plain(grad.dtype()), .out = result}, kind, x, again);
+    return result;
   }
   Tensor input(const Tensor& grad) const {
     Tensor result = Tensor::empty({grad.dim(0), weights_.in()}, grad.dtype(), grad.device());
@@ -148,7 +165,7 @@ Variable wide_linear(const Variable& x, const LinearMap& map) {
 }
 
 Variable norm_linear(const Variable& x, const Variable& gain, const Variable& shift, double eps,
-                     const LinearMap& map) {
+                     const LinearMap& map, Activated* activated) {
   check_map("norm_linear", x.value(), map);
   check_norm("norm_linear", x.value(), gain.value(), shift.value());
   const Device device = x.value().device();
@@ -157,7 +174,7 @@ Variable norm_linear(const Variable& x, const Variable& gain, const Variable& sh
   Tensor rstd = Tensor::empty({x.dim(0)}, statistics, device);
   Tensor normed = Tensor::empty_like(x.value());
   backend(device).layer_norm(x.value(), gain.value(), shift.value(), eps, normed, mean, rstd);
-  return Variable::record(product(normed, map, Variable(), x.value().dtype()),
+  return Variable::record(product(normed, map, Variable(), x.value().dtype(), activated),
                           inputs_of(map, {x, gain, shift}),
                           [in = x.value(), g = gain.value(), s = shift.value(), mean, rstd,
                            gradients = MapGradients(map), to_x = x.slot(), to_gain = gain.slot(),
@@ -176,23 +193,25 @@ Variable norm_linear(const Variable& x, const Variable& gain, const Variable& sh
                           });
 }
 
-Variable activation_linear(Activation kind, const Variable& x, const Dropout& dropout,
+Variable activation_linear(const Activated& f, const Variable& x, const Dropout& dropout,
                            const LinearMap& map, const Variable& residual) {
   check_map("activation_linear", x.value(), map);
   const auto drop = [dropout](Tensor& tensor) {
     if (dropout.active()) backend(tensor.device()).dropout(dropout, tensor, Tensor(), tensor);
   };
-  Tensor activated = Tensor::empty_like(x.value());
-  backend(activated.device()).activation(kind, x.value(), activated);
+  Tensor activated = f.values;
+  if (!activated.defined()) {
+    activated = Tensor::empty_like(x.value());
+    backend(activated.device()).activation(f.kind, x.value(), activated);
+  }
   drop(activated);
   return Variable::record(
       product(activated, map, residual, x.value().dtype()), inputs_of(map, {x, residual}),
-      [kind, drop, in = x.value(), gradients = MapGradients(map), to_x = x.slot(),
+      [kind = f.kind, drop, in = x.value(), gradients = MapGradients(map), to_x = x.slot(),
        to_residual = residual.slot()](const Tensor& grad) mutable {
-        Tensor grad_in = gradients.input(grad);
-        drop(grad_in);
         Tensor again = in.unique() ? in : Tensor::empty_like(in);
-        backend(grad.device()).activation_backward(kind, in, grad_in, grad_in, again);
+        Tensor grad_in = gradients.activation_input(grad, kind, in, again);
+        drop(grad_in);  // which scales or clears, before or behind the slope
         drop(again);
         gradients.parameters(grad, again);
         to_x.accumulate(grad_in);

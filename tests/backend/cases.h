@@ -21,6 +21,12 @@
 
 namespace ssa::test {
 
+inline constexpr Activation kActivations[] = {Activation::gelu, Activation::gelu_tanh,
+                                              Activation::relu, Activation::elu};
+inline bool is_gelu(Activation kind) {
+  return kind == Activation::gelu || kind == Activation::gelu_tanh;
+}
+
 inline Tensor on_device(const Tensor& tensor) { return tensor.to(device_under_test()); }
 /// Contiguous, where it can be looked at.
 inline Tensor host(const Tensor& tensor) { return tensor.on_host(); }

@@ -38,7 +38,7 @@ TEST_CASE("activations of low precision and their gradients equal the reference"
   for (size_t i = 0; i < special.size(); ++i) x.data<float>()[i] = special[i];
   x = on_device(converted(x, DType::bf16));
   const Tensor grad = random_data(x.shape(), 4);
-  for (const Activation kind : {Activation::gelu, Activation::relu, Activation::elu}) {
+  for (const Activation kind : kActivations) {
     INFO("kind " << static_cast<int>(kind));
     check_low_precision(
         1e-4, [&](Run& run) { run.backend.activation(kind, run.in(x), run.data(x.shape())); });
@@ -58,7 +58,7 @@ TEST_CASE("activation_backward writes the bits of activation") {
     const Tensor x = converted(random_tensor({1003}, 3, 5.0), dtype);
     const Tensor dy = converted(grad, dtype);
     for_each_variant([&] {
-      for (const Activation kind : {Activation::gelu, Activation::relu, Activation::elu}) {
+      for (const Activation kind : kActivations) {
         Guarded alone({1003}, dtype), dx_alone({1003}, dtype), again(x), dx(dy);
         Tensor none;
         tested().activation(kind, x, alone.tensor);
@@ -170,6 +170,26 @@ TEST_CASE("weight_gradient takes strided rows of any dtype") {
         run.backend.weight_gradient(args);
       }
     });
+  }
+}
+
+TEST_CASE("products of low precision with an activation equal the reference") {
+  for (const Activation kind : {Activation::gelu_tanh, Activation::gelu}) {
+    for (const auto& [rows, columns, inner] :
+         {std::array<int64_t, 3>{1, 1, 1}, {9, 40, 33}, {33, 37, 65}}) {
+      CAPTURE(static_cast<int>(kind), rows, columns, inner);
+      const Tensor a = random_data({rows, inner}, 1), b = random_data({inner, columns}, 2);
+      const Tensor bias = random_tensor({columns}, 3), x = random_data({rows, columns}, 4, 3.0);
+      check_low_precision(std::sqrt(static_cast<double>(inner)), [&](Run& run) {
+        MatmulArgs args{.a = run.in(a), .b = run.in(b), .bias = run.in(bias)};
+        args.out = run.data({rows, columns});
+        run.backend.matmul_activation(args, kind, run.data({rows, columns}));
+        args.bias = {};
+        args.out = run.data({rows, columns});
+        Tensor& again = run.inout(x);
+        run.backend.matmul_activation_backward(args, kind, again, again);
+      });
+    }
   }
 }
 

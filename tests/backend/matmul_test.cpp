@@ -81,6 +81,41 @@ TEST_CASE("weight_gradient is a product and a sum") {
   }
 }
 
+TEST_CASE("products with an activation are a product and the activation") {
+  for (const Activation kind : kActivations) {
+    for (const auto& [rows, columns, inner] :
+         {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {33, 48, 65}}) {
+      CAPTURE(static_cast<int>(kind), rows, columns, inner);
+      MatmulArgs args, exact;
+      args.a = random_tensor({rows, inner}, 1);
+      args.b = random_tensor({inner, columns}, 2);
+      args.bias = random_tensor({columns}, 3);
+      Guarded out({rows, columns}), activated({rows, columns});
+      args.out = out.tensor;
+      exact.a = for_reference(args.a);
+      exact.b = for_reference(args.b);
+      exact.bias = for_reference(args.bias);
+      exact.out = reference_zeros({rows, columns});
+      Tensor exact_activated = reference_zeros({rows, columns});
+      reference_backend().matmul_activation(exact, kind, exact_activated);
+      tested().matmul_activation(args, kind, activated.tensor);
+      const double size = std::sqrt(static_cast<double>(inner));
+      CHECK(worst_error(out.tensor, exact.out, size) < 1e-6);
+      CHECK(worst_error(activated.tensor, exact_activated, size) < 1e-6);
+
+      args.bias = exact.bias = {};
+      Guarded gradient({rows, columns}), again(random_tensor({rows, columns}, 4));
+      args.out = gradient.tensor;
+      Tensor exact_again = for_reference(again.tensor);
+      reference_backend().matmul_activation_backward(exact, kind, exact_again, exact_again);
+      tested().matmul_activation_backward(args, kind, again.tensor, again.tensor);
+      CHECK(worst_error(gradient.tensor, exact.out, size) < 1e-6);
+      CHECK(worst_error(again.tensor, exact_again, size) < 1e-6);
+      CHECK((out.intact() && activated.intact() && gradient.intact() && again.intact()));
+    }
+  }
+}
+
 TEST_CASE("matmul of nothing writes nothing, and says what does not fit") {
   Guarded out({0, 4});
   MatmulArgs args;

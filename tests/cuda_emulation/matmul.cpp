@@ -4,6 +4,7 @@
 
 #include "backend/cuda/device.h"
 #include "backend/cuda/launch.h"
+#include "backend/cuda/normal.cuh"
 #include "backend/cuda/visit_data.h"
 
 namespace ssa::cuda {
@@ -28,17 +29,23 @@ __global__ void multiply_row(Product product, Operand<T> a, Operand<T> b, Operan
   const int64_t row = blockIdx.x;
   Out* out = static_cast<Out*>(product.out) + row * product.columns;
   const Out* bias = static_cast<const Out*>(product.bias);
+  const bool keeps = product.epilogue == Epilogue::gelu;
+  const bool multiplies = product.epilogue == Epilogue::gelu_gradient;
+  Out* beside = static_cast<Out*>(product.beside) + row * product.columns;
   for (int64_t column = 0; column < product.columns; ++column) {
     float sum = 0.0f;
     for (int64_t k = 0; k < product.inner; ++k) sum += a.at(row, k) * b.at(k, column);
     if (bias) sum += to_float(bias[column]);
     if (added.data) sum += added.at(row, column);
+    if (keeps) beside[column] = from_float<Out>(sum);
+    if (keeps) sum = gelu_tanh(sum).value;
+    if (multiplies) sum *= gelu_tanh(to_float(beside[column])).slope;
     out[column] = from_float<Out>(sum);
   }
-  if (!product.sums) return;
+  if (product.epilogue != Epilogue::sums) return;
   float sum = 0.0f;
   for (int64_t k = 0; k < product.inner; ++k) sum += a.at(row, k);
-  product.sums[row] = sum;
+  static_cast<float*>(product.beside)[row] = sum;
 }
 
 template <class T, class Out>
@@ -49,9 +56,10 @@ void launch_rows(const Product& product) {
 
 }  // namespace
 
-/// Like cuBLASLt, it cannot always make the sums.
+/// Like cuBLASLt, it does not have every epilogue for every product.
 bool multiply(const Product& product) {
-  if (product.sums && product.dtype == DType::f32) return false;
+  if (product.epilogue == Epilogue::sums && product.dtype == DType::f32) return false;
+  if (product.epilogue > Epilogue::sums && product.columns % 8 != 0) return false;
   visit_data(product.dtype, [&]<class T>(TypeTag<T>) {
     if (product.out_dtype == DType::f32) {
       launch_rows<T, float>(product);

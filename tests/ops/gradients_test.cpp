@@ -43,6 +43,7 @@ std::vector<OpCase> elementwise_cases() {
          return ops::reshape(in[0], {5, 3, 2});
        }},
       activation_case("gelu", Activation::gelu),
+      activation_case("gelu_tanh", Activation::gelu_tanh),
       activation_case("relu", Activation::relu),
       activation_case("elu", Activation::elu),
       {"dropout",

@@ -48,6 +48,10 @@ TEST_CASE("values: activations", "[ops]") {
   check_close(
       ops::activation(Activation::gelu, x).value(),
       {-0.04550026389635842, -0.15865525393145707, 0, 0.34573123063700656, 0.8413447460685429});
+  // x/2·(1 + tanh(√(2/π)·(x + 0.044715 x³))), by Python's math.tanh.
+  check_close(
+      ops::activation(Activation::gelu_tanh, x).value(),
+      {-0.04540230591222494, -0.15880800939172324, 0, 0.34571400982514394, 0.8411919906082768});
   CHECK(values(ops::activation(Activation::relu, x).value()) == Values{0, 0, 0, 0.5, 1});
   check_close(ops::activation(Activation::elu, x).value(),
               {-0.8646647167633873, -0.6321205588285577, 0, 0.5, 1});

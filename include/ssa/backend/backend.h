@@ -25,7 +25,12 @@ namespace ssa {
 // means, log-sum-exps) are wide(data): f32, or f64 when the data are f64. Weights enter products
 // in the dtype of the data, as a PackedMatrix.
 
-enum class Activation { gelu, relu, elu };
+enum class Activation {
+  gelu,       ///< x·Φ(x)
+  gelu_tanh,  ///< its approximation by tanh (Hendrycks & Gimpel 2016)
+  relu,
+  elu
+};
 
 /// Dropout: element i of a tensor is kept where RngKey word i ≥ probability·2^32, and then scaled
 /// by 1/(1-probability). The mask is never stored; backward draws it again.
@@ -219,7 +224,6 @@ class Backend {
   virtual void add(const Tensor& a, const Tensor& b, Tensor& out) = 0;
   /// out = factor · in; in place allowed.
   virtual void scale(const Tensor& in, double factor, Tensor& out) = 0;
-  /// GELU is the exact one, x·Φ(x).
   virtual void activation(Activation kind, const Tensor& in, Tensor& out) = 0;
   /// grad_in = grad_out · f'(in); grad_in may be grad_out. `out`, if defined, receives f(in)
   /// again, and may be `in`: keeping `in` alone is enough for what comes after the activation.
@@ -241,6 +245,22 @@ class Backend {
   /// with data of this dtype. Writes into `reuse` (an earlier result for the same shapes) if given.
   virtual std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose,
                                              DType data, std::shared_ptr<PackedMatrix> reuse) = 0;
+  /// Whether the two products with an activation cost this backend less than the calls that they
+  /// stand for.
+  virtual bool fuses(Activation /*kind*/, DType /*data*/) const { return false; }
+  /// out = product as of matmul(), without residual; activated = f(out), of its shape and dtype.
+  virtual void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) {
+    matmul(args);
+    activation(kind, args.out, activated);
+  }
+  /// out = product · f'(in), in (M, N) of out's dtype; `again`, if defined, receives f(in), and may
+  /// be `in`.
+  virtual void matmul_activation_backward(const MatmulArgs& args, Activation kind, const Tensor& in,
+                                          Tensor& again) {
+    matmul(args);
+    Tensor out = args.out;
+    activation_backward(kind, in, out, out, again);
+  }
   /// A product and the sum that a backend may make while it reads for the product.
   virtual void weight_gradient(const WeightGradientArgs& args) {
     matmul({.a = args.grad_out,

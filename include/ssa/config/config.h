@@ -21,9 +21,9 @@ constexpr auto choices(Task) {
   return std::to_array<std::string_view>(
       {"byte_lm", "word_lm", "image_generation", "image_classification", "graph_regression"});
 }
-enum class ActivationKind { gelu, relu, elu };
+enum class ActivationKind { gelu, gelu_tanh, relu, elu };
 constexpr auto choices(ActivationKind) {
-  return std::to_array<std::string_view>({"gelu", "relu", "elu"});
+  return std::to_array<std::string_view>({"gelu", "gelu_tanh", "relu", "elu"});
 }
 enum class PositionKind { alibi, relative_2d, none };
 constexpr auto choices(PositionKind) {

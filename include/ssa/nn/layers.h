@@ -43,9 +43,10 @@ class LayerNorm {
   Variable operator()(const Variable& x) const {
     return ops::layer_norm(x, weight_, bias_, kEpsilon);
   }
-  /// map(norm(x)), without keeping norm(x).
-  Variable operator()(const Variable& x, const ops::LinearMap& map) const {
-    return ops::norm_linear(x, weight_, bias_, kEpsilon, map);
+  /// map(norm(x)), without keeping norm(x); `activated` as in ops::norm_linear().
+  Variable operator()(const Variable& x, const ops::LinearMap& map,
+                      ops::Activated* activated = nullptr) const {
+    return ops::norm_linear(x, weight_, bias_, kEpsilon, map, activated);
   }
 
  private:

@@ -51,13 +51,20 @@ struct LinearMap {
 Variable linear(const Variable& x, const LinearMap& map, const Variable& residual = {});
 /// The same in wide(dtype of x): for logits.
 Variable wide_linear(const Variable& x, const LinearMap& map);
+/// An activation, and what it made of a result, where a backend did that along with the result.
+struct Activated {
+  Activation kind;
+  Tensor values{};                              ///< undefined: not made yet
+  Activated(Activation which) : kind(which) {}  // NOLINT: an activation of what is still to be made
+};
 /// linear(layer_norm(x, gain, shift, eps), map). Keeps x, not the normalised rows: backward
-/// computes them again in the same pass as the norm's gradient.
+/// computes them again in the same pass as the norm's gradient. `activated`, if given, may receive
+/// the activation of the result.
 Variable norm_linear(const Variable& x, const Variable& gain, const Variable& shift, double eps,
-                     const LinearMap& map);
-/// linear(dropout(activation(x)), map, residual). Keeps x alone; backward computes the activation
-/// again in the same pass as its gradient.
-Variable activation_linear(Activation kind, const Variable& x, const Dropout& dropout,
+                     const LinearMap& map, Activated* activated = nullptr);
+/// linear(dropout(f(x)), map, residual), writing over f's values. Keeps x alone; backward computes
+/// the activation again in the same pass as its gradient.
+Variable activation_linear(const Activated& f, const Variable& x, const Dropout& dropout,
                            const LinearMap& map, const Variable& residual = {});
 
 /// x (R, out) → x·W (R, in) for one weight (out, in): the way back through a linear map.

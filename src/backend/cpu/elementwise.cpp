@@ -43,6 +43,8 @@ cpu::ActivationKind kernel_kind(Activation kind) {
   switch (kind) {
     case Activation::gelu:
       return cpu::ActivationKind::gelu;
+    case Activation::gelu_tanh:
+      return cpu::ActivationKind::gelu_tanh;
     case Activation::relu:
       return cpu::ActivationKind::relu;
     case Activation::elu:

@@ -75,7 +75,9 @@ struct ProductKey {
   int64_t rows, columns, inner, a_stride, b_stride, added_stride;
   uint32_t a_alignment, b_alignment, added_alignment, out_alignment;
   DType dtype, out_dtype;
-  bool a_transposed, b_transposed, bias, added, sums;
+  uint32_t beside_alignment;
+  bool a_transposed, b_transposed, bias, added;
+  Epilogue epilogue;
   auto operator<=>(const ProductKey&) const = default;
 
   explicit ProductKey(const Product& product)
@@ -91,11 +93,12 @@ struct ProductKey {
         out_alignment(alignment_of(product.out)),
         dtype(product.dtype),
         out_dtype(product.out_dtype),
+        beside_alignment(alignment_of(product.beside)),
         a_transposed(product.a.transposed),
         b_transposed(product.b.transposed),
         bias(product.bias != nullptr),
         added(product.added.data != nullptr),
-        sums(product.sums != nullptr) {}
+        epilogue(product.epilogue) {}
 };
 
 /// A row-major matrix as its column-major transpose: as many columns as there are rows in memory.
@@ -131,29 +134,51 @@ class Description {
     };
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, operation(product.b));
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, operation(product.a));
-    if (product.bias) {
-      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(product.out_dtype));
-      set_bias(product);
-    } else if (product.sums) {
-      // Of "B", which is a in the transposed product: the gradient of a bias.
-      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BGRADB);
-      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
-      set_bias(product);
+    set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(product));
+    if (product.bias || product.epilogue == Epilogue::sums) {
+      const DType dtype = product.bias ? product.out_dtype : DType::f32;
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(dtype));
     }
+    if (keeps_rows(product)) {
+      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, product.columns);
+    }
+    set_places(product);
   }
   ~Description() { cublasLtMatmulDescDestroy(description_); }
   Description(const Description&) = delete;
   Description& operator=(const Description&) = delete;
   cublasLtMatmulDesc_t get() const { return description_; }
 
-  /// The place of the bias, or of its gradient.
-  void set_bias(const Product& product) {
-    const void* place = product.sums ? product.sums : product.bias;
-    set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, place);
+  /// What changes from call to call.
+  void set_places(const Product& product) {
+    const bool sums = product.epilogue == Epilogue::sums;
+    if (const void* bias = sums ? product.beside : product.bias) {
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    }
+    if (keeps_rows(product)) {
+      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, product.beside);
+    }
   }
 
  private:
+  static bool keeps_rows(const Product& product) {
+    return product.epilogue == Epilogue::gelu || product.epilogue == Epilogue::gelu_gradient;
+  }
+  /// cuBLASLt's word for it. "B" of the transposed product is a.
+  static cublasLtEpilogue_t epilogue_of(const Product& product) {
+    switch (product.epilogue) {
+      case Epilogue::none:
+        return product.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+      case Epilogue::sums:
+        return CUBLASLT_EPILOGUE_BGRADB;
+      case Epilogue::gelu:
+        return product.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+      case Epilogue::gelu_gradient:
+        return CUBLASLT_EPILOGUE_DGELU;
+    }
+    return CUBLASLT_EPILOGUE_DEFAULT;
+  }
+
   template <class T>
   void set(const Product& product, cublasLtMatmulDescAttributes_t attribute, T value) {
     require(cublasLtMatmulDescSetAttribute(description_, attribute, &value, sizeof value), product);
@@ -210,14 +235,14 @@ class Plan {
       status = count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED;
     }
     possible_ = status == CUBLAS_STATUS_SUCCESS;
-    if (!product.sums) require(status, product);  // with sums there is another way
+    if (product.epilogue == Epilogue::none) require(status, product);  // else there is another way
     algorithm_ = found.algo;
     workspace_bytes_ = static_cast<int64_t>(found.workspaceSize);
   }
 
   bool possible() const { return possible_; }
   void run(const Product& product) {
-    if (product.bias || product.sums) description_.set_bias(product);
+    description_.set_places(product);
     Tensor workspace =
         Tensor::empty({workspace_bytes_}, DType::u8, Device::cuda, MemoryCategory::workspace);
     const float alpha = 1.0f, beta = product.added.data ? 1.0f : 0.0f;
@@ -244,6 +269,8 @@ bool multiply(const Product& product) {
   static std::mutex mutex;
   static std::map<ProductKey, Plan> plans;
   const std::lock_guard lock(mutex);
+  // Rows kept beside must be of whole 16 bytes.
+  if (product.epilogue > Epilogue::sums && product.columns % 8 != 0) return false;
   const ProductKey key(product);
   auto found = plans.find(key);
   if (found == plans.end()) {

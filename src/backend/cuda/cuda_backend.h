@@ -42,6 +42,10 @@ class CudaBackend : public Backend {
   void matmul(const MatmulArgs& args) override;
   std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
                                      std::shared_ptr<PackedMatrix> reuse) override;
+  bool fuses(Activation kind, DType data) const override;
+  void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) override;
+  void matmul_activation_backward(const MatmulArgs& args, Activation kind, const Tensor& in,
+                                  Tensor& again) override;
   void weight_gradient(const WeightGradientArgs& args) override;
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
 

@@ -90,6 +90,11 @@ struct Gelu {
   __device__ ValueAndSlope with_slope(float x) const { return gelu<T>(x); }
 };
 
+struct GeluTanh {
+  __device__ float operator()(float x) const { return gelu_tanh(x).value; }
+  __device__ ValueAndSlope with_slope(float x) const { return gelu_tanh(x); }
+};
+
 // Comparisons that NaN passes on.
 struct Relu {
   __device__ float operator()(float x) const { return x > 0.0f ? x : 0.0f; }
@@ -112,6 +117,8 @@ void visit_activation(Activation kind, G&& g) {
   switch (kind) {
     case Activation::gelu:
       return g(Gelu<T>{});
+    case Activation::gelu_tanh:
+      return g(GeluTanh{});
     case Activation::relu:
       return g(Relu{});
     case Activation::elu:

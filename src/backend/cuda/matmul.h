@@ -15,9 +15,17 @@ struct MatrixView {
   bool transposed = false;
 };
 
+/// What else a product may do with what it reads and writes. f is GELU by tanh.
+enum class Epilogue {
+  none,
+  sums,           ///< beside (rows) f32 receives the sums of the rows of a
+  gelu,           ///< out = f(product), and beside (rows, columns), as out, receives the product
+  gelu_gradient,  ///< out = product · f'(beside), beside (rows, columns) as out
+};
+
 /// out (rows, columns), contiguous = a (rows, inner) · b (inner, columns) [+ bias (columns)]
 /// [+ added (rows, columns)], summed up in f32. bias and `added` are in the dtype of out; `added`
-/// may be out itself. No extent is 0.
+/// may be out itself. No extent is 0. A bias comes with no epilogue or with gelu.
 struct Product {
   int64_t rows, columns, inner;
   MatrixView a, b;
@@ -25,13 +33,14 @@ struct Product {
   const void* bias = nullptr;  ///< or null
   MatrixView added{};          ///< not transposed; data may be null
   void* out;
-  DType out_dtype;        ///< dtype, or f32
-  float* sums = nullptr;  ///< (rows), or null: receives the sums of the rows of a
+  DType out_dtype;  ///< dtype, or f32
+  Epilogue epilogue = Epilogue::none;
+  void* beside = nullptr;
 };
 
-/// Queues the product. False, and nothing is queued, if `sums` is given but cannot be had with this
-/// product. Throws Error if it cannot be done. Implemented with cuBLASLt
-/// (cublaslt_matmul.cpp); the emulation has an implementation of its own.
+/// Queues the product. False, and nothing is queued, if it cannot be had with its epilogue. Throws
+/// Error if it cannot be done. Implemented with cuBLASLt (cublaslt_matmul.cpp); the emulation has
+/// an implementation of its own.
 bool multiply(const Product& product);
 
 /// What multiplies, for logs: "cuBLASLt 13.0.0; f32 products in f32".

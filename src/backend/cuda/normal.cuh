@@ -1,6 +1,7 @@
 #pragma once
 
-// x·Φ(x), Φ being the standard normal distribution, and its slope Φ(x) + x·φ(x).
+// x·Φ(x), Φ being the standard normal distribution, and its slope Φ(x) + x·φ(x); and the
+// approximation by tanh.
 
 #include <type_traits>
 
@@ -60,6 +61,17 @@ __device__ ValueAndSlope gelu(float x) {
   const float value = (x > 0.0f ? x : 0.0f) - t * at.tail;
   const float below = x < 0.0f ? at.tail : 1.0f - at.tail;
   return {value, below + (x < 0.0f ? -t : t) * (0.398942280f * at.bell)};
+}
+
+/// x/2·(1 + tanh u) = x/(1 + e^(-2u)), u = √(2/π)·(x + 0.044715 x³).
+__device__ inline ValueAndSlope gelu_tanh(float x) {
+  const float t = fabsf(x) > kFar ? kFar : fabsf(x);
+  const float power = expf(t * (-1.59576912f - 0.0713548162f * t * t));
+  const float whole = 1.0f / (1.0f + power);
+  const float tail = power * whole;  // of the logistic function, beyond t
+  const float density = tail * whole * (1.59576912f + 0.214064449f * t * t);
+  const float below = x < 0.0f ? tail : 1.0f - tail;
+  return {(x > 0.0f ? x : 0.0f) - t * tail, below + (x < 0.0f ? -t : t) * density};
 }
 
 }  // namespace ssa::cuda

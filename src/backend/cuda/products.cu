@@ -70,12 +70,45 @@ std::shared_ptr<PackedMatrix> CudaBackend::pack(const std::vector<Tensor>& parts
   return packed;
 }
 
-void CudaBackend::matmul(const MatmulArgs& args) {
-  const CudaPackedMatrix* packed = packed_operand(args);
-  const auto [rows, columns, inner] = checks::require_product({"matmul", Device::cuda}, args);
-  if (rows == 0 || columns == 0) return;
+namespace {
+
+/// The product that the arguments ask for, their bias being `bias`.
+cuda::Product product_of(const MatmulArgs& args, const checks::Extents& extents,
+                         const CudaPackedMatrix* packed, const Tensor& bias) {
   Tensor out = args.out;
+  return {.rows = extents.rows,
+          .columns = extents.columns,
+          .inner = extents.inner,
+          .a = view_of(args.a, args.transpose_a),
+          .b = packed ? view_of(packed->stacked, packed->transposed)
+                      : view_of(args.b, args.transpose_b),
+          .dtype = args.a.dtype(),
+          .bias = bias.defined() ? bias.raw() : nullptr,
+          .added = view_of(args.accumulate ? out : args.residual),
+          .out = out.raw(),
+          .out_dtype = out.dtype()};
+}
+
+/// With an epilogue; false if it cannot be had.
+bool multiply_with(CudaBackend& backend, const MatmulArgs& args, cuda::Epilogue epilogue,
+                   Tensor beside) {
+  const auto extents = checks::require_product({"matmul", Device::cuda}, args);
+  if (extents.rows == 0 || extents.columns == 0) return false;
+  const Tensor bias = narrowed_bias(backend, args);
+  cuda::Product product = product_of(args, extents, packed_operand(args), bias);
+  product.epilogue = epilogue;
+  product.beside = beside.raw();
+  return cuda::multiply(product);
+}
+
+}  // namespace
+
+void CudaBackend::matmul(const MatmulArgs& args) {
+  const auto extents = checks::require_product({"matmul", Device::cuda}, args);
+  const CudaPackedMatrix* packed = packed_operand(args);
+  if (extents.rows == 0 || extents.columns == 0) return;
   if (args.accumulate && args.residual.defined()) {  // only one of the two goes into a product
+    Tensor out = args.out;
     Tensor sum = Tensor::empty(out.shape(), DType::f32, Device::cuda, MemoryCategory::workspace);
     Tensor earlier = Tensor::empty_like(sum, MemoryCategory::workspace);
     copy(args.residual, sum);
@@ -89,44 +122,55 @@ void CudaBackend::matmul(const MatmulArgs& args) {
     return;
   }
   const Tensor bias = narrowed_bias(*this, args);
-  cuda::multiply({.rows = rows,
-                  .columns = columns,
-                  .inner = inner,
-                  .a = view_of(args.a, args.transpose_a),
-                  .b = packed ? view_of(packed->stacked, packed->transposed)
-                              : view_of(args.b, args.transpose_b),
-                  .dtype = args.a.dtype(),
-                  .bias = bias.defined() ? bias.raw() : nullptr,
-                  .added = view_of(args.accumulate ? out : args.residual),
-                  .out = out.raw(),
-                  .out_dtype = out.dtype()});
+  cuda::multiply(product_of(args, extents, packed, bias));
+}
+
+// cuBLASLt knows GELU by tanh only. Where the one bias is not aligned, or a row of what it keeps
+// beside, it refuses, and the calls are made one by one.
+
+bool CudaBackend::fuses(Activation kind, DType data) const {
+  return kind == Activation::gelu_tanh && data != DType::f32;
+}
+
+void CudaBackend::matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) {
+  const Tensor& out = args.out;
+  checks::require_packed({"matmul_activation", Device::cuda}, {"activated", activated}, out.dtype(),
+                         out.shape());
+  MatmulArgs product = args;
+  product.out = activated;
+  if (fuses(kind, args.a.dtype()) && out.dtype() == args.a.dtype() &&
+      multiply_with(*this, product, cuda::Epilogue::gelu, out)) {
+    return;
+  }
+  Backend::matmul_activation(args, kind, activated);
+}
+
+void CudaBackend::matmul_activation_backward(const MatmulArgs& args, Activation kind,
+                                             const Tensor& in, Tensor& again) {
+  checks::require_packed({"matmul_activation_backward", Device::cuda}, {"in", in}, args.out.dtype(),
+                         args.out.shape());
+  if (!fuses(kind, args.a.dtype()) || args.out.dtype() != args.a.dtype() ||
+      !multiply_with(*this, args, cuda::Epilogue::gelu_gradient, in)) {
+    return Backend::matmul_activation_backward(args, kind, in, again);
+  }
+  if (again.defined()) activation(kind, in, again);
 }
 
 void CudaBackend::weight_gradient(const WeightGradientArgs& args) {
   if (!args.grad_bias.defined()) return Backend::weight_gradient(args);
-  const checks::Op op("weight_gradient", Device::cuda);
+  checks::require_packed({"weight_gradient", Device::cuda}, {"grad_bias", args.grad_bias},
+                         DType::f32, {args.grad_weight.dim(0)});
+  Tensor bias = args.grad_bias;
+  const Tensor sums =
+      args.accumulate_bias ? Tensor::empty_like(bias, MemoryCategory::workspace) : bias;
   const MatmulArgs product{.a = args.grad_out,
                            .b = args.in,
                            .transpose_a = true,
                            .out = args.grad_weight,
                            .accumulate = args.accumulate_weight};
-  const auto [rows, columns, inner] = checks::require_product(op, product);
-  checks::require_packed(op, {"grad_bias", args.grad_bias}, DType::f32, {rows});
-  if (rows == 0 || columns == 0) return Backend::weight_gradient(args);
-  Tensor weight = args.grad_weight, bias = args.grad_bias;
-  Tensor sums = args.accumulate_bias ? Tensor::empty_like(bias, MemoryCategory::workspace) : bias;
-  const bool made =
-      cuda::multiply({.rows = rows,
-                      .columns = columns,
-                      .inner = inner,
-                      .a = view_of(args.grad_out, true),
-                      .b = view_of(args.in),
-                      .dtype = args.in.dtype(),
-                      .added = args.accumulate_weight ? view_of(weight) : MatrixView{},
-                      .out = weight.raw(),
-                      .out_dtype = weight.dtype(),
-                      .sums = sums.data<float>()});
-  if (!made) return Backend::weight_gradient(args);
+  if (!multiply_with(*this, product, cuda::Epilogue::sums, sums)) {
+    return Backend::weight_gradient(args);
+  }
   if (args.accumulate_bias) add(bias, sums, bias);
 }
 

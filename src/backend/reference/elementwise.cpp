@@ -75,10 +75,17 @@ void ReferenceBackend::scale(const Tensor& in, double factor, Tensor& out) {
 
 namespace {
 
+constexpr double kPi = 3.14159265358979323846;
+
+/// What tanh is taken of.
+double tanh_argument(double x) { return std::sqrt(2.0 / kPi) * (x + 0.044715 * x * x * x); }
+
 double activate(Activation kind, double x) {
   switch (kind) {
     case Activation::gelu:
       return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
+    case Activation::gelu_tanh:
+      return 0.5 * x * (1.0 + std::tanh(tanh_argument(x)));
     case Activation::relu:
       return x > 0 ? x : 0.0;
     case Activation::elu:
@@ -90,8 +97,13 @@ double activate(Activation kind, double x) {
 double activate_slope(Activation kind, double x) {
   switch (kind) {
     case Activation::gelu: {  // Φ(x) + x·φ(x)
-      const double density = std::exp(-0.5 * x * x) / std::sqrt(2.0 * 3.14159265358979323846);
+      const double density = std::exp(-0.5 * x * x) / std::sqrt(2.0 * kPi);
       return 0.5 * (1.0 + std::erf(x / std::sqrt(2.0))) + x * density;
+    }
+    case Activation::gelu_tanh: {
+      const double tanh = std::tanh(tanh_argument(x));
+      const double inner = std::sqrt(2.0 / kPi) * (1.0 + 3 * 0.044715 * x * x);
+      return 0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * inner;
     }
     case Activation::relu:
       return x > 0 ? 1.0 : 0.0;

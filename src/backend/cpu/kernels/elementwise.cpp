@@ -68,6 +68,12 @@ void activation(ActivationKind kind, const T* in, T* out, int64_t count) {
   switch (kind) {
     case ActivationKind::gelu:
       return map(in, out, count, [in](Vec x) { return gelu(x, in); });
+    case ActivationKind::gelu_tanh:
+      return map(in, out, count, [](Vec x) {
+        Vec value;
+        gelu_tanh_slope(x, value);
+        return value;
+      });
     case ActivationKind::relu:
       return map(in, out, count, [](Vec x) { return x > 0.0f ? x : Vec{}; });
     case ActivationKind::elu:
@@ -92,6 +98,10 @@ void activation_backward(ActivationKind kind, const T* in, const T* grad_out, T*
     case ActivationKind::gelu:
       return map_gradient(in, grad_out, grad_in, out, count, [in](Vec x, Vec grad, Vec& value) {
         return grad * gelu_slope(x, in, value);
+      });
+    case ActivationKind::gelu_tanh:
+      return map_gradient(in, grad_out, grad_in, out, count, [](Vec x, Vec grad, Vec& value) {
+        return grad * gelu_tanh_slope(x, value);
       });
     case ActivationKind::relu:
       return map_gradient(in, grad_out, grad_in, out, count, [](Vec x, Vec grad, Vec& value) {

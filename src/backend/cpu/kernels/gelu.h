@@ -1,7 +1,7 @@
 #pragma once
 
-// x·Φ(x) and its slope Φ(x) + x·φ(x), as exact as the data that they are computed for. Included
-// only by kernel files.
+// x·Φ(x) and its slope Φ(x) + x·φ(x), as exact as the data that they are computed for, and the
+// approximation by tanh. Included only by kernel files.
 
 #include "backend/cpu/kernels/bf16.h"
 #include "backend/cpu/kernels/simd.h"
@@ -64,6 +64,21 @@ SSA_INLINE Vec gelu_slope(Vec x, const T* data, Vec& value) {
   const NormalTail at = normal_tail(t, data);
   value = (x > 0.0f ? x : Vec{}) - t * at.tail;
   return (x < 0.0f ? at.tail : 1.0f - at.tail) + x * (0.398942280f * at.bell);
+}
+
+/// x/2·(1 + tanh u) = x/(1 + e^(-2u)), u = √(2/π)·(x + 0.044715 x³): the slope; `value` receives
+/// it.
+SSA_INLINE Vec gelu_tanh_slope(Vec x, Vec& value) {
+  const Vec far = broadcast(1e3f);  // beyond, powers of x would overflow, and nothing changes
+  const Vec t = x < 0.0f ? -x : x;
+  const Vec near = t < far ? t : far;
+  const Vec square = near * near;
+  const Vec power = exp(near * (-1.59576912f - 0.0713548162f * square));
+  const Vec whole = 1.0f / (1.0f + power);
+  const Vec tail = power * whole;  // of the logistic function, beyond t
+  value = (x > 0.0f ? x : Vec{}) - t * tail;
+  const Vec density = tail * whole * (1.59576912f + 0.214064449f * square);
+  return (x < 0.0f ? tail : 1.0f - tail) + x * density;
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ struct BFloat16;
 
 namespace ssa::cpu {
 
-enum class ActivationKind { gelu, relu, elu };
+enum class ActivationKind { gelu, gelu_tanh, relu, elu };
 
 /// A stream of Philox words (RngKey::words) with its constants written out.
 struct DropoutStream {
