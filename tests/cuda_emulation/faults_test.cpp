@@ -31,6 +31,33 @@ TEST_CASE("emulated barriers do not wait for threads that have left") {
   });
 }
 
+/// Each warp reads, three times over, what the other one has left in its place.
+template <class Barrier>
+__global__ void exchange_places(int* out, Barrier barrier) {
+  __shared__ int places[2];
+  const unsigned warp = threadIdx.x / 32;
+  int sum = 0;
+  for (int round = 1; round <= 3; ++round) {
+    if (threadIdx.x % 32 == 0) places[warp] = round;
+    barrier();
+    sum += places[1 - warp];
+    barrier();
+  }
+  out[threadIdx.x] = sum;
+}
+
+TEST_CASE("emulated warps run ahead of each other where only a barrier of the warp stands") {
+  DeviceArray<int> out(64);
+  for_each_order([&] {
+    const auto all = [] { __syncthreads(); };
+    launch("exchange", exchange_places<decltype(all)>, 1, 64, 0, out.data(), all);
+    CHECK(out.values() == std::vector<int>(64, 6));
+    const auto own = [] { __syncwarp(); };
+    launch("exchange", exchange_places<decltype(own)>, 1, 64, 0, out.data(), own);
+    CHECK(out.values() != std::vector<int>(64, 6));
+  });
+}
+
 __global__ void half_sum(int* out) {
   if (threadIdx.x % 2 == 0) out[threadIdx.x] = __shfl_xor_sync(kAllLanes, 1, 1);
 }

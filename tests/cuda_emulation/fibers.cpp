@@ -1,9 +1,11 @@
-// The threads of a block as fibers: each runs until it must wait, then the next one has its turn.
+// The threads of a block as fibers: each runs until it must wait, then the next one of its warp has
+// its turn; a warp whose threads all wait for others lets the next warp run.
 // Fibers are kept from block to block, because making one costs far more than a switch.
 
 #include "fibers.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -36,6 +38,19 @@ struct Barrier {
   int predicates[2] = {0, 0};  // by the parity of `passed`, as late readers may still look
 };
 
+struct AsyncCopy {
+  void* to;
+  const void* from;  // null: zeros
+  size_t bytes;
+  void run() const {
+    if (from) {
+      std::memcpy(to, from, bytes);
+    } else {
+      std::memset(to, 0, bytes);
+    }
+  }
+};
+
 struct Thread {
   fiber handle;       // where the thread goes on; of the scheduler, while the thread runs
   SwitchState state;  // what sanitizers need to know
@@ -44,6 +59,7 @@ struct Thread {
   const uint64_t* reached = nullptr;  // waits while this is `value`
   uint64_t value = 0;
   bool finished = true;
+  std::vector<AsyncCopy> copies;  // asked for, not made
 
   bool ready() const { return !finished && (wait == Wait::nothing || *reached != value); }
 };
@@ -75,6 +91,8 @@ class Scheduler {
   void run_block(const std::function<void()>& run_thread, size_t shared_bytes);
   void wait_while(Wait what, const uint64_t& reached, uint64_t value);
   int sync_block(int predicate);
+  void copy_async(const AsyncCopy& copy);
+  void finish_copies();
 
   SharedMemory shared;
   Order order = Order::forward;
@@ -87,6 +105,7 @@ class Scheduler {
   void resume(Thread& thread);
   void finish(Thread& thread);
   bool take_turns();
+  bool take_turns(unsigned warp);
   void pass_barrier();
   void abandon();
   std::string deadlock() const;
@@ -180,11 +199,33 @@ int Scheduler::sync_block(int predicate) {
   return sum;
 }
 
-/// One turn for each thread that can go on. Returns whether there was any.
+void Scheduler::copy_async(const AsyncCopy& copy) {
+  if (order == Order::forward) return copy.run();
+  current->copies.push_back(copy);
+}
+
+void Scheduler::finish_copies() {
+  for (const AsyncCopy& copy : current->copies) copy.run();
+  current->copies.clear();
+}
+
+/// One turn for each warp, as far as it goes. Returns whether any did.
 bool Scheduler::take_turns() {
+  const unsigned warps = (count + 31) / 32;
   bool any = false;
-  for (unsigned i = 0; i < count; ++i) {
-    Thread& thread = *threads_[order == Order::forward ? i : count - 1 - i];
+  for (unsigned i = 0; i < warps; ++i) {
+    const unsigned warp = order == Order::forward ? i : warps - 1 - i;
+    while (take_turns(warp)) any = true;
+  }
+  return any;
+}
+
+/// One turn for each thread of a warp that can go on. Returns whether there was any.
+bool Scheduler::take_turns(unsigned warp) {
+  const unsigned first = 32 * warp, size = std::min(count - first, 32u);
+  bool any = false;
+  for (unsigned i = 0; i < size; ++i) {
+    Thread& thread = *threads_[first + (order == Order::forward ? i : size - 1 - i)];
     if (!thread.ready()) continue;
     resume(thread);
     any = true;
@@ -247,6 +288,7 @@ void Scheduler::run_block(const std::function<void()>& run_thread, size_t shared
     thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
     thread.finished = false;
     thread.wait = Wait::nothing;
+    thread.copies.clear();
   }
   while (take_turns()) {
   }
@@ -264,6 +306,10 @@ void wait_while(Wait what, const uint64_t& reached, uint64_t value) {
 }
 int sync_block(int predicate) { return scheduler().sync_block(predicate); }
 void* dynamic_shared_memory() { return scheduler().shared.begin(); }
+void copy_async(void* to, const void* from, size_t bytes) {
+  scheduler().copy_async({to, from, bytes});
+}
+void finish_copies() { scheduler().finish_copies(); }
 unsigned threads_of_block() { return scheduler().count; }
 unsigned thread_in_block() {
   return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);

@@ -14,8 +14,9 @@ class Fault : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// In which order blocks, and the threads of a block, get their turns. A kernel whose result
-/// depends on it lacks a barrier, or needs one block to be done before another.
+/// In which order blocks, warps, and the threads of a warp get their turns, each warp running as
+/// far as it can. A kernel whose result depends on it lacks a barrier, or needs one block to be
+/// done before another.
 enum class Order { forward, backward };
 void set_order(Order order);
 

@@ -95,11 +95,7 @@ __device__ inline void cp_async_16(void* to, const void* from, bool valid) {
 #ifdef SSA_CUDA_EMULATION
   twins::require_aligned(to, 16);
   twins::require_aligned(from, 16);
-  if (valid) {
-    std::memcpy(to, from, 16);
-  } else {
-    std::memset(to, 0, 16);
-  }
+  emulation::copy_async(to, valid ? from : nullptr, 16);
 #else
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
                "r"(valid ? 16 : 0)
@@ -114,7 +110,7 @@ __device__ inline void cp_async_small(void* to, const void* from) {
 #ifdef SSA_CUDA_EMULATION
   twins::require_aligned(to, kBytes);
   twins::require_aligned(from, kBytes);
-  std::memcpy(to, from, kBytes);
+  emulation::copy_async(to, from, kBytes);
 #else
   asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(to)), "l"(from),
                "n"(kBytes)
@@ -123,7 +119,9 @@ __device__ inline void cp_async_small(void* to, const void* from) {
 }
 
 __device__ inline void cp_async_wait_all() {
-#ifndef SSA_CUDA_EMULATION
+#ifdef SSA_CUDA_EMULATION
+  emulation::finish_copies();
+#else
   asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
 }

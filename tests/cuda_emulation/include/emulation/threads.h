@@ -30,6 +30,10 @@ void require_all_lanes(unsigned mask);
 int sync_block(int predicate);
 /// The block's dynamic shared memory, 128-byte aligned.
 void* dynamic_shared_memory();
+/// A copy that the running thread waits for later, zeros if `from` is null: made at once or, if the
+/// order is backward, when it waits. A kernel must not count on either.
+void copy_async(void* to, const void* from, size_t bytes);
+void finish_copies();
 
 template <class T>
 const T* exchange(Collective kind, const T& mine) {
