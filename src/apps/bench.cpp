@@ -29,10 +29,13 @@ double median_queued_seconds(int64_t repeats, Device device, const std::function
   if (device != Device::cuda) return median_seconds(repeats, device, call);
   const double once = median_seconds(1, device, call);
   const auto calls = static_cast<int64_t>(std::clamp(0.02 / once, 1.0, 200.0));
-  const auto several = [&] {
+  const auto watch = device_memory(device).start_stopwatch();
+  watch->mark();
+  for (int64_t lap = 0; lap < repeats; ++lap) {
     for (int64_t i = 0; i < calls; ++i) call();
-  };
-  return median_seconds(repeats, device, several) / static_cast<double>(calls);
+    watch->mark();
+  }
+  return median(watch->laps()) / static_cast<double>(calls);
 }
 
 double median(std::vector<double> seconds) {

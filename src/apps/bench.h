@@ -33,8 +33,8 @@ struct Options {
 
 /// Median seconds of a call until the device is done, after one call to warm up.
 double median_seconds(int64_t repeats, Device device, const std::function<void()>& call);
-/// The same for a call that a device only queues: several at a time, so that what launching and
-/// waiting cost counts only where the device would wait for it.
+/// The same for a call that a device only queues: several at a time, timed by the device's own
+/// events, so that what launching costs counts only where the device waits for it.
 double median_queued_seconds(int64_t repeats, Device device, const std::function<void()>& call);
 /// Numbers in ±1 that are the same in every run.
 Tensor random_tensor(const Shape& shape, DType dtype, Device device, uint32_t stream);

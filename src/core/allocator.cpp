@@ -60,12 +60,12 @@ void* CachingAllocator::from_memory(size_t bytes) {
   if (fail_countdown_ > 0 && --fail_countdown_ == 0) return nullptr;
   if (bytes >= kHopeless) return nullptr;
   void* pointer = memory_.allocate(bytes);
-  if (!pointer && stats_.cached_bytes > 0) {  // kept buffers of other sizes may make room
-    if (open_) open_->holds_ = false;         // some may be its own
+  // While work is recorded nothing is given back: some of it may be the recording's.
+  if (!pointer && !open_ && stats_.cached_bytes > 0) {  // buffers of other sizes may make room
     free_all(free_);
     pointer = memory_.allocate(bytes);
   }
-  if (!pointer && stats_.cached_bytes > 0) {
+  if (!pointer && !open_ && stats_.cached_bytes > 0) {
     revoke_reservations();
     pointer = memory_.allocate(bytes);
   }
@@ -132,8 +132,7 @@ void CachingAllocator::keep(Kept& where, void* pointer, size_t size) noexcept {
 
 void CachingAllocator::trim() noexcept {
   const std::lock_guard lock(mutex_);
-  if (open_) open_->holds_ = false;
-  free_all(free_);
+  if (!open_) free_all(free_);
 }
 
 void CachingAllocator::free_all(Kept& kept) noexcept {
@@ -167,7 +166,7 @@ void CachingAllocator::Reservation::close() {
   const std::lock_guard lock(allocator_.mutex_);
   if (allocator_.open_ != this) return;
   allocator_.open_ = nullptr;
-  if (holds_) take_back(allocator_.free_);
+  take_back(allocator_.free_);
 }
 
 /// Moves what is its own and was released from the buffers that anybody may have.

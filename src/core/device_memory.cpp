@@ -1,6 +1,7 @@
 #include "ssa/core/device_memory.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -30,6 +31,22 @@ class HostLane : public InputLane {
   std::vector<std::byte> sent_;
 };
 
+class HostStopwatch : public Stopwatch {
+ public:
+  void mark() override { marks_.push_back(Clock::now()); }
+  std::vector<double> laps() override {
+    std::vector<double> seconds;
+    for (size_t i = 1; i < marks_.size(); ++i) {
+      seconds.push_back(std::chrono::duration<double>(marks_[i] - marks_[i - 1]).count());
+    }
+    return seconds;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::vector<Clock::time_point> marks_;
+};
+
 class HostMemory : public DeviceMemory {
  public:
   void* allocate(size_t bytes) override { return std::aligned_alloc(kAlignment, bytes); }
@@ -43,6 +60,9 @@ class HostMemory : public DeviceMemory {
     if (bytes > 0) std::memset(to, 0, bytes);
   }
   std::unique_ptr<InputLane> open_lane(size_t) override { return std::make_unique<HostLane>(); }
+  std::unique_ptr<Stopwatch> start_stopwatch() override {
+    return std::make_unique<HostStopwatch>();
+  }
   void wait() override {}
   int64_t capacity() const override {
     return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);

@@ -38,10 +38,11 @@ void LmStepper::send(const LmBatch& batch, const std::vector<SourcePlan>& plans)
 void LmStepper::compute(int64_t number, const StepTensors& inputs) {
   std::vector<double> kind(inputs_.shapes().begin(), inputs_.shapes().end());
   kind.push_back(scaler_.scale());
-  recorder_.run(static_cast<uint32_t>(number), kind, [&] {
+  kind.push_back(static_cast<double>(config_.train.micro_batch));
+  recorder_.run(static_cast<uint32_t>(number), kind, [&, records = recorder_.enabled()] {
     // What is recorded must contain the copies that are made of weights, even if they are up to
-    // date just now.
-    if (recorder_.enabled()) session_.parameters().touch();
+    // date just now; and what is done after a recording that failed must, as those were not made.
+    if (records) session_.parameters().touch();
     session_.parameters().zero_grad();
     forward_backward(number, inputs);
   });

@@ -40,8 +40,9 @@ void StepInputs::send(const LmBatch& batch, const std::vector<SourcePlan>& plans
 
   count_ = static_cast<int64_t>(all.values().size());
   if (!lane_ || count_ > lane_room_) {
-    lane_room_ = count_;
+    lane_.reset();
     lane_ = device_memory(device_).open_lane(static_cast<size_t>(count_) * sizeof(int32_t));
+    lane_room_ = count_;
   }
   lane_->send(all.values().data(), static_cast<size_t>(count_) * sizeof(int32_t));
   waiting_ = true;
@@ -60,7 +61,7 @@ const StepTensors& StepInputs::receive() {
 }
 
 void StepInputs::make_room() {
-  shapes_ = shapes_of(batch_, plans_);
+  shapes_.clear();  // there are none if there is no memory
   together_ = Tensor::empty({count_}, DType::i32, device_, MemoryCategory::data);
   tensors_ = {batch_.sequences, batch_.length, {}, {}, {}};
   Apart parts(together_);
@@ -70,6 +71,7 @@ void StepInputs::make_room() {
     tensors_.targets = parts.next({tokens});
   }
   tensors_.plans = parts.next_plans(plans_);
+  shapes_ = shapes_of(batch_, plans_);
 }
 
 }  // namespace ssa

@@ -12,22 +12,28 @@ void StepRecorder::run(uint32_t step, const std::vector<double>& kind,
     kind_ = kind;
     return work();
   }
-  if (!recorded_ || !recorded_->usable()) {
-    recorded_.reset();
-    enabled_ = record(step, work);
-  }
-  if (!enabled_) return work();
+  if (!recorded_ || !recorded_->usable()) record(step, work);
+  if (!recorded_) return work();
   recorded_->replay(step);
 }
 
-bool StepRecorder::record(uint32_t step, const std::function<void()>& work) {
+void StepRecorder::record(uint32_t step, const std::function<void()>& work) {
+  recorded_.reset();
   try {
     recorded_ = backend(device_).record(step, work);
-    return recorded_ != nullptr;
+    enabled_ = recorded_ != nullptr;
+  } catch (const OutOfMemoryError& error) {
+    // Asked for call by call, the step frees what it needs; then there may be room.
+    kind_.clear();
+    if (++times_without_room_ == kMostTimesWithoutRoom) give_up(error);
   } catch (const Error& error) {
-    spdlog::warn("steps are not recorded (train.cuda_graphs): {}", error.what());
-    return false;
+    give_up(error);
   }
+}
+
+void StepRecorder::give_up(const Error& error) {
+  enabled_ = false;
+  spdlog::warn("steps are not recorded (train.cuda_graphs): {}", error.what());
 }
 
 }  // namespace ssa

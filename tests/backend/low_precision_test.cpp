@@ -156,7 +156,8 @@ TEST_CASE("gather_rows and its gradient equal the reference") {
 }
 
 TEST_CASE("weight_gradient takes strided rows of any dtype") {
-  for (const auto& [rows, out, in] : {std::array<int64_t, 3>{1, 1, 1}, {65, 33, 48}}) {
+  for (const auto& [rows, out, in] :
+       {std::array<int64_t, 3>{1, 1, 1}, {65, 33, 48}, {128, 64, 64}}) {
     CAPTURE(rows, out, in);
     const Tensor grad = random_data({rows, 2 * out}, 1).slice(1, out, out);
     const Tensor x = random_data({rows, in}, 2);
@@ -176,7 +177,7 @@ TEST_CASE("weight_gradient takes strided rows of any dtype") {
 TEST_CASE("products of low precision with an activation equal the reference") {
   for (const Activation kind : {Activation::gelu_tanh, Activation::gelu}) {
     for (const auto& [rows, columns, inner] :
-         {std::array<int64_t, 3>{1, 1, 1}, {9, 40, 33}, {33, 37, 65}}) {
+         {std::array<int64_t, 3>{1, 1, 1}, {9, 40, 33}, {33, 37, 65}, {64, 128, 64}}) {
       CAPTURE(static_cast<int>(kind), rows, columns, inner);
       const Tensor a = random_data({rows, inner}, 1), b = random_data({inner, columns}, 2);
       const Tensor bias = random_tensor({columns}, 3), x = random_data({rows, columns}, 4, 3.0);

@@ -4,4 +4,4 @@ set(SSA_BACKEND_TABLE
   attention_reading_test.cpp attention_test.cpp elementwise_test.cpp low_precision_test.cpp masked_softmax_test.cpp
   matmul_test.cpp optimizers_test.cpp packed_test.cpp rows_test.cpp)
 # What only the backend of GPUs has.
-set(SSA_CUDA_TABLE attention_relative_test.cpp recording_test.cpp)
+set(SSA_CUDA_TABLE attention_relative_test.cpp epilogues_test.cpp recording_test.cpp)

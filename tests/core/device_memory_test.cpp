@@ -10,6 +10,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "ssa/core/error.h"
 #include "ssa/core/tensor.h"
 
 namespace ssa {
@@ -53,6 +54,7 @@ class FakeMemory : public DeviceMemory {
     std::memset(at(to, bytes), 0, bytes);
   }
   std::unique_ptr<InputLane> open_lane(size_t) override { return nullptr; }
+  std::unique_ptr<Stopwatch> start_stopwatch() override { return nullptr; }
   void wait() override {}
   int64_t capacity() const override { return static_cast<int64_t>(limit); }
   size_t blocks() const { return blocks_.size(); }
@@ -219,16 +221,26 @@ TEST_CASE("Where memory runs out, what is reserved is given away", "[device]") {
     CHECK_FALSE(reservation->holds());
     allocator.release(large, 3072, MemoryCategory::activations);
   }
-  SECTION("while it is open") {
-    void* large = allocator.allocate(3072, MemoryCategory::activations);
-    CHECK_FALSE(reservation->holds());
+  SECTION("but not while it is open") {
+    CHECK_THROWS_AS(allocator.allocate(3072, MemoryCategory::activations), OutOfMemoryError);
+    allocator.trim();
+    CHECK(allocator.stats().cached_bytes == 2048);
     reservation->close();
-    allocator.release(large, 3072, MemoryCategory::activations);
+    CHECK(reservation->holds());
   }
   allocator.release(held, 1024, MemoryCategory::gradients);
   reservation.reset();
   allocator.trim();
   CHECK(allocator.stats().cached_bytes == 0);
+}
+
+TEST_CASE("A stopwatch has a lap less than marks", "[device]") {
+  const auto watch = device_memory(Device::cpu).start_stopwatch();
+  CHECK(watch->laps().empty());
+  for (int i = 0; i < 3; ++i) watch->mark();
+  const std::vector<double> laps = watch->laps();
+  REQUIRE(laps.size() == 2);
+  CHECK((laps[0] >= 0 && laps[1] >= 0));
 }
 
 TEST_CASE("A lane of the host's memory gives what was sent last", "[device]") {

@@ -45,7 +45,7 @@ class CachingAllocator {
   /// Throws OutOfMemoryError with the memory in use by category when there is no more.
   void* allocate(size_t bytes, MemoryCategory category);
   void release(void* pointer, size_t bytes, MemoryCategory category) noexcept;
-  /// Gives the kept buffers back.
+  /// Gives the kept buffers back, unless a reservation is open.
   void trim() noexcept;
   MemoryStats stats() const;
   /// Lets peaks start again from what is in use now.
@@ -80,7 +80,8 @@ class CachingAllocator {
 
 /// Buffers that work of a device goes on using after the host has released them, because the device
 /// does that work again (Backend::record): once closed, no one else is given them. Counted as
-/// cached. Where memory runs out they are given away all the same, and holds() turns false.
+/// cached. Where memory runs out they are given away all the same, and holds() turns false; while a
+/// reservation is open nothing is, and the request fails.
 class CachingAllocator::Reservation {
  public:
   ~Reservation();

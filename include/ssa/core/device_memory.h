@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace ssa {
 
@@ -19,6 +20,16 @@ class InputLane {
   virtual void send(const void* from, size_t bytes) = 0;
   /// Puts what was sent last into place, in the order of the device's other work.
   virtual void receive(void* to, size_t bytes) = 0;
+};
+
+/// Times a device's work by the device's own clock, without making it wait.
+class Stopwatch {
+ public:
+  virtual ~Stopwatch() = default;
+  /// Marks a moment in the order of the device's work.
+  virtual void mark() = 0;
+  /// Seconds between each two marks in a row, one less than marks. Waits for the last.
+  virtual std::vector<double> laps() = 0;
 };
 
 /// The memory that tensors of one kind of device live in. A backend with memory of its own installs
@@ -42,6 +53,7 @@ class DeviceMemory {
 
   /// For up to `bytes` at a time.
   virtual std::unique_ptr<InputLane> open_lane(size_t bytes) = 0;
+  virtual std::unique_ptr<Stopwatch> start_stopwatch() = 0;
 
   /// Returns when all earlier work of the device is done. Throws like copy_out().
   virtual void wait() = 0;

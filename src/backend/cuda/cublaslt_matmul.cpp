@@ -23,12 +23,20 @@ namespace {
 
 constexpr size_t kMostWorkspace = size_t{32} << 20;  // what cuBLAS recommends for sm_90
 
+bool environment_says(const char* name, std::string_view what) {
+  const char* value = std::getenv(name);
+  return value && value == what;
+}
+
+/// To measure what they save, the calls that they stand for can be asked for.
+bool epilogues_are_off() {
+  static const bool off = environment_says("SSA_CUDA_EPILOGUES", "0");
+  return off;
+}
+
 /// TensorFloat-32 rounds f32 operands to 10 bits of mantissa. Never unless asked for.
 bool tf32_is_asked_for() {
-  static const bool asked = [] {
-    const char* value = std::getenv("SSA_CUDA_TF32");
-    return value && std::string_view(value) == "1";
-  }();
+  static const bool asked = environment_says("SSA_CUDA_TF32", "1");
   return asked;
 }
 
@@ -75,8 +83,8 @@ struct ProductKey {
   int64_t rows, columns, inner, a_stride, b_stride, added_stride;
   uint32_t a_alignment, b_alignment, added_alignment, out_alignment;
   DType dtype, out_dtype;
-  uint32_t beside_alignment;
-  bool a_transposed, b_transposed, bias, added;
+  uint32_t bias_alignment, beside_alignment;  // 0: none
+  bool a_transposed, b_transposed, added;
   Epilogue epilogue;
   auto operator<=>(const ProductKey&) const = default;
 
@@ -93,10 +101,10 @@ struct ProductKey {
         out_alignment(alignment_of(product.out)),
         dtype(product.dtype),
         out_dtype(product.out_dtype),
-        beside_alignment(alignment_of(product.beside)),
+        bias_alignment(product.bias ? alignment_of(product.bias) : 0),
+        beside_alignment(product.beside ? alignment_of(product.beside) : 0),
         a_transposed(product.a.transposed),
         b_transposed(product.b.transposed),
-        bias(product.bias != nullptr),
         added(product.added.data != nullptr),
         epilogue(product.epilogue) {}
 };
@@ -234,27 +242,32 @@ class Plan {
     if (status == CUBLAS_STATUS_SUCCESS) {
       status = count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED;
     }
-    possible_ = status == CUBLAS_STATUS_SUCCESS;
-    if (product.epilogue == Epilogue::none) require(status, product);  // else there is another way
+    possible_ = take(product, status);
     algorithm_ = found.algo;
     workspace_bytes_ = static_cast<int64_t>(found.workspaceSize);
   }
 
-  bool possible() const { return possible_; }
-  void run(const Product& product) {
+  /// False if it cannot be had with its epilogue; some of what cannot shows here only.
+  bool run(const Product& product) {
+    if (!possible_) return false;
     description_.set_places(product);
     Tensor workspace =
         Tensor::empty({workspace_bytes_}, DType::u8, Device::cuda, MemoryCategory::workspace);
     const float alpha = 1.0f, beta = product.added.data ? 1.0f : 0.0f;
-    require(cublasLtMatmul(handle(), description_.get(), &alpha, product.b.data, b_.get(),
-                           product.a.data, a_.get(), &beta,
-                           product.added.data ? product.added.data : product.out, added_.get(),
-                           product.out, out_.get(), &algorithm_, workspace.raw(),
-                           static_cast<size_t>(workspace_bytes_), stream()),
-            product);
+    const cublasStatus_t status = cublasLtMatmul(
+        handle(), description_.get(), &alpha, product.b.data, b_.get(), product.a.data, a_.get(),
+        &beta, product.added.data ? product.added.data : product.out, added_.get(), product.out,
+        out_.get(), &algorithm_, workspace.raw(), static_cast<size_t>(workspace_bytes_), stream());
+    return possible_ = take(product, status);
   }
 
  private:
+  /// Whether it went well. Throws if not, unless there is another way, without the epilogue.
+  static bool take(const Product& product, cublasStatus_t status) {
+    if (product.epilogue == Epilogue::none) require(status, product);
+    return status == CUBLAS_STATUS_SUCCESS;
+  }
+
   Description description_;
   Layout a_, b_, added_, out_;
   bool possible_ = false;
@@ -269,6 +282,7 @@ bool multiply(const Product& product) {
   static std::mutex mutex;
   static std::map<ProductKey, Plan> plans;
   const std::lock_guard lock(mutex);
+  if (product.epilogue != Epilogue::none && epilogues_are_off()) return false;
   // Rows kept beside must be of whole 16 bytes.
   if (product.epilogue > Epilogue::sums && product.columns % 8 != 0) return false;
   const ProductKey key(product);
@@ -277,9 +291,7 @@ bool multiply(const Product& product) {
     if (plans.size() >= kMost) plans.clear();
     found = plans.try_emplace(key, product, key).first;
   }
-  if (!found->second.possible()) return false;
-  found->second.run(product);
-  return true;
+  return found->second.run(product);
 }
 
 std::string multiplier() {

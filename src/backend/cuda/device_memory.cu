@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <memory>
 #include <mutex>
+#include <vector>
+
+#include "ssa/core/tensor.h"
 
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/error_record.h"
@@ -47,53 +51,114 @@ class Staging {
   size_t next_ = 0;
 };
 
+struct FreePinned {
+  void operator()(void* memory) const { cudaFreeHost(memory); }
+};
+
+/// An event that takes no times.
+class OrderEvent {
+ public:
+  OrderEvent() {
+    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event");
+  }
+  ~OrderEvent() { cudaEventDestroy(event_); }
+  OrderEvent(const OrderEvent&) = delete;
+  OrderEvent& operator=(const OrderEvent&) = delete;
+
+  void record(cudaStream_t on) { check(cudaEventRecord(event_, on), "recording an event"); }
+  void hold_up(cudaStream_t other) {
+    check(cudaStreamWaitEvent(other, event_, 0), "ordering streams");
+  }
+  void wait() { check(cudaEventSynchronize(event_), "waiting for a copy to the GPU"); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+class SideStream {
+ public:
+  SideStream() {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  }
+  /// Waits for its work.
+  ~SideStream() {
+    cudaStreamSynchronize(stream_);
+    cudaStreamDestroy(stream_);
+  }
+  SideStream(const SideStream&) = delete;
+  SideStream& operator=(const SideStream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
 /// Through pinned memory and a place on the device, on a stream of its own. Two events keep the
 /// order: nothing is taken before it has arrived, and nothing arrives where the last has not been
 /// taken.
 class GpuLane : public InputLane {
  public:
-  explicit GpuLane(size_t bytes) : bytes_(bytes) {
-    check(cudaMallocHost(&pinned_, bytes), "allocating pinned memory");
-    check(cudaMalloc(&place_, bytes), "allocating the place of inputs");
-    check(cudaStreamCreateWithFlags(&beside_, cudaStreamNonBlocking), "making a stream");
-    for (cudaEvent_t* event : {&arrived_, &taken_}) {
-      check(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "creating an event");
-    }
+  explicit GpuLane(size_t bytes)
+      : place_(Tensor::empty({static_cast<int64_t>(bytes)}, DType::u8, Device::cuda,
+                             MemoryCategory::data)) {
+    void* memory = nullptr;
+    check(cudaMallocHost(&memory, bytes), "allocating pinned memory");
+    pinned_.reset(memory);
+    taken_.record(stream());  // whose work may still be about what was in this place before
   }
-  ~GpuLane() override {
-    cudaStreamSynchronize(beside_);
-    cudaStreamDestroy(beside_);
-    cudaEventDestroy(arrived_);
-    cudaEventDestroy(taken_);
-    cudaFree(place_);
-    cudaFreeHost(pinned_);
-  }
-  GpuLane(const GpuLane&) = delete;
-  GpuLane& operator=(const GpuLane&) = delete;
 
   void send(const void* from, size_t bytes) override {
-    SSA_CHECK(bytes <= bytes_, "a lane for {} bytes was sent {}", bytes_, bytes);
-    check(cudaEventSynchronize(arrived_), "waiting for a copy to the GPU");
-    std::memcpy(pinned_, from, bytes);
-    check(cudaStreamWaitEvent(beside_, taken_, 0), "ordering streams");
-    check(cudaMemcpyAsync(place_, pinned_, bytes, cudaMemcpyHostToDevice, beside_),
-          "copying to the GPU");
-    check(cudaEventRecord(arrived_, beside_), "recording an event");
+    SSA_CHECK(bytes <= place_.bytes(), "a lane for {} bytes was sent {}", place_.bytes(), bytes);
+    arrived_.wait();
+    std::memcpy(pinned_.get(), from, bytes);
+    taken_.hold_up(beside_.get());
+    check(
+        cudaMemcpyAsync(place_.raw(), pinned_.get(), bytes, cudaMemcpyHostToDevice, beside_.get()),
+        "copying to the GPU");
+    arrived_.record(beside_.get());
   }
 
   void receive(void* to, size_t bytes) override {
     if (bytes == 0) return;
-    check(cudaStreamWaitEvent(stream(), arrived_, 0), "ordering streams");
-    check(cudaMemcpyAsync(to, place_, bytes, cudaMemcpyDeviceToDevice, stream()),
+    arrived_.hold_up(stream());
+    check(cudaMemcpyAsync(to, place_.raw(), bytes, cudaMemcpyDeviceToDevice, stream()),
           "copying on the GPU");
-    check(cudaEventRecord(taken_, stream()), "recording an event");
+    taken_.record(stream());
   }
 
  private:
-  size_t bytes_;
-  void *pinned_ = nullptr, *place_ = nullptr;
-  cudaStream_t beside_ = nullptr;
-  cudaEvent_t arrived_ = nullptr, taken_ = nullptr;
+  Tensor place_;
+  std::unique_ptr<void, FreePinned> pinned_;
+  OrderEvent arrived_, taken_;
+  SideStream beside_;  // last: its work is done before the others go
+};
+
+class GpuStopwatch : public Stopwatch {
+ public:
+  GpuStopwatch() = default;
+  ~GpuStopwatch() override {
+    for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+  GpuStopwatch(const GpuStopwatch&) = delete;
+  GpuStopwatch& operator=(const GpuStopwatch&) = delete;
+
+  void mark() override {
+    check(cudaEventCreate(&events_.emplace_back()), "creating an event");
+    check(cudaEventRecord(events_.back(), stream()), "recording an event");
+  }
+  std::vector<double> laps() override {
+    std::vector<double> seconds;
+    wait_and_check();
+    for (size_t i = 1; i < events_.size(); ++i) {
+      float milliseconds = 0;
+      check(cudaEventElapsedTime(&milliseconds, events_[i - 1], events_[i]), "reading events");
+      seconds.push_back(static_cast<double>(milliseconds) * 1e-3);
+    }
+    return seconds;
+  }
+
+ private:
+  std::vector<cudaEvent_t> events_;
 };
 
 class GpuMemory : public DeviceMemory {
@@ -109,7 +174,10 @@ class GpuMemory : public DeviceMemory {
     return pointer;
   }
 
-  void free(void* pointer) noexcept override { cudaFree(pointer); }
+  void free(void* pointer) noexcept override {
+    cudaStreamSynchronize(stream());  // CUDA only says that freeing may wait for work on it
+    cudaFree(pointer);
+  }
 
   void copy_in(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
@@ -142,6 +210,7 @@ class GpuMemory : public DeviceMemory {
     return std::make_unique<GpuLane>(std::max<size_t>(bytes, 1));
   }
 
+  std::unique_ptr<Stopwatch> start_stopwatch() override { return std::make_unique<GpuStopwatch>(); }
   void wait() override { wait_and_check(); }
 
   int64_t capacity() const override {

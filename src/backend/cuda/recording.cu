@@ -3,6 +3,7 @@
 #include "ssa/core/allocator.h"
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/recording.h"
 
@@ -53,16 +54,16 @@ class RecordedGraph : public RecordedWork {
  public:
   RecordedGraph(uint32_t step, const std::function<void()>& work)
       : step_(step), memory_(allocator(Device::cuda).reserve()) {
-    shift_word();
+    shift_word();  // made, and cleared, before what is captured
+    error_record();
     const cudaGraph_t graph = capture(work);
     memory_->close();
-    const cudaError_t status = cudaGraphInstantiate(&exec_, graph, 0);
+    const cudaError_t status = cudaGraphInstantiate(&exec_.graph, graph, 0);
     cudaGraphDestroy(graph);
     check(status, "making an executable graph");
-  }
-  ~RecordedGraph() override {
-    cudaStreamSynchronize(stream());
-    cudaGraphExecDestroy(exec_);
+    // What the graph itself needs on the device: now, or the first replay would fail for want of
+    // it.
+    check(cudaGraphUpload(exec_.graph, stream()), "bringing a graph to the GPU");
   }
   RecordedGraph(const RecordedGraph&) = delete;
   RecordedGraph& operator=(const RecordedGraph&) = delete;
@@ -71,14 +72,23 @@ class RecordedGraph : public RecordedWork {
   void replay(uint32_t step) override {
     SSA_CHECK(usable(), "replay: the memory of the recorded work was given away");
     set_shift(step - step_);
-    check(cudaGraphLaunch(exec_, stream()), "launching a graph");
+    const cudaError_t status = cudaGraphLaunch(exec_.graph, stream());
     set_shift(0);
+    check(status, "launching a graph");
   }
 
  private:
+  struct Executable {
+    cudaGraphExec_t graph = nullptr;
+    ~Executable() {
+      if (!graph) return;
+      cudaStreamSynchronize(stream());
+      cudaGraphExecDestroy(graph);
+    }
+  };
   uint32_t step_;
   std::unique_ptr<CachingAllocator::Reservation> memory_;
-  cudaGraphExec_t exec_ = nullptr;
+  Executable exec_;
 };
 
 }  // namespace
