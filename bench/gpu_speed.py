@@ -71,12 +71,12 @@ class Bench:
         say(f"{key} ({time.monotonic() - started:.0f} s): {brief(result)}")
         return result
 
-    def ssa(self, arguments, seconds):
+    def ssa(self, arguments, seconds, variables=None):
         with tempfile.TemporaryDirectory() as folder:
             output = pathlib.Path(folder) / "result.json"
             command = [self.options.ssa_bench, *arguments, "--device", self.options.device,
                        "--json", output]
-            environment = dict(os.environ)
+            environment = dict(os.environ) | (variables or {})
             if self.options.ssa_libraries:
                 paths = [self.options.ssa_libraries, environment.get("LD_LIBRARY_PATH", "")]
                 environment["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
@@ -141,8 +141,16 @@ def measure_step(bench, case, folder):
     path = pathlib.Path(folder) / f"{case.name}.yaml"
     path.write_text(case.config("bf16"))
     arguments = ["step", "--config", path, "--repeats", bench.options.repeats]
-    return bench.measure(f"step.{case.name}.ssa", lambda s: with_mfu(
+    own = bench.measure(f"step.{case.name}.ssa", lambda s: with_mfu(
         bench, bench.ssa(arguments, s)), 120)
+    # What products with epilogues save: bias gradients; and with GELU by tanh, that as well.
+    by_tanh = [*arguments, "--set", "model.activation=gelu_tanh"]
+    for name, more in (("", arguments), ("_gelu_tanh", by_tanh)):
+        for epilogues in ("1", "0") if more is by_tanh else ("0",):
+            variables = {"SSA_CUDA_EPILOGUES": epilogues}
+            bench.measure(f"epilogues.{case.name}{name}_{'on' if epilogues == '1' else 'off'}",
+                          lambda s: bench.ssa(more, s, variables), 60)
+    return own
 
 
 def with_mfu(bench, result):

@@ -20,13 +20,14 @@ import sys
 from gpu_record import Record
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# (config, precision on the device, precision of the CPU's reference)
+# (config, precision on the device, precision of the CPU's reference, more overrides)
 RUNS = (
     ("enwik8_mini_s6_l4", "fp32", "fp32"),
     ("enwik8_mini_s6_l4", "bf16", "bf16"),
     ("enwik8_mini_s6_l4", "fp16", "fp32"),
     ("enwik8_mini_s0", "fp32", "fp32"),
     ("enwik8_mini_s0", "bf16", "bf16"),
+    ("enwik8_mini_s6_l4", "bf16", "bf16", "model.activation=gelu_tanh"),  # inside the products
 )
 FIRST_STEPS = 50
 # Relative differences: most of any of the first steps, and of the mean of the last ten.
@@ -132,10 +133,11 @@ class References:
             else:
                 say(f"{options.reference}: of other text or steps, not used")
 
-    def losses(self, config, precision):
-        name = f"{config} {precision}"
+    def losses(self, config, precision, *overrides):
+        name = " ".join([config, precision, *overrides])
         if name not in self.known:
-            folder = train(self.options, config, precision, "cpu", f"{config}-{precision}-cpu")
+            folder = train(self.options, config, precision, "cpu",
+                           name.replace(" ", "-") + "-cpu", overrides=overrides)
             self.known[name] = (losses(folder)[0], "this machine")
         return self.known[name]
 
@@ -158,16 +160,18 @@ def compare(own, reference, precision):
 
 def check_losses(options, record):
     references, good = References(options), True
-    for config, precision, of_reference in RUNS:
+    for config, precision, of_reference, *overrides in RUNS:
         if options.device == "cpu" and precision == "fp16":
             continue  # to try this script out
-        folder = train(options, config, precision, options.device, f"{config}-{precision}-device")
+        name = " ".join([config, precision, *overrides])
+        folder = train(options, config, precision, options.device,
+                       name.replace(" ", "-") + "-device", overrides=overrides)
         own, rate = losses(folder)
-        reference, source = references.losses(config, of_reference)
+        reference, source = references.losses(config, of_reference, *overrides)
         result = compare(own, reference, precision)
         result |= {"tokens_per_second": rate, "reference_from": source}
-        record.set(f"train.losses.{config} {precision}", result)
-        say(f"{config} {precision}: {'ok' if result['ok'] else 'FAILED'}: first {FIRST_STEPS} steps "
+        record.set(f"train.losses.{name.replace('.', '_')}", result)
+        say(f"{name}: {'ok' if result['ok'] else 'FAILED'}: first {FIRST_STEPS} steps "
             f"at most {result['most_apart_first_steps']:.2e} apart, at the end "
             f"{result['apart_at_end']:.2e}; {rate:.0f} tokens/s")
         good = good and result["ok"]

@@ -109,7 +109,6 @@ __device__ Bound select_rank(const uint64_t* keys, int64_t count, int64_t rank) 
     __syncthreads();
     prefix = prefix << kDigitBits | static_cast<uint64_t>(chosen.number);
     left -= chosen.before;
-    __syncthreads();
   }
   return {prefix, left};
 }
