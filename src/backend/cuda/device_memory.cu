@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "ssa/core/tensor.h"
@@ -18,42 +19,17 @@ namespace ssa::cuda {
 
 namespace {
 
-/// Pinned memory that small copies from the host go through. The copies of a training step, ids and
-/// plans, fit in at once.
-class Staging {
- public:
-  static constexpr size_t kSlotBytes = size_t{256} << 10;
-
-  /// Queues a copy of at most kSlotBytes.
-  void copy(void* to, const void* from, size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    Slot& slot = slots_[next_];
-    next_ = (next_ + 1) % slots_.size();
-    if (!slot.pinned) {
-      check(cudaMallocHost(&slot.pinned, kSlotBytes), "allocating pinned memory");
-      check(cudaEventCreateWithFlags(&slot.used, cudaEventDisableTiming), "creating an event");
-    } else {
-      check(cudaEventSynchronize(slot.used), "waiting for a copy to the GPU");
-    }
-    std::memcpy(slot.pinned, from, bytes);
-    check(cudaMemcpyAsync(to, slot.pinned, bytes, cudaMemcpyHostToDevice, stream()),
-          "copying to the GPU");
-    check(cudaEventRecord(slot.used, stream()), "recording an event");
-  }
-
- private:
-  struct Slot {
-    void* pinned = nullptr;
-    cudaEvent_t used = nullptr;
-  };
-  std::mutex mutex_;
-  std::array<Slot, 64> slots_;
-  size_t next_ = 0;
-};
-
 struct FreePinned {
   void operator()(void* memory) const { cudaFreeHost(memory); }
 };
+
+using PinnedMemory = std::unique_ptr<void, FreePinned>;
+
+PinnedMemory allocate_pinned(size_t bytes) {
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, bytes), "allocating pinned memory");
+  return PinnedMemory(memory);
+}
 
 /// An event that takes no times.
 class OrderEvent {
@@ -75,6 +51,39 @@ class OrderEvent {
   cudaEvent_t event_ = nullptr;
 };
 
+/// Pinned memory that small copies from the host go through: tokens and plans where no lane brings
+/// them. Those of a step fit in at once.
+class Staging {
+ public:
+  static constexpr size_t kSlotBytes = size_t{256} << 10;
+
+  /// Queues a copy of at most kSlotBytes.
+  void copy(void* to, const void* from, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    Slot& slot = slots_[next_];
+    next_ = (next_ + 1) % slots_.size();
+    if (!slot.pinned) {
+      slot.used.emplace();
+      slot.pinned = allocate_pinned(kSlotBytes);
+    }
+    slot.used->wait();
+    std::memcpy(slot.pinned.get(), from, bytes);
+    check(cudaMemcpyAsync(to, slot.pinned.get(), bytes, cudaMemcpyHostToDevice, stream()),
+          "copying to the GPU");
+    slot.used->record(stream());
+  }
+
+ private:
+  struct Slot {
+    PinnedMemory pinned;
+    std::optional<OrderEvent> used;
+  };
+  std::mutex mutex_;
+  std::array<Slot, 64> slots_;
+  size_t next_ = 0;
+};
+
+/// A stream beside stream().
 class SideStream {
  public:
   SideStream() {
@@ -100,10 +109,8 @@ class GpuLane : public InputLane {
  public:
   explicit GpuLane(size_t bytes)
       : place_(Tensor::empty({static_cast<int64_t>(bytes)}, DType::u8, Device::cuda,
-                             MemoryCategory::data)) {
-    void* memory = nullptr;
-    check(cudaMallocHost(&memory, bytes), "allocating pinned memory");
-    pinned_.reset(memory);
+                             MemoryCategory::data)),
+        pinned_(allocate_pinned(bytes)) {
     taken_.record(stream());  // whose work may still be about what was in this place before
   }
 
@@ -128,7 +135,7 @@ class GpuLane : public InputLane {
 
  private:
   Tensor place_;
-  std::unique_ptr<void, FreePinned> pinned_;
+  PinnedMemory pinned_;
   OrderEvent arrived_, taken_;
   SideStream beside_;  // last: its work is done before the others go
 };
