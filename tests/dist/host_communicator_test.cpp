@@ -1,8 +1,10 @@
 #include "dist/host_communicator.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <numeric>
+#include <thread>
 
 #include <catch2/catch.hpp>
 
@@ -146,21 +148,28 @@ TEST_CASE("A transport that cannot be made is an error", "[dist]") {
 TEST_CASE("A communicator counts what it does", "[dist]") {
   Rank rank;
   rank.script->start = all_give_the_same;
-  std::atomic<bool> open = false;
+  std::atomic<bool> open = false, waiting = false;
   rank.script->poll = [&](const Request& request) { return open || request.buffer.count != 100; };
   Communicator& ranks = rank.start();
   ranks.barrier("the beginning");
   CHECK(ranks.stats().collectives == 1);
   CHECK(ranks.stats().busy_seconds == 0);
-  CHECK(ranks.stats().waited_seconds > 0);
   const int64_t before = ranks.stats().bytes;
   const PendingCollective pending = all_reduce(ranks, 100);
   CHECK(ranks.stats().collectives == 2);
   CHECK(ranks.stats().bytes == before + 400);
   const double busy = ranks.stats().busy_seconds;
   CHECK(busy > 0);
-  open = true;
+  const double waited = ranks.stats().waited_seconds;
+  std::thread opener([&] {  // long after the wait has begun
+    while (!waiting) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    open = true;
+  });
+  waiting = true;
   pending.wait();
+  opener.join();
+  CHECK(ranks.stats().waited_seconds > waited);
   const double after = ranks.stats().busy_seconds;
   CHECK(after > busy);
   CHECK(ranks.stats().busy_seconds == after);
