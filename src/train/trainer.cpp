@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -70,21 +71,33 @@ void Trainer::run_steps() {
                   {rank * share, share});
   PlanQueue plans([this, rank](int64_t step) { return plans_of_step(config_, step, rank); },
                   state_.step, train.steps);
+  unsent_ = nullptr;
   stepper_.send(loader.next(), plans.pop(state_.step));
   while (state_.step < train.steps && !stopping()) step(loader, plans);
 }
 
+/// The inputs of the step behind the one that is computed. If they cannot be had, that one is still
+/// finished, logged and perhaps saved; the next one fails.
+void Trainer::send_next(LmLoader& loader, PlanQueue& plans) {
+  const int64_t next = state_.step + 1;
+  if (next == config_.train.steps) return;
+  try {
+    stepper_.send(loader.next(), plans.pop(next));
+  } catch (const std::exception&) {
+    unsent_ = std::current_exception();
+  }
+}
+
 void Trainer::step(LmLoader& loader, PlanQueue& plans) {
+  if (unsent_) std::rethrow_exception(std::exchange(unsent_, nullptr));
   const TrainConfig& train = config_.train;
   const auto started = Clock::now();
   if (state_.step == finetune_start(config_)) {
     progress_->clear();
     spdlog::info("+FT: dense attention from here on");
   }
-  const StepResult result = stepper_.step(state_.step, StopSignal::requested, [&] {
-    const int64_t next = state_.step + 1;
-    if (next < train.steps) stepper_.send(loader.next(), plans.pop(next));
-  });
+  const StepResult result =
+      stepper_.step(state_.step, StopSignal::requested, [&] { send_next(loader, plans); });
   const double seconds = seconds_since(started);
   ++state_.step;
   state_.tokens += train.batch_size * config_.data.length;

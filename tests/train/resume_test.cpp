@@ -1,10 +1,12 @@
 #include <csignal>
+#include <filesystem>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
+#include "ssa/data/lm_sampler.h"
 #include "ssa/train/stop_signal.h"
 #include "ssa/train/trainer.h"
 
@@ -246,4 +248,28 @@ TEST_CASE("a signal between the steps of an evaluation stops it, it is made up f
   REQUIRE(train(run.config(), folder, "auto") == TrainOutcome::finished);
   CHECK(state(3)["evaluation_due"] == false);  // killed later, it would not be scored again
   require_equal(result_of(folder), run.expected);
+}
+
+TEST_CASE("a step is finished and saved though there are no data for the next one") {
+  spdlog::set_level(spdlog::level::off);
+  const TinyRun run;
+  const Config config = run.config({"train.eval_every=0"});
+  const TokenDataset dataset = TokenDataset::open(run.text_path);
+  Trainer trainer(config, {run.dir / "run", "none", Device::cpu});
+  std::filesystem::resize_file(run.text_path, 4800);  // of 6000; 5400 are to train on
+  const LmSampler sampler(config.train.seed, dataset.split_size(Split::train), config.data.length);
+  int64_t failing = 0;
+  try {
+    for (; failing < 8; ++failing) sampler.batch(dataset, Split::train, 4, failing);
+  } catch (const DataError&) {
+  }
+  REQUIRE((failing > 0 && failing < 8));
+
+  CHECK(contains(message_of<DataError>([&] { trainer.train(); }), "shrunk"));
+  CHECK(read_metrics(run.dir / "run/metrics.jsonl").size() == static_cast<size_t>(failing));
+  const auto saved = [&](int64_t step) {
+    return std::filesystem::exists(run.dir / fmt::format("run/checkpoints/step-{}", step));
+  };
+  CHECK(saved(failing));
+  CHECK_FALSE(saved(failing + 1));
 }

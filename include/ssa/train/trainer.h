@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,6 +70,7 @@ class Trainer {
   void run_steps();
   bool stopping() const;
   void step(LmLoader& loader, PlanQueue& plans);
+  void send_next(LmLoader& loader, PlanQueue& plans);
   void save();
   void guard_divergence(const StepResult& result);
   bool roll_back(const DivergedError& reason);
@@ -86,6 +88,7 @@ class Trainer {
   TrainOptions options_;
   LmSampler sampler_;
   LmStepper stepper_;
+  std::exception_ptr unsent_;  // why the coming step has no inputs
   RunState state_;
   std::string resumed_from_;         // path of the checkpoint; empty for a new run
   std::optional<RunFolder> folder_;  // rank 0 holds the lock
