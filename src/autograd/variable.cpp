@@ -246,8 +246,8 @@ NoGrad::NoGrad() : before_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = before_; }
 bool grad_enabled() { return recording; }
 
-Variable checkpoint(const std::function<Variable(const Variable&)>& function,
-                    const Variable& input) {
+Variable recompute(const std::function<Variable(const Variable&)>& function,
+                   const Variable& input) {
   Variable result;
   std::vector<NodePtr> inputs;  // the leaves that the function uses, then its input
   {

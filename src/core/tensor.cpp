@@ -76,7 +76,7 @@ bool Tensor::is_contiguous() const {
 }
 
 std::byte* Tensor::raw() {
-  if (storage_) storage_->touch();
+  if (storage_) storage_->mark_written();
   return storage_ ? storage_->data() + offset_ * static_cast<int64_t>(size_of(dtype_)) : nullptr;
 }
 

@@ -56,8 +56,8 @@ Variable DecoderBlock::operator()(const Variable& x, const nn::AttentionInput& i
     return ffn_(residual(attended, 2 + 2 * layer), ffn_norm_, context, layer);
   };
   if (!grad_enabled() || checkpointing == Checkpointing::none) return forward(attend(x));
-  if (checkpointing == Checkpointing::attention) return forward(checkpoint(attend, x));
-  return checkpoint([=](const Variable& in) { return forward(attend(in)); }, x);
+  if (checkpointing == Checkpointing::attention) return forward(recompute(attend, x));
+  return recompute([=](const Variable& in) { return forward(attend(in)); }, x);
 }
 
 DecoderLm::DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store)

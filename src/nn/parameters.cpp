@@ -49,8 +49,9 @@ Tensor initial_values(const Shape& shape, const Init& init, const RngKey& key, D
 
 }  // namespace
 
-Variable ParameterStore::add(const std::string& name, const Shape& shape, const Init& init) {
-  Parameter parameter{name, shape, {}, shape.rank() > 1};
+Variable ParameterStore::add(const std::string& name, const Shape& shape, const Init& init,
+                             Decay decay) {
+  Parameter parameter{name, shape, {}, decay == Decay::matrices && shape.rank() > 1};
   if (!dry_) {
     const RngKey key{.seed = seed_,
                      .purpose = RngPurpose::init,
@@ -77,7 +78,7 @@ void ParameterStore::zero_grad() const {
   for (const Parameter& parameter : parameters_) parameter.variable.zero_grad();
 }
 
-void ParameterStore::touch() const {
+void ParameterStore::mark_written() const {
   for (const Parameter& parameter : parameters_) {
     Tensor value = parameter.variable.value();
     value.raw();

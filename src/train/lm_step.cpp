@@ -42,7 +42,7 @@ void LmStepper::compute(int64_t number, const StepTensors& inputs) {
   recorder_.run(static_cast<uint32_t>(number), kind, [&, records = recorder_.enabled()] {
     // What is recorded must contain the copies that are made of weights, even if they are up to
     // date just now; and what is done after a recording that failed must, as those were not made.
-    if (records) session_.parameters().touch();
+    if (records) session_.parameters().mark_written();
     session_.parameters().zero_grad();
     forward_backward(number, inputs);
   });

@@ -94,28 +94,28 @@ TEST_CASE("complete: uses inside checkpointed functions count like others", "[au
   const auto with_p = [&](const Variable& in) { return use(in, p, 3); };
   const auto with_q = [&](const Variable& in) { return use(in, q, 5); };
   SECTION("once inside") {
-    checkpoint(with_q, checkpoint(with_p, x)).backward(f64({10}));
+    recompute(with_q, recompute(with_p, x)).backward(f64({10}));
     CHECK(told.order == "qp");
     CHECK(told.gradients['p'] == Values{50});
   }
   SECTION("in two functions") {
-    checkpoint(with_p, checkpoint(with_q, checkpoint(with_p, x))).backward(f64({10}));
+    recompute(with_p, recompute(with_q, recompute(with_p, x))).backward(f64({10}));
     CHECK(told.order == "qp");
     CHECK(told.gradients['p'] == Values{160});
   }
   SECTION("inside and, before that, outside") {
-    checkpoint(with_q, checkpoint(with_p, use(x, p))).backward(f64({10}));
+    recompute(with_q, recompute(with_p, use(x, p))).backward(f64({10}));
     CHECK(told.order == "qp");
     CHECK(told.gradients['p'] == Values{200});
   }
   SECTION("inside and, behind that, outside") {
-    use(checkpoint(with_q, checkpoint(with_p, x)), p).backward(f64({10}));
+    use(recompute(with_q, recompute(with_p, x)), p).backward(f64({10}));
     CHECK(told.order == "qp");
     CHECK(told.gradients['p'] == Values{60});
   }
   SECTION("in a function within a function") {
-    const auto both = [&](const Variable& in) { return with_q(checkpoint(with_p, in)); };
-    checkpoint(both, use(x, p)).backward(f64({10}));
+    const auto both = [&](const Variable& in) { return with_q(recompute(with_p, in)); };
+    recompute(both, use(x, p)).backward(f64({10}));
     CHECK(told.order == "qp");
     CHECK(told.gradients['p'] == Values{200});
   }
@@ -126,13 +126,13 @@ TEST_CASE("complete: a checkpointed function may hand a leaf through", "[autogra
   const Variable x(f64({1})), p = told.leaf('p', f64({2}));
   SECTION("as its result") {
     const auto p_itself = [&](const Variable&) { return p; };
-    use(checkpoint(p_itself, x), p).backward(f64({10}));
+    use(recompute(p_itself, x), p).backward(f64({10}));
     CHECK(told.gradients['p'] == Values{20});
   }
   SECTION("into another one") {
     const auto twice = [&](const Variable& in) { return ops::scale(in, 2); };
-    const auto into = [&](const Variable& in) { return ops::add(in, checkpoint(twice, p)); };
-    use(checkpoint(into, x), p).backward(f64({10}));
+    const auto into = [&](const Variable& in) { return ops::add(in, recompute(twice, p)); };
+    use(recompute(into, x), p).backward(f64({10}));
     CHECK(told.gradients['p'] == Values{30});
   }
   CHECK(told.order == "p");
@@ -154,7 +154,7 @@ TEST_CASE("complete: leaves without a gradient", "[autograd]") {
   }
   SECTION("of a function that was never run again") {
     const auto with_b = [&](const Variable& in) { return use(in, b); };
-    pass_on({a, checkpoint(with_b, a)}, {a}).backward(f64({1}));
+    pass_on({a, recompute(with_b, a)}, {a}).backward(f64({1}));
     CHECK(told.order == "ba");
     CHECK(told.gradients['b'] == Values{});
   }
@@ -179,7 +179,7 @@ TEST_CASE("complete: a gradient after the last one is an error", "[autograd]") {
   CHECK(told.order == "a");
   SECTION("inside a checkpointed function too") {
     const auto inside = [&](const Variable& in) { return pass_on({in}, {in, a}); };
-    CHECK_THAT(backward(use(checkpoint(inside, b), a)), Catch::Contains("without listing it"));
+    CHECK_THAT(backward(use(recompute(inside, b), a)), Catch::Contains("without listing it"));
   }
   // The next pass is another one.
   a.zero_grad();

@@ -207,12 +207,6 @@ TEST_CASE("attention says what it lacks and what does not fit") {
   };
   const auto contains = [](const std::string& text) { return Catch::Contains(text); };
   CHECK(message_with([](AttentionArgs&) {}) == "no error");
-  CHECK_THAT(message_with([](AttentionArgs& args) { args.pair_bias = args.query; }),
-             contains("no pair bias yet"));
-  CHECK_THAT(message_with([](AttentionArgs& args) { args.pair_gate = args.query; }),
-             contains("no pair gate"));
-  CHECK_THAT(message_with([](AttentionArgs& args) { args.logit_clip = 5; }),
-             contains("no clipping"));
   CHECK_THAT(message_with([](AttentionArgs& args) { args.key = args.key.transpose(1, 3); }),
              contains("key has shape"));
   CHECK_THAT(message_with([](AttentionArgs& args) { args.dropout.probability = 1.0; }),

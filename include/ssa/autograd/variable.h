@@ -79,8 +79,8 @@ class Variable {
  private:
   Tensor value_;
   std::shared_ptr<GradSlot::Node> node_;
-  friend Variable checkpoint(const std::function<Variable(const Variable&)>& function,
-                             const Variable& input);
+  friend Variable recompute(const std::function<Variable(const Variable&)>& function,
+                            const Variable& input);
 };
 
 /// While one exists on this thread, nothing is recorded.
@@ -99,7 +99,6 @@ bool grad_enabled();
 /// Activation checkpointing (Chen et al. 2016): function(input) without recording; backward runs
 /// it again, recorded this time. Nothing but the input is kept in between. The function must be
 /// deterministic; dropout is, since its masks are drawn by key. Parameters it uses get gradients.
-Variable checkpoint(const std::function<Variable(const Variable&)>& function,
-                    const Variable& input);
+Variable recompute(const std::function<Variable(const Variable&)>& function, const Variable& input);
 
 }  // namespace ssa

@@ -32,15 +32,20 @@ enum class Activation {
   elu
 };
 
-/// Dropout: element i of a tensor is kept where RngKey word i ≥ probability·2^32, and then scaled
-/// by 1/(1-probability). The mask is never stored; backward draws it again.
+/// Dropout: element i of a tensor is kept where RngKey word i / group ≥ probability·2^32, and then
+/// scaled by 1/(1-probability). The mask is never stored; backward draws it again.
 struct Dropout {
   double probability = 0.0;
   RngKey key;
+  /// Neighbours that share one decision. 1: each element has its own. N·C: whole examples of a
+  /// tensor (B, N, C), which is drop path (stochastic depth, Huang et al. 2016).
+  int64_t group = 1;
   constexpr bool active() const { return probability > 0.0; }
   /// Words below this are dropped.
   constexpr uint32_t threshold() const { return static_cast<uint32_t>(probability * 0x1p32); }
-  constexpr bool keeps(uint64_t element) const { return key.word(element) >= threshold(); }
+  constexpr bool keeps(uint64_t element) const {
+    return key.word(element / static_cast<uint64_t>(group)) >= threshold();
+  }
 };
 
 /// A weight matrix as the second operand of products: in the dtype of the data and in the layout
@@ -70,6 +75,19 @@ struct MatmulArgs {
   Tensor bias{};      ///< (N) wide(data), added to every row; optional
   Tensor residual{};  ///< (M, N), dtype of out; optional
   Tensor out{};       ///< (M, N), dtype of a or wide(data)
+  bool accumulate = false;
+};
+
+/// Many products of one shape: out[i][j] (M, N) = op(a[i][j]) · op(b[i][j]) [+ out[i][j]] for all
+/// i < I, j < J. All tensors have two batch axes in front; any axis but the last may be strided,
+/// the last one is contiguous, so that heads of (B, N, H, D) are read where they lie. A batch axis
+/// of size 1 in a or b is shared by all (stride 0 does the same).
+struct BatchedMatmulArgs {
+  Tensor a{};  ///< (I, J, M, K), or (I, J, K, M) if transpose_a
+  Tensor b{};  ///< (I, J, K, N), or (I, J, N, K) if transpose_b; dtype of a
+  bool transpose_a = false;
+  bool transpose_b = false;
+  Tensor out{};  ///< (I, J, M, N), dtype of a or wide(data)
   bool accumulate = false;
 };
 
@@ -129,16 +147,18 @@ struct AttentionArgs {
   Tensor alibi_slopes;  ///< (H) f32, bias -slope_h·(i - j); optional
   Dropout dropout;      ///< on the softmax weights; element index ((b·H + h)·N + i)·N + j
 
-  // What models of texts do without; a backend that lacks one of these throws if it is given.
-
-  /// ((2R-1)·(2C-1), H) wide(data), learned bias by the way from source to target (Liu et al. 2021)
-  /// where positions number the cells of R rows of C = grid_columns: bias_h(i, j) is
-  /// table[(row_i - row_j + R - 1)·(2C - 1) + column_i - column_j + C - 1][h].
+  /// ((2R-1)·(2C-1), H) wide(data), learned bias by the way from source to target (Liu et al.
+  /// 2021). Positions number the cells of a grid of grid_columns columns in raster order. With Δ =
+  /// target - source in rows and columns, bias_h(i, j) is table[(Δrow + R - 1)·(2C - 1) + Δcolumn +
+  /// C - 1][h]. A pair that the table has no entry for, |Δrow| ≥ R or |Δcolumn| ≥ C, is masked: of
+  /// a Swin window that a cyclic shift wraps around the edge, each part sees itself only.
   Tensor relative_table;
+  int64_t relative_rows = 0;  ///< R, of the farthest pair and not of the grid: a Swin window's side
+  int64_t relative_columns = 0;  ///< C
   int64_t grid_columns = 0;
-  Tensor pair_bias;       ///< (B, N, N, H), EGT edge bias
-  Tensor pair_gate;       ///< (B, N, N, H), EGT edge gate before its sigmoid
-  double logit_clip = 0;  ///< 0: no clipping
+  /// (B or 1, P+N) i32: targets see sources of their own region only (packed documents, padding).
+  /// Optional.
+  Tensor regions;
 
   Tensor out;  ///< (B, N, H, D)
   Tensor lse;  ///< (B, H, N) log-sum-exp of the logits, wide(data)
@@ -154,6 +174,47 @@ struct AttentionBackwardArgs {
   Tensor grad_relative_table;  ///< as relative_table, added to; optional
 };
 
+/// Attention inside each of G graphs of any sizes that lie one behind the other, without padding
+/// (EGT, Hussain et al. 2022). Graph g has n_g nodes, of which s_g are sampled as sources; R = Σ
+/// n_g, K = Σ s_g. For node i of a graph and its sources j, with c the class of the pair (i, j):
+///
+///   logit_ij = clip(scale · q_i·k_j, ±logit_clip) + bias_table[c][h]
+///   gate_ij  = sigmoid(gate_table[c][h])
+///   out_i    = degree_i · Σ_j dropout(softmax_j(logit_ij) · gate_ij) · v_j
+///   degree_i = log(1 + Σ_j gate_ij), but 1 for the first virtual_nodes nodes of each graph
+///
+/// Without a gate_table gates and degrees are 1. Pair terms by class are what makes EGT-Simple
+/// cheap: its edge features take few values, so that no tensor of the size of all pairs exists.
+struct GraphAttentionArgs {
+  Tensor query;       ///< (R, H, D); rows of H·D may be strided in all tensors of shape (·, H, D)
+  Tensor key, value;  ///< (K, H, D), of the sampled sources
+  Tensor nodes;       ///< (G+1) i32, where each graph's rows begin, and R
+  Tensor sampled;     ///< (G+1) i32, where each graph's sources begin, and K
+  Tensor sources;  ///< (K) i32, the node inside its graph that each source is; ascending, distinct
+  Tensor pairs;    ///< (G+1) i32, where each graph's classes begin, and Σ n_g²
+  Tensor classes;  ///< (Σ n_g²) u8, of each graph (n_g, n_g): row i, column j
+  Tensor bias_table;  ///< (C, H) wide(data), C ≤ 256
+  Tensor gate_table;  ///< (C, H) wide(data), before the sigmoid; optional
+  int64_t virtual_nodes = 0;
+  double scale = 1.0;
+  double logit_clip = 0;  ///< 0: no clipping
+  Dropout dropout;        ///< element index (row of i)·H·M + h·M + j, M the largest n_g
+  Tensor out;             ///< (R, H, D)
+  Tensor lse;             ///< (R, H) log-sum-exp of the logits, wide(data)
+  Tensor gate_sum;        ///< (R, H) Σ_j gate_ij, wide(data); with a gate_table
+};
+
+/// Gradients of graph_attention. `forward` is as it was in the forward call, its results filled.
+/// Clipping passes a gradient where the product is inside or on its bounds.
+struct GraphAttentionBackwardArgs {
+  GraphAttentionArgs forward;
+  Tensor grad_out;              ///< (R, H, D)
+  Tensor grad_query;            ///< (R, H, D), overwritten
+  Tensor grad_key, grad_value;  ///< (K, H, D), overwritten
+  Tensor grad_bias_table;       ///< (C, H), added to, in an order that does not depend on threads
+  Tensor grad_gate_table;       ///< (C, H), likewise; with a gate_table
+};
+
 /// The softmax of attention on logits that are stored, which attention() never does: a baseline to
 /// measure it against. For target i = targets[w][t] and the sources j = sources[w][s]:
 ///
@@ -167,6 +228,27 @@ struct MaskedSoftmaxArgs {
   bool causal = false;
   Tensor alibi_slopes;  ///< (H) f32; optional
   Tensor out;           ///< (B, H, W, T, S); may be logits
+};
+
+/// Rows of a linear map from the square patches of pictures, in the order of a convolution's
+/// weight: out[b·P + p][(c·side + y)·side + x] = (in[b][row][column][c]·factor - mean[c]) /
+/// deviation[c], for pixel (y, x) of patch p, patches in raster order. `factor` is 1/255 for u8, 1
+/// for floats.
+struct PatchArgs {
+  Tensor in;         ///< (B, height, width, C) u8, or wide(data) if normalised later
+  int64_t side = 4;  ///< divides height and width
+  std::vector<double> mean, deviation;  ///< C each
+  Tensor out;                           ///< (B·P, C·side·side), P = height·width / side²
+};
+
+/// Cross-entropy against soft targets: row r wants class v with probability
+///   p_v = smoothing/V + (1 - smoothing) · Σ_k weights[r][k]·[labels[r][k] = v],
+/// the weights of a row adding up to 1 (mixup, cutmix, label smoothing). In nats:
+///   loss[r] = lse[r] - Σ_v p_v·logits[r][v].
+struct SoftTargets {
+  Tensor labels;   ///< (R, K) i32
+  Tensor weights;  ///< (R, K) wide(data)
+  double smoothing = 0;
 };
 
 /// One update of one parameter; all tensors are f32, or all f64.
@@ -241,6 +323,9 @@ class Backend {
 
   // ---- matrix products ----------------------------------------------------------------------
   virtual void matmul(const MatmulArgs& args) = 0;
+  virtual void batched_matmul(const BatchedMatmulArgs& /*args*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "batched_matmul", name(device()));
+  }
   /// `parts`, (n_i, k) wide(data), stacked over their rows and transposed if asked, for products
   /// with data of this dtype. Writes into `reuse` (an earlier result for the same shapes) if given.
   virtual std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose,
@@ -298,10 +383,56 @@ class Backend {
   virtual void cross_entropy_backward(const Tensor& logits, const Tensor& targets,
                                       const Tensor& lse, const Tensor& grad_loss,
                                       Tensor& grad_logits) = 0;
+  /// loss, lse (R) wide(data). Throws on a label outside 0 … V-1.
+  virtual void soft_cross_entropy(const Tensor& /*logits*/, const SoftTargets& /*targets*/,
+                                  Tensor& /*loss*/, Tensor& /*lse*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "soft_cross_entropy",
+                     name(device()));
+  }
+  /// grad_logits = grad_loss[r] · (softmax - p); grad_logits may be logits.
+  virtual void soft_cross_entropy_backward(const Tensor& /*logits*/, const SoftTargets& /*targets*/,
+                                           const Tensor& /*lse*/, const Tensor& /*grad_loss*/,
+                                           Tensor& /*grad_logits*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "soft_cross_entropy_backward",
+                     name(device()));
+  }
+
+  // ---- regression and pictures ----------------------------------------------------------------
+  /// loss = |prediction - target|; all wide(data), of one shape.
+  virtual void absolute_error(const Tensor& /*prediction*/, const Tensor& /*target*/,
+                              Tensor& /*loss*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "absolute_error", name(device()));
+  }
+  /// grad_prediction = grad_loss · sign(prediction - target), 0 where they are equal.
+  virtual void absolute_error_backward(const Tensor& /*prediction*/, const Tensor& /*target*/,
+                                       const Tensor& /*grad_loss*/, Tensor& /*grad_prediction*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "absolute_error_backward",
+                     name(device()));
+  }
+  /// No gradient: pictures are data.
+  virtual void patches(const PatchArgs& /*args*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "patches", name(device()));
+  }
+  /// out (B, C) = mean over n of in (B, N, C).
+  virtual void mean_positions(const Tensor& /*in*/, Tensor& /*out*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "mean_positions", name(device()));
+  }
+  /// grad_in (B, N, C)[b][n] = grad_out (B, C)[b] / N.
+  virtual void mean_positions_backward(const Tensor& /*grad_out*/, Tensor& /*grad_in*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "mean_positions_backward",
+                     name(device()));
+  }
 
   // ---- attention ----------------------------------------------------------------------------
   virtual void attention(AttentionArgs& args) = 0;
   virtual void attention_backward(AttentionBackwardArgs& args) = 0;
+  virtual void graph_attention(GraphAttentionArgs& /*args*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "graph_attention", name(device()));
+  }
+  virtual void graph_attention_backward(GraphAttentionBackwardArgs& /*args*/) {
+    throw ShapeError("{}: the {} backend does not have it yet", "graph_attention_backward",
+                     name(device()));
+  }
   virtual void masked_softmax(const MaskedSoftmaxArgs& args) = 0;
   /// grad_logits = scale · weights · (grad_weights - Σ_s weights·grad_weights), the weights being
   /// what masked_softmax() gave; all (B, H, W, T, S). grad_logits may be grad_weights.

@@ -29,7 +29,7 @@ class Storage {
   size_t bytes() const { return bytes_; }
   /// How often a pointer for writing was given out.
   uint64_t version() const { return version_.load(std::memory_order_relaxed); }
-  void touch() { version_.fetch_add(1, std::memory_order_relaxed); }
+  void mark_written() { version_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   std::atomic<uint64_t> version_{0};

@@ -17,15 +17,22 @@ struct Init {
   static Init zeros() { return {}; }
   static Init ones() { return {Kind::ones, 0}; }
   static Init normal(double standard_deviation) { return {Kind::normal, standard_deviation}; }
+  static Init uniform(double half_width) { return {Kind::uniform, half_width}; }
   /// Glorot & Bengio 2010: uniform in ±gain·√(6/(fan_in+fan_out)).
   static Init xavier_uniform(int64_t fan_in, int64_t fan_out, double gain = 1.0);
+};
+
+/// Which parameters weight decay applies to.
+enum class Decay {
+  matrices,  ///< this one if it has two axes or more: weights and embeddings, not norms and biases
+  never      ///< not this one, whatever its shape: tables of position biases
 };
 
 struct Parameter {
   std::string name;  ///< "blocks.0.attention.query.weight"
   Shape shape;
   Variable variable;  ///< undefined in a dry store
-  bool decayed;       ///< weight decay applies: matrices, not norms and biases
+  bool decayed;       ///< weight decay applies
 };
 
 /// Owns a model's parameters in a fixed order: what optimizers, checkpoints and reports walk.
@@ -37,13 +44,14 @@ class ParameterStore {
   /// A store that only counts: add() allocates nothing and returns undefined variables.
   static ParameterStore dry();
 
-  Variable add(const std::string& name, const Shape& shape, const Init& init);
+  Variable add(const std::string& name, const Shape& shape, const Init& init,
+               Decay decay = Decay::matrices);
   const std::vector<Parameter>& all() const { return parameters_; }
   /// Number of scalars.
   int64_t count() const;
   void zero_grad() const;
   /// As if all had been written: copies that are kept of them are made again (Tensor::version).
-  void touch() const;
+  void mark_written() const;
   Device device() const { return device_; }
   DType dtype() const { return dtype_; }
 

@@ -101,6 +101,13 @@ struct HeadRange {
   HeadRange(Variable whole);  // NOLINT: a tensor is a range of all its heads
   HeadRange(Variable of, int64_t first_head, int64_t heads);
 };
+/// A learned 2-D position bias (AttentionArgs::relative_table).
+struct RelativeBias {
+  Variable table;    ///< ((2·rows - 1)·(2·columns - 1), H)
+  int64_t rows = 0;  ///< pairs this far apart or more are masked
+  int64_t columns = 0;
+  int64_t grid_columns = 0;  ///< of the grid whose cells positions number
+};
 /// What attention needs besides query, key and value.
 struct AttentionOptions {
   PlanTensors plan;
@@ -112,10 +119,38 @@ struct AttentionOptions {
   /// was done before fused kernels: the baseline that others are measured against. Dropout draws
   /// by the place in that tensor, which for a dense plan is the same as that of fused attention.
   bool materialized = false;
+  RelativeBias relative{};  ///< optional: none if its table is undefined
+  Tensor regions{};         ///< (B or 1, N) i32: only sources of a target's own region; optional
 };
 /// Attention over a source plan, logits scaled by 1/√D: query, key, value of H heads
 /// → (B, N, H, D). See backend.h for the definition.
 Variable attention(const HeadRange& query, const HeadRange& key, const HeadRange& value,
                    const AttentionOptions& options);
+
+/// Graphs of a batch that lie one behind the other, on the device: their sizes, sampled sources and
+/// pair classes. Fields as in GraphAttentionArgs.
+struct PackedGraphs {
+  Tensor nodes, sampled, sources, pairs, classes;
+};
+/// What attention inside graphs needs besides query, key and value.
+struct GraphAttentionOptions {
+  PackedGraphs graphs;
+  Variable bias_table;  ///< (C, H)
+  Variable gate_table;  ///< (C, H); optional
+  int64_t virtual_nodes = 0;
+  double logit_clip = 0;
+  Dropout dropout;
+};
+/// Attention inside graphs (EGT), logits scaled by 1/√D: query (R, H, D), key and value (K, H, D)
+/// → (R, H, D). See GraphAttentionArgs for the definition.
+Variable graph_attention(const Variable& query, const Variable& key, const Variable& value,
+                         const GraphAttentionOptions& options);
+
+/// Cross-entropy against soft targets, in nats: logits (R, V) → (R) wide(dtype).
+Variable soft_cross_entropy(const Variable& logits, const SoftTargets& targets);
+/// |prediction - target|, element by element; prediction and target wide(data), of one shape.
+Variable absolute_error(const Variable& prediction, const Tensor& target);
+/// x (B·N, C) of B examples → (B, C), the mean over an example's positions.
+Variable mean_positions(const Variable& x, int64_t batch);
 
 }  // namespace ssa::ops

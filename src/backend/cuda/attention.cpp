@@ -56,13 +56,6 @@ const AttentionImplementation& choose(const AttentionProblem& p, const Attention
 
 // ---- arguments ---------------------------------------------------------------------------------
 
-void require_no_extras(const AttentionArgs& args) {
-  constexpr const char* kMessage = "attention: the cuda backend has no {} yet";
-  SSA_CHECK(!args.pair_bias.defined(), kMessage, "pair bias");
-  SSA_CHECK(!args.pair_gate.defined(), kMessage, "pair gate");
-  SSA_CHECK(args.logit_clip == 0, kMessage, "clipping of logits");
-}
-
 /// (B, N, H, D) with contiguous heads; rows may be strided.
 void require_heads(const checks::Named& argument, DType dtype, const Shape& shape) {
   checks::require(op(), argument, dtype, shape);
@@ -104,7 +97,6 @@ void require_plan(const AttentionArgs& args) {
 }
 
 void require_valid(const AttentionArgs& args) {
-  require_no_extras(args);
   checks::require_rank(op(), {"query", args.query}, 4);
   checks::require_data_dtype(op(), {"query", args.query});
   checks::require_rank(op(), {"targets", args.plan.targets}, 2);

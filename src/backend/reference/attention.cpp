@@ -41,8 +41,6 @@ double dot(const T* a, const T* b, int64_t size) {
 }
 
 void require_supported(const AttentionArgs& args) {
-  SSA_CHECK(!args.pair_bias.defined() && !args.pair_gate.defined() && args.logit_clip == 0.0,
-            "attention: pair bias, pair gate and clipping are not built yet");
   SSA_CHECK(args.query_start == 0 || !args.dropout.active(),
             "attention: no dropout where queries start at position {}", args.query_start);
 }

@@ -37,7 +37,7 @@ struct Network {
   Variable operator()(Variable x, bool with_checkpoints) const {
     for (int i = 0; i < static_cast<int>(layers.size()); ++i) {
       const auto part = [this, i](const Variable& in) { return block(i, in); };
-      x = with_checkpoints ? checkpoint(part, x) : part(x);
+      x = with_checkpoints ? recompute(part, x) : part(x);
     }
     return x;
   }
@@ -90,7 +90,7 @@ TEST_CASE("checkpoint: the function runs once forwards and once on the way back"
     recorded += grad_enabled() ? 1 : 0;
     return ops::scale(in, 3);
   };
-  const Variable y = checkpoint(function, x);
+  const Variable y = recompute(function, x);
   CHECK(runs == 1);
   CHECK(recorded == 0);
   y.backward(f64({1, 10}));
@@ -103,15 +103,15 @@ TEST_CASE("checkpoint: an input that is also used elsewhere collects both", "[au
   const Variable x = leaf(f64({1, 2}));
   const Variable y = ops::scale(x, 2);
   const auto triple = [](const Variable& in) { return ops::scale(in, 3); };
-  ops::add(checkpoint(triple, y), y).backward(f64({1, 10}));
+  ops::add(recompute(triple, y), y).backward(f64({1, 10}));
   CHECK(values(x.grad()) == Values{8, 80});
 }
 
 TEST_CASE("checkpoint: inside a checkpoint", "[autograd]") {
   const Variable x = leaf(f64({1, 2})), p = leaf(f64({4, 5}));
   const auto inner = [&](const Variable& in) { return ops::add(ops::scale(in, 3), p); };
-  const auto outer = [&](const Variable& in) { return ops::scale(checkpoint(inner, in), 5); };
-  const Variable y = checkpoint(outer, x);
+  const auto outer = [&](const Variable& in) { return ops::scale(recompute(inner, in), 5); };
+  const Variable y = recompute(outer, x);
   CHECK(values(y.value()) == Values{35, 55});
   y.backward(f64({1, 10}));
   CHECK(values(x.grad()) == Values{15, 150});
@@ -121,12 +121,12 @@ TEST_CASE("checkpoint: inside a checkpoint", "[autograd]") {
 TEST_CASE("checkpoint: functions that return or ignore their input", "[autograd]") {
   const Variable x = leaf(f64({1, 2})), p = leaf(f64({4, 5}));
   SECTION("identity") {
-    checkpoint([](const Variable& in) { return in; }, x).backward(f64({1, 10}));
+    recompute([](const Variable& in) { return in; }, x).backward(f64({1, 10}));
     CHECK(values(x.grad()) == Values{1, 10});
   }
   SECTION("a parameter alone") {
     const auto ignore = [&](const Variable&) { return ops::scale(p, 2); };
-    ops::add(checkpoint(ignore, x), x).backward(f64({1, 10}));
+    ops::add(recompute(ignore, x), x).backward(f64({1, 10}));
     CHECK(values(x.grad()) == Values{1, 10});
     CHECK(values(p.grad()) == Values{2, 20});
   }
@@ -135,7 +135,7 @@ TEST_CASE("checkpoint: functions that return or ignore their input", "[autograd]
 TEST_CASE("checkpoint: a constant under NoGrad", "[autograd]") {
   const Variable x = leaf(f64({1, 2}));
   const NoGrad guard;
-  const Variable y = checkpoint([](const Variable& in) { return ops::scale(in, 3); }, x);
+  const Variable y = recompute([](const Variable& in) { return ops::scale(in, 3); }, x);
   CHECK_FALSE(y.requires_grad());
   CHECK(values(y.value()) == Values{3, 6});
 }
