@@ -8,7 +8,7 @@
 
 #include "ssa/backend/backend.h"
 #include "ssa/config/config.h"
-#include "ssa/data/lm_batch.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa::bench {
 
@@ -60,9 +60,6 @@ double median(std::vector<double> seconds);
 
 /// The step of --config, with --set, --precision, and micro_batch resolved.
 Config step_config(const Options& options);
-/// Tokens that look random: words by Zipf's law, since what an adaptive softmax computes depends on
-/// how often they come; bytes evenly.
-LmBatch random_batch(const Config& config);
 int run_step(const Options& options);
 /// The same config's step, and that with dense attention, each with attention fused and
 /// materialised: C, M and S as the paper counts them.

@@ -9,11 +9,11 @@
 
 #include "ssa/core/device_memory.h"
 #include "ssa/models/cost.h"
-#include "ssa/models/decoder_plans.h"
+#include "ssa/models/precision.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
-#include "ssa/train/lm_step.h"
 #include "ssa/train/memory_plan.h"
+#include "ssa/train/stepper.h"
 
 #include "apps/app.h"
 #include "apps/bench.h"
@@ -27,22 +27,23 @@ using nlohmann::json;
 class Contender {
  public:
   /// With a first step, which allocates gradients and moments and warms up.
-  Contender(std::string label, const Config& config, Device device, const LmBatch& batch)
+  Contender(std::string label, const Config& config, Device device)
       : label_(std::move(label)),
         config_(config),
         device_(device),
         own_bytes_(-in_use()),
-        stepper_(config_, device),
-        plans_(plans_of_step(config_, 0)) {
-    step(batch);
+        task_(make_task(config)),
+        stepper_(*task_, device),
+        item_(typical_step(*task_)) {
+    step();
     own_bytes_ += in_use();
   }
 
-  void measure(const LmBatch& batch) {
+  void measure() {
     const int64_t start = in_use();
     allocator(device_).reset_peaks();
     const auto started = std::chrono::steady_clock::now();
-    step(batch);
+    step();
     seconds_.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
     peak_bytes_ = own_bytes_ + allocator(device_).stats().peak_total_bytes - start;
@@ -64,14 +65,15 @@ class Contender {
 
  private:
   int64_t in_use() const { return allocator(device_).stats().total_bytes; }
-  void step(const LmBatch& batch) { stepper_.step(steps_++, batch, plans_); }
+  void step() { stepper_.step(steps_++, item_); }
 
   std::string label_;
   Config config_;
   Device device_;
   int64_t own_bytes_;  // before stepper_, which it is the size of
-  LmStepper stepper_;
-  std::vector<SourcePlan> plans_;
+  std::unique_ptr<Task> task_;
+  Stepper stepper_;
+  StepItem item_;
   int64_t steps_ = 0, peak_bytes_ = 0;
   std::vector<double> seconds_;
 };
@@ -123,17 +125,16 @@ struct Comparison {
   std::vector<std::unique_ptr<Contender>> all;
   /// Measures them in turn, so that what else the machine does hits them alike.
   Comparison(const Config& config, Device device, int64_t repeats) {
-    const LmBatch batch = random_batch(config);
     const auto add = [&](const char* label, bool dense, AttentionKind kind) {
       const Config own = variant(config, dense, kind);
-      all.push_back(std::make_unique<Contender>(label, own, device, batch));
+      all.push_back(std::make_unique<Contender>(label, own, device));
     };
     add("fused", false, AttentionKind::fused);
     add("materialized", false, AttentionKind::materialized);
     add("dense_fused", true, AttentionKind::fused);
     add("dense_materialized", true, AttentionKind::materialized);
     for (int64_t i = 0; i < repeats; ++i) {
-      for (const auto& contender : all) contender->measure(batch);
+      for (const auto& contender : all) contender->measure();
     }
   }
   Ratios both_materialized(double part) const { return {*all[1], *all[3], *all[3], part}; }

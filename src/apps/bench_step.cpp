@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <fstream>
 #include <iostream>
 #include <optional>
@@ -13,8 +12,9 @@
 #include "ssa/backend/profile.h"
 #include "ssa/core/device_memory.h"
 #include "ssa/models/cost.h"
-#include "ssa/train/lm_step.h"
+#include "ssa/models/precision.h"
 #include "ssa/train/memory_plan.h"
+#include "ssa/train/stepper.h"
 
 #include "apps/app.h"
 #include "apps/bench.h"
@@ -71,8 +71,9 @@ struct StepRun {
 StepRun run_steps(const Config& config, Device device, int64_t repeats) {
   Config by_call = config;
   by_call.train.cuda_graphs = false;
-  std::optional<LmStepper> stepper(std::in_place, config, device);
-  const LmBatch batch = random_batch(config);
+  const auto task = make_task(config), task_by_call = make_task(by_call);
+  std::optional<Stepper> stepper(std::in_place, *task, device);
+  StepItem item = typical_step(*task);
   int64_t step = 0, allocations = 0;
   double plan_seconds = 0;
   // A profile waits for the device after every call, which a GPU's step must not be timed with.
@@ -83,10 +84,10 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
   const auto one_step = [&] {
     if (step == 2) allocations = allocator(device).stats().system_allocations;
     const auto started = std::chrono::steady_clock::now();
-    const auto plans = plans_of_step(config, 0);
+    item.plans = plans_of_step(*task, item.micro_batches, 0);
     plan_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    stepper->step(step++, batch, plans);
+    stepper->step(step++, item);
     if (step == 2) {  // the first steps warm up
       if (profile) profile->reset();
       plan_seconds = 0;
@@ -101,7 +102,7 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
   }
   if (profile_costs) {
     stepper.reset();
-    stepper.emplace(by_call, device);
+    stepper.emplace(*task_by_call, device);
     one_step();
     result.seconds_by_call = median_seconds(repeats, device, one_step);
     profile.emplace(device);
@@ -138,24 +139,6 @@ Config step_config(const Options& options) {
   Config config = load_config(options.config, overrides);
   config.train.micro_batch = resolve_micro_batch(config);
   return config;
-}
-
-LmBatch random_batch(const Config& config) {
-  LmBatch batch{config.train.batch_size, config.data.length, {}, {}};
-  const RngKey key{.purpose = RngPurpose::test};
-  const int64_t vocabulary = vocabulary_size(config);
-  const double range = std::log(static_cast<double>(vocabulary) + 1);
-  const auto token = [&](uint64_t i) {
-    if (config.task == Task::byte_lm) return static_cast<int32_t>(key.word(i) & 0xff);
-    const auto rank = static_cast<int64_t>(std::exp(range * uniform_open(key.word(i))));
-    return static_cast<int32_t>(std::clamp<int64_t>(rank - 1, 0, vocabulary - 1));
-  };
-  const auto count = static_cast<uint64_t>(batch.sequences * batch.length);
-  for (uint64_t i = 0; i < count; ++i) {
-    batch.inputs.push_back(token(i));
-    batch.targets.push_back(token(i + 1));
-  }
-  return batch;
 }
 
 int run_step(const Options& options) {

@@ -5,9 +5,9 @@
 
 #include <spdlog/spdlog.h>
 
-#include "ssa/eval/evaluate_lm.h"
+#include "ssa/eval/evaluate.h"
 #include "ssa/train/device_ranks.h"
-#include "ssa/train/lm_session.h"
+#include "ssa/train/model_session.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/run_state.h"
 #include "ssa/train/stop_signal.h"
@@ -38,58 +38,67 @@ struct Scored {
 };
 
 /// Standard deviation of the single sub-models' scores; the first one's stands for where they lie.
-double spread(const EvalResult& result, const LmMetric& metric) {
+/// That of their losses, where the metric does not follow from the loss.
+double spread(const EvalResult& result, const Metric& metric) {
+  if (!metric.deviation) return result.spread;
   return metric.deviation(result.curve.front().loss, result.spread);
 }
 
-nlohmann::json to_json(const Scored& scored, const Options& options, const LmMetric& metric) {
+nlohmann::json to_json(const Scored& scored, const Options& options, const TaskTraits& traits) {
   const EvalResult& result = scored.result;
   nlohmann::json json{{"mode", scored.mode == EvalMode::renorm ? "renorm" : "ensemble"},
                       {"split", options.split},
                       {"samples", scored.samples},
                       {"step", scored.step},
-                      {"tokens", result.tokens},
+                      {"tokens", result.terms},
                       {"loss", result.loss},
-                      {metric.key(), metric.value(result.loss)},
                       {"seconds", result.seconds},
                       {"ranks", scored.ranks}};
+  for (size_t i = 0; i < traits.metrics.size(); ++i) {
+    json[std::string(traits.metrics[i].key)] = result.metrics[i];
+  }
   json["curve"] = nlohmann::json::array();
   for (const CurvePoint& point : result.curve) {
-    json["curve"].push_back({{"samples", point.samples},
-                             {"value", metric.value(point.loss)},
-                             {"stderr", metric.deviation(point.loss, point.stderr_)}});
+    const MetricValue& metric = point.metrics.front();
+    json["curve"].push_back(
+        {{"samples", point.samples}, {"value", metric.value}, {"stderr", metric.stderr_}});
   }
-  if (scored.mode == EvalMode::ensemble) json["spread"] = spread(result, metric);
+  if (scored.mode == EvalMode::ensemble) json["spread"] = spread(result, traits.metric());
   return json;
 }
 
-void print(const Scored& scored, const Options& options, const LmMetric& metric) {
+void print(const Scored& scored, const Options& options, const TaskTraits& traits) {
   const EvalResult& result = scored.result;
-  std::cout << fmt::format("{} {} of step {}: {}, loss {:.4f} nats, {} {}, {}\n", options.split,
+  std::string metrics;
+  for (size_t i = 0; i < traits.metrics.size(); ++i) {
+    metrics += traits.metrics[i].text(result.metrics[i]) + ", ";
+  }
+  std::cout << fmt::format("{} {} of step {}: {}loss {:.4f}{}, {} {}, {}\n", options.split,
                            scored.mode == EvalMode::renorm
                                ? std::string("renorm")
                                : fmt::format("ensemble of {}", scored.samples),
-                           scored.step, metric.text(result.loss), result.loss, result.tokens,
-                           metric.tokens(), format_duration(result.seconds));
+                           scored.step, metrics, result.loss, traits.loss_unit, result.terms,
+                           traits.terms, format_duration(result.seconds));
+  const std::string_view label = traits.metric().label;
   if (scored.mode == EvalMode::ensemble) {
     std::cout << fmt::format("single sub-models spread by {:.4f} {}; {:.2f} s a sample\n",
-                             spread(result, metric), metric.label(),
+                             spread(result, traits.metric()), label,
                              result.seconds / static_cast<double>(scored.samples));
   }
   if (!options.curve) return;
-  std::cout << fmt::format("samples  {:>10}  stderr\n", metric.label());
+  std::cout << fmt::format("samples  {:>10}  stderr\n", label);
   for (const CurvePoint& point : result.curve) {
-    std::cout << fmt::format("{:7}  {:10.4f}  {:.4f}\n", point.samples, metric.value(point.loss),
-                             metric.deviation(point.loss, point.stderr_));
+    std::cout << fmt::format("{:7}  {:10.4f}  {:.4f}\n", point.samples, point.metrics.front().value,
+                             point.metrics.front().stderr_);
   }
 }
 
-/// Scoring another text is fine, as long as nobody takes it for the run's.
-void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TokenDataset& dataset) {
+/// Scoring other data is fine, as long as nobody takes them for the run's.
+void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TaskData& data) {
   const std::string difference =
-      data_difference(run_state_from_json(checkpoint.state_json, checkpoint.path), dataset.info());
+      data_difference(run_state_from_json(checkpoint.state_json, checkpoint.path), data.identity());
   if (difference.empty()) return;
-  spdlog::warn("{} is not what {} was trained on: it has {}", dataset.path(), checkpoint.path,
+  spdlog::warn("{} is not what {} was trained on: it has {}", data.path(), checkpoint.path,
                difference);
 }
 
@@ -106,17 +115,16 @@ LoadedCheckpoint checkpoint_for(Communicator& ranks, const Options& options) {
 
 /// Ranks that see other files would each score something else.
 void require_same_everywhere(Communicator& ranks, const LoadedCheckpoint& checkpoint,
-                             const DatasetInfo& data) {
+                             const DataIdentity& data) {
   const std::vector<std::string> all =
       ranks.gather(fmt::format("step {}, data of {} bytes with checksum {}", checkpoint.step,
-                               data.bytes(), data.checksum),
+                               data.bytes, data.checksum),
                    "what is scored");
   for (size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
     throw DataError(
         "rank {} would score something else than rank 0: {} there, {} here. All ranks need the "
-        "same "
-        "files: put run and data on a file system that their machines share",
+        "same files: put run and data on a file system that their machines share",
         rank, all[rank], all[0]);
   }
 }
@@ -131,36 +139,34 @@ int64_t samples_for(const Options& options, const Config& config) {
   return options.samples > 0 ? options.samples : config.eval.samples;
 }
 
-EvalResult evaluate(Communicator& ranks, const LmSession& session, const Config& config,
-                    const TokenDataset& dataset, const Options& options) {
-  const LmMetric metric(config.task);
-  const Split split = split_from_name(options.split);
-  const int64_t tokens = dataset.split_size(split);
-  Progress progress(std::string(metric.tokens()),
-                    options.max_tokens > 0 ? std::min(options.max_tokens, tokens) : tokens);
+EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task& task,
+                    const TaskData& data, const Options& options) {
+  const Config& config = task.config();
+  const TaskTraits& traits = task.traits();
+  const auto set = data.evaluation(config, split_from_name(options.split), options.max_tokens);
+  Progress progress(std::string(traits.terms), set->total_terms());
   const EvalOptions how{
       .mode = mode_for(options, config),
       .samples = samples_for(options, config),
-      .max_tokens = options.max_tokens,
       .batch_size = config.eval.batch_size > 0 ? config.eval.batch_size
                                                : std::max<int64_t>(1, config.train.micro_batch),
       .ranks = &ranks,
       .progress = [&](const EvalProgress& now) {
         if (ranks.rank() == 0) {
-          progress.update(now.done, fmt::format("{} {}", options.split, metric.text(now.loss)),
+          progress.update(now.done,
+                          fmt::format("{} {}", options.split, traits.metric().text(now.value)),
                           false);
         }
         return !StopSignal::requested();
       }};
-  const EvalResult result =
-      evaluate_lm(session.model(), config, dataset, split, how, session.device());
+  const EvalResult result = ssa::evaluate(session.model(), task, *set, how, session.device());
   progress.clear();
   return result;
 }
 
-void write(const Scored& scored, const Options& options, const LmMetric& metric) {
-  const nlohmann::json json = to_json(scored, options, metric);
-  if (options.json != "-") print(scored, options, metric);  // standard output is for one of them
+void write(const Scored& scored, const Options& options, const TaskTraits& traits) {
+  const nlohmann::json json = to_json(scored, options, traits);
+  if (options.json != "-") print(scored, options, traits);  // standard output is for one of them
   if (!options.json.empty()) write_json(options.json, json);
   if (!options.run.empty()) {
     write_json(fmt::format("{}/eval-{}-{}.json", options.run, json["mode"].get<std::string>(),
@@ -177,26 +183,26 @@ int run(Communicator& ranks, const Options& options) {
   const std::string config_path =
       options.run.empty() ? options.config : options.run + "/config.yaml";
   const Config given = load_config(config_path, options.set);
-  const TokenDataset dataset = TokenDataset::open(given.data.path);
-  const Config config = config_for_data(given, dataset);
-  const LmMetric metric(config.task);
-  LmSession session(config, device_of_rank(options.device, ranks));
+  const std::unique_ptr<TaskData> data = make_task(given)->open_data();
+  const std::unique_ptr<Task> task = make_task(data->settled(given));
+  const Config& config = task->config();
+  ModelSession session(*task, device_of_rank(options.device, ranks));
   const LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
   session.load(checkpoint.model);
-  require_same_everywhere(ranks, checkpoint, dataset.info());
+  require_same_everywhere(ranks, checkpoint, data->identity());
   const bool first = ranks.rank() == 0;
-  if (first) warn_of_other_data(checkpoint, dataset);
+  if (first) warn_of_other_data(checkpoint, *data);
 
   const Scored scored{mode_for(options, config), samples_for(options, config), checkpoint.step,
-                      ranks.size(), evaluate(ranks, session, config, dataset, options)};
+                      ranks.size(), evaluate(ranks, session, *task, *data, options)};
   if (!scored.result.complete) {
     if (first) {
-      spdlog::warn("stopped after {} {}; nothing was written", scored.result.tokens,
-                   metric.tokens());
+      spdlog::warn("stopped after {} {}; nothing was written", scored.result.terms,
+                   task->traits().terms);
     }
     return static_cast<int>(ExitCode::interrupted);
   }
-  if (first) write(scored, options, metric);
+  if (first) write(scored, options, task->traits());
   ranks.barrier("the result");  // all end well, or none
   return 0;
 }
@@ -219,7 +225,7 @@ int main(int argc, char** argv) {
     app.add_option("--mode", options->mode, "renorm or ensemble (default: eval.mode)")
         ->check(CLI::IsMember({"renorm", "ensemble"}));
     app.add_option("--samples", options->samples, "Sub-models drawn (default: eval.samples)")
-        ->check(CLI::Range(1, 65536));
+        ->check(CLI::Range(int64_t{1}, ssa::kMostSamples));
     app.add_option("--split", options->split, "valid or test (train works too)")
         ->check(CLI::IsMember({"train", "valid", "test"}))
         ->capture_default_str();

@@ -10,8 +10,8 @@
 
 #include "ssa/data/token_dataset.h"
 #include "ssa/eval/generate.h"
-#include "ssa/eval/lm_metric.h"
-#include "ssa/train/lm_session.h"
+#include "ssa/tasks/language_model.h"
+#include "ssa/train/model_session.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
 
@@ -34,10 +34,10 @@ struct Options {
 
 /// What the tokens of the run mean. Words are told by the run's data set; bytes need none.
 Vocabulary vocabulary_of(const Config& config) {
-  if (config.task != Task::word_lm) return Vocabulary::bytes();
-  const TokenDataset dataset = TokenDataset::open(config.data.path);
-  config_for_data(config, dataset);  // checks that they fit
-  return dataset.vocabulary();
+  if (config.task != TaskKind::word_lm) return Vocabulary::bytes();
+  const LanguageModelData data(TokenDataset::open(config.data.path));
+  data.settled(config);  // checks that they fit
+  return data.dataset().vocabulary();
 }
 
 /// The prompt as a model reads it: as in training, the start token stands before a text.
@@ -60,8 +60,8 @@ ReadingOptions reading_options(const Options& options, const Config& config) {
 /// Shows how far it is where the text itself does not, and at the end how fast it was.
 class Pace {
  public:
-  Pace(const Options& options, const LmMetric& metric)
-      : unit_(metric.tokens()),
+  Pace(const Options& options, const TaskTraits& traits)
+      : unit_(traits.terms),
         progress_(unit_, options.length),
         text_is_seen_(options.output.empty() && isatty(STDOUT_FILENO) == 1) {}
   void count_token() {
@@ -89,9 +89,15 @@ class Pace {
 int run(const Options& options) {
   const Config config = load_config(options.run + "/config.yaml");
   const Vocabulary vocabulary = vocabulary_of(config);
-  LmSession session(config, device_from_name(options.device));
+  const std::unique_ptr<Task> task = make_task(config);
+  ModelSession session(*task, device_from_name(options.device));
   session.load(latest_checkpoint_of(options.run).model);
-  NextToken next(session.model(), config, reading_options(options, config), session.device());
+  const auto* decoder = dynamic_cast<const DecoderLm*>(&session.model());
+  if (!decoder) {
+    throw ConfigError("--run {}: its model, of task {}, does not write text", options.run,
+                      choices(config.task)[static_cast<size_t>(config.task)]);
+  }
+  NextToken next(*decoder, config, reading_options(options, config), session.device());
 
   std::ofstream file;
   if (!options.output.empty()) {
@@ -103,7 +109,7 @@ int run(const Options& options) {
   // Words stand apart; a prompt of bytes may end within one.
   const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
   if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
-  Pace pace(options, LmMetric(config.task));
+  Pace pace(options, traits_of(config.task));
   const auto emit = [&](int32_t token) {
     out << vocabulary.decode(token);
     out.flush();
@@ -153,7 +159,7 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"renorm", "ensemble"}))
         ->capture_default_str();
     app.add_option("--samples", options->samples, "Sub-models (default: eval.samples)")
-        ->check(CLI::Range(1, 65536));
+        ->check(CLI::Range(int64_t{1}, ssa::kMostSamples));
     app.add_option("--slide", options->slide,
                    "Tokens dropped at a time once data.length of them are in the context; what is "
                    "left is then read again. 1: always the most context, but all of it is read "

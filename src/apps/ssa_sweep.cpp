@@ -17,7 +17,7 @@
 #include "ssa/sweep/child_process.h"
 #include "ssa/sweep/manifest.h"
 #include "ssa/sweep/summary.h"
-#include "ssa/train/lm_session.h"
+#include "ssa/train/model_session.h"
 
 #include "apps/app.h"
 

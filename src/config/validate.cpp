@@ -12,8 +12,8 @@
 namespace ssa {
 
 int64_t configured_vocabulary(const Config& config) {
-  if (config.task == Task::byte_lm) return 256;
-  if (config.task != Task::word_lm) return 0;
+  if (config.task == TaskKind::byte_lm) return 256;
+  if (config.task != TaskKind::word_lm) return 0;
   if (config.data.vocabulary > 0) return config.data.vocabulary;
   if (config.data.name == "wikitext103") return 267735;  // Merity et al. 2017
   if (config.data.name == "wikitext2") return 33278;
@@ -64,7 +64,7 @@ class Validator {
   }
 
   bool is_language_model() const {
-    return config_.task == Task::byte_lm || config_.task == Task::word_lm;
+    return config_.task == TaskKind::byte_lm || config_.task == TaskKind::word_lm;
   }
 
   void check_model() {
@@ -117,7 +117,7 @@ class Validator {
     if (!usable({"task", "data.vocabulary"})) return;
     const int64_t tokens = configured_vocabulary(config_);
     const int64_t given = config_.data.vocabulary;
-    if (config_.task == Task::byte_lm && given != 0 && given != tokens) {
+    if (config_.task == TaskKind::byte_lm && given != 0 && given != tokens) {
       fail({"data.vocabulary", "task"},
            fmt::format("task byte_lm has {} tokens, not {}; leave data.vocabulary at 0", tokens,
                        given));

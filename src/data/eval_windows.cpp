@@ -22,18 +22,20 @@ std::vector<EvalWindow> sliding_windows(int64_t split_tokens, int64_t length, in
   return windows;
 }
 
-LmBatch window_batch(const TokenDataset& dataset, Split split,
-                     const std::vector<EvalWindow>& windows, int64_t first, int64_t count,
-                     int64_t length) {
+Batch window_batch(const TokenDataset& dataset, Split split, const std::vector<EvalWindow>& windows,
+                   int64_t first, int64_t count, int64_t length) {
   const auto total = static_cast<int64_t>(windows.size());
   SSA_CHECK(first >= 0 && count >= 0 && first <= total - count,
             "window_batch: windows {} … {} of {}", first, first + count - 1, total);
   const int64_t split_tokens = dataset.split_size(split);
-  LmBatch batch;
-  batch.sequences = count;
-  batch.length = length;
-  batch.inputs.assign(static_cast<size_t>(count * length), dataset.vocabulary().start_token());
-  batch.targets.assign(static_cast<size_t>(count * length), kNoTarget);
+  const Shape shape{count, length};
+  Batch batch(count);
+  batch.add(kIdsField, DType::i32, shape);
+  batch.add(kTargetsField, DType::i32, shape);
+  const std::span<int32_t> all_inputs = batch.field(kIdsField).values<int32_t>();
+  const std::span<int32_t> all_targets = batch.field(kTargetsField).values<int32_t>();
+  std::ranges::fill(all_inputs, dataset.vocabulary().start_token());
+  std::ranges::fill(all_targets, kNoTarget);
   std::vector<int32_t> tokens;
   for (int64_t row = 0; row < count; ++row) {
     const EvalWindow& window = windows[static_cast<size_t>(first + row)];
@@ -44,8 +46,8 @@ LmBatch window_batch(const TokenDataset& dataset, Split split,
               window.start, window.score_from, window.score_to, length, split_tokens);
     tokens.resize(static_cast<size_t>(end - window.start));
     dataset.read(split, window.start, tokens);
-    int32_t* inputs = batch.inputs.data() + row * length;    // (N)
-    int32_t* targets = batch.targets.data() + row * length;  // (N)
+    int32_t* inputs = all_inputs.data() + row * length;    // (N)
+    int32_t* targets = all_targets.data() + row * length;  // (N)
     if (window.start > 0) dataset.read(split, window.start - 1, std::span(inputs, 1));
     std::copy(tokens.begin(), tokens.end() - 1, inputs + 1);
     for (int64_t position = window.score_from; position < window.score_to; ++position) {

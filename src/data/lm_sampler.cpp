@@ -47,8 +47,7 @@ LmSampler::LmSampler(uint64_t seed, int64_t split_tokens, int64_t length)
   if (split_tokens < length) {
     throw DataError(
         "the split has {} tokens, fewer than one sequence of data.length = {}. Lower data.length "
-        "or "
-        "use a larger data set.",
+        "or use a larger data set.",
         split_tokens, length);
   }
   random_offset_ = split_tokens / 2 >= length;
@@ -71,15 +70,13 @@ int64_t LmSampler::start_of(int64_t sample_number) const {
   return offset + permuted(sample_number % blocks_, blocks_, key) * length_;
 }
 
-LmBatch LmSampler::batch(const TokenDataset& dataset, Split split, int64_t batch_size, int64_t step,
-                         BatchSlice slice) const {
-  const int64_t count = slice.count < 0 ? batch_size - slice.first : slice.count;
-  SSA_CHECK(step >= 0 && slice.first >= 0 && count >= 0 && slice.first <= batch_size - count,
-            "LmSampler: rows {} … {} are not inside a batch of {} sequences (step {})", slice.first,
-            slice.first + count - 1, batch_size, step);
+Batch LmSampler::batch(const TokenDataset& dataset, Split split, int64_t first,
+                       int64_t count) const {
+  SSA_CHECK(first >= 0 && count >= 0, "LmSampler: there are no samples {} … {}", first,
+            first + count - 1);
   std::vector<int64_t> starts;
-  for (int64_t row = slice.first; row < slice.first + count; ++row) {
-    starts.push_back(start_of(skipped_ + step * batch_size + row));
+  for (int64_t number = first; number < first + count; ++number) {
+    starts.push_back(start_of(number));
   }
   return lm_batch(dataset, split, starts, length_);
 }

@@ -24,66 +24,84 @@ double standard_deviation(const std::vector<double>& values) {
 
 }  // namespace
 
-double WindowMean::mean() const {
-  double loss = 0, count = 0;
-  for (const auto& [sum, tokens] : windows_) {
-    loss += sum;
-    count += tokens;
+double ItemMean::mean() const {
+  double total = 0, count = 0;
+  for (const auto& [sum, terms] : items_) {
+    total += sum;
+    count += terms;
   }
-  return count > 0 ? loss / count : 0.0;
+  return count > 0 ? total / count : 0.0;
 }
 
-double WindowMean::standard_error() const {
-  const auto n = static_cast<double>(windows_.size());
-  if (windows_.size() < 2) return 0.0;
+double ItemMean::standard_error() const {
+  const auto n = static_cast<double>(items_.size());
+  if (items_.size() < 2) return 0.0;
   const double centre = mean();
   double count = 0, squares = 0;
-  for (const auto& [sum, tokens] : windows_) {
-    count += tokens;
-    squares += (sum - centre * tokens) * (sum - centre * tokens);
+  for (const auto& [sum, terms] : items_) {
+    count += terms;
+    squares += (sum - centre * terms) * (sum - centre * terms);
   }
   return std::sqrt(squares * n / (n - 1)) / count;
 }
 
-void TokenEnsemble::add(const std::vector<double>& losses) {
-  log_sum_.resize(losses.size(), -std::numeric_limits<double>::infinity());
-  for (size_t i = 0; i < losses.size(); ++i) log_sum_[i] = log_add(log_sum_[i], -losses[i]);
+void PredictionMean::add(std::span<const double> prediction) {
+  const bool logs = averaging_ == Averaging::log_probabilities;
+  sum_.resize(prediction.size(), logs ? -std::numeric_limits<double>::infinity() : 0.0);
+  for (size_t i = 0; i < prediction.size(); ++i) {
+    sum_[i] = logs ? log_add(sum_[i], prediction[i]) : sum_[i] + prediction[i];
+  }
   ++samples_;
 }
 
-double TokenEnsemble::loss_sum() const {
-  const double log_samples = std::log(static_cast<double>(samples_));
-  double total = 0;
-  for (const double log_sum : log_sum_) total += log_samples - log_sum;
-  return total;
-}
-
-EnsembleCurve::EnsembleCurve(int64_t samples)
-    : together_(static_cast<size_t>(samples)), single_(static_cast<size_t>(samples), 0.0) {}
-
-void EnsembleCurve::add(const std::vector<double>& losses) {
-  double own = 0;
-  for (const double loss : losses) own += loss;
-  window_.add(losses);
-  single_at_hand_.push_back(own);
-  together_at_hand_.push_back(window_.loss_sum());
-  if (single_at_hand_.size() == single_.size()) finish_window(static_cast<double>(losses.size()));
-}
-
-void EnsembleCurve::finish_window(double tokens) {
-  for (size_t r = 0; r < single_.size(); ++r) {
-    single_[r] += single_at_hand_[r];
-    together_[r].add(together_at_hand_[r], tokens);
+std::vector<double> PredictionMean::mean() const {
+  const auto samples = static_cast<double>(samples_);
+  const double log_samples = std::log(samples);
+  std::vector<double> mean = sum_;
+  for (double& value : mean) {
+    value = averaging_ == Averaging::log_probabilities ? value - log_samples : value / samples;
   }
-  tokens_ += tokens;
-  single_at_hand_.clear();
-  together_at_hand_.clear();
-  window_ = TokenEnsemble();
+  return mean;
+}
+
+EnsembleCurve::EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted)
+    : set_(set),
+      together_(static_cast<size_t>(samples), Point{{}, std::vector<ItemMean>(counted)}),
+      single_(static_cast<size_t>(samples), 0.0) {}
+
+void EnsembleCurve::add(int64_t first_item, const std::vector<std::vector<double>>& predictions) {
+  at_hand_.resize(predictions.size(), Item{PredictionMean(set_.averaging()), {}, {}});
+  for (size_t i = 0; i < predictions.size(); ++i) {
+    const int64_t number = first_item + static_cast<int64_t>(i);
+    Item& item = at_hand_[i];
+    item.mean.add(predictions[i]);
+    item.single.push_back(set_.score(number, predictions[i]).loss);
+    item.together.push_back(set_.score(number, item.mean.mean()));
+  }
+  if (++samples_at_hand_ == static_cast<int64_t>(single_.size())) finish_draw(first_item);
+}
+
+void EnsembleCurve::finish_draw(int64_t first_item) {
+  for (size_t i = 0; i < at_hand_.size(); ++i) {
+    const Item& item = at_hand_[i];
+    const auto terms = static_cast<double>(set_.terms(first_item + static_cast<int64_t>(i)));
+    for (size_t r = 0; r < single_.size(); ++r) {
+      single_[r] += item.single[r];
+      Point& point = together_[r];
+      point.loss.add(item.together[r].loss, terms);
+      for (size_t k = 0; k < point.counted.size(); ++k) {
+        point.counted[k].add(item.together[r].counted[k], terms);
+      }
+    }
+    terms_ += terms;
+  }
+  at_hand_.clear();
+  samples_at_hand_ = 0;
 }
 
 double EnsembleCurve::spread() const {
   std::vector<double> losses = single_;
-  for (double& sum : losses) sum /= std::max(1.0, tokens_);
+  for (double& sum : losses) sum /= std::max(1.0, terms_);
   return standard_deviation(losses);
 }
 

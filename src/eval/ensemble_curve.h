@@ -1,65 +1,79 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <utility>
+#include <span>
 #include <vector>
+
+#include "ssa/tasks/task.h"
 
 namespace ssa {
 
-/// Sums over windows, for a mean over tokens and its standard error: tokens of one window are not
-/// independent, windows nearly are.
-class WindowMean {
+/// Sums over items, for a mean over terms and its standard error: terms of one item are not
+/// independent, items nearly are.
+class ItemMean {
  public:
-  void add(double loss_sum, double tokens) { windows_.push_back({loss_sum, tokens}); }
+  void add(double sum, double terms) { items_.push_back({sum, terms}); }
   double mean() const;
   double standard_error() const;
 
  private:
-  std::vector<std::pair<double, double>> windows_;
+  struct Item {
+    double sum, terms;
+  };
+  std::vector<Item> items_;
 };
 
-/// Log-probabilities of one window's tokens, averaged over samples as they arrive.
-class TokenEnsemble {
+/// The predictions of sub-models for one item, averaged as they arrive.
+class PredictionMean {
  public:
-  /// Adds one sub-model's losses (tokens).
-  void add(const std::vector<double>& losses);
-  /// Sum over tokens of the negative log of the mean probability so far.
-  double loss_sum() const;
+  explicit PredictionMean(Averaging averaging) : averaging_(averaging) {}
+  void add(std::span<const double> prediction);
+  /// Of all that were added: log-probabilities, or values.
+  std::vector<double> mean() const;
 
  private:
-  std::vector<double> log_sum_;
+  Averaging averaging_;
+  std::vector<double> sum_;  // log Σ p, or Σ
   int64_t samples_ = 0;
 };
 
-/// The loss of the mean prediction of 1, 2, … R sub-models. Takes their losses window by window, R
-/// of them for each; a window counts once it has all of them.
+/// The scores of the mean prediction of 1, 2, … R sub-models. Takes their predictions draw by draw
+/// (a few items that share their sources), R for each; its items count once they have all of them.
 class EnsembleCurve {
  public:
-  explicit EnsembleCurve(int64_t samples);
+  EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted);
 
-  /// Losses (tokens) of the next sub-model.
-  void add(const std::vector<double>& losses);
-  /// Sub-models that the window at hand has so far; 0: it has not begun.
-  int64_t samples_at_hand() const { return static_cast<int64_t>(single_at_hand_.size()); }
+  /// The next sub-model's predictions for items first_item, first_item + 1, ….
+  void add(int64_t first_item, const std::vector<std::vector<double>>& predictions);
+  /// Sub-models that the draw at hand has so far; 0: it has not begun.
+  int64_t samples_at_hand() const { return samples_at_hand_; }
 
-  /// Nats per token, of the first `samples` together.
-  double loss(int64_t samples) const { return at(samples).mean(); }
-  double standard_error(int64_t samples) const { return at(samples).standard_error(); }
+  /// Of the first `samples` together, per term.
+  const ItemMean& loss(int64_t samples) const { return at(samples).loss; }
+  /// The same for counted metric number k.
+  const ItemMean& counted(int64_t samples, size_t k) const { return at(samples).counted[k]; }
   /// Standard deviation of the losses of the sub-models alone.
   double spread() const;
 
  private:
-  const WindowMean& at(int64_t samples) const {
-    return together_[static_cast<size_t>(samples - 1)];
-  }
-  void finish_window(double tokens);
+  struct Point {
+    ItemMean loss;
+    std::vector<ItemMean> counted;
+  };
+  struct Item {
+    PredictionMean mean;
+    std::vector<Score> together;  // of the first 1, 2, …
+    std::vector<double> single;   // losses of each alone
+  };
+  const Point& at(int64_t samples) const { return together_[static_cast<size_t>(samples - 1)]; }
+  void finish_draw(int64_t first_item);
 
-  std::vector<WindowMean> together_;  // of the first 1, 2, …
-  std::vector<double> single_;        // loss sums of each alone
-  double tokens_ = 0;
-  TokenEnsemble window_;  // at hand, with what it will add to together_ and single_:
-  std::vector<double> together_at_hand_, single_at_hand_;
+  const EvalSet& set_;
+  std::vector<Point> together_;  // of the first 1, 2, …
+  std::vector<double> single_;   // loss sums of each alone
+  double terms_ = 0;
+  std::vector<Item> at_hand_;
+  int64_t samples_at_hand_ = 0;
 };
 
 }  // namespace ssa

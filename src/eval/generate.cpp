@@ -91,8 +91,8 @@ constexpr int64_t kRowsAtATime = 4096;
 
 int64_t checked_samples(const ReadingOptions& options) {
   if (options.mode == EvalMode::renorm) return 1;
-  if (options.samples < 1 || options.samples > 65536) {
-    throw ConfigError("samples: {} is outside 1 … 65536", options.samples);
+  if (options.samples < 1 || options.samples > kMostSamples) {
+    throw ConfigError("samples: {} is outside 1 … {}", options.samples, kMostSamples);
   }
   return options.samples;
 }

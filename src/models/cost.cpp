@@ -8,7 +8,7 @@
 namespace ssa {
 
 int64_t vocabulary_size(const Config& config) {
-  if (config.task != Task::byte_lm && config.task != Task::word_lm) {
+  if (config.task != TaskKind::byte_lm && config.task != TaskKind::word_lm) {
     throw ConfigError(
         "task: only byte_lm and word_lm are built so far; the other tasks are in the schema");
   }

@@ -181,4 +181,20 @@ Variable DecoderLm::losses(const Input& input, const Tensor& targets,
   return adaptive_output_->losses(hidden(input, context), targets, context, 1 + 2 * model_.layers);
 }
 
+Variable DecoderLm::losses(const ModelInput& input, const nn::Context& context) const {
+  const Tensor &ids = input.field("ids"), &targets = input.field("targets");
+  const Shape flat{ids.numel()};
+  return losses({ids.dim(0), ids.dim(1), ids.view(flat), &input.plans}, targets.view(flat),
+                context);
+}
+
+Tensor DecoderLm::predictions(const ModelInput& input) const {
+  const NoGrad guard;
+  return losses(input, nn::Context{}).value();
+}
+
+bool DecoderLm::reads_on_host(std::string_view /*field*/) const {
+  return token_device() != device_;
+}
+
 }  // namespace ssa

@@ -1,8 +1,5 @@
 #include "ssa/models/decoder_plans.h"
 
-#include <algorithm>
-#include <cmath>
-
 namespace ssa {
 
 std::vector<PlanSpec> dense_plan_specs(int64_t layers, int64_t length) {
@@ -43,56 +40,16 @@ std::vector<SourcePlan> draw_plans(const std::vector<PlanSpec>& specs, const Rng
 }
 
 PlanTensors to_tensors(const SourcePlan& plan, Device device) {
-  return to_tensors(std::vector<SourcePlan>{plan}, device).front();
+  return {Tensor::from(plan.targets, {plan.windows, plan.targets_per_window}, device,
+                       MemoryCategory::data),
+          Tensor::from(plan.sources, {plan.windows, plan.sources_per_window}, device,
+                       MemoryCategory::data)};
 }
 
 std::vector<PlanTensors> to_tensors(const std::vector<SourcePlan>& plans, Device device) {
-  SideBySide all;
-  all.add(plans);
-  const auto total = static_cast<int64_t>(all.values().size());
-  return Apart(Tensor::from(all.values(), {total}, device, MemoryCategory::data)).next_plans(plans);
-}
-
-namespace {
-
-constexpr int64_t kUnit = 16;  // numbers in 64 bytes
-
-int64_t rounded_up(int64_t count) { return (count + kUnit - 1) / kUnit * kUnit; }
-
-}  // namespace
-
-void SideBySide::add(const std::vector<int32_t>& values) {
-  values_.insert(values_.end(), values.begin(), values.end());
-  values_.resize(static_cast<size_t>(rounded_up(static_cast<int64_t>(values_.size()))), 0);
-}
-
-void SideBySide::add(const std::vector<SourcePlan>& plans) {
-  for (const SourcePlan& plan : plans) {
-    add(plan.targets);
-    add(plan.sources);
-  }
-}
-
-Tensor Apart::next(const Shape& shape) {
-  const Tensor part = together_.slice(0, first_, shape.numel()).view(shape);
-  first_ += rounded_up(shape.numel());
-  return part;
-}
-
-std::vector<PlanTensors> Apart::next_plans(const std::vector<SourcePlan>& plans) {
   std::vector<PlanTensors> tensors;
-  for (const SourcePlan& plan : plans) {
-    const Tensor targets = next({plan.windows, plan.targets_per_window});
-    tensors.push_back({targets, next({plan.windows, plan.sources_per_window})});
-  }
+  for (const SourcePlan& plan : plans) tensors.push_back(to_tensors(plan, device));
   return tensors;
-}
-
-int64_t finetune_start(const Config& config) {
-  if (config.ssa.kind == SsaKind::none) return config.train.steps;
-  const auto dense_steps = static_cast<int64_t>(
-      std::llround(config.ssa.finetune_fraction * static_cast<double>(config.train.steps)));
-  return config.train.steps - std::clamp<int64_t>(dense_steps, 0, config.train.steps);
 }
 
 }  // namespace ssa

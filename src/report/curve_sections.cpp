@@ -205,8 +205,8 @@ std::string ensemble_sentence(const Run& run, const std::string& split, const Me
                                  significant(one.value), metric.name, one.samples,
                                  one.samples == 1 ? "" : "s", significant(all.value), all.samples);
   const Evaluation* renorm = run.evaluation("renorm", split);
-  if (renorm && renorm->loss) {
-    text += fmt::format("; one dense pass {}", significant(metric.from_loss(*renorm->loss)));
+  if (const auto value = renorm ? value_of(metric, *renorm) : std::nullopt) {
+    text += fmt::format("; one dense pass {}", significant(*value));
   }
   return text + ".</li>\n";
 }
@@ -215,7 +215,7 @@ std::string ensemble_sentence(const Run& run, const std::string& split, const Me
 Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const Metric& metric) {
   Plot plot{.title = fmt::format("{} {}, {} split", run.scheme, run.name, split),
             .x_label = "sub-models averaged",
-            .y_label = metric.name,
+            .y_label = std::string(metric.name),
             .x_whole = true};
   const Evaluation* ensemble = run.evaluation("ensemble", split);
   if (!ensemble || ensemble->curve.empty()) return plot;
@@ -232,8 +232,8 @@ Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const
   plot.series.push_back(std::move(series));
   plot.bands.push_back(std::move(band));
   const Evaluation* renorm = run.evaluation("renorm", split);
-  if (renorm && renorm->loss) {
-    plot.horizontal.push_back({metric.from_loss(*renorm->loss), color, "renorm"});
+  if (const auto value = renorm ? value_of(metric, *renorm) : std::nullopt) {
+    plot.horizontal.push_back({*value, color, "renorm"});
   }
   return plot;
 }
@@ -290,7 +290,7 @@ std::string speed_section(const std::vector<Run>& runs) {
 }
 
 std::string ensemble_section(const std::vector<Run>& runs) {
-  const Metric metric = common_metric(runs);
+  const Metric& metric = common_metric(runs);
   std::vector<Plot> plots;
   std::string sentences;
   for (const std::string split : {"valid", "test"}) {
@@ -305,10 +305,11 @@ std::string ensemble_section(const std::vector<Run>& runs) {
   return section("ensemble", "Ensemble of sub-models",
                  charts +
                      "<p class=\"about\">Score of the mean prediction of sub-models, each with "
-                     "freshly drawn source plans: lower is better. The band is one standard error "
-                     "to either side, from how scores vary over the text; curves of the same text "
-                     "move together. Dashed: one dense pass (renorm).</p>\n<ul class=\"about "
-                     "scroll-list\">\n" +
+                     "freshly drawn source plans: " +
+                     std::string(metric.higher_is_better ? "higher" : "lower") +
+                     " is better. The band is one standard error to either side, from how scores "
+                     "vary over the data; curves of the same data move together. Dashed: one dense "
+                     "pass (renorm).</p>\n<ul class=\"about scroll-list\">\n" +
                      sentences + "</ul>\n");
 }
 

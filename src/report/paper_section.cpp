@@ -27,13 +27,13 @@ std::string ratio_text(const Number& value) { return significant(value, 3); }
 /// Scores as the paper prints them: three decimals of bits, two of perplexity.
 std::string score_text(const Metric& metric, const Number& score) {
   if (!score) return significant(std::nullopt);
-  return fmt::format("{:.{}f}", *score, metric.name == "perplexity" ? 2 : 3);
+  return fmt::format("{:.{}f}", *score, metric.table_decimals);
 }
 
 Number score_of(const Run& run, const char* mode, const char* split) {
   const Evaluation* evaluation = run.evaluation(mode, split);
-  if (!evaluation || !evaluation->loss) return std::nullopt;
-  return metric_of(run.config.task).from_loss(*evaluation->loss);
+  if (!evaluation) return std::nullopt;
+  return value_of(traits_of(run.config.task).metric(), *evaluation);
 }
 
 /// Of ssa-eval, else the last one in training, of what part of the split that scores.
@@ -41,11 +41,11 @@ Number valid_score(const Run& run) {
   if (const Number score = score_of(run, "renorm", "valid")) return score;
   const auto events = run.losses_of("valid");
   if (events.empty()) return std::nullopt;
-  return metric_of(run.config.task).from_loss(*events.back()->loss);
+  return value_of(traits_of(run.config.task).metric(), *events.back());
 }
 
 std::vector<std::string> headings(const Metric& metric) {
-  return {"",           "valid, " + metric.name,
+  return {"",           fmt::format("valid, {}", metric.name),
           "test",       "ensemble, test",
           "C: compute", "M: memory",
           "S: speed",   "model"};
@@ -58,17 +58,16 @@ std::vector<std::string> row_of(const std::vector<Run>& runs, size_t index) {
   for (const Run& other : runs) configs.push_back(other.config);
   const auto dense = dense_partner(configs, config);
   const Run* base = dense ? &runs[*dense] : nullptr;
-  const Metric metric = metric_of(config.task);
-  return {
-      run_chip(run, index),
-      score_text(metric, valid_score(run)),
-      score_text(metric, score_of(run, "renorm", "test")),
-      score_text(metric, score_of(run, "ensemble", "test")),
-      ratio_text(run.cost ? Number(run.cost->compute_ratio) : Number()),
-      ratio_text(base ? ratio(run.peak_memory_bytes(), base->peak_memory_bytes()) : Number()),
-      ratio_text(base ? ratio(run.overall_tokens_per_second(), base->overall_tokens_per_second())
-                      : Number()),
-      model_text(config.model.layers, config.model.width, config.data.length)};
+  const Metric& metric = traits_of(config.task).metric();
+  return {run_chip(run, index),
+          score_text(metric, valid_score(run)),
+          score_text(metric, score_of(run, "renorm", "test")),
+          score_text(metric, score_of(run, "ensemble", "test")),
+          ratio_text(run.cost ? Number(run.cost->compute_ratio) : Number()),
+          ratio_text(base ? ratio(run.peak_memory_bytes(), base->peak_memory_bytes()) : Number()),
+          ratio_text(base ? ratio(run.overall_terms_per_second(), base->overall_terms_per_second())
+                          : Number()),
+          model_text(config.model.layers, config.model.width, config.data.length)};
 }
 
 std::vector<std::string> row_of(const PublishedMatch& match, const Metric& metric) {
@@ -144,7 +143,7 @@ std::string paper_section(const std::vector<Run>& runs, const PublishedResults& 
   if (groups.empty()) return {};
   std::map<std::string, Table> tables;  // by data set
   for (const PaperGroup& group : groups) {
-    const Metric metric = metric_of(runs[group.runs.front()].config.task);
+    const Metric& metric = traits_of(runs[group.runs.front()].config.task).metric();
     Table& table = tables[group.data];
     if (table.rows.empty()) {
       table.numbers = table.by_run = true;

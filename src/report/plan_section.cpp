@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
-#include "ssa/models/decoder_plans.h"
+#include "ssa/tasks/task.h"
 
 #include "report/connectivity.h"
 #include "report/html.h"
@@ -50,7 +50,7 @@ std::vector<PlanGroup> group_runs(const std::vector<Run>& runs) {
     }
     PlanGroup group{{i}, {}, 0, {}};
     try {
-      group.specs = decoder_plan_specs(config.ssa, config.model.layers, config.data.length);
+      group.specs = make_task(config)->plan_specs(Sources::sampled, Use::training);
       const auto samples = [](const PlanSpec& spec) { return spec.kind != PlanKind::dense; };
       const auto first = std::find_if(group.specs.begin(), group.specs.end(), samples);
       group.first_layer = static_cast<size_t>(first - group.specs.begin());

@@ -9,9 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "ssa/core/error.h"
-#include "ssa/models/decoder_plans.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa::report {
 
@@ -75,6 +75,10 @@ std::optional<Evaluation> parse_evaluation(const std::string& file, const std::s
   evaluation.spread = number(object, "spread");
   evaluation.seconds = number(object, "seconds");
   evaluation.curve = read_curve(object);
+  for (const auto& [key, value] : object.items()) {
+    if (const auto known = number(object, key.c_str()))
+      evaluation.metrics.emplace_back(key, *known);
+  }
   return evaluation;
 }
 
@@ -149,6 +153,8 @@ Run load_run(const std::string& dir) {
     tolerate(run, "sample.txt",
              [&] { run.sample = read_text_file(dir + "/sample.txt", kMaxSampleBytes); });
   }
+  tolerate(run, "task",
+           [&] { run.terms_per_example = make_task(run.config)->terms_per_example(); });
   tolerate(run, "cost", [&] { run.cost = training_cost(run.config); });
   tolerate(run, "parameter count", [&] { run.parameters = parameter_count(run.config); });
   return run;
@@ -168,10 +174,6 @@ void name_runs(std::vector<Run>& runs) {
     if (std::count_if(runs.begin(), runs.end(), same) > 1) run.name = run.dir;
   }
 }
-
-double bits_from(double nats) { return nats / std::numbers::ln2; }
-double perplexity_from(double nats) { return std::exp(nats); }
-double unchanged(double nats) { return nats; }
 
 }  // namespace
 
@@ -203,11 +205,11 @@ const Evaluation* Run::evaluation(std::string_view mode, std::string_view split)
   return best;
 }
 
-double Run::tokens_per_step() const {
-  return static_cast<double>(config.train.batch_size) * static_cast<double>(config.data.length);
+double Run::terms_per_step() const {
+  return static_cast<double>(config.train.batch_size) * static_cast<double>(terms_per_example);
 }
 
-std::optional<double> Run::overall_tokens_per_second() const {
+std::optional<double> Run::overall_terms_per_second() const {
   std::optional<double> rate;
   for (const MetricsEvent& event : events) {
     if (event.split == "train" && event.tokens && event.elapsed_seconds &&
@@ -230,8 +232,8 @@ std::optional<double> Run::peak_memory_bytes() const {
 std::optional<double> Run::flop_until(double step) const {
   if (!cost) return std::nullopt;
   const double sampled = std::min(step, static_cast<double>(finetune_start));
-  return tokens_per_step() * (sampled * cost->forward_flop_per_token +
-                              (step - sampled) * cost->dense_forward_flop_per_token);
+  return terms_per_step() * (sampled * cost->forward_flop_per_token +
+                             (step - sampled) * cost->dense_forward_flop_per_token);
 }
 
 std::optional<size_t> dense_partner(const std::vector<Config>& configs, const Config& config) {
@@ -274,24 +276,34 @@ std::vector<Run> load_runs(const std::vector<std::string>& run_dirs) {
   return runs;
 }
 
-Metric metric_of(Task task) {
-  switch (task) {
-    case Task::byte_lm:
-      return {"bits per byte", bits_from};
-    case Task::word_lm:
-      return {"perplexity", perplexity_from};
-    case Task::image_generation:
-      return {"bits per dimension", bits_from};
-    default:
-      return {"loss", unchanged};
+const Metric& common_metric(const std::vector<Run>& runs) {
+  for (const Run& run : runs) {
+    if (run.config.task != runs.front().config.task) return loss_metric();
   }
+  return traits_of(runs.front().config.task).metric();
 }
 
-Metric common_metric(const std::vector<Run>& runs) {
-  for (const Run& run : runs) {
-    if (run.config.task != runs.front().config.task) return {"loss", unchanged};
+namespace {
+
+/// The number of this key, else what follows from the loss.
+std::optional<double> stored_or_derived(const Metric& metric,
+                                        const std::vector<std::pair<std::string, double>>& stored,
+                                        const std::optional<double>& loss) {
+  for (const auto& [key, value] : stored) {
+    if (key == metric.key) return value;
   }
-  return metric_of(runs.front().config.task);
+  if (!loss || !metric.from_loss) return std::nullopt;
+  return metric.from_loss(*loss);
+}
+
+}  // namespace
+
+std::optional<double> value_of(const Metric& metric, const MetricsEvent& event) {
+  return stored_or_derived(metric, event.metrics, event.loss);
+}
+
+std::optional<double> value_of(const Metric& metric, const Evaluation& evaluation) {
+  return stored_or_derived(metric, evaluation.metrics, evaluation.loss);
 }
 
 }  // namespace ssa::report

@@ -8,6 +8,7 @@
 #include "ssa/config/config.h"
 #include "ssa/models/cost.h"
 #include "ssa/storage/metrics.h"
+#include "ssa/tasks/metric.h"
 
 namespace ssa::report {
 
@@ -24,7 +25,8 @@ struct Evaluation {
   std::string mode;  ///< renorm or ensemble
   std::string split;
   std::optional<int64_t> step, samples, tokens;
-  std::optional<double> loss;    ///< nats
+  std::optional<double> loss;                           ///< mean of a term
+  std::vector<std::pair<std::string, double>> metrics;  ///< every other number, by its key
   std::optional<double> spread;  ///< of single sub-models, in the task's metric
   std::optional<double> seconds;
   std::vector<EnsemblePoint> curve;
@@ -42,7 +44,8 @@ struct Run {
   std::vector<std::string> missing;  ///< what could not be read, in words
   std::optional<TrainingCost> cost;
   std::optional<int64_t> parameters;
-  int64_t finetune_start = 0;  ///< first dense step of +FT; config.train.steps if there is none
+  int64_t terms_per_example = 1;  ///< of the task
+  int64_t finetune_start = 0;     ///< first dense step of +FT; config.train.steps if there is none
 
   /// Events of a split that carry a loss.
   std::vector<const MetricsEvent*> losses_of(std::string_view split) const;
@@ -50,9 +53,10 @@ struct Run {
   int64_t last_step() const;
   /// Of several the one of the latest step, then the one with most samples. Null if there is none.
   const Evaluation* evaluation(std::string_view mode, std::string_view split) const;
-  double tokens_per_step() const;
+  /// Loss terms of a step: tokens, images.
+  double terms_per_step() const;
   /// Over all steps logged so far, +FT included.
-  std::optional<double> overall_tokens_per_second() const;
+  std::optional<double> overall_terms_per_second() const;
   std::optional<double> peak_memory_bytes() const;
   /// Forward operations until the end of a step, counted as training_cost() does; +FT is dense.
   std::optional<double> flop_until(double step) const;
@@ -70,13 +74,10 @@ std::vector<std::string> find_runs(const std::vector<std::string>& dirs);
 /// the folder or the config that cannot be read.
 std::vector<Run> load_runs(const std::vector<std::string>& run_dirs);
 
-/// How a task's loss is quoted.
-struct Metric {
-  std::string name;  ///< "bits per byte"
-  double (*from_loss)(double nats) = nullptr;
-};
-Metric metric_of(Task task);
-/// The metric that all runs share; the loss in nats if they differ.
-Metric common_metric(const std::vector<Run>& runs);
+/// The metric that all runs share; the loss if their tasks differ.
+const Metric& common_metric(const std::vector<Run>& runs);
+/// The metric as the run wrote it down; of a record that lacks it, from the loss.
+std::optional<double> value_of(const Metric& metric, const MetricsEvent& event);
+std::optional<double> value_of(const Metric& metric, const Evaluation& evaluation);
 
 }  // namespace ssa::report

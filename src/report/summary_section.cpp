@@ -39,7 +39,7 @@ std::optional<double> tokens_per_second(const Run& run) {
 
 std::optional<double> step_seconds(const Run& run) {
   const auto rate = tokens_per_second(run);
-  return rate ? std::optional(run.tokens_per_step() / *rate) : std::nullopt;
+  return rate ? std::optional(run.terms_per_step() / *rate) : std::nullopt;
 }
 
 template <class T>
@@ -59,8 +59,13 @@ std::string against(std::optional<double> value, std::optional<double> first) {
   return fmt::format("{:+.2f}%", 100 * (*value / *first - 1));
 }
 
-std::string metric_text(const Metric& metric, std::optional<double> loss) {
-  return significant(loss ? std::optional(metric.from_loss(*loss)) : std::nullopt);
+std::string metric_text(const Metric& metric, const Evaluation* evaluation) {
+  return significant(evaluation ? value_of(metric, *evaluation) : std::nullopt);
+}
+
+std::optional<double> final_valid_value(const Metric& metric, const Run& run) {
+  const auto events = run.losses_of("valid");
+  return events.empty() ? std::nullopt : value_of(metric, *events.back());
 }
 
 std::string cost_text(const Run& run, const std::function<std::string(const TrainingCost&)>& text) {
@@ -102,11 +107,11 @@ void add_evaluations(Summary& summary, const Metric& metric) {
   for (const std::string split : {"valid", "test"}) {
     summary.add_if_known(fmt::format("{}: {}, renorm", split, metric.name), [=](const Run& run) {
       const Evaluation* evaluation = run.evaluation("renorm", split);
-      return metric_text(metric, evaluation ? evaluation->loss : std::nullopt);
+      return metric_text(metric, evaluation);
     });
     summary.add_if_known(fmt::format("{}: {}, ensemble", split, metric.name), [=](const Run& run) {
       const Evaluation* evaluation = run.evaluation("ensemble", split);
-      std::string text = metric_text(metric, evaluation ? evaluation->loss : std::nullopt);
+      std::string text = metric_text(metric, evaluation);
       if (evaluation && evaluation->loss && evaluation->samples) {
         text += fmt::format(" (of {})", *evaluation->samples);
       }
@@ -131,9 +136,9 @@ void add_losses(Summary& summary, const std::vector<Run>& runs) {
     });
   }
   const Metric metric = common_metric(runs);
-  if (metric.name != "loss") {
-    summary.add("validation " + metric.name,
-                [metric](const Run& run) { return metric_text(metric, final_valid_loss(run)); });
+  if (metric.key != loss_metric().key) {
+    summary.add(fmt::format("validation {}", metric.name),
+                [metric](const Run& run) { return significant(final_valid_value(metric, run)); });
   }
   add_evaluations(summary, metric);
 }

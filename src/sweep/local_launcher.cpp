@@ -15,10 +15,10 @@
 #include "ssa/storage/file_io.h"
 #include "ssa/sweep/child_process.h"
 #include "ssa/sweep/sweep.h"
+#include "ssa/tasks/metric.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
 
-#include "report/run_data.h"
 #include "sweep/failure_text.h"
 
 namespace ssa {
@@ -170,11 +170,11 @@ class LocalLauncher {
     const PointStatus status = status_of(point);
     if (job.program() == "ssa-train") {
       spdlog::info("{}: trained in {}{}", point.name, format_duration(seconds),
-                   score_text(point, status.loss, "valid"));
+                   score_text(point, status.score, "valid"));
     } else {
       const EvalMode mode = job.missing.front();
       spdlog::info("{}: scored in {}{}", point.name, format_duration(seconds),
-                   score_text(point, test_loss(options_.run_dir(point), mode),
+                   score_text(point, test_score(options_.run_dir(point), point.config.task, mode),
                               fmt::format("test {}", name(mode))));
     }
     if (!StopSignal::requested()) start(point, status, job.command);
@@ -186,11 +186,10 @@ class LocalLauncher {
            (stopping_ && (code == 128 + SIGTERM || code == 128 + SIGINT));
   }
 
-  static std::string score_text(const SweepPoint& point, std::optional<double> loss,
+  static std::string score_text(const SweepPoint& point, std::optional<double> score,
                                 std::string_view what) {
-    if (!loss) return "";
-    const report::Metric metric = report::metric_of(point.config.task);
-    return fmt::format(", {} {:.4f} {}", what, metric.from_loss(*loss), metric.name);
+    if (!score) return "";
+    return fmt::format(", {} {:.4f} {}", what, *score, traits_of(point.config.task).metric().name);
   }
 
   void stop() {

@@ -12,6 +12,7 @@
 
 #include "ssa/core/error.h"
 #include "ssa/storage/file_io.h"
+#include "ssa/tasks/metric.h"
 
 namespace ssa {
 
@@ -84,23 +85,28 @@ bool is_evaluated(const std::string& run_dir, const Config& config, EvalMode mod
          (mode == EvalMode::renorm || has("samples", config.eval.samples));
 }
 
-/// Step, loss and split of the last whole line of metrics.jsonl.
+std::optional<double> number_of(const json& object, std::string_view key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+/// What the last whole line of metrics.jsonl says.
 struct LastEvent {
   int64_t step = 0;
-  std::optional<double> loss;
+  std::optional<double> loss, score;
   bool valid_split = false;
 };
 
-LastEvent last_event(const std::string& run_dir) {
+LastEvent last_event(const std::string& run_dir, TaskKind task) {
   LastEvent last;
   for (const std::string& line : last_lines(run_dir + "/metrics.jsonl", 2)) {
     const json event = json::parse(line, nullptr, false);
     if (!event.is_object() || !event.contains("step") || !event["step"].is_number_integer())
       continue;
     last.step = event["step"].get<int64_t>();
-    last.loss.reset();
-    if (event.contains("loss") && event["loss"].is_number())
-      last.loss = event["loss"].get<double>();
+    last.loss = number_of(event, "loss");
+    last.score = number_of(event, traits_of(task).metric().key);
     last.valid_split = event.contains("split") && event["split"] == "valid";
   }
   return last;
@@ -128,9 +134,10 @@ std::string_view name(PointState state) {
 PointStatus read_point_status(const std::string& run_dir, const Config& config,
                               const std::vector<EvalMode>& evaluations) {
   PointStatus status;
-  const LastEvent last = last_event(run_dir);
+  const LastEvent last = last_event(run_dir, config.task);
   status.step = last.step;
   status.loss = last.loss;
+  status.score = last.score;
   for (const EvalMode mode : evaluations) {
     if (!is_evaluated(run_dir, config, mode)) status.missing.push_back(mode);
   }
@@ -147,10 +154,9 @@ PointStatus read_point_status(const std::string& run_dir, const Config& config,
   return status;
 }
 
-std::optional<double> test_loss(const std::string& run_dir, EvalMode mode) {
+std::optional<double> test_score(const std::string& run_dir, TaskKind task, EvalMode mode) {
   const auto result = read_object(evaluation_path(run_dir, mode));
-  if (!result || !result->contains("loss") || !(*result)["loss"].is_number()) return std::nullopt;
-  return (*result)["loss"].get<double>();
+  return result ? number_of(*result, traits_of(task).metric().key) : std::nullopt;
 }
 
 void record_failure(const std::string& run_dir, const PointFailure& failure) {

@@ -35,7 +35,7 @@ Measured measure(const SweepOptions& options, const SweepPoint& point) {
     if (path_exists(run_dir + "/config.yaml")) measured.run = report::load_runs({run_dir}).front();
   } catch (const Error&) {  // shown as missing
   }
-  measured.tokens_per_second = measured.run.overall_tokens_per_second();
+  measured.tokens_per_second = measured.run.overall_terms_per_second();
   measured.peak_memory_bytes = measured.run.peak_memory_bytes();
   return measured;
 }
@@ -77,43 +77,29 @@ class Row {
   std::vector<SummaryCell> cells_;
 };
 
-std::string metric_key(Task task) {
-  switch (task) {
-    case Task::byte_lm:
-      return "bits_per_byte";
-    case Task::word_lm:
-      return "perplexity";
-    case Task::image_generation:
-      return "bits_per_dim";
-    default:
-      return "loss";
-  }
-}
-
-Number score_of(const report::Metric& metric, const Number& loss) {
-  if (!loss) return std::nullopt;
-  return metric.from_loss(*loss);
-}
-
-Number last_loss(const report::Run& run, std::string_view split) {
+/// The task's metric as the last event of a split has it.
+Number last_value(const report::Run& run, std::string_view split, const Metric& metric) {
   const auto events = run.losses_of(split);
-  return events.empty() ? Number() : events.back()->loss;
+  return events.empty() ? Number() : report::value_of(metric, *events.back());
+}
+
+Number value_of(const Metric& metric, const report::Evaluation* evaluation) {
+  return evaluation ? report::value_of(metric, *evaluation) : Number();
 }
 
 void add_results(Row& row, const SweepPoint& point, const report::Run& run,
                  const PublishedRow& paper) {
-  const report::Metric metric = report::metric_of(point.config.task);
-  const std::string name = metric_key(point.config.task);
-  const int decimals = name == "perplexity" ? 2 : 3;
+  const Metric& metric = traits_of(point.config.task).metric();
+  const std::string name(metric.key);
+  const int decimals = metric.table_decimals;
   const auto* renorm = run.evaluation("renorm", "test");
   const auto* ensemble = run.evaluation("ensemble", "test");
-  row.number("train_loss", "train loss", last_loss(run, "train"), 3);
-  row.number("valid_" + name, "valid", score_of(metric, last_loss(run, "valid")), decimals);
+  row.number("train_loss", "train loss", last_value(run, "train", loss_metric()), 3);
+  row.number("valid_" + name, "valid", last_value(run, "valid", metric), decimals);
   row.number("paper_valid_" + name, "paper valid", paper.valid, decimals);
-  row.number("test_" + name, "test", renorm ? score_of(metric, renorm->loss) : Number(), decimals);
+  row.number("test_" + name, "test", value_of(metric, renorm), decimals);
   row.number("paper_test_" + name, "paper test", paper.test, decimals);
-  row.number("test_ensemble_" + name, "ensemble",
-             ensemble ? score_of(metric, ensemble->loss) : Number(), decimals);
+  row.number("test_ensemble_" + name, "ensemble", value_of(metric, ensemble), decimals);
   row.whole("ensemble_samples", "", ensemble ? ensemble->samples : std::nullopt, "");
   row.number("paper_test_ensemble_" + name, "paper ensemble", paper.ensemble_test, decimals);
 }

@@ -2,7 +2,7 @@
 
 #include "ssa/backend/backend.h"
 #include "ssa/backend/choose_gpu.h"
-#include "ssa/train/lm_session.h"
+#include "ssa/train/model_session.h"
 
 #ifdef SSA_WITH_NCCL
 #include "ssa/dist/nccl.h"

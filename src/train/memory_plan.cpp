@@ -12,7 +12,7 @@
 #include "ssa/models/cost.h"
 #include "ssa/models/decoder_lm.h"
 #include "ssa/models/decoder_plans.h"
-#include "ssa/train/lm_session.h"
+#include "ssa/models/precision.h"
 
 #include "train/bucket_layout.h"
 

@@ -12,7 +12,7 @@ RankWatch::RankWatch(const Communicator& ranks)
       waited_(compute_.size()),
       busy_before_(ranks.stats().busy_seconds) {}
 
-void RankWatch::add(const std::vector<RankReport>& step) {
+void RankWatch::add(const std::vector<RankStep>& step) {
   ++steps_;
   for (size_t rank = 0; rank < step.size(); ++rank) {
     compute_[rank] += step[rank].compute_seconds;

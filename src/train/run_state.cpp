@@ -15,13 +15,13 @@ std::string description(int64_t bytes, const std::string& checksum) {
 
 }  // namespace
 
-RunState initial_state(const Config& config, const DatasetInfo& data) {
+RunState initial_state(const Config& config, const DataIdentity& data) {
   RunState state;
   state.seed = config.train.seed;
   state.batch_size = config.train.batch_size;
   state.micro_batch = config.train.micro_batch;
   state.length = config.data.length;
-  state.data_bytes = data.bytes();
+  state.data_bytes = data.bytes;
   state.data_checksum = data.checksum;
   return state;
 }
@@ -73,12 +73,12 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
   }
 }
 
-std::string data_difference(const RunState& run, const DatasetInfo& data) {
+std::string data_difference(const RunState& run, const DataIdentity& data) {
   const bool both_known = !run.data_checksum.empty() && !data.checksum.empty();
-  if (run.data_bytes == data.bytes() && (!both_known || run.data_checksum == data.checksum)) {
+  if (run.data_bytes == data.bytes && (!both_known || run.data_checksum == data.checksum)) {
     return {};
   }
-  return fmt::format("{}, the run's data {}", description(data.bytes(), data.checksum),
+  return fmt::format("{}, the run's data {}", description(data.bytes, data.checksum),
                      description(run.data_bytes, run.data_checksum));
 }
 

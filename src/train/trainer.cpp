@@ -6,7 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include "ssa/models/decoder_plans.h"
+#include "ssa/eval/evaluate.h"
 #include "ssa/train/rank_checkpoint.h"
 #include "ssa/train/stop_signal.h"
 
@@ -62,33 +62,41 @@ TrainOutcome Trainer::run() {
 /// Several ranks stop after the step in which one of them has told the others.
 bool Trainer::stopping() const { return stop_ || (ranks_.size() == 1 && StopSignal::requested()); }
 
+/// What this rank computes in a step: a pure function, whatever thread it is made in.
+StepItem Trainer::item_of_step(int64_t step) const {
+  const int64_t batch = config_.train.batch_size, micro = config_.train.micro_batch;
+  const int64_t share = batch / ranks_.size();
+  const int64_t first = state_.skipped_samples + step * batch + ranks_.rank() * share;
+  StepItem item;
+  for (int64_t done = 0; done < share; done += micro) {
+    item.micro_batches.push_back(training_->batch(first + done, micro));
+  }
+  item.plans = plans_of_step(*task_, item.micro_batches, step, ranks_.rank());
+  return item;
+}
+
 /// Until the end, or a signal. Batches and plans are made ahead by threads of their own.
 void Trainer::run_steps() {
-  const TrainConfig& train = config_.train;
-  const int64_t share = train.batch_size / ranks_.size();
-  const int rank = ranks_.rank();
-  LmLoader loader(dataset_, Split::train, sampler_, train.batch_size, state_.step, train.steps, 2,
-                  {rank * share, share});
-  PlanQueue plans([this, rank](int64_t step) { return plans_of_step(config_, step, rank); },
-                  state_.step, train.steps);
+  ReadAhead<StepItem> items([this](int64_t step) { return item_of_step(step); }, state_.step,
+                            config_.train.steps);
   unsent_ = nullptr;
-  stepper_.send(loader.next(), plans.pop(state_.step));
-  while (state_.step < train.steps && !stopping()) step(loader, plans);
+  stepper_.send(items.next());
+  while (state_.step < config_.train.steps && !stopping()) step(items);
 }
 
 /// The inputs of the step behind the one that is computed. If they cannot be had, that one is still
 /// finished, logged and perhaps saved; the next one fails.
-void Trainer::send_next(LmLoader& loader, PlanQueue& plans) {
+void Trainer::send_next(ReadAhead<StepItem>& items) {
   const int64_t next = state_.step + 1;
   if (next == config_.train.steps) return;
   try {
-    stepper_.send(loader.next(), plans.pop(next));
+    stepper_.send(items.next());
   } catch (const std::exception&) {
     unsent_ = std::current_exception();
   }
 }
 
-void Trainer::step(LmLoader& loader, PlanQueue& plans) {
+void Trainer::step(ReadAhead<StepItem>& items) {
   if (unsent_) std::rethrow_exception(std::exchange(unsent_, nullptr));
   const TrainConfig& train = config_.train;
   const auto started = Clock::now();
@@ -97,10 +105,10 @@ void Trainer::step(LmLoader& loader, PlanQueue& plans) {
     spdlog::info("+FT: dense attention from here on");
   }
   const StepResult result =
-      stepper_.step(state_.step, StopSignal::requested, [&] { send_next(loader, plans); });
+      stepper_.step(state_.step, StopSignal::requested, [&] { send_next(items); });
   const double seconds = seconds_since(started);
   ++state_.step;
-  state_.tokens += train.batch_size * config_.data.length;
+  state_.tokens += train.batch_size * task_->terms_per_example();
   state_.elapsed_seconds += seconds;
   stop_ = result.stop;
   watch_.add(result.ranks);
@@ -153,29 +161,35 @@ bool Trainer::roll_back(const DivergedError& reason) {
   state_.elapsed_seconds = elapsed;
   state_.skipped_in_a_row = 0;
   state_.ranks = ranks_.size();
-  sampler_.skip_samples(state_.skipped_samples);
   open_records();
   spdlog::warn(
-      "{}\ngoing back to {}, and on from there with other data: the {} sequences of steps {} to {} "
-      "are left out",
-      reason.what(), latest, led_astray, state_.step + 1, failed);
+      "{}\ngoing back to {}, and on from there with other data: the {} {} of steps {} to {} are "
+      "left out",
+      reason.what(), latest, led_astray, task_->traits().examples, state_.step + 1, failed);
   return true;
 }
 
 void Trainer::log_step(const StepResult& result, double seconds) {
   const int64_t every = config_.train.log_every;
   const bool logged = every > 0 && (state_.step % every == 0 || state_.step == config_.train.steps);
-  const double rate = static_cast<double>(config_.train.batch_size * config_.data.length) / seconds;
+  const double rate =
+      static_cast<double>(config_.train.batch_size * task_->terms_per_example()) / seconds;
+  const TaskTraits& traits = task_->traits();
+  const Metric& metric = traits.metric();
+  const std::string score =
+      metric.from_loss ? "  " + metric.text(metric.from_loss(result.loss)) : std::string();
   progress_->update(state_.step,
-                    fmt::format("loss {:.4f}  {}  lr {:.2e}  {:.0f} tokens/s", result.loss,
-                                metric_.text(result.loss), result.learning_rate, rate),
+                    fmt::format("loss {:.4f}{}  lr {:.2e}  {:.0f} {}/s", result.loss, score,
+                                result.learning_rate, rate, traits.rate),
                     logged);
   if (!logged) return;
   MetricsEvent event;
   event.step = state_.step;
   event.split = "train";
   event.loss = result.loss;
-  event.metrics = {{std::string(metric_.key()), metric_.value(result.loss)}};
+  for (const Metric& one : traits.metrics) {
+    if (one.from_loss) event.metrics.emplace_back(one.key, one.from_loss(result.loss));
+  }
   event.lr = result.learning_rate;
   event.grad_norm = result.grad_norm;
   event.tokens = state_.tokens;
@@ -208,7 +222,6 @@ void Trainer::watch_ranks(MetricsEvent& event) {
 bool Trainer::evaluate() {
   const EvalOptions options{
       .mode = EvalMode::renorm,
-      .max_tokens = config_.train.eval_tokens,
       .batch_size =
           config_.eval.batch_size > 0 ? config_.eval.batch_size : config_.train.micro_batch,
       .ranks = &ranks_,
@@ -216,17 +229,23 @@ bool Trainer::evaluate() {
         progress_->update(state_.step, fmt::format("evaluating {}/{}", now.done, now.total), false);
         return !StopSignal::requested();
       }};
-  const EvalResult result = evaluate_lm(stepper_.session().model(), config_, dataset_, Split::valid,
-                                        options, options_.device);
+  if (!validation_) {
+    validation_ = data_->evaluation(config_, Split::valid, config_.train.eval_tokens);
+  }
+  const EvalResult result =
+      ssa::evaluate(stepper_.session().model(), *task_, *validation_, options, options_.device);
   if (!result.complete) return false;
+  const TaskTraits& traits = task_->traits();
   progress_->clear();
   spdlog::info("step {}: valid loss {:.4f}, {} over {} {}", state_.step, result.loss,
-               metric_.text(result.loss), result.tokens, metric_.tokens());
+               traits.metric().text(result.metrics.front()), result.terms, traits.terms);
   MetricsEvent event;
   event.step = state_.step;
   event.split = "valid";
   event.loss = result.loss;
-  event.metrics = {{std::string(metric_.key()), metric_.value(result.loss)}};
+  for (size_t i = 0; i < traits.metrics.size(); ++i) {
+    event.metrics.emplace_back(traits.metrics[i].key, result.metrics[i]);
+  }
   event.tokens = state_.tokens;
   event.elapsed_seconds = state_.elapsed_seconds;
   record(event);

@@ -48,7 +48,7 @@ void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
 }
 
 /// The config for this data, if the ranks can share its batches evenly.
-Config checked_config(const Config& config, const TokenDataset& dataset, int ranks) {
+Config checked_config(const Config& config, const TaskData& data, int ranks) {
   const int64_t batch = config.train.batch_size;
   if (batch % ranks != 0) {
     std::vector<int64_t> possible;
@@ -56,11 +56,11 @@ Config checked_config(const Config& config, const TokenDataset& dataset, int ran
       if (batch % n == 0) possible.push_back(n);
     }
     throw ConfigError(
-        "train.batch_size: {} ranks cannot share {} sequences evenly; numbers of ranks that can: "
-        "{}. Or change train.batch_size",
-        ranks, batch, fmt::join(possible, ", "));
+        "train.batch_size: {} ranks cannot share {} {} evenly; numbers of ranks that can: {}. Or "
+        "change train.batch_size",
+        ranks, batch, traits_of(config.task).examples, fmt::join(possible, ", "));
   }
-  return config_for_data(config, dataset);
+  return data.settled(config);
 }
 
 }  // namespace
@@ -68,13 +68,13 @@ Config checked_config(const Config& config, const TokenDataset& dataset, int ran
 Trainer::Trainer(const Config& config, const TrainOptions& options)
     : alone_(options.ranks ? nullptr : make_single_process()),
       ranks_(options.ranks ? *options.ranks : *alone_),
-      dataset_(TokenDataset::open(config.data.path)),
-      config_(checked_config(config, dataset_, ranks_.size())),
-      metric_(config.task),
       options_(options),
-      sampler_(config.train.seed, dataset_.split_size(Split::train), config.data.length),
-      stepper_(config_, options.device, &ranks_),
-      state_(initial_state(config, dataset_.info())),
+      data_(options.make_task(config)->open_data()),
+      config_(checked_config(config, *data_, ranks_.size())),
+      task_(options.make_task(config_)),
+      training_(data_->training(config_)),
+      stepper_(*task_, options.device, &ranks_),
+      state_(initial_state(config, data_->identity())),
       watch_(ranks_) {
   ranks_.set_timeout(std::chrono::duration<double>(config_.distributed.timeout_seconds));
   // The folder comes after what may throw: a wrong config or checkpoint leaves none behind.
@@ -152,11 +152,12 @@ void Trainer::check_state(const RunState& saved, const std::string& path) const 
   same("train.seed", saved.seed, config_.train.seed);
   same("train.batch_size", saved.batch_size, config_.train.batch_size);
   same("data.length", saved.length, config_.data.length);
-  if (const std::string difference = data_difference(saved, dataset_.info()); !difference.empty()) {
+  if (const std::string difference = data_difference(saved, data_->identity());
+      !difference.empty()) {
     throw ConfigError(
         "{}: the run was started with other data: {} has {}. Point data.path to the run's data, or "
         "start a new run",
-        path, dataset_.path(), difference);
+        path, data_->path(), difference);
   }
   if (config_.train.steps < saved.step) {
     throw ConfigError(
@@ -173,8 +174,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   load_optimizer_state(checkpoint, stepper_.optimizer());
   stepper_.optimizer().set_updates(saved.optimizer_updates);
   stepper_.scaler().restore(saved.loss_scale, saved.loss_scale_good_steps);
-  sampler_.skip_samples(saved.skipped_samples);
-  if (saved.data_checksum.empty()) saved.data_checksum = dataset_.info().checksum;
+  if (saved.data_checksum.empty()) saved.data_checksum = data_->identity().checksum;
   state_ = std::move(saved);
   saved_step_ = state_.step;
   resumed_from_ = checkpoint.path;
@@ -198,9 +198,10 @@ void Trainer::settle_micro_batch() {
   micro_batch = std::min(micro_batch, share);
   if (share % micro_batch != 0) {
     throw ConfigError(
-        "train.micro_batch: {} does not divide the {} sequences that each of {} ranks has of the "
-        "batch; nearest valid: {}",
-        micro_batch, share, ranks_.size(), nearest_divisors(share, micro_batch));
+        "train.micro_batch: {} does not divide the {} {} that each of {} ranks has of the batch; "
+        "nearest valid: {}",
+        micro_batch, share, task_->traits().examples, ranks_.size(),
+        nearest_divisors(share, micro_batch));
   }
   if (!resumed_from_.empty() && saved > 0 && saved != micro_batch) {
     spdlog::warn(
@@ -211,8 +212,8 @@ void Trainer::settle_micro_batch() {
   if (!resumed_from_.empty() && saved_ranks != ranks_.size()) {
     spdlog::warn(
         "{} ranks go on with what {} have begun: the data go on where they were, but each rank "
-        "draws "
-        "source plans of its own, so that from here on the run differs from the uninterrupted one",
+        "draws source plans of its own, so that from here on the run differs from the "
+        "uninterrupted one",
         ranks_.size(), saved_ranks);
   }
   state_.micro_batch = micro_batch;
@@ -224,16 +225,13 @@ void Trainer::announce() const {
   const MemoryPlan memory = plan_memory(config_, config_.train.micro_batch, ranks_.size());
   spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
   if (ranks_.size() > 1) spdlog::info("{}", ranks_.description());
-  spdlog::info("data {}: {} {}, {}", dataset_.path(), dataset_.info().tokens, metric_.tokens(),
-               dataset_.info().split_description());
-  if (config_.task == Task::word_lm) {
-    spdlog::info("vocabulary of {} words", config_.data.vocabulary);
-  }
+  for (const std::string& line : data_->description()) spdlog::info("{}", line);
   spdlog::info(
       "{:.2f}M parameters, {:.1f} MFLOP a token forward ({:.2f} of dense with +FT), about "
       "{:.0f} MiB, micro-batch {} of {}",
-      static_cast<double>(parameter_count(config_)) * 1e-6, cost.forward_flop_per_token * 1e-6,
-      cost.compute_ratio, static_cast<double>(memory.total()) / 0x1p20, config_.train.micro_batch,
+      static_cast<double>(stepper_.session().parameters().count()) * 1e-6,
+      cost.forward_flop_per_token * 1e-6, cost.compute_ratio,
+      static_cast<double>(memory.total()) / 0x1p20, config_.train.micro_batch,
       config_.train.batch_size);
 }
 

@@ -62,7 +62,7 @@ TEST_CASE("an including file wins key by key", "[config]") {
   const Config config =
       load_config(folder.write("c.yaml", "train: {optimizer: {lr: 0.5}}\ninclude: base/b.yaml\n"),
                   {"train.seed=2"});
-  CHECK(config.task == Task::byte_lm);
+  CHECK(config.task == TaskKind::byte_lm);
   CHECK(config.train.steps == 6);
   CHECK(config.train.seed == 2);
   CHECK(config.train.optimizer.lr == 0.5);

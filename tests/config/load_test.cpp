@@ -28,7 +28,7 @@ train: {seed: 18446744073709551615, steps: 1e5, micro_batch: auto, batch_size: +
         optimizer: {lr: 1e-3, betas: [0.9, 0.98]}}
 )",
                                      "c.yaml");
-  CHECK(config.task == Task::word_lm);
+  CHECK(config.task == TaskKind::word_lm);
   CHECK(config.model.layers == 3);
   CHECK(config.model.activation == ActivationKind::relu);
   CHECK(config.model.embedding.kind == EmbeddingKind::adaptive);

@@ -17,7 +17,7 @@ TEST_CASE("overrides win over the file, later ones over earlier ones", "[config]
   CHECK(config.model.embedding.kind == EmbeddingKind::adaptive);
   CHECK(config.model.embedding.cutoffs == std::vector<int64_t>{1, 2});
   CHECK(config.ssa.sigma == SigmaConfig{0.3, 0.5});
-  CHECK(config.task == Task::word_lm);
+  CHECK(config.task == TaskKind::word_lm);
   CHECK(config.data.name == "a=b");
 }
 

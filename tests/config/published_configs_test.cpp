@@ -48,7 +48,7 @@ TEST_CASE("the Enwik8 configs state the paper's set-up", "[config]") {
 
 TEST_CASE("the WikiText-103 configs state the paper's set-up", "[config]") {
   const Config dense = published("wikitext103_s0.yaml");
-  CHECK(dense.task == Task::word_lm);
+  CHECK(dense.task == TaskKind::word_lm);
   CHECK(dense.model.layers == 16);
   CHECK(dense.model.width == 1024);
   CHECK(dense.model.ffn_width == 4096);

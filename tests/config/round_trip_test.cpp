@@ -7,7 +7,7 @@ using namespace ssa::test;
 
 TEST_CASE("a dumped config reads back exactly", "[config]") {
   Config config;
-  config.task = Task::word_lm;
+  config.task = TaskKind::word_lm;
   config.data.path = std::string("a \"b\" \\ \t: # π\x7f\x01\n");
   config.data.name = GENERATE("", "null", "~", "12", "true", "No", "- x", "plain", "/abs/path-1.x",
                               "1e-3", " lead", "&a", "x: y", "include");

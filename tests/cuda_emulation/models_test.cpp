@@ -4,8 +4,10 @@
 #include <spdlog/spdlog.h>
 
 #include "ssa/data/lm_sampler.h"
+#include "ssa/eval/evaluate.h"
 #include "ssa/eval/generate.h"
-#include "ssa/train/lm_step.h"
+#include "ssa/tasks/language_model.h"
+#include "ssa/train/stepper.h"
 #include "ssa/train/trainer.h"
 
 #include "backend/cuda/cuda_backend.h"
@@ -26,24 +28,30 @@ const bool kInstalled = [] {
 }();
 
 /// A model that is trained on a device.
-struct Stepper {
-  Stepper(const TinyRun& run, Device device, const Overrides& overrides)
+struct TinyStepper {
+  TinyStepper(const TinyRun& run, Device device, const Overrides& overrides)
       : config(run.config(overrides)),
         dataset(TokenDataset::open(run.text_path)),
-        stepper(config, device) {}
+        task(config),
+        stepper(task, device) {}
 
-  LmBatch batch(int64_t number) const {
+  StepItem item(int64_t number) const {
     const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
-    return sampler.batch(dataset, Split::train, config.train.batch_size, number);
+    const int64_t batch = config.train.batch_size, micro = config.train.micro_batch;
+    StepItem item;
+    for (int64_t done = 0; done < batch; done += micro) {
+      item.micro_batches.push_back(
+          sampler.batch(dataset, Split::train, number * batch + done, micro));
+    }
+    item.plans = plans_of_step(task, item.micro_batches, number);
+    return item;
   }
-  StepResult step(int64_t number) {
-    return stepper.step(number, batch(number), plans_of_step(config, number));
-  }
+  StepResult step(int64_t number) { return stepper.step(number, item(number)); }
   /// Steps whose inputs are sent while the step before is computed.
   std::vector<double> steps_with_inputs_ahead(int64_t first, int64_t end) {
     std::vector<double> losses;
     const auto send = [&](int64_t number) {
-      if (number < end) stepper.send(batch(number), plans_of_step(config, number));
+      if (number < end) stepper.send(item(number));
     };
     send(first);
     for (int64_t number = first; number < end; ++number) {
@@ -65,7 +73,8 @@ struct Stepper {
 
   Config config;
   TokenDataset dataset;
-  LmStepper stepper;
+  LanguageModelTask task;
+  Stepper stepper;
 };
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -99,7 +108,7 @@ TEST_CASE("f32 steps on the GPU are the CPU's, dropout included") {
   REQUIRE(kInstalled);
   const TinyRun run;
   const Overrides overrides = {"ssa.kind=" + kind, "train.optimizer.kind=" + optimizer};
-  Stepper cpu(run, Device::cpu, overrides), gpu(run, Device::cuda, overrides);
+  TinyStepper cpu(run, Device::cpu, overrides), gpu(run, Device::cuda, overrides);
   CHECK(gpu.parameters() == cpu.parameters());  // drawn alike
   for (int64_t step = 3; step < 5; ++step) {    // the second one is dense: +FT
     CAPTURE(step);
@@ -119,10 +128,10 @@ TEST_CASE("steps in low precision on the GPU stay close to f32") {
   CAPTURE(precision, checkpointing, activation);
   const TinyRun run;
   const Overrides both = {"model.activation=" + activation};
-  Stepper cpu(run, Device::cpu, both);
-  Stepper gpu(run, Device::cuda,
-              both + Overrides{"train.precision=" + precision,
-                               "train.activation_checkpointing=" + checkpointing});
+  TinyStepper cpu(run, Device::cpu, both);
+  TinyStepper gpu(run, Device::cuda,
+                  both + Overrides{"train.precision=" + precision,
+                                   "train.activation_checkpointing=" + checkpointing});
   for (int64_t step = 3; step < 5; ++step) {
     CAPTURE(step);
     const StepResult expected = cpu.step(step);
@@ -148,13 +157,11 @@ TEST_CASE("recorded steps have the bits of steps asked for call by call") {
                                "train.activation_checkpointing=" + checkpointing, more};
   Overrides by_call = overrides;
   by_call.push_back("train.cuda_graphs=false");
-  Stepper recorded(run, Device::cuda, overrides), asked(run, Device::cuda, by_call);
-  const auto score = [](Stepper& stepper) {
-    EvalOptions options;
-    options.max_tokens = 64;
-    return evaluate_lm(stepper.stepper.session().model(), stepper.config, stepper.dataset,
-                       Split::valid, options, Device::cuda)
-        .loss;
+  TinyStepper recorded(run, Device::cuda, overrides), asked(run, Device::cuda, by_call);
+  const auto score = [](TinyStepper& stepper) {
+    const auto set =
+        LanguageModelData(stepper.dataset).evaluation(stepper.config, Split::valid, 64);
+    return evaluate(stepper.stepper.session().model(), stepper.task, *set, {}, Device::cuda).loss;
   };
   const int launched = emulation::graph_launches();
   for (int64_t step = 0; step < 8; ++step) {  // the last three are dense: +FT
@@ -172,8 +179,8 @@ TEST_CASE("recorded steps have the bits of steps asked for call by call") {
 TEST_CASE("two models that record their steps in turn keep to their own memory") {
   const TinyRun run;
   const Overrides other = {"train.seed=2"};
-  Stepper first(run, Device::cuda, {}), second(run, Device::cuda, other);
-  Stepper alone(run, Device::cuda, {"train.cuda_graphs=false"});
+  TinyStepper first(run, Device::cuda, {}), second(run, Device::cuda, other);
+  TinyStepper alone(run, Device::cuda, {"train.cuda_graphs=false"});
   for (int64_t step = 0; step < 4; ++step) {
     first.step(step);
     second.step(step);
@@ -187,8 +194,8 @@ TEST_CASE("a recording that fails is made up for, with the weights of that step"
   spdlog::set_level(spdlog::level::off);
   const TinyRun run;
   const Overrides overrides = {"ssa.finetune_fraction=0"};
-  Stepper recorded(run, Device::cuda, overrides);
-  Stepper asked(run, Device::cuda, overrides + Overrides{"train.cuda_graphs=false"});
+  TinyStepper recorded(run, Device::cuda, overrides);
+  TinyStepper asked(run, Device::cuda, overrides + Overrides{"train.cuda_graphs=false"});
   const int launched = emulation::graph_launches();
   const auto take = [&](int64_t step, int64_t failing_request = 0) {
     CAPTURE(step);
@@ -213,7 +220,8 @@ TEST_CASE("a recording that fails is made up for, with the weights of that step"
 
 TEST_CASE("steps go on where the memory of a recording was given away") {
   const TinyRun run;
-  Stepper recorded(run, Device::cuda, {}), asked(run, Device::cuda, {"train.cuda_graphs=false"});
+  TinyStepper recorded(run, Device::cuda, {}),
+      asked(run, Device::cuda, {"train.cuda_graphs=false"});
   const auto take = [&](int64_t step) {
     CAPTURE(step);
     CHECK(recorded.step(step).loss == asked.step(step).loss);
@@ -228,14 +236,14 @@ TEST_CASE("steps go on where the memory of a recording was given away") {
 
 TEST_CASE("inputs that come beside the work are right, however late either stream is") {
   const TinyRun run;
-  Stepper at_once(run, Device::cuda, {});
+  TinyStepper at_once(run, Device::cuda, {});
   const std::vector<double> expected = at_once.steps_with_inputs_ahead(0, 5);
   for (const auto work : {emulation::Pace::soon, emulation::Pace::late}) {
     for (const auto inputs : {emulation::Pace::soon, emulation::Pace::late}) {
       CAPTURE(static_cast<int>(work), static_cast<int>(inputs));
       emulation::set_pace(cuda::stream(), work);
       emulation::set_pace_of_new_streams(inputs);
-      Stepper stepper(run, Device::cuda, {});
+      TinyStepper stepper(run, Device::cuda, {});
       CHECK(stepper.steps_with_inputs_ahead(0, 5) == expected);
       CHECK(stepper.parameters() == at_once.parameters());
     }
@@ -276,18 +284,17 @@ TEST_CASE("ensembles and generated text on the GPU are the CPU's") {
   std::vector<EvalResult> results;
   std::vector<std::vector<int32_t>> texts;
   for (const Device device : {Device::cpu, Device::cuda}) {
-    const LmSession session(config, device);
-    EvalOptions options;
-    options.mode = EvalMode::ensemble;
-    options.samples = 2;
-    options.max_tokens = 64;
-    results.push_back(evaluate_lm(session.model(), config, dataset, Split::valid, options, device));
-    NextToken next(session.model(), config, {}, device);
+    const LanguageModelTask task(config);
+    const ModelSession session(task, device);
+    const auto set = LanguageModelData(dataset).evaluation(config, Split::valid, 64);
+    results.push_back(
+        evaluate(session.model(), task, *set, {.mode = EvalMode::ensemble, .samples = 2}, device));
+    NextToken next(dynamic_cast<const DecoderLm&>(session.model()), config, {}, device);
     texts.push_back(generate(next, {116, 104, 101}, 4, {.temperature = 0}, {}));
   }
   CHECK(results[1].loss == Approx(results[0].loss).epsilon(1e-6));
   CHECK(results[1].spread == Approx(results[0].spread).epsilon(1e-3));
-  CHECK(results[1].tokens == results[0].tokens);
+  CHECK(results[1].terms == results[0].terms);
   CHECK(texts[1] == texts[0]);
 }
 

@@ -48,16 +48,18 @@ TEST_CASE("window batches score each byte once and agree with brute force") {
     CAPTURE(length, overlap);
     const auto windows = sliding_windows(45, length, overlap);
     const auto count = static_cast<int64_t>(windows.size());
-    const LmBatch batch = window_batch(dataset, Split::valid, windows, 0, count, length);
-    REQUIRE(batch.sequences == count);
-    REQUIRE(batch.length == length);
+    const Batch batch = window_batch(dataset, Split::valid, windows, 0, count, length);
+    REQUIRE(batch.examples() == count);
+    REQUIRE(batch.field(kIdsField).shape() == Shape{count, length});
+    const std::vector<int32_t> all_inputs = numbers(batch, kIdsField);
+    const std::vector<int32_t> all_targets = numbers(batch, kTargetsField);
     int64_t scored = 0;
     for (int64_t row = 0; row < count; ++row) {
       const EvalWindow& window = windows[static_cast<size_t>(row)];
       for (int64_t i = 0; i < length; ++i) {
         const int64_t position = window.start + i;
-        const int32_t input = batch.inputs[static_cast<size_t>(row * length + i)];
-        const int32_t target = batch.targets[static_cast<size_t>(row * length + i)];
+        const int32_t input = all_inputs[static_cast<size_t>(row * length + i)];
+        const int32_t target = all_targets[static_cast<size_t>(row * length + i)];
         const bool inside = position > 0 && position < 45;
         REQUIRE(input == (inside ? split[static_cast<size_t>(position - 1)] : kStartByte));
         if (position >= window.score_from && position < window.score_to) {
@@ -72,13 +74,13 @@ TEST_CASE("window batches score each byte once and agree with brute force") {
     // In pieces: the same.
     std::vector<int32_t> inputs, targets;
     for (int64_t first = 0; first < count; first += 3) {
-      const LmBatch part = window_batch(dataset, Split::valid, windows, first,
-                                        std::min<int64_t>(3, count - first), length);
-      inputs.insert(inputs.end(), part.inputs.begin(), part.inputs.end());
-      targets.insert(targets.end(), part.targets.begin(), part.targets.end());
+      const Batch part = window_batch(dataset, Split::valid, windows, first,
+                                      std::min<int64_t>(3, count - first), length);
+      for (const int32_t input : numbers(part, kIdsField)) inputs.push_back(input);
+      for (const int32_t target : numbers(part, kTargetsField)) targets.push_back(target);
     }
-    CHECK(inputs == batch.inputs);
-    CHECK(targets == batch.targets);
+    CHECK(inputs == all_inputs);
+    CHECK(targets == all_targets);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 
 #include "ssa/core/error.h"
+#include "ssa/data/batch.h"
 #include "ssa/data/token_dataset.h"
 
 namespace ssa::test {
@@ -72,6 +73,12 @@ std::string error_of(ExitCode code, F&& call) {
   }
   FAIL_CHECK("no error was thrown");
   return "";
+}
+
+/// The elements of a field of i32.
+inline std::vector<int32_t> numbers(const Batch& batch, std::string_view field) {
+  const auto values = batch.field(field).values<int32_t>();
+  return {values.begin(), values.end()};
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

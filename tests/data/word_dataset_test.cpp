@@ -66,16 +66,18 @@ TEST_CASE_METHOD(Fixture, "batches of words begin behind </s>") {
   const auto tokens = tokens_of(dataset, Split::valid);
   REQUIRE(tokens.size() == 10);
   const int32_t start = dataset.vocabulary().start_token();
-  const LmBatch batch = lm_batch(dataset, Split::valid, std::vector<int64_t>{0, 3}, 4);
-  CHECK(batch.inputs == std::vector<int32_t>{start, tokens[0], tokens[1], tokens[2], tokens[2],
-                                             tokens[3], tokens[4], tokens[5]});
-  CHECK(batch.targets == std::vector<int32_t>{tokens[0], tokens[1], tokens[2], tokens[3], tokens[3],
-                                              tokens[4], tokens[5], tokens[6]});
+  const Batch batch = lm_batch(dataset, Split::valid, std::vector<int64_t>{0, 3}, 4);
+  CHECK(numbers(batch, kIdsField) == std::vector<int32_t>{start, tokens[0], tokens[1], tokens[2],
+                                                          tokens[2], tokens[3], tokens[4],
+                                                          tokens[5]});
+  CHECK(numbers(batch, kTargetsField) == std::vector<int32_t>{tokens[0], tokens[1], tokens[2],
+                                                              tokens[3], tokens[3], tokens[4],
+                                                              tokens[5], tokens[6]});
   const auto windows = sliding_windows(10, 6, 2);
-  const LmBatch scored = window_batch(dataset, Split::valid, windows, 1, 1, 6);
-  CHECK(scored.inputs ==
+  const Batch scored = window_batch(dataset, Split::valid, windows, 1, 1, 6);
+  CHECK(numbers(scored, kIdsField) ==
         std::vector<int32_t>{tokens[3], tokens[4], tokens[5], tokens[6], tokens[7], tokens[8]});
-  CHECK(scored.targets ==
+  CHECK(numbers(scored, kTargetsField) ==
         std::vector<int32_t>{kNoTarget, kNoTarget, tokens[6], tokens[7], tokens[8], tokens[9]});
   std::vector<int32_t> part(2);
   CHECK_THROWS_AS(dataset.read(Split::valid, 9, part), ShapeError);

@@ -18,7 +18,7 @@ std::vector<int32_t> part_of(const std::vector<int32_t>& text, int64_t count) {
 /// -log p of each byte of a split as a generator with `samples` sub-models predicts it.
 std::vector<double> losses(const TinyModel& tiny, Split split, int64_t samples, int64_t slide) {
   const std::vector<int32_t> text = tiny.text(split);
-  NextToken next(tiny.session.model(), tiny.config,
+  NextToken next(tiny.decoder(), tiny.config,
                  {.mode = EvalMode::ensemble, .samples = samples, .slide = slide}, Device::cpu);
   std::vector<double> losses;
   std::vector<int32_t> read;
@@ -53,7 +53,7 @@ TEST_CASE("a generating ensemble predicts what the scored one does, window after
       CAPTURE(bytes);
       const EvalResult scored =
           tiny.evaluate({.mode = EvalMode::ensemble, .samples = samples, .max_tokens = bytes});
-      REQUIRE(scored.tokens == bytes);
+      REQUIRE(scored.terms == bytes);
       CHECK(mean(own, static_cast<size_t>(bytes)) == Approx(scored.loss).epsilon(2e-6));
     }
   }

@@ -88,7 +88,7 @@ TEST_CASE("an ensemble averages probabilities: each point of its curve against a
   const auto windows = losses_by_hand(tiny, kSamples);
   REQUIRE(windows.size() == 6);
   const EvalResult result = tiny.evaluate({.mode = EvalMode::ensemble, .samples = kSamples});
-  CHECK(result.tokens == 100);
+  CHECK(result.terms == 100);
   REQUIRE(result.curve.size() == kSamples);
   std::vector<double> single;
   for (size_t r = 1; r <= kSamples; ++r) {
@@ -144,7 +144,7 @@ TEST_CASE("unbiased sampling makes an ensemble too, and one window has no standa
   const TinyModel tiny({"ssa.kind=unbiased", "ssa.drop=0.5"});
   const EvalResult result =
       tiny.evaluate({.mode = EvalMode::ensemble, .samples = 3, .max_tokens = 20});
-  CHECK(result.tokens == 20);
+  CHECK(result.terms == 20);
   CHECK(std::isfinite(result.loss));
   CHECK(result.curve.back().stderr_ == 0);
   CHECK(result.spread > 0);
@@ -162,23 +162,23 @@ TEST_CASE("an ensemble of no models is refused") {
 TEST_CASE("an ensemble can be stopped inside a window, which does not count then") {
   const TinyModel tiny;
   std::vector<int64_t> seen;
-  double last_loss = 0;
-  EvalOptions options{.mode = EvalMode::ensemble, .samples = 2};
+  double last = 0;
+  ScoreOptions options{.mode = EvalMode::ensemble, .samples = 2};
   options.progress = [&](const EvalProgress& now) {
     CHECK(now.total == 100);
     seen.push_back(now.done);
-    last_loss = now.loss;
+    last = now.value;
     return true;
   };
   const EvalResult whole = tiny.evaluate(options);
   CHECK(whole.complete);
   CHECK(seen == std::vector<int64_t>{16, 32, 40, 48, 56, 64, 72, 80, 88, 96, 98, 100});
-  CHECK(last_loss == whole.loss);
+  CHECK(last == whole.metrics.front());
 
   options.progress = [](const EvalProgress& now) { return now.done < 40; };
   const EvalResult stopped = tiny.evaluate(options);
   CHECK_FALSE(stopped.complete);
-  CHECK(stopped.tokens == 32);
+  CHECK(stopped.terms == 32);
   const EvalResult first =
       tiny.evaluate({.mode = EvalMode::ensemble, .samples = 2, .max_tokens = 32});
   CHECK(stopped.loss == first.loss);
@@ -187,6 +187,6 @@ TEST_CASE("an ensemble can be stopped inside a window, which does not count then
   options.progress = [](const EvalProgress&) { return false; };
   const EvalResult nothing = tiny.evaluate(options);
   CHECK_FALSE(nothing.complete);
-  CHECK(nothing.tokens == 0);
+  CHECK(nothing.terms == 0);
   CHECK(nothing.loss == 0);
 }

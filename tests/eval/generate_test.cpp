@@ -14,7 +14,7 @@ const std::vector<int32_t> kPrompt = {kStartByte, 't', 'h', 'e', ' '};
 std::vector<int32_t> continued(const TinyModel& tiny, const std::vector<int32_t>& prompt,
                                int64_t count, const SamplingOptions& options,
                                const ReadingOptions& reading = {}) {
-  NextToken next(tiny.session.model(), tiny.config, reading, Device::cpu);
+  NextToken next(tiny.decoder(), tiny.config, reading, Device::cpu);
   return generate(next, prompt, count, options);
 }
 
@@ -74,7 +74,7 @@ TEST_CASE("where the context is full a later window begins") {
                                    {10, 42, 10}, {10, 43, 20}, {32, 64, 32}};
   for (const Case& c : cases) {
     CAPTURE(c.slide, c.length);
-    NextToken next(tiny.session.model(), tiny.config, {.slide = c.slide}, Device::cpu);
+    NextToken next(tiny.decoder(), tiny.config, {.slide = c.slide}, Device::cpu);
     const std::vector<double> expected = next_by_hand(tiny, part(text, c.begins, c.length));
     if (!at_once) {
       next.scores(part(text, 0, 20));
@@ -91,7 +91,7 @@ TEST_CASE("where the context is full a later window begins") {
 TEST_CASE("keys and values are kept in the precision of the run") {
   const TinyModel tiny({"train.precision=bf16"});
   const std::vector<int32_t> text = part(tiny.text(Split::train), 0, 20);
-  NextToken next(tiny.session.model(), tiny.config, {}, Device::cpu);
+  NextToken next(tiny.decoder(), tiny.config, {}, Device::cpu);
   for (int64_t n = 1; n < 20; ++n) next.scores(part(text, 0, n));
   const std::vector<double> got = next.scores(text), expected = next_by_hand(tiny, text);
   double squares = 0, size = 0;
@@ -117,7 +117,7 @@ TEST_CASE("tokens are handed out as they are drawn, until the receiver has enoug
     received.push_back(token);
     return received.size() < 3;
   };
-  NextToken next(tiny.session.model(), tiny.config, {}, Device::cpu);
+  NextToken next(tiny.decoder(), tiny.config, {}, Device::cpu);
   const auto text = generate(next, kPrompt, 40, {}, emit);
   CHECK(text == received);
   CHECK(received.size() == 3);
@@ -140,7 +140,7 @@ TEST_CASE("reading options outside their ranges are named") {
 TEST_CASE("memory does not grow with the tokens written") {
   const TinyModel tiny;
   const auto mode = GENERATE(EvalMode::renorm, EvalMode::ensemble);
-  NextToken next(tiny.session.model(), tiny.config, {.mode = mode, .samples = 3}, Device::cpu);
+  NextToken next(tiny.decoder(), tiny.config, {.mode = mode, .samples = 3}, Device::cpu);
   std::vector<int64_t> in_use, peaks;
   const auto emit = [&](int32_t) {
     in_use.push_back(host_allocator().stats().total_bytes);

@@ -12,8 +12,8 @@ using namespace ssa::testing;
 namespace {
 
 bool same_bits(const EvalResult& a, const EvalResult& b) {
-  if (a.tokens != b.tokens || a.loss != b.loss || a.spread != b.spread ||
-      a.complete != b.complete || a.curve.size() != b.curve.size()) {
+  if (a.terms != b.terms || a.loss != b.loss || a.spread != b.spread || a.complete != b.complete ||
+      a.curve.size() != b.curve.size()) {
     return false;
   }
   for (size_t i = 0; i < a.curve.size(); ++i) {
@@ -35,13 +35,13 @@ struct TinyRanks {
   const TinyModel& first() const { return *models.front(); }
 
   /// What each rank got; `of_rank` changes the options of one.
-  std::vector<EvalResult> evaluate(const EvalOptions& options,
-                                   const std::function<void(int, EvalOptions&)>& of_rank = {}) {
+  std::vector<EvalResult> evaluate(const ScoreOptions& options,
+                                   const std::function<void(int, ScoreOptions&)>& of_rank = {}) {
     std::vector<EvalResult> results(models.size());
     test::on_ranks(static_cast<int>(models.size()), [&](Communicator& ranks) {
       omp_set_num_threads(1);
       const auto own = static_cast<size_t>(ranks.rank());
-      EvalOptions with_ranks = options;
+      ScoreOptions with_ranks = options;
       with_ranks.ranks = &ranks;
       if (of_rank) of_rank(ranks.rank(), with_ranks);
       results[own] = models[own]->evaluate(with_ranks);
@@ -50,7 +50,7 @@ struct TinyRanks {
   }
 };
 
-EvalOptions ensemble_of(int64_t samples) {
+ScoreOptions ensemble_of(int64_t samples) {
   return {.mode = EvalMode::ensemble, .samples = samples};
 }
 
@@ -61,9 +61,10 @@ EvalOptions ensemble_of(int64_t samples) {
 TEST_CASE("several ranks score as one does, to the last bit, each of them") {
   const int size = GENERATE(1, 2, 3, 4);
   TinyRanks ranks(size);
-  for (const EvalOptions& options :
-       {EvalOptions{.batch_size = 1}, EvalOptions{.batch_size = 2}, EvalOptions{.batch_size = 50},
-        EvalOptions{.max_tokens = 33, .batch_size = 1}, ensemble_of(1), ensemble_of(5)}) {
+  for (const ScoreOptions& options :
+       {ScoreOptions{.batch_size = 1}, ScoreOptions{.batch_size = 2},
+        ScoreOptions{.batch_size = 50}, ScoreOptions{.max_tokens = 33, .batch_size = 1},
+        ensemble_of(1), ensemble_of(5)}) {
     CAPTURE(size, choices(options.mode), options.batch_size, options.samples);
     const EvalResult alone = ranks.first().evaluate(options);
     REQUIRE(alone.complete);
@@ -76,7 +77,7 @@ TEST_CASE("every rank sees how far all of them are") {
   TinyRanks ranks(2);
   std::mutex mutex;
   std::vector<std::vector<int64_t>> seen(2);
-  const auto note = [&](int rank, EvalOptions& options) {
+  const auto note = [&](int rank, ScoreOptions& options) {
     options.progress = [&, rank](const EvalProgress& now) {
       const std::lock_guard lock(mutex);
       seen[static_cast<size_t>(rank)].push_back(now.done);
@@ -101,7 +102,7 @@ TEST_CASE("a stop on one rank stops all at the same place") {
   const int who = GENERATE(0, 1);
   TinyRanks ranks(size);
   const auto stop_behind = [&](int64_t bytes) {
-    return [who, bytes](int rank, EvalOptions& options) {
+    return [who, bytes](int rank, ScoreOptions& options) {
       if (rank == who) {
         options.progress = [bytes](const EvalProgress& now) { return now.done < bytes; };
       }
@@ -111,7 +112,7 @@ TEST_CASE("a stop on one rank stops all at the same place") {
   const EvalResult part = ranks.first().evaluate({.max_tokens = first_round});
   for (const EvalResult& result : ranks.evaluate({}, stop_behind(1))) {
     CHECK_FALSE(result.complete);
-    CHECK(result.tokens == first_round);
+    CHECK(result.terms == first_round);
     CHECK(result.loss == part.loss);
   }
   // Asked after the second window's first sample: the first window alone counts.
@@ -119,7 +120,7 @@ TEST_CASE("a stop on one rank stops all at the same place") {
       {.mode = EvalMode::ensemble, .samples = size * 2 - 1, .max_tokens = 32});
   for (const EvalResult& result : ranks.evaluate(ensemble_of(size * 2 - 1), stop_behind(33))) {
     CHECK_FALSE(result.complete);
-    CHECK(result.tokens == 32);
+    CHECK(result.terms == 32);
     CHECK(result.loss == window.loss);
     CHECK(result.spread == window.spread);
   }
@@ -127,7 +128,7 @@ TEST_CASE("a stop on one rank stops all at the same place") {
 
 TEST_CASE("a stop that comes when all is scored changes nothing") {
   TinyRanks ranks(2);
-  const auto stop = [](int, EvalOptions& options) {
+  const auto stop = [](int, ScoreOptions& options) {
     options.progress = [](const EvalProgress& now) { return now.done < 100; };
   };
   const EvalResult alone = ranks.first().evaluate({});
@@ -136,7 +137,7 @@ TEST_CASE("a stop that comes when all is scored changes nothing") {
 
 TEST_CASE("a rank that fails ends the evaluation of the others") {
   TinyRanks ranks(3);
-  const auto fail = [](int rank, EvalOptions& options) {
+  const auto fail = [](int rank, ScoreOptions& options) {
     if (rank != 2) return;
     options.progress = [](const EvalProgress&) -> bool { throw DataError("the file has shrunk"); };
   };

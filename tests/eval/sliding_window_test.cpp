@@ -39,7 +39,7 @@ TEST_CASE("a sliding window scores every byte once, with the context of its wind
     for (const int64_t batch : {1, 3, 50}) {
       CAPTURE(overlap, batch);
       const EvalResult result = tiny.evaluate({.batch_size = batch});
-      CHECK(result.tokens == 100);
+      CHECK(result.terms == 100);
       CHECK(result.complete);
       CHECK(result.curve.empty());
       CHECK(result.loss == Approx(mean(losses, 100)).epsilon(1e-6));
@@ -59,10 +59,10 @@ TEST_CASE("max_tokens scores the beginning of the split, each split its own byte
   for (const int64_t tokens : {1, 31, 32, 33, 77, 100}) {
     CAPTURE(tokens);
     const EvalResult result = tiny.evaluate({.max_tokens = tokens, .batch_size = 2}, Split::test);
-    CHECK(result.tokens == tokens);
+    CHECK(result.terms == tokens);
     CHECK(result.loss == Approx(mean(losses, static_cast<size_t>(tokens))).epsilon(1e-6));
   }
-  CHECK(tiny.evaluate({.max_tokens = 1000}, Split::test).tokens == 100);
+  CHECK(tiny.evaluate({.max_tokens = 1000}, Split::test).terms == 100);
 }
 
 TEST_CASE("an evaluation window longer than the training length, and longer than the split") {
@@ -77,22 +77,22 @@ TEST_CASE("an evaluation window longer than the training length, and longer than
 TEST_CASE("progress sees every batch and can stop the evaluation") {
   const TinyModel tiny;
   std::vector<int64_t> seen;
-  double last_loss = 0;
-  EvalOptions options{.batch_size = 1};
+  double last = 0;
+  ScoreOptions options{.batch_size = 1};
   options.progress = [&](const EvalProgress& now) {
     CHECK(now.total == 100);
     seen.push_back(now.done);
-    last_loss = now.loss;
+    last = now.value;
     return true;
   };
   const EvalResult whole = tiny.evaluate(options);
   CHECK(whole.complete);
   CHECK(seen == std::vector<int64_t>{32, 48, 64, 80, 96, 100});
-  CHECK(last_loss == whole.loss);
+  CHECK(last == whole.metrics.front());
   options.progress = [](const EvalProgress& now) { return now.done < 48; };
   const EvalResult stopped = tiny.evaluate(options);
   CHECK_FALSE(stopped.complete);
-  CHECK(stopped.tokens == 48);
+  CHECK(stopped.terms == 48);
 }
 
 TEST_CASE("bits are nats over the logarithm of two") {

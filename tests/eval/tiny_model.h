@@ -4,13 +4,24 @@
 #include <vector>
 
 #include "ssa/data/lm_batch.h"
-#include "ssa/eval/evaluate_lm.h"
+#include "ssa/eval/evaluate.h"
 #include "ssa/models/decoder_plans.h"
-#include "ssa/train/lm_session.h"
+#include "ssa/tasks/language_model.h"
+#include "ssa/train/model_session.h"
 
 #include "train/tiny_run.h"
 
 namespace ssa::testing {
+
+/// EvalOptions, and how much of a split is scored.
+struct ScoreOptions {
+  EvalMode mode = EvalMode::renorm;
+  int64_t samples = 50;
+  int64_t max_tokens = 0;  ///< 0: all
+  int64_t batch_size = 1;
+  Communicator* ranks = nullptr;
+  std::function<bool(const EvalProgress&)> progress{};
+};
 
 /// A model whose predictions depend visibly on what it attends to, and a text to score.
 struct TinyModel : TinyRun {
@@ -18,7 +29,8 @@ struct TinyModel : TinyRun {
       : TinyRun(2000),
         config(TinyRun::config(overrides)),
         dataset(TokenDataset::open(text_path)),
-        session(config, Device::cpu) {
+        task(make_task(config)),
+        session(*task, Device::cpu) {
     for (const Parameter& parameter : session.parameters().all()) {
       if (parameter.name.find(".attention.") == std::string::npos) continue;
       Tensor value = parameter.variable.value();
@@ -26,9 +38,14 @@ struct TinyModel : TinyRun {
     }
   }
 
-  EvalResult evaluate(const EvalOptions& options, Split split = Split::valid) const {
-    return evaluate_lm(session.model(), config, dataset, split, options, Device::cpu);
+  EvalResult evaluate(const ScoreOptions& options, Split split = Split::valid) const {
+    const auto set = LanguageModelData(dataset).evaluation(config, split, options.max_tokens);
+    return ssa::evaluate(
+        session.model(), *task, *set,
+        {options.mode, options.samples, options.batch_size, options.ranks, options.progress},
+        Device::cpu);
   }
+  const DecoderLm& decoder() const { return dynamic_cast<const DecoderLm&>(session.model()); }
 
   /// Bytes of a split behind the start byte: text[i] is what is read before byte i of the split.
   std::vector<int32_t> text(Split split) const {
@@ -46,7 +63,7 @@ struct TinyModel : TinyRun {
     const auto length = static_cast<int64_t>(inputs.size());
     const std::vector<PlanTensors> tensors = to_tensors(plans, Device::cpu);
     const Tensor ids = Tensor::from(inputs, {length}, Device::cpu);
-    const Variable scores = session.model().logits({1, length, ids, &tensors}, nn::Context{});
+    const Variable scores = decoder().logits({1, length, ids, &tensors}, nn::Context{});
     std::vector<double> result;
     for (size_t row = 0; row < inputs.size(); ++row) {
       const float* logits = scores.value().data<float>() + row * 256;
@@ -59,7 +76,8 @@ struct TinyModel : TinyRun {
 
   Config config;
   TokenDataset dataset;
-  LmSession session;
+  std::unique_ptr<Task> task;
+  ModelSession session;
 };
 
 }  // namespace ssa::testing

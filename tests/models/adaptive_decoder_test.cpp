@@ -21,7 +21,7 @@ ModelConfig adaptive_model(bool tied = true) {
 
 TEST_CASE("adaptive decoder: WikiText-103's parameters at full size", "[models]") {
   Config config;
-  config.task = Task::word_lm;
+  config.task = TaskKind::word_lm;
   config.data.name = "wikitext103";
   config.model.final_norm = false;
   config.model.embedding = {EmbeddingKind::adaptive, {20000, 60000}, 4, true, true};

@@ -10,7 +10,7 @@ namespace {
 /// 16 layers of width 1024, length 4096, 10,000 steps of 64 sequences.
 Config enwik8() {
   Config config;
-  config.task = Task::byte_lm;
+  config.task = TaskKind::byte_lm;
   config.model.layers = 16;
   config.model.width = 1024;
   config.model.ffn_width = 4096;
@@ -159,7 +159,7 @@ TEST_CASE("cost: parameters of the full decoder", "[models]") {
 
 TEST_CASE("cost: the vocabulary of words is configured or published", "[models]") {
   Config config = enwik8();
-  config.task = Task::word_lm;
+  config.task = TaskKind::word_lm;
   config.data.name = "wikitext103";
   CHECK(vocabulary_size(config) == 267735);
   config.data.name = "wikitext2";
@@ -176,7 +176,7 @@ TEST_CASE("cost: the vocabulary of words is configured or published", "[models]"
 TEST_CASE("cost: tasks that are not built are refused", "[models]") {
   Config config = enwik8();
   CHECK(vocabulary_size(config) == 256);
-  config.task = Task::graph_regression;
+  config.task = TaskKind::graph_regression;
   CHECK_THAT(testing::message_of<ConfigError>([&] { parameter_count(config); }),
              Catch::Contains("task"));
 }

@@ -153,9 +153,15 @@ TEST_CASE("evaluations without a time get that of the step before") {
   CHECK(*only(dir).losses_of("valid").front()->elapsed_seconds == Approx(0.7));
 }
 
-TEST_CASE("losses are quoted as the task does") {
-  CHECK(metric_of(Task::byte_lm).from_loss(std::log(2.0)) == Approx(1));
-  CHECK(metric_of(Task::word_lm).from_loss(std::log(20.0)) == Approx(20));
+TEST_CASE("metrics are read as the run wrote them down, and derived where it did not") {
+  const Metric& bits = traits_of(TaskKind::byte_lm).metric();
+  MetricsEvent event;
+  CHECK_FALSE(value_of(bits, event));
+  event.loss = std::log(2.0);
+  CHECK(value_of(bits, event) == Approx(1));
+  event.metrics = {{"bits_per_byte", 7.0}};
+  CHECK(value_of(bits, event) == 7.0);
+  CHECK_FALSE(value_of(traits_of(TaskKind::image_classification).metric(), event));
 }
 
 TEST_CASE("a sweep folder stands for its runs, in the sweep's order, then by name") {
@@ -207,9 +213,9 @@ TEST_CASE("rate over all steps and peak memory come from the training's events")
              R"({"step":2,"split":"valid","loss":1,"tokens":128,"elapsed_seconds":9})"
              "\n");
   const Run run = only(dir);
-  CHECK(*run.overall_tokens_per_second() == Approx(32));
+  CHECK(*run.overall_terms_per_second() == Approx(32));
   CHECK(*run.peak_memory_bytes() == 9);
   std::filesystem::remove(dir + "/metrics.jsonl");
-  CHECK_FALSE(only(dir).overall_tokens_per_second());
+  CHECK_FALSE(only(dir).overall_terms_per_second());
   CHECK_FALSE(only(dir).peak_memory_bytes());
 }

@@ -6,10 +6,10 @@
 
 #include <fmt/ranges.h>
 
-#include "ssa/data/lm_sampler.h"
 #include "ssa/models/cost.h"
+#include "ssa/tasks/language_model.h"
 #include "ssa/train/gradient_reducer.h"
-#include "ssa/train/lm_step.h"
+#include "ssa/train/stepper.h"
 
 #include "dist/thread_ranks.h"
 #include "train/tiny_run.h"
@@ -23,18 +23,15 @@ struct Measured {
   int64_t parameters, gradients, optimizer, total;
 };
 
-using Batches = std::function<LmBatch(int64_t step)>;
-
 /// What the allocator has handed out at most in two training steps.
-Measured measure(const Config& config, const Batches& batch_of) {
+Measured measure(const Config& config) {
   CachingAllocator& allocator = host_allocator();
   allocator.trim();
   const MemoryStats before = allocator.stats();  // other tests may have left something
   allocator.reset_peaks();
-  LmStepper stepper(config, Device::cpu);
-  for (int64_t step = 0; step < 2; ++step) {
-    stepper.step(step, batch_of(step), plans_of_step(config, step));
-  }
+  const LanguageModelTask task(config);
+  Stepper stepper(task, Device::cpu);
+  for (int64_t step = 0; step < 2; ++step) stepper.step(step, typical_step(task));
   const MemoryStats stats = allocator.stats();
   const auto of = [&](MemoryCategory category) {
     const auto i = static_cast<size_t>(category);
@@ -44,25 +41,9 @@ Measured measure(const Config& config, const Batches& batch_of) {
           of(MemoryCategory::optimizer), stats.peak_total_bytes - before.total_bytes};
 }
 
-/// Words by Zipf's law: rank n about as often as 1/n.
-LmBatch drawn_words(const Config& config, int64_t step) {
-  LmBatch batch{config.train.batch_size, config.data.length, {}, {}};
-  const RngKey key{.seed = 6, .step = static_cast<uint32_t>(step)};
-  const double range = std::log(static_cast<double>(vocabulary_size(config)) + 1);
-  const auto word = [&](int64_t i) {
-    const double rank = std::exp(range * uniform_open(key.word(static_cast<uint64_t>(i))));
-    return static_cast<int32_t>(std::min(rank, std::exp(range) - 1)) - 1;
-  };
-  for (int64_t i = 0; i < batch.sequences * batch.length; ++i) {
-    batch.inputs.push_back(word(i));
-    batch.targets.push_back(word(i + 1));
-  }
-  return batch;
-}
-
-void compare(const Config& config, const Batches& batch_of) {
+void compare(const Config& config) {
   const MemoryPlan plan = plan_memory(config, config.train.micro_batch);
-  const Measured measured = measure(config, batch_of);
+  const Measured measured = measure(config);
   INFO("planned " << plan.total() << ", measured " << measured.total << "; activations "
                   << plan.activations << ", workspace " << plan.workspace << ", the rest measured "
                   << measured.parameters + measured.gradients + measured.optimizer);
@@ -83,14 +64,7 @@ void compare(const Overrides& overrides) {
   const TinyRun run(12000);
   Config config = run.config(overrides);
   config.train.micro_batch = resolve_micro_batch(config);
-  if (config.task == Task::word_lm) {
-    return compare(config, [&](int64_t step) { return drawn_words(config, step); });
-  }
-  const TokenDataset dataset = TokenDataset::open(run.text_path);
-  const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
-  compare(config, [&](int64_t step) {
-    return sampler.batch(dataset, Split::train, config.train.batch_size, step);
-  });
+  compare(config);
 }
 
 const Overrides kMicroAuto = {"train.micro_batch=auto"};
@@ -201,7 +175,7 @@ TEST_CASE("the predicted memory of gradients and optimizer holds for a rank of s
   const MemoryStats before = allocator.stats();
   ssa::test::on_ranks(kRanks, [&](Communicator& ranks) {
     omp_set_num_threads(1);
-    LmSession session(config, Device::cpu);
+    ModelSession session(LanguageModelTask(config), Device::cpu);
     GradientReducer reducer(session.parameters(), ranks, config.distributed);
     const Optimizer optimizer(config.train.optimizer, session.parameters(), reducer.pieces());
     ranks.barrier("all are there");

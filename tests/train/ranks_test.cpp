@@ -7,6 +7,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/data/lm_sampler.h"
+#include "ssa/tasks/language_model.h"
 #include "ssa/train/stop_signal.h"
 #include "ssa/train/trainer.h"
 
@@ -83,9 +85,10 @@ TEST_CASE("two ranks give the same bits every time, buckets sent early or late")
 
 TEST_CASE("each rank draws plans of its own") {
   const TinyRun run;
-  const Config config = run.config();
-  CHECK_FALSE(plans_of_step(config, 0, 0) == plans_of_step(config, 0, 1));
-  CHECK(plans_of_step(config, 0, 1) == plans_of_step(config, 0, 1));
+  const LanguageModelTask task(run.config());
+  std::vector<Batch> none;
+  CHECK_FALSE(plans_of_step(task, none, 0, 0) == plans_of_step(task, none, 0, 1));
+  CHECK(plans_of_step(task, none, 0, 1) == plans_of_step(task, none, 0, 1));
 }
 
 TEST_CASE("a run goes on bitwise on as many ranks, sharded or not") {
@@ -124,20 +127,21 @@ TEST_CASE("ranks that cannot share the batch are refused with those that can") {
 
 TEST_CASE("a gradient that is not finite on one rank is skipped on all") {
   const TinyRun run;
-  const Config config = run.config({"train.max_skipped_steps=20"});
+  const LanguageModelTask task(run.config({"train.max_skipped_steps=20"}));
   std::vector<StepResult> results(2);
   std::vector<std::vector<double>> after(2);
   test::on_ranks(2, [&](Communicator& ranks) {
     omp_set_num_threads(1);
-    LmStepper stepper(config, Device::cpu, &ranks);
+    Stepper stepper(task, Device::cpu, &ranks);
     const TokenDataset dataset = TokenDataset::open(run.text_path);
     const LmSampler sampler(1, dataset.split_size(Split::train), 32);
     const auto own = static_cast<size_t>(ranks.rank());
     Tensor weight = stepper.session().parameters().all()[3].variable.value();
     const float healthy = weight.data<float>()[0];
     if (own == 1) weight.data<float>()[0] = NAN;
-    const LmBatch batch = sampler.batch(dataset, Split::train, 4, 0, {2 * ranks.rank(), 2});
-    results[own] = stepper.step(0, batch, plans_of_step(config, 0, ranks.rank()));
+    StepItem item{{sampler.batch(dataset, Split::train, 2 * ranks.rank(), 2)}, {}};
+    item.plans = plans_of_step(task, item.micro_batches, 0, ranks.rank());
+    results[own] = stepper.step(0, item);
     if (own == 1) weight.data<float>()[0] = healthy;
     for (const Parameter& parameter : stepper.session().parameters().all()) {
       const Tensor& now = parameter.variable.value();

@@ -260,7 +260,7 @@ TEST_CASE("a step is finished and saved though there are no data for the next on
   const LmSampler sampler(config.train.seed, dataset.split_size(Split::train), config.data.length);
   int64_t failing = 0;
   try {
-    for (; failing < 8; ++failing) sampler.batch(dataset, Split::train, 4, failing);
+    for (; failing < 8; ++failing) sampler.batch(dataset, Split::train, 4 * failing, 4);
   } catch (const DataError&) {
   }
   REQUIRE((failing > 0 && failing < 8));

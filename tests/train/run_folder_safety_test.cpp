@@ -6,6 +6,7 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
+#include "ssa/data/token_dataset.h"
 #include "ssa/train/stop_signal.h"
 #include "ssa/train/trainer.h"
 

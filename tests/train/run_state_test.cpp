@@ -26,12 +26,7 @@ RunState some_state() {
   return state;
 }
 
-DatasetInfo data(int64_t bytes, const std::string& checksum) {
-  DatasetInfo info;
-  info.tokens = bytes;
-  info.checksum = checksum;
-  return info;
-}
+DataIdentity data(int64_t bytes, const std::string& checksum) { return {bytes, checksum}; }
 
 }  // namespace
 

@@ -4,6 +4,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/eval/evaluate.h"
+#include "ssa/tasks/language_model.h"
 #include "ssa/train/trainer.h"
 
 using namespace ssa;
@@ -49,16 +51,17 @@ TEST_CASE("a model of words trains, reports perplexity and takes the vocabulary 
   const Config written = load_config(folder + "/config.yaml", {});
   CHECK(written.data.vocabulary == WordRun::kVocabulary);
   const LoadedCheckpoint checkpoint = latest_checkpoint_of(folder);
-  LmSession session(written, Device::cpu);
+  const LanguageModelTask task(written);
+  ModelSession session(task, Device::cpu);
   session.load(checkpoint.model);
   CHECK(session.parameters().all().front().variable.value().shape() ==
         Shape{WordRun::kVocabulary, 16});
 
   // What ssa-eval computes from the folder is what training reported.
   const TokenDataset dataset = TokenDataset::open(written.data.path);
-  const EvalResult result = evaluate_lm(session.model(), config_for_data(written, dataset), dataset,
-                                        Split::valid, {}, Device::cpu);
-  CHECK(result.tokens == dataset.split_size(Split::valid));
+  const auto set = LanguageModelData(dataset).evaluation(written, Split::valid, 0);
+  const EvalResult result = evaluate(session.model(), task, *set, {}, Device::cpu);
+  CHECK(result.terms == dataset.split_size(Split::valid));
   CHECK(std::exp(result.loss) == Approx(value_of(metrics.back(), "perplexity")).epsilon(1e-5));
 }
 
@@ -102,17 +105,4 @@ TEST_CASE("task and data that do not fit are refused, and leave no run folder") 
   CHECK(contains(other, "data.vocabulary is 15"));
   CHECK(contains(other, "has 14 words"));
   CHECK_FALSE(path_exists(folder));
-}
-
-TEST_CASE("bits per byte and perplexity by hand") {
-  const LmMetric bytes(Task::byte_lm), words(Task::word_lm);
-  CHECK(bytes.key() == "bits_per_byte");
-  CHECK(words.key() == "perplexity");
-  CHECK(bytes.value(std::log(8.0)) == Approx(3.0));
-  CHECK(words.value(std::log(8.0)) == Approx(8.0));
-  CHECK(bytes.deviation(std::log(8.0), std::log(2.0)) == Approx(1.0));
-  CHECK(words.deviation(std::log(8.0), 0.25) == Approx(2.0));
-  CHECK(bytes.text(std::log(8.0)) == "3.0000 bits/byte");
-  CHECK(words.text(std::log(8.0)) == "perplexity 8.00");
-  CHECK_THROWS_AS(LmMetric(Task::graph_regression), ConfigError);
 }

@@ -16,8 +16,8 @@ namespace ssa {
 // dumping, overriding, help and validation all walk it (see field.h). Rules that tie several keys
 // together are in src/config/validate.cpp. docs/reference/config.md is made from this file.
 
-enum class Task { byte_lm, word_lm, image_generation, image_classification, graph_regression };
-constexpr auto choices(Task) {
+enum class TaskKind { byte_lm, word_lm, image_generation, image_classification, graph_regression };
+constexpr auto choices(TaskKind) {
   return std::to_array<std::string_view>(
       {"byte_lm", "word_lm", "image_generation", "image_classification", "graph_regression"});
 }
@@ -64,6 +64,8 @@ constexpr auto choices(ReducePrecision) {
 enum class EvalMode { renorm, ensemble };
 constexpr auto choices(EvalMode) { return std::to_array<std::string_view>({"renorm", "ensemble"}); }
 
+/// The most sub-models of an ensemble: their numbers are part of a random key of 16 bits.
+inline constexpr int64_t kMostSamples = 65536;
 /// Largest value of keys that end up as an int32 position or in a product of two sizes.
 inline constexpr double kMaxSize = 2147483647.0;
 
@@ -334,7 +336,7 @@ struct EvalConfig {
             "again. Less than the length.");
     v.field("mode", mode, anything(),
             "renorm: one dense pass. ensemble: mean prediction over sampled sub-models.");
-    v.field("samples", samples, between(1, 1e6), "ensemble: number of sub-models.");
+    v.field("samples", samples, between(1, kMostSamples), "ensemble: number of sub-models.");
     v.field("batch_size", batch_size, between(0, kMaxSize).unit("sequences"),
             "Sequences at a time. 0: as `train.micro_batch`.");
   }
@@ -342,7 +344,7 @@ struct EvalConfig {
 };
 
 struct Config {
-  Task task = Task::byte_lm;
+  TaskKind task = TaskKind::byte_lm;
   ModelConfig model;
   SsaConfig ssa;
   DataConfig data;
@@ -366,6 +368,9 @@ struct Config {
 /// Tokens of the vocabulary as far as the config says: 256 for bytes; for words `data.vocabulary`,
 /// else what is published for `data.name`. 0 if it does not say.
 int64_t configured_vocabulary(const Config& config);
+
+/// The step at which +FT switches to dense attention; train.steps if it never does.
+int64_t finetune_start(const Config& config);
 
 /// Reads a YAML file (following `include:`), applies `key=value` overrides, checks everything.
 /// Throws one ConfigError that lists every problem found, each with file, line and key, unknown

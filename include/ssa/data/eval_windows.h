@@ -27,8 +27,7 @@ std::vector<EvalWindow> sliding_windows(int64_t split_tokens, int64_t length, in
 /// kNoTarget, positions before the split's begin and past its end have input
 /// Vocabulary::start_token(). Throws ShapeError for windows that are not inside the split,
 /// DataError if the file has shrunk.
-LmBatch window_batch(const TokenDataset& dataset, Split split,
-                     const std::vector<EvalWindow>& windows, int64_t first, int64_t count,
-                     int64_t length);
+Batch window_batch(const TokenDataset& dataset, Split split, const std::vector<EvalWindow>& windows,
+                   int64_t first, int64_t count, int64_t length);
 
 }  // namespace ssa

@@ -6,12 +6,6 @@
 
 namespace ssa {
 
-/// The rows of a global batch that one rank (or one micro-batch) reads.
-struct BatchSlice {
-  int64_t first = 0;
-  int64_t count = -1;  ///< -1: all that follow
-};
-
 /// The order in which training reads a split: a pure function of (seed, sample number), without
 /// state, so that a run resumes exactly from its step number, whatever the number of ranks.
 ///
@@ -27,22 +21,17 @@ class LmSampler {
   int64_t length() const { return length_; }
   int64_t blocks_per_epoch() const { return blocks_; }
   /// First target's position in the split. Sample numbers count over the whole run:
-  /// step·batch_size + row, plus those left out.
+  /// step·batch_size + row, plus those skipped.
   int64_t start_of(int64_t sample_number) const;
-  /// Leaves out this many samples, in all, of those that batch() is still to read: what a run has
-  /// gone back for.
-  void skip_samples(int64_t samples) { skipped_ = samples; }
-  /// Rows first … first+count-1 of the global batch of a step. Throws ShapeError if the slice is
-  /// not inside the batch, DataError if the file has shrunk.
-  LmBatch batch(const TokenDataset& dataset, Split split, int64_t batch_size, int64_t step,
-                BatchSlice slice = {}) const;
+  /// Samples first … first+count-1. Throws ShapeError for negative numbers, DataError if the file
+  /// has shrunk.
+  Batch batch(const TokenDataset& dataset, Split split, int64_t first, int64_t count) const;
 
  private:
   uint64_t seed_;
   int64_t length_;
   int64_t blocks_;
   bool random_offset_;
-  int64_t skipped_ = 0;
 };
 
 }  // namespace ssa

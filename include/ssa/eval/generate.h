@@ -36,7 +36,7 @@ struct ReadingOptions {
 /// used: a full window is left for the next one, which is read from its beginning. slide 1 always
 /// looks at as much as possible, and reads all of it again for each token.
 ///
-/// renorm: dense attention. ensemble: plans of window w and sub-model r are those of evaluate_lm()
+/// renorm: dense attention. ensemble: plans of window w and sub-model r are those of evaluate()
 /// with this length and overlap length - slide; the prediction is the mean of the probabilities.
 class NextToken {
  public:

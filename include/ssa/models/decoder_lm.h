@@ -5,6 +5,7 @@
 
 #include "ssa/config/config.h"
 #include "ssa/models/decoder_cache.h"
+#include "ssa/models/model.h"
 #include "ssa/nn/adaptive.h"
 #include "ssa/nn/layers.h"
 
@@ -29,7 +30,7 @@ class DecoderBlock {
 /// norm, output matrix (tied with the embedding if configured). For large vocabularies embedding
 /// and output come in bands (nn/adaptive.h).
 /// Parameter names and shapes: docs/reference/weights.md.
-class DecoderLm {
+class DecoderLm : public Model {
  public:
   /// Throws ConfigError if the config asks for what this model does not have.
   DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store);
@@ -52,6 +53,15 @@ class DecoderLm {
   Variable logits(const Input& input, const nn::Context& context) const;
   /// Negative log-likelihood of `targets` (B·N) in nats; 0 where the target is -1. → (B·N)
   Variable losses(const Input& input, const Tensor& targets, const nn::Context& context) const;
+
+  // The same for fields `ids` and `targets`, (B, N) i32.
+  Variable losses(const ModelInput& input, const nn::Context& context) const override;
+  /// The losses without a gradient: of each token, whose probability is what an ensemble averages.
+  Tensor predictions(const ModelInput& input) const override;
+  /// Token ids and targets, for large vocabularies.
+  bool reads_on_host(std::string_view field) const override;
+  /// What an adaptive embedding on a GPU computes depends on the tokens.
+  bool has_fixed_shapes() const override { return token_device() == device_; }
 
   /// A cache for texts of up to `capacity` tokens, read by one sub-model or several at a time, in
   /// the precision set now.

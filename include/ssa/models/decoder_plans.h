@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "ssa/backend/backend.h"
@@ -21,32 +20,5 @@ std::vector<PlanSpec> dense_plan_specs(int64_t layers, int64_t length);
 std::vector<SourcePlan> draw_plans(const std::vector<PlanSpec>& specs, const RngKey& key);
 PlanTensors to_tensors(const SourcePlan& plan, Device device);
 std::vector<PlanTensors> to_tensors(const std::vector<SourcePlan>& plans, Device device);
-
-/// Vectors of numbers side by side, so that they go to a device in one piece; each begins at a
-/// multiple of 64 bytes.
-class SideBySide {
- public:
-  void add(const std::vector<int32_t>& values);
-  void add(const std::vector<SourcePlan>& plans);
-  const std::vector<int32_t>& values() const { return values_; }
-
- private:
-  std::vector<int32_t> values_;
-};
-/// What was put side by side, taken from one tensor in the same order.
-class Apart {
- public:
-  explicit Apart(Tensor together) : together_(std::move(together)) {}
-  Tensor next(const Shape& shape);
-  /// Of the shapes of these plans.
-  std::vector<PlanTensors> next_plans(const std::vector<SourcePlan>& plans);
-
- private:
-  Tensor together_;
-  int64_t first_ = 0;
-};
-
-/// The step at which +FT switches to dense attention; `steps` if it never does.
-int64_t finetune_start(const Config& config);
 
 }  // namespace ssa

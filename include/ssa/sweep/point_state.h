@@ -33,7 +33,8 @@ struct PointStatus {
   PointState state = PointState::waiting;
   bool trained = false;           ///< all steps are done, whatever came after
   int64_t step = 0;               ///< last one in metrics.jsonl
-  std::optional<double> loss;     ///< nats, of the last line in metrics.jsonl
+  std::optional<double> loss;     ///< of the last line in metrics.jsonl
+  std::optional<double> score;    ///< the task's metric, of that line
   std::vector<EvalMode> missing;  ///< of the evaluations that were asked for
   std::optional<PointFailure> failure;
 };
@@ -44,8 +45,8 @@ struct PointStatus {
 PointStatus read_point_status(const std::string& run_dir, const Config& config,
                               const std::vector<EvalMode>& evaluations);
 
-/// Loss in nats that ssa-eval found on the test split; nothing if there is no such result.
-std::optional<double> test_loss(const std::string& run_dir, EvalMode mode);
+/// The task's metric that ssa-eval found on the test split; nothing if there is no such result.
+std::optional<double> test_score(const std::string& run_dir, TaskKind task, EvalMode mode);
 
 /// Leaves a note of a failure in the run folder, or takes it away.
 void record_failure(const std::string& run_dir, const PointFailure& failure);

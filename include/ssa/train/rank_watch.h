@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "ssa/dist/communicator.h"
-#include "ssa/train/lm_step.h"
+#include "ssa/train/stepper.h"
 
 namespace ssa {
 
@@ -14,7 +14,7 @@ class RankWatch {
  public:
   explicit RankWatch(const Communicator& ranks);
 
-  void add(const std::vector<RankReport>& step);
+  void add(const std::vector<RankStep>& step);
 
   /// Means a step since the last call of take().
   struct Summary {

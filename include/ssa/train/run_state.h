@@ -4,7 +4,7 @@
 #include <string>
 
 #include "ssa/config/config.h"
-#include "ssa/data/dataset_info.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa {
 
@@ -26,12 +26,12 @@ struct RunState {
   int64_t ranks = 1;
   int64_t micro_batch = 0;  ///< resolved; 0: not stated, as in older checkpoints
   int64_t length = 0;
-  int64_t data_bytes = 0;     ///< as DatasetInfo::bytes()
-  std::string data_checksum;  ///< as DatasetInfo::checksum; empty: not known
+  int64_t data_bytes = 0;  ///< as DataIdentity, with the next
+  std::string data_checksum;
 };
 
 /// Of a run that has not begun. micro_batch is the config's, 0 for auto.
-RunState initial_state(const Config& config, const DatasetInfo& data);
+RunState initial_state(const Config& config, const DataIdentity& data);
 
 std::string to_json(const RunState& state);
 /// Throws CheckpointError naming `path`/state.json if the text is malformed.
@@ -39,6 +39,6 @@ RunState run_state_from_json(const std::string& text, const std::string& path);
 
 /// Empty if `data` may be the data of the run, else how they differ: "6000 bytes with checksum …,
 /// the run's data …". Data that state no checksum are compared by size only.
-std::string data_difference(const RunState& run, const DatasetInfo& data);
+std::string data_difference(const RunState& run, const DataIdentity& data);
 
 }  // namespace ssa

@@ -6,18 +6,17 @@
 #include <string>
 
 #include "ssa/config/config.h"
-#include "ssa/data/lm_loader.h"
+#include "ssa/data/read_ahead.h"
 #include "ssa/dist/communicator.h"
-#include "ssa/eval/evaluate_lm.h"
-#include "ssa/sampling/plan_queue.h"
 #include "ssa/storage/metrics.h"
 #include "ssa/storage/run_folder.h"
 #include "ssa/storage/tensorboard.h"
-#include "ssa/train/lm_step.h"
+#include "ssa/tasks/task.h"
 #include "ssa/train/log_file.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/rank_watch.h"
 #include "ssa/train/run_state.h"
+#include "ssa/train/stepper.h"
 
 namespace ssa {
 
@@ -26,11 +25,12 @@ struct TrainOptions {
   std::string resume = "none";  ///< none, auto, or a checkpoint folder
   Device device = Device::cpu;
   Communicator* ranks = nullptr;  ///< must outlive the trainer; null: one process
+  TaskFactory make_task = ssa::make_task;
 };
 
 enum class TrainOutcome { finished, interrupted };
 
-/// Trains a language model, of bytes or words, in a run folder: config.yaml, metrics.jsonl, event
+/// Trains the model of a task in a run folder: config.yaml, metrics.jsonl, event
 /// file, log.txt, checkpoints. The same config gives the same bits on the same machine and numbers
 /// of threads and ranks, interrupted and resumed or not.
 ///
@@ -52,7 +52,7 @@ class Trainer {
   TrainOutcome train();
 
   int64_t completed_steps() const { return state_.step; }
-  LmSession& session() { return stepper_.session(); }
+  ModelSession& session() { return stepper_.session(); }
 
  private:
   // trainer_setup.cpp: everything before the first step
@@ -69,8 +69,9 @@ class Trainer {
   TrainOutcome run();
   void run_steps();
   bool stopping() const;
-  void step(LmLoader& loader, PlanQueue& plans);
-  void send_next(LmLoader& loader, PlanQueue& plans);
+  StepItem item_of_step(int64_t step) const;
+  void step(ReadAhead<StepItem>& items);
+  void send_next(ReadAhead<StepItem>& items);
   void save();
   void guard_divergence(const StepResult& result);
   bool roll_back(const DivergedError& reason);
@@ -82,12 +83,13 @@ class Trainer {
 
   std::unique_ptr<Communicator> alone_;  // where no ranks are given
   Communicator& ranks_;
-  TokenDataset dataset_;
-  Config config_;  // with what was settled when data and machine were seen
-  LmMetric metric_;
   TrainOptions options_;
-  LmSampler sampler_;
-  LmStepper stepper_;
+  std::unique_ptr<TaskData> data_;
+  Config config_;  // with what was settled when data and machine were seen
+  std::unique_ptr<Task> task_;
+  std::unique_ptr<TrainingSet> training_;
+  std::unique_ptr<EvalSet> validation_;
+  Stepper stepper_;
   std::exception_ptr unsent_;  // why the coming step has no inputs
   RunState state_;
   std::string resumed_from_;         // path of the checkpoint; empty for a new run

@@ -1,10 +1,11 @@
-#include "ssa/train/lm_step.h"
+#include "ssa/train/stepper.h"
 
 #include <cmath>
 #include <limits>
 
 #include "ssa/data/lm_sampler.h"
 #include "ssa/models/decoder_plans.h"
+#include "ssa/tasks/language_model.h"
 #include "ssa/train/schedule.h"
 
 #include "train/tiny_run.h"
@@ -19,16 +20,23 @@ const Overrides kNoDropout = {"model.dropout=0", "model.attention_dropout=0",
 const Overrides kPlainSgd = {"train.optimizer.kind=sgd", "train.optimizer.momentum=0"};
 
 /// A model in training, ready for steps of a config that differs from the tiny one.
-struct Stepper {
-  explicit Stepper(const Overrides& overrides, Device device = Device::cpu)
+struct TinyStepper {
+  explicit TinyStepper(const Overrides& overrides, Device device = Device::cpu)
       : config(run.config(overrides)),
         dataset(TokenDataset::open(run.text_path)),
-        stepper(config, device) {}
+        task(config),
+        stepper(task, device) {}
 
   StepResult step(int64_t number = 0) {
     const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
-    const LmBatch batch = sampler.batch(dataset, Split::train, config.train.batch_size, number);
-    return stepper.step(number, batch, plans_of_step(config, number));
+    const int64_t batch = config.train.batch_size, micro = config.train.micro_batch;
+    StepItem item;
+    for (int64_t done = 0; done < batch; done += micro) {
+      item.micro_batches.push_back(
+          sampler.batch(dataset, Split::train, number * batch + done, micro));
+    }
+    item.plans = plans_of_step(task, item.micro_batches, number);
+    return stepper.step(number, item);
   }
   std::vector<double> gradients() const {
     std::vector<double> all;
@@ -50,7 +58,8 @@ struct Stepper {
   TinyRun run;
   Config config;
   TokenDataset dataset;
-  LmStepper stepper;
+  LanguageModelTask task;
+  Stepper stepper;
 };
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -69,13 +78,13 @@ double norm_of(const std::vector<double>& values) {
 }  // namespace
 
 TEST_CASE("micro-batches add up to the whole batch, under the one set of plans of the step") {
-  Stepper whole(kNoDropout + Overrides{"train.micro_batch=4"});
+  TinyStepper whole(kNoDropout + Overrides{"train.micro_batch=4"});
   const StepResult expected = whole.step();
   const std::vector<double> gradients = whole.gradients();
   REQUIRE(norm_of(gradients) > 0.1);
   for (const char* micro : {"train.micro_batch=2", "train.micro_batch=1"}) {
     CAPTURE(micro);
-    Stepper parts(kNoDropout + std::vector<std::string>{micro});
+    TinyStepper parts(kNoDropout + std::vector<std::string>{micro});
     const StepResult got = parts.step();
     CHECK(got.loss == Approx(expected.loss).epsilon(1e-6));
     CHECK(got.grad_norm == Approx(expected.grad_norm).epsilon(1e-5));
@@ -84,7 +93,7 @@ TEST_CASE("micro-batches add up to the whole batch, under the one set of plans o
 }
 
 TEST_CASE("a step reports its loss before the update, the unclipped norm and the scheduled rate") {
-  Stepper stepper(kNoDropout);
+  TinyStepper stepper(kNoDropout);
   const StepResult first = stepper.step(0);
   CHECK(first.updated);
   CHECK(first.loss > 4.0);  // 256 bytes, nothing learned: around log 256 = 5.5
@@ -99,7 +108,7 @@ TEST_CASE("the gradient is clipped to clip_norm, and only if it is longer") {
                            Overrides{"train.optimizer.lr=0.5", "train.schedule.decay=constant",
                                      "train.schedule.warmup_steps=0"};
   const auto moved_by = [&](const std::string& clip) {
-    Stepper stepper(common + std::vector<std::string>{clip});
+    TinyStepper stepper(common + std::vector<std::string>{clip});
     const std::vector<double> before = stepper.parameters();
     const StepResult result = stepper.step();
     std::vector<double> moved = stepper.parameters();
@@ -118,7 +127,7 @@ TEST_CASE("a loss that is not finite leaves parameters and optimizer alone") {
   for (const float poison :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     CAPTURE(poison);
-    Stepper stepper({});
+    TinyStepper stepper({});
     REQUIRE(stepper.step(0).updated);
     Tensor weight = stepper.stepper.session().parameters().all().front().variable.value();
     const float healthy = weight.data<float>()[weight.numel() / 2];
@@ -140,7 +149,7 @@ TEST_CASE("a loss that is not finite leaves parameters and optimizer alone") {
 }
 
 TEST_CASE("checkpointed activations change no bit of a step, dropout included") {
-  Stepper plain({}), frugal({"train.activation_checkpointing=block"});
+  TinyStepper plain({}), frugal({"train.activation_checkpointing=block"});
   CHECK(plain.step().loss == frugal.step().loss);
   CHECK(plain.gradients() == frugal.gradients());
   CHECK(plain.parameters() == frugal.parameters());
@@ -148,9 +157,14 @@ TEST_CASE("checkpointed activations change no bit of a step, dropout included") 
 
 TEST_CASE("dropout masks differ between steps and between micro-batches") {
   const auto loss_of = [](int64_t step, const std::vector<int64_t>& starts) {
-    Stepper stepper({"train.micro_batch=1", "model.dropout=0.5"});
-    const LmBatch batch = lm_batch(stepper.dataset, Split::train, starts, 32);
-    return stepper.stepper.step(step, batch, draw_plans(dense_plan_specs(2, 32), RngKey{})).loss;
+    TinyStepper stepper({"train.micro_batch=1", "model.dropout=0.5"});
+    StepItem item;
+    for (const int64_t start : starts) {
+      const std::vector<int64_t> one = {start};
+      item.micro_batches.push_back(lm_batch(stepper.dataset, Split::train, one, 32));
+    }
+    item.plans = draw_plans(dense_plan_specs(2, 32), RngKey{});
+    return stepper.stepper.step(step, item).loss;
   };
   const double once = loss_of(0, {64});
   CHECK(loss_of(0, {64}) == once);
@@ -158,32 +172,30 @@ TEST_CASE("dropout masks differ between steps and between micro-batches") {
   CHECK(loss_of(0, {64, 64}) != Approx(once).epsilon(1e-6));  // one sequence, two masks
 }
 
-TEST_CASE("micro-batches have to divide the batch") {
-  Stepper stepper({});
-  stepper.config.train.micro_batch = 3;
-  CHECK(contains(message_of<ShapeError>([&] { stepper.step(); }), "micro-batches of 3"));
-}
-
 TEST_CASE("the plans of a step follow its number and seed, and turn dense for +FT") {
   const TinyRun run;
   const Config config = run.config();
   REQUIRE(finetune_start(config) == 4);
-  const auto plans = plans_of_step(config, 3);
+  const auto plans_of = [&](int64_t step, const Overrides& overrides = {}) {
+    std::vector<Batch> none;
+    return plans_of_step(LanguageModelTask(run.config(overrides)), none, step);
+  };
+  const auto plans = plans_of(3);
   REQUIRE(plans.size() == 2);
   CHECK(plans[0].windows == 4);
   CHECK_FALSE(plans[0] == plans[1]);
-  CHECK(plans_of_step(config, 3) == plans);
-  CHECK_FALSE(plans_of_step(config, 2) == plans);
-  CHECK_FALSE(plans_of_step(run.config({"train.seed=2"}), 3) == plans);
+  CHECK(plans_of(3) == plans);
+  CHECK_FALSE(plans_of(2) == plans);
+  CHECK_FALSE(plans_of(3, {"train.seed=2"}) == plans);
 
   const auto dense = draw_plans(dense_plan_specs(2, 32), RngKey{});
-  for (const int64_t step : {4, 7}) CHECK(plans_of_step(config, step) == dense);
-  CHECK_FALSE(plans_of_step(run.config({"ssa.finetune_fraction=0"}), 7) == dense);
-  CHECK(plans_of_step(run.config({"ssa.kind=none"}), 0) == dense);
+  for (const int64_t step : {4, 7}) CHECK(plans_of(step) == dense);
+  CHECK_FALSE(plans_of(7, {"ssa.finetune_fraction=0"}) == dense);
+  CHECK(plans_of(0, {"ssa.kind=none"}) == dense);
 }
 
 TEST_CASE("bf16 activations train f32 parameters to nearly the same loss") {
-  Stepper full(kNoDropout), half(kNoDropout + Overrides{"train.precision=bf16"});
+  TinyStepper full(kNoDropout), half(kNoDropout + Overrides{"train.precision=bf16"});
   double full_loss = 0, half_loss = 0;
   for (int64_t step = 0; step < 6; ++step) {
     full_loss = full.step(step).loss;
@@ -204,7 +216,7 @@ TEST_CASE("fp16 gradients are scaled, and a scale too high is lowered without an
           "[slow]") {
   const Overrides fp16 = kNoDropout + Overrides{"train.precision=fp16", "train.batch_size=1",
                                                 "train.micro_batch=1", "train.clip_norm=0"};
-  Stepper stepper(fp16, Device::reference);
+  TinyStepper stepper(fp16, Device::reference);
   REQUIRE(stepper.stepper.scaler().scale() == LossScaler::kInitialScale);
   stepper.stepper.scaler().restore(LossScaler::kLargestScale, 5);
   const std::vector<double> before = stepper.parameters();
@@ -220,7 +232,7 @@ TEST_CASE("fp16 gradients are scaled, and a scale too high is lowered without an
   CHECK(stepper.stepper.optimizer().updates() == 1);
 
   // The norm is that of the gradient itself, whatever the scale.
-  Stepper exact(kNoDropout + Overrides{"train.batch_size=1", "train.micro_batch=1"});
+  TinyStepper exact(kNoDropout + Overrides{"train.batch_size=1", "train.micro_batch=1"});
   CHECK(result.grad_norm == Approx(exact.step(0).grad_norm).epsilon(0.02));
 }
 
@@ -228,8 +240,8 @@ TEST_CASE("a steady training step asks the system for no memory") {
   const std::string precision = GENERATE("fp32", "bf16");
   const std::string checkpointing = GENERATE("none", "attention", "block");
   CAPTURE(precision, checkpointing);
-  Stepper stepper({"train.precision=" + precision, "train.micro_batch=2",
-                   "train.activation_checkpointing=" + checkpointing});
+  TinyStepper stepper({"train.precision=" + precision, "train.micro_batch=2",
+                       "train.activation_checkpointing=" + checkpointing});
   for (int64_t step = 0; step < 2; ++step) stepper.step(step);
   const int64_t requests = host_allocator().stats().system_allocations;
   for (int64_t step = 2; step < 4; ++step) stepper.step(step);  // +FT begins at step 4

@@ -4,23 +4,22 @@
 #include <string>
 #include <vector>
 
-#include "ssa/config/config.h"
-#include "ssa/models/decoder_lm.h"
 #include "ssa/storage/checkpoint.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa {
 
-/// A decoder with its parameters on a device: what training, evaluation and generation share.
-class LmSession {
+/// A model with its parameters on a device: what training, evaluation and generation share.
+class ModelSession {
  public:
   /// Initialised from train.seed. Throws ConfigError if the device cannot compute in
   /// train.precision.
-  LmSession(const Config& config, Device device);
+  ModelSession(const Task& task, Device device);
 
   Device device() const { return parameters_.device(); }
   ParameterStore& parameters() { return parameters_; }
   const ParameterStore& parameters() const { return parameters_; }
-  const DecoderLm& model() const { return *model_; }
+  const Model& model() const { return *model_; }
   /// Takes the parameters of a checkpoint. Throws CheckpointError naming the parameter if names or
   /// shapes differ from the config's.
   void load(const SafetensorsFile& file);
@@ -28,11 +27,8 @@ class LmSession {
 
  private:
   ParameterStore parameters_;
-  std::unique_ptr<DecoderLm> model_;
+  std::unique_ptr<Model> model_;
 };
-
-/// What activations are kept in.
-DType to_dtype(Precision precision);
 
 /// `auto`, `cpu`, `cuda` or `reference`; auto is the fastest device of this build and machine.
 Device device_from_name(const std::string& text);

@@ -4,20 +4,18 @@
 #include <memory>
 #include <vector>
 
-#include "ssa/data/lm_batch.h"
-#include "ssa/sampling/source_plan.h"
 #include "ssa/train/gradient_reducer.h"
-#include "ssa/train/lm_session.h"
 #include "ssa/train/loss_scaler.h"
+#include "ssa/train/model_session.h"
 #include "ssa/train/optimizer.h"
-#include "ssa/train/step_inputs.h"
 #include "ssa/train/step_recorder.h"
+#include "ssa/train/step_transfer.h"
 
 namespace ssa {
 
 /// What a rank tells the others at the end of a step.
-struct RankReport {
-  double loss_sum = 0;         ///< over its tokens, nats
+struct RankStep {
+  double loss_sum = 0;         ///< over its terms
   double sum_squares = 0;      ///< of the gradients that it updates with
   double stop = 0;             ///< not 0: it was asked to stop
   double compute_seconds = 0;  ///< from the step's start to the end of backward
@@ -26,62 +24,61 @@ struct RankReport {
 
 /// What one step showed, the same on all ranks.
 struct StepResult {
-  double loss = 0;       ///< mean over the global batch's tokens, nats
+  double loss = 0;       ///< mean over the global batch's terms
   double grad_norm = 0;  ///< before clipping
   double learning_rate = 0;
   bool updated = false;   ///< false: loss or gradient not finite, parameters left alone
   bool rescaled = false;  ///< not updated, but the loss scale was lowered: not a sign of divergence
   bool stop = false;      ///< some rank was asked to stop
-  std::vector<RankReport> ranks;
+  std::vector<RankStep> ranks;
 };
 
 /// A model in training, and its steps; knows no files. Each rank computes its share of the global
 /// batch; gradients are summed over the ranks, so that all take the same update.
-class LmStepper {
+class Stepper {
  public:
-  /// `config` and `ranks` (null: one process) must outlive it. Parameters as train.seed draws them,
+  /// `task` and `ranks` (null: one process) must outlive it. Parameters as train.seed draws them,
   /// the same on all ranks. Throws ConfigError if the device cannot compute in train.precision.
-  LmStepper(const Config& config, Device device, Communicator* ranks = nullptr);
+  Stepper(const Task& task, Device device, Communicator* ranks = nullptr);
 
-  /// Takes the inputs of the next step on their way to the device. `batch` is this rank's share, as
-  /// large as the others'; all its micro-batches share this rank's plans.
-  void send(const LmBatch& batch, const std::vector<SourcePlan>& plans);
-  /// Forward and backward over the micro-batches of train.micro_batch sequences (which must be
-  /// resolved, not `auto`) of what was sent, clipping to train.clip_norm, update. `stop`, asked at
-  /// the end of the step, says whether this rank was told to stop. `meanwhile` is called when the
-  /// device has the step's work, which the host then waits for: time to send() the next inputs.
+  /// Takes the inputs of the next step on their way to the device: this rank's micro-batches, of as
+  /// many examples as the other ranks', and its plans.
+  void send(const StepItem& item) { transfer_.send(item); }
+  /// Forward and backward over the micro-batches that were sent, clipping to train.clip_norm,
+  /// update. `stop`, asked at the end of the step, says whether this rank was told to stop.
+  /// `meanwhile` is called when the device has the step's work, which the host then waits for: time
+  /// to send() the next inputs.
   StepResult step(int64_t number, const std::function<bool()>& stop = {},
                   const std::function<void()>& meanwhile = {});
   /// Sends and takes a step.
-  StepResult step(int64_t number, const LmBatch& batch, const std::vector<SourcePlan>& plans);
+  StepResult step(int64_t number, const StepItem& item);
 
-  LmSession& session() { return session_; }
-  const LmSession& session() const { return session_; }
+  ModelSession& session() { return session_; }
+  const ModelSession& session() const { return session_; }
   Optimizer& optimizer() { return optimizer_; }
   LossScaler& scaler() { return scaler_; }
   Communicator& ranks() { return ranks_; }
 
  private:
-  void compute(int64_t number, const StepTensors& inputs);
-  void forward_backward(int64_t number, const StepTensors& inputs);
+  using Inputs = std::vector<ModelInput>;
+  void compute(int64_t number, const Inputs& inputs);
+  void forward_backward(int64_t number, const Inputs& inputs);
+  double terms_of_all_ranks(const Inputs& inputs) const;
   double loss_sum() const;
-  std::vector<RankReport> exchange(const RankReport& own);
-  double gradient_norm(const std::vector<RankReport>& reports) const;
+  std::vector<RankStep> exchange(const RankStep& own);
+  double gradient_norm(const std::vector<RankStep>& reports) const;
 
+  const Task& task_;
   const Config& config_;
   std::unique_ptr<Communicator> alone_;  // where no ranks are given
   Communicator& ranks_;
-  LmSession session_;
+  ModelSession session_;
   GradientReducer reducer_;
   Optimizer optimizer_;
   LossScaler scaler_;
-  StepInputs inputs_;
+  StepTransfer transfer_;
   StepRecorder recorder_;
   std::vector<Tensor> losses_;  // of the micro-batches; read at a step's end: the host waits once
 };
-
-/// The plans of a step: drawn as ssa.* says until +FT begins, dense from then on. Each rank draws
-/// its own.
-std::vector<SourcePlan> plans_of_step(const Config& config, int64_t step, int rank = 0);
 
 }  // namespace ssa

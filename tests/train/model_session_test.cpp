@@ -1,4 +1,6 @@
-#include "ssa/train/lm_session.h"
+#include "ssa/train/model_session.h"
+
+#include "ssa/tasks/language_model.h"
 
 #include "train/tiny_run.h"
 
@@ -7,7 +9,11 @@ using namespace ssa::testing;
 
 namespace {
 
-void save_parameters(const LmSession& session, const std::string& path) {
+LanguageModelTask task_of(const TinyRun& run, const Overrides& overrides = {}) {
+  return LanguageModelTask(run.config(overrides));
+}
+
+void save_parameters(const ModelSession& session, const std::string& path) {
   write_safetensors(path, session.named_parameters(), {});
 }
 
@@ -15,8 +21,8 @@ void save_parameters(const LmSession& session, const std::string& path) {
 
 TEST_CASE("a session's parameters follow from the seed, and go through a file unchanged") {
   const TinyRun run;
-  const LmSession first(run.config(), Device::cpu), again(run.config(), Device::cpu);
-  LmSession other(run.config({"train.seed=2"}), Device::cpu);
+  const ModelSession first(task_of(run), Device::cpu), again(task_of(run), Device::cpu);
+  ModelSession other(task_of(run, {"train.seed=2"}), Device::cpu);
   const auto named = first.named_parameters();
   REQUIRE(named.size() == 35);  // embedding, 16 in each of 2 blocks, 2 of the final norm
   bool differs = false;
@@ -37,9 +43,9 @@ TEST_CASE("a session's parameters follow from the seed, and go through a file un
 TEST_CASE("parameters of another model are refused, with the parameter's name") {
   const TinyRun run;
   const std::string path = run.dir / "model.safetensors";
-  save_parameters(LmSession(run.config(), Device::cpu), path);
+  save_parameters(ModelSession(task_of(run), Device::cpu), path);
   const auto refusal = [&](const std::vector<std::string>& overrides) {
-    LmSession session(run.config(overrides), Device::cpu);
+    ModelSession session(task_of(run, overrides), Device::cpu);
     return message_of<CheckpointError>([&] { session.load(SafetensorsFile(path)); });
   };
   CHECK(contains(refusal({"model.layers=3"}), "blocks.2."));
@@ -51,7 +57,7 @@ TEST_CASE("parameters of another model are refused, with the parameter's name") 
 TEST_CASE("what is not built is refused with the way out") {
   const TinyRun run;
   CHECK(contains(message_of<ConfigError>(
-                     [&] { LmSession(run.config({"train.precision=fp16"}), Device::cpu); }),
+                     [&] { ModelSession(task_of(run, {"train.precision=fp16"}), Device::cpu); }),
                  "--set train.precision=bf16"));
   CHECK(device_from_name("auto") == Device::cpu);
   CHECK(device_from_name("reference") == Device::reference);

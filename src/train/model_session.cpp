@@ -1,48 +1,31 @@
-#include "ssa/train/lm_session.h"
+#include "ssa/train/model_session.h"
 
 #include <spdlog/spdlog.h>
 
-#include "ssa/models/cost.h"
+#include "ssa/models/precision.h"
 
 namespace ssa {
-
-DType to_dtype(Precision precision) {
-  switch (precision) {
-    case Precision::fp32:
-      return DType::f32;
-    case Precision::bf16:
-      return DType::bf16;
-    case Precision::fp16:
-      return DType::f16;
-  }
-  return DType::f32;
-}
 
 namespace {
 
 /// Throws ConfigError if the device cannot compute in it.
-DType activation_dtype(Precision precision, Device device) {
-  const DType dtype = to_dtype(precision);
-  if (!backend(device).supports(dtype)) {
-    throw ConfigError(
-        "train.precision: the {} backend does not compute in {}; add --set train.precision=bf16 "
-        "(or fp32)",
-        name(device), choices(precision)[static_cast<size_t>(precision)]);
-  }
-  return dtype;
+void require_precision(Precision precision, Device device) {
+  if (backend(device).supports(to_dtype(precision))) return;
+  throw ConfigError(
+      "train.precision: the {} backend does not compute in {}; add --set train.precision=bf16 "
+      "(or fp32)",
+      name(device), choices(precision)[static_cast<size_t>(precision)]);
 }
 
 }  // namespace
 
-LmSession::LmSession(const Config& config, Device device)
-    : parameters_(device, DType::f32, config.train.seed) {
-  const DType activations = activation_dtype(config.train.precision, device);
-  model_ = std::make_unique<DecoderLm>(config.model, vocabulary_size(config), parameters_);
-  model_->set_precision(activations);
-  model_->set_activation_checkpointing(config.train.activation_checkpointing);
+ModelSession::ModelSession(const Task& task, Device device)
+    : parameters_(device, DType::f32, task.config().train.seed) {
+  require_precision(task.config().train.precision, device);
+  model_ = task.make_model(parameters_);
 }
 
-void LmSession::load(const SafetensorsFile& file) {
+void ModelSession::load(const SafetensorsFile& file) {
   for (const Parameter& parameter : parameters_.all()) {
     Tensor target = parameter.variable.value();
     file.load_into(parameter.name, target);
@@ -53,7 +36,7 @@ void LmSession::load(const SafetensorsFile& file) {
   }
 }
 
-std::vector<NamedTensor> LmSession::named_parameters() const {
+std::vector<NamedTensor> ModelSession::named_parameters() const {
   std::vector<NamedTensor> named;
   for (const Parameter& parameter : parameters_.all()) {
     named.push_back({parameter.name, parameter.variable.value()});

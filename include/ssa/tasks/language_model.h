@@ -1,0 +1,46 @@
+#pragma once
+
+#include "ssa/data/token_dataset.h"
+#include "ssa/models/decoder_lm.h"
+#include "ssa/tasks/task.h"
+
+namespace ssa {
+
+/// Predicting the next byte or word of a text with a causal decoder.
+///
+/// Fields of a batch: `ids` and `targets`, (B, N) i32; no target is -1.
+class LanguageModelTask : public Task {
+ public:
+  explicit LanguageModelTask(const Config& config) : Task(config) {}
+
+  int64_t terms_per_example() const override { return config().data.length; }
+  std::unique_ptr<Model> make_model(ParameterStore& store) const override;
+  std::unique_ptr<DecoderLm> make_decoder(ParameterStore& store) const;
+  std::vector<PlanSpec> plan_specs(Sources sources, Use use) const override;
+  /// Words by Zipf's law, since what an adaptive softmax computes depends on how often they come;
+  /// bytes evenly.
+  Batch typical_batch(int64_t examples) const override;
+  std::unique_ptr<TaskData> open_data() const override;
+};
+
+/// A text in three splits, as a task's data.
+class LanguageModelData : public TaskData {
+ public:
+  explicit LanguageModelData(TokenDataset dataset) : dataset_(std::move(dataset)) {}
+
+  const TokenDataset& dataset() const { return dataset_; }
+  const std::string& path() const override { return dataset_.path(); }
+  DataIdentity identity() const override;
+  std::vector<std::string> description() const override;
+  Config settled(Config config) const override;
+  std::unique_ptr<TrainingSet> training(const Config& config) const override;
+  /// A sliding window of eval.length and eval.overlap: every token of the split is scored once,
+  /// with the context that its window gives it.
+  std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
+                                      int64_t most_terms) const override;
+
+ private:
+  TokenDataset dataset_;
+};
+
+}  // namespace ssa

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ssa/config/config.h"
+#include "ssa/data/batch.h"
+#include "ssa/data/dataset_info.h"
+#include "ssa/models/model.h"
+#include "ssa/nn/parameters.h"
+#include "ssa/sampling/source_plan.h"
+#include "ssa/tasks/metric.h"
+
+namespace ssa {
+
+// The seam between one engine and many tasks. Training, evaluation, report and programs know these
+// interfaces and no task by its name; a task knows its data sets and its model
+// (docs/how-to/add-a-task.md).
+
+/// Which sources targets may attend to: those that ssa.* draws, or all of them (renorm, +FT).
+enum class Sources { sampled, all };
+/// What a plan is for: lengths may differ.
+enum class Use { training, evaluation };
+
+/// What tells one data set from another: a run is only continued with the data it was started with.
+struct DataIdentity {
+  int64_t bytes = 0;
+  std::string checksum;  ///< empty: not known
+};
+
+/// The examples that a run learns from.
+class TrainingSet {
+ public:
+  virtual ~TrainingSet() = default;
+  /// Examples in one pass over the data.
+  virtual int64_t examples_per_epoch() const = 0;
+  /// Examples first … first+count-1 of the whole run, in the run's order. A pure function, called
+  /// from several threads at a time: order, augmentation and mixing are drawn from counters, so
+  /// that a run resumes exactly and any number of ranks and workers reads the same examples. Throws
+  /// DataError if the files have changed.
+  virtual Batch batch(int64_t first, int64_t count) const = 0;
+};
+
+/// What is added up over the terms of an item.
+struct Score {
+  double loss = 0;              ///< sum over the terms
+  std::vector<double> counted;  ///< for each metric without from_loss, in their order
+};
+
+/// How the predictions of sub-models are averaged.
+enum class Averaging {
+  log_probabilities,  ///< numbers are log p; the mean is of p: log((1/R)·Σ_r p_r)
+  values              ///< the mean of the numbers
+};
+
+/// The items of a split, each scored exactly once: windows of a text, images, graphs.
+class EvalSet {
+ public:
+  virtual ~EvalSet() = default;
+  virtual int64_t items() const = 0;
+  /// Loss terms that an item is scored on.
+  virtual int64_t terms(int64_t item) const = 0;
+  /// Of all items.
+  virtual int64_t total_terms() const = 0;
+  /// Items first … first+count-1 as a batch.
+  virtual Batch batch(int64_t first, int64_t count) const = 0;
+  /// Items that may share the sources drawn for a sub-model of an ensemble.
+  virtual int64_t items_per_draw() const { return 1; }
+  virtual Averaging averaging() const = 0;
+  /// The numbers that an ensemble averages, of one item: `predicted` is its part of what
+  /// Model::predictions() gave for its batch.
+  virtual std::vector<double> prediction(int64_t item, std::span<const double> predicted) const = 0;
+  virtual Score score(int64_t item, std::span<const double> prediction) const = 0;
+};
+
+/// An open data set.
+class TaskData {
+ public:
+  virtual ~TaskData() = default;
+  virtual const std::string& path() const = 0;
+  virtual DataIdentity identity() const = 0;
+  /// Lines for logs: what it is, how much of it, which split.
+  virtual std::vector<std::string> description() const = 0;
+  /// The config with what only the data know, such as the size of a vocabulary. Throws ConfigError
+  /// if the config and the data do not fit each other.
+  virtual Config settled(Config config) const = 0;
+  /// In the order that train.seed draws. Throws DataError if there is too little to learn from.
+  virtual std::unique_ptr<TrainingSet> training(const Config& config) const = 0;
+  /// The items of a split, or the first of them, of `most_terms` terms at most (0: all). Throws
+  /// DataError for an empty split.
+  virtual std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
+                                              int64_t most_terms) const = 0;
+};
+
+/// What is learned, as a config says it.
+class Task {
+ public:
+  explicit Task(Config config) : config_(std::move(config)) {}
+  virtual ~Task() = default;
+
+  const Config& config() const { return config_; }
+  virtual const TaskTraits& traits() const { return traits_of(config_.task); }
+  /// Loss terms of a training example: the tokens of a sequence, 1 for an image or a graph.
+  virtual int64_t terms_per_example() const = 0;
+  /// The network with its parameters in `store`, computing in train.precision. Throws ConfigError
+  /// where the config does not say enough, and for what the model does not have.
+  virtual std::unique_ptr<Model> make_model(ParameterStore& store) const = 0;
+  /// The plan of each layer. Throws ConfigError for a geometry that cannot be drawn.
+  virtual std::vector<PlanSpec> plan_specs(Sources sources, Use use) const = 0;
+  /// Draws the plans of a step, shared by its micro-batches. A task whose sources depend on the
+  /// examples adds them to the batches as fields. A pure function.
+  virtual std::vector<SourcePlan> draw(std::vector<Batch>& micro_batches, Sources sources, Use use,
+                                       const RngKey& key) const;
+  /// A batch as the data would have it, made up: what benchmarks and counts compute on.
+  virtual Batch typical_batch(int64_t examples) const = 0;
+  virtual std::unique_ptr<TaskData> open_data() const = 0;
+
+ private:
+  Config config_;
+};
+
+using TaskFactory = std::function<std::unique_ptr<Task>(const Config&)>;
+
+/// The task of a config. Throws ConfigError for one that is not built, before any file is opened.
+std::unique_ptr<Task> make_task(const Config& config);
+
+/// Sources::sampled until +FT begins.
+Sources sources_of_step(const Config& config, int64_t step);
+
+/// What a training step computes on.
+struct StepItem {
+  std::vector<Batch> micro_batches;
+  std::vector<SourcePlan> plans;
+
+  int64_t examples() const;
+};
+/// The plans of a training step for these micro-batches. Each rank draws its own.
+std::vector<SourcePlan> plans_of_step(const Task& task, std::vector<Batch>& micro_batches,
+                                      int64_t step, int rank = 0);
+/// A made-up step of train.batch_size examples in micro-batches of train.micro_batch, with the
+/// plans of step 0.
+StepItem typical_step(const Task& task);
+
+}  // namespace ssa

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "ssa/models/model.h"
+#include "ssa/tasks/task.h"
+
+namespace ssa {
+
+/// Copies the inputs of steps to the device, all fields and plans as one buffer: those of a step
+/// while the step before is computed.
+class StepTransfer {
+ public:
+  /// `model` must outlive it.
+  StepTransfer(const Model& model, Device device) : model_(model), device_(device) {}
+
+  /// For the next step; what was sent before and not received is forgotten.
+  void send(const StepItem& item);
+  /// The micro-batches of what was sent last. Steps of the same shapes find them in the same
+  /// tensors, but for fields that the model reads on the host. Throws ShapeError if nothing was
+  /// sent since the last call.
+  const std::vector<ModelInput>& receive();
+  /// Of what was received last: the dimensions of every field and plan.
+  const std::vector<int64_t>& shapes() const { return shapes_; }
+
+ private:
+  void make_tensors();
+
+  const Model& model_;
+  Device device_;
+  std::unique_ptr<InputLane> lane_;
+  size_t lane_bytes_ = 0;
+  // Sent last.
+  bool waiting_ = false;
+  std::vector<std::byte> staged_;  // fields and plans, as they lie in the buffer
+  std::vector<int64_t> sent_shapes_;
+  StepItem sent_;
+  // Received last.
+  std::vector<int64_t> shapes_;
+  Tensor buffer_;  // i32: what the tensors are parts of
+  std::vector<ModelInput> inputs_;
+};
+
+}  // namespace ssa

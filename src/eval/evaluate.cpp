@@ -1,0 +1,212 @@
+#include "ssa/eval/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "ssa/models/decoder_plans.h"
+#include "ssa/tasks/model_input.h"
+
+#include "eval/ensemble_curve.h"
+#include "eval/shared_work.h"
+
+namespace ssa {
+
+namespace {
+
+struct Job {
+  const Model& model;
+  const Task& task;
+  const EvalSet& set;
+  const EvalOptions& options;
+  Device device;
+  Communicator& ranks;
+
+  const std::vector<Metric>& metrics() const { return task.traits().metrics; }
+  size_t counted_metrics() const {
+    return static_cast<size_t>(std::count_if(metrics().begin(), metrics().end(),
+                                             [](const Metric& m) { return !m.from_loss; }));
+  }
+  bool report(int64_t done, double value) const {
+    return !options.progress || options.progress({done, set.total_terms(), value});
+  }
+  /// Items from `first` on, `at_a_time` of them if there are as many.
+  int64_t count_from(int64_t first, int64_t at_a_time) const {
+    return std::min(at_a_time, set.items() - first);
+  }
+  std::vector<std::vector<double>> predictions(int64_t first, int64_t count, Sources sources,
+                                               const RngKey& key) const;
+};
+
+/// Of `count` items from `first` on, computed as one batch.
+std::vector<std::vector<double>> Job::predictions(int64_t first, int64_t count, Sources sources,
+                                                  const RngKey& key) const {
+  std::vector<Batch> batch = {set.batch(first, count)};
+  const auto plans = to_tensors(task.draw(batch, sources, Use::evaluation, key), device);
+  const Tensor all = model.predictions(to_input(batch.front(), plans, model, device)).on_host();
+  std::vector<double> numbers(static_cast<size_t>(all.numel()));
+  visit_floating(all.dtype(), [&]<class T>(TypeTag<T>) {
+    const T* from = all.data<T>();
+    std::transform(from, from + numbers.size(), numbers.begin(),
+                   [](T number) { return static_cast<double>(number); });
+  });
+  const size_t per_item = numbers.size() / static_cast<size_t>(count);
+  std::vector<std::vector<double>> result;
+  for (int64_t i = 0; i < count; ++i) {
+    const std::span<const double> own(numbers.data() + static_cast<size_t>(i) * per_item, per_item);
+    result.push_back(set.prediction(first + i, own));
+  }
+  return result;
+}
+
+/// Scores of items as numbers that ranks send each other, and back.
+void append(std::vector<double>& numbers, const Score& score) {
+  numbers.push_back(score.loss);
+  numbers.insert(numbers.end(), score.counted.begin(), score.counted.end());
+}
+
+/// Every metric, from the mean loss and the means of what was counted.
+std::vector<double> metric_values(const std::vector<Metric>& metrics, double loss,
+                                  const std::vector<double>& counted) {
+  std::vector<double> values;
+  size_t k = 0;
+  for (const Metric& metric : metrics) {
+    values.push_back(metric.from_loss ? metric.from_loss(loss) : counted[k++]);
+  }
+  return values;
+}
+
+/// Dense attention. A piece of work is a batch of items, its numbers their scores.
+EvalResult renorm(const Job& job) {
+  EvalResult result;
+  const int64_t at_a_time = std::max<int64_t>(1, job.options.batch_size);
+  const size_t numbers_per_item = 1 + job.counted_metrics();
+  int64_t scored = 0;  // items
+  std::vector<double> sums(numbers_per_item, 0.0);
+  SharedWork work;
+  work.items = (job.set.items() + at_a_time - 1) / at_a_time;
+  work.compute = [&](int64_t piece) {
+    const int64_t first = piece * at_a_time, count = job.count_from(first, at_a_time);
+    const auto predictions = job.predictions(first, count, Sources::all, RngKey{});
+    std::vector<double> numbers;
+    for (int64_t i = 0; i < count; ++i) {
+      append(numbers, job.set.score(first + i, predictions[static_cast<size_t>(i)]));
+    }
+    return numbers;
+  };
+  work.take = [&](const std::vector<double>& numbers) {
+    for (size_t at = 0; at < numbers.size(); at += numbers_per_item) {
+      for (size_t k = 0; k < numbers_per_item; ++k) sums[k] += numbers[at + k];
+      result.terms += job.set.terms(scored++);
+    }
+    const auto terms = static_cast<double>(result.terms);
+    result.loss = sums[0] / terms;
+    std::vector<double> counted(sums.begin() + 1, sums.end());
+    for (double& sum : counted) sum /= terms;
+    result.metrics = metric_values(job.metrics(), result.loss, counted);
+  };
+  work.go_on = [&] { return job.report(result.terms, result.metrics.front()); };
+  result.complete = share_work(job.ranks, work);
+  return result;
+}
+
+CurvePoint curve_point(const Job& job, const EnsembleCurve& curve, int64_t samples) {
+  const ItemMean& loss = curve.loss(samples);
+  CurvePoint point{samples, loss.mean(), loss.standard_error(), {}};
+  size_t k = 0;
+  for (const Metric& metric : job.metrics()) {
+    if (metric.from_loss) {
+      point.metrics.push_back(
+          {metric.from_loss(point.loss), metric.deviation(point.loss, point.stderr_)});
+    } else {
+      const ItemMean& counted = curve.counted(samples, k++);
+      point.metrics.push_back({counted.mean(), counted.standard_error()});
+    }
+  }
+  return point;
+}
+
+/// One prediction behind the other, all of the same length or each with its length in front.
+std::vector<double> packed(const std::vector<std::vector<double>>& predictions) {
+  std::vector<double> numbers;
+  for (const std::vector<double>& one : predictions) {
+    numbers.push_back(static_cast<double>(one.size()));
+    numbers.insert(numbers.end(), one.begin(), one.end());
+  }
+  return numbers;
+}
+
+std::vector<std::vector<double>> unpacked(const std::vector<double>& numbers) {
+  std::vector<std::vector<double>> predictions;
+  for (size_t at = 0; at < numbers.size();) {
+    const auto count = static_cast<int64_t>(numbers[at]);
+    const auto first = numbers.begin() + static_cast<int64_t>(at) + 1;
+    predictions.emplace_back(first, first + count);
+    at += static_cast<size_t>(count) + 1;
+  }
+  return predictions;
+}
+
+/// Sub-models. A piece of work is one sample of a draw of items, its numbers their predictions.
+EvalResult ensemble(const Job& job) {
+  EvalResult result;
+  const int64_t samples = job.options.samples;
+  const int64_t at_a_time = std::max<int64_t>(1, job.set.items_per_draw());
+  EnsembleCurve curve(job.set, samples, job.counted_metrics());
+  int64_t scored = 0;  // items
+  double value = 0;
+  SharedWork work;
+  work.items = (job.set.items() + at_a_time - 1) / at_a_time * samples;
+  work.compute = [&](int64_t piece) {
+    const int64_t first = piece / samples * at_a_time;
+    const RngKey key{.seed = job.task.config().train.seed,
+                     .purpose = RngPurpose::ensemble,
+                     .step = static_cast<uint32_t>(first),
+                     .rank = static_cast<uint16_t>(piece % samples)};
+    return packed(job.predictions(first, job.count_from(first, at_a_time), Sources::sampled, key));
+  };
+  const auto terms_at_hand = [&] {
+    int64_t terms = 0;
+    for (int64_t i = 0; i < job.count_from(scored, at_a_time); ++i) {
+      terms += job.set.terms(scored + i);
+    }
+    return terms;
+  };
+  work.take = [&](const std::vector<double>& numbers) {
+    curve.add(scored, unpacked(numbers));
+    if (curve.samples_at_hand() > 0) return;
+    result.terms += terms_at_hand();
+    scored += job.count_from(scored, at_a_time);
+    value = curve_point(job, curve, samples).metrics.front().value;
+  };
+  work.go_on = [&] {
+    const int64_t begun = curve.samples_at_hand();
+    return job.report(result.terms + (begun > 0 ? terms_at_hand() * begun / samples : 0), value);
+  };
+  result.complete = share_work(job.ranks, work);
+  for (int64_t r = 1; r <= samples; ++r) result.curve.push_back(curve_point(job, curve, r));
+  result.loss = result.curve.back().loss;
+  for (const MetricValue& metric : result.curve.back().metrics) {
+    result.metrics.push_back(metric.value);
+  }
+  result.spread = curve.spread();
+  return result;
+}
+
+}  // namespace
+
+EvalResult evaluate(const Model& model, const Task& task, const EvalSet& set,
+                    const EvalOptions& options, Device device) {
+  const auto started = std::chrono::steady_clock::now();
+  if (options.samples < 1 || options.samples > kMostSamples) {
+    throw ConfigError("eval.samples: {} is outside 1 … {}", options.samples, kMostSamples);
+  }
+  const std::unique_ptr<Communicator> alone = options.ranks ? nullptr : make_single_process();
+  const Job job{model, task, set, options, device, alone ? *alone : *options.ranks};
+  EvalResult result = options.mode == EvalMode::renorm ? renorm(job) : ensemble(job);
+  result.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return result;
+}
+
+}  // namespace ssa

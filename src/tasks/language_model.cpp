@@ -1,0 +1,166 @@
+#include "ssa/tasks/language_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ssa/data/eval_windows.h"
+#include "ssa/data/lm_sampler.h"
+#include "ssa/models/cost.h"
+#include "ssa/models/decoder_plans.h"
+#include "ssa/models/precision.h"
+
+namespace ssa {
+
+std::unique_ptr<DecoderLm> LanguageModelTask::make_decoder(ParameterStore& store) const {
+  auto decoder = std::make_unique<DecoderLm>(config().model, vocabulary_size(config()), store);
+  decoder->set_precision(to_dtype(config().train.precision));
+  decoder->set_activation_checkpointing(config().train.activation_checkpointing);
+  return decoder;
+}
+
+std::unique_ptr<Model> LanguageModelTask::make_model(ParameterStore& store) const {
+  return make_decoder(store);
+}
+
+std::vector<PlanSpec> LanguageModelTask::plan_specs(Sources sources, Use use) const {
+  const int64_t layers = config().model.layers;
+  const bool own_length = use == Use::evaluation && config().eval.length > 0;
+  const int64_t length = own_length ? config().eval.length : config().data.length;
+  return sources == Sources::all ? dense_plan_specs(layers, length)
+                                 : decoder_plan_specs(config().ssa, layers, length);
+}
+
+Batch LanguageModelTask::typical_batch(int64_t examples) const {
+  const RngKey key{.purpose = RngPurpose::test};
+  const int64_t vocabulary = vocabulary_size(config());
+  const double range = std::log(static_cast<double>(vocabulary) + 1);
+  const auto token = [&](uint64_t i) {
+    if (config().task == TaskKind::byte_lm) return static_cast<int32_t>(key.word(i) & 0xff);
+    const auto rank = static_cast<int64_t>(std::exp(range * uniform_open(key.word(i))));
+    return static_cast<int32_t>(std::clamp<int64_t>(rank - 1, 0, vocabulary - 1));
+  };
+  const Shape shape{examples, config().data.length};
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i <= shape.numel(); ++i) tokens.push_back(token(static_cast<uint64_t>(i)));
+  const std::span<const int32_t> all(tokens);
+  Batch batch(examples);
+  batch.add(kIdsField, shape, all.first(all.size() - 1));
+  batch.add(kTargetsField, shape, all.last(all.size() - 1));
+  return batch;
+}
+
+std::unique_ptr<TaskData> LanguageModelTask::open_data() const {
+  return std::make_unique<LanguageModelData>(TokenDataset::open(config().data.path));
+}
+
+DataIdentity LanguageModelData::identity() const {
+  return {dataset_.info().bytes(), dataset_.info().checksum};
+}
+
+std::vector<std::string> LanguageModelData::description() const {
+  const DatasetInfo& info = dataset_.info();
+  std::vector<std::string> lines = {fmt::format("data {}: {} {}, {}", path(), info.tokens,
+                                                info.unit(), info.split_description())};
+  if (info.kind == TokenKind::words) {
+    lines.push_back(fmt::format("vocabulary of {} words", info.vocabulary));
+  }
+  return lines;
+}
+
+Config LanguageModelData::settled(Config config) const {
+  const DatasetInfo& info = dataset_.info();
+  const bool words = info.kind == TokenKind::words;
+  if (words != (config.task == TaskKind::word_lm)) {
+    throw ConfigError(
+        "task is {}, but data.path '{}' holds {}. {}",
+        choices(config.task)[static_cast<size_t>(config.task)], path(), words ? "words" : "bytes",
+        words ? "Set task: word_lm"
+              : "Set task: byte_lm, or make words of a text with `ssa-data prepare words`");
+  }
+  if (!words) return config;
+  if (config.data.vocabulary != 0 && config.data.vocabulary != info.vocabulary) {
+    throw ConfigError(
+        "data.vocabulary is {}, but the vocabulary of data.path '{}' has {} words. Leave it at 0 "
+        "to take the data's",
+        config.data.vocabulary, path(), info.vocabulary);
+  }
+  config.data.vocabulary = info.vocabulary;
+  return config;
+}
+
+namespace {
+
+class LanguageModelTraining : public TrainingSet {
+ public:
+  LanguageModelTraining(const TokenDataset& dataset, const Config& config)
+      : dataset_(dataset),
+        sampler_(config.train.seed, dataset.split_size(Split::train), config.data.length) {}
+  int64_t examples_per_epoch() const override { return sampler_.blocks_per_epoch(); }
+  Batch batch(int64_t first, int64_t count) const override {
+    return sampler_.batch(dataset_, Split::train, first, count);
+  }
+
+ private:
+  TokenDataset dataset_;
+  LmSampler sampler_;
+};
+
+class SlidingWindows : public EvalSet {
+ public:
+  SlidingWindows(const TokenDataset& dataset, Split split, int64_t tokens, int64_t length,
+                 int64_t overlap)
+      : dataset_(dataset),
+        split_(split),
+        tokens_(tokens),
+        length_(length),
+        windows_(sliding_windows(tokens, length, overlap)) {}
+
+  int64_t items() const override { return static_cast<int64_t>(windows_.size()); }
+  int64_t terms(int64_t item) const override {
+    return window(item).score_to - window(item).score_from;
+  }
+  int64_t total_terms() const override { return tokens_; }
+  Batch batch(int64_t first, int64_t count) const override {
+    return window_batch(dataset_, split_, windows_, first, count, length_);
+  }
+  Averaging averaging() const override { return Averaging::log_probabilities; }
+
+  /// Log-probabilities of the tokens that the window scores, from the losses of all its tokens.
+  std::vector<double> prediction(int64_t item, std::span<const double> losses) const override {
+    const EvalWindow& one = window(item);
+    const auto scored = losses.subspan(static_cast<size_t>(one.score_from - one.start),
+                                       static_cast<size_t>(terms(item)));
+    std::vector<double> log_probabilities(scored.begin(), scored.end());
+    for (double& value : log_probabilities) value = -value;
+    return log_probabilities;
+  }
+  Score score(int64_t /*item*/, std::span<const double> log_probabilities) const override {
+    Score score;
+    for (const double value : log_probabilities) score.loss += -value;
+    return score;
+  }
+
+ private:
+  const EvalWindow& window(int64_t item) const { return windows_[static_cast<size_t>(item)]; }
+
+  TokenDataset dataset_;
+  Split split_;
+  int64_t tokens_, length_;
+  std::vector<EvalWindow> windows_;
+};
+
+}  // namespace
+
+std::unique_ptr<TrainingSet> LanguageModelData::training(const Config& config) const {
+  return std::make_unique<LanguageModelTraining>(dataset_, config);
+}
+
+std::unique_ptr<EvalSet> LanguageModelData::evaluation(const Config& config, Split split,
+                                                       int64_t most_terms) const {
+  const int64_t length = config.eval.length > 0 ? config.eval.length : config.data.length;
+  int64_t tokens = dataset_.split_size(split);
+  if (most_terms > 0) tokens = std::min(tokens, most_terms);
+  return std::make_unique<SlidingWindows>(dataset_, split, tokens, length, config.eval.overlap);
+}
+
+}  // namespace ssa

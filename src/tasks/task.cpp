@@ -1,0 +1,57 @@
+#include "ssa/tasks/task.h"
+
+#include "ssa/models/decoder_plans.h"
+#include "ssa/tasks/language_model.h"
+
+namespace ssa {
+
+std::unique_ptr<Task> make_task(const Config& config) {
+  switch (config.task) {
+    case TaskKind::byte_lm:
+    case TaskKind::word_lm:
+      return std::make_unique<LanguageModelTask>(config);
+    case TaskKind::image_generation:
+    case TaskKind::image_classification:
+    case TaskKind::graph_regression:
+      break;
+  }
+  throw ConfigError("task: {} is not built yet; byte_lm and word_lm are",
+                    choices(config.task)[static_cast<size_t>(config.task)]);
+}
+
+std::vector<SourcePlan> Task::draw(std::vector<Batch>& /*micro_batches*/, Sources sources, Use use,
+                                   const RngKey& key) const {
+  return draw_plans(plan_specs(sources, use), key);
+}
+
+Sources sources_of_step(const Config& config, int64_t step) {
+  return step < finetune_start(config) ? Sources::sampled : Sources::all;
+}
+
+int64_t StepItem::examples() const {
+  int64_t total = 0;
+  for (const Batch& batch : micro_batches) total += batch.examples();
+  return total;
+}
+
+std::vector<SourcePlan> plans_of_step(const Task& task, std::vector<Batch>& micro_batches,
+                                      int64_t step, int rank) {
+  const Config& config = task.config();
+  return task.draw(micro_batches, sources_of_step(config, step), Use::training,
+                   {.seed = config.train.seed,
+                    .purpose = RngPurpose::plan,
+                    .step = static_cast<uint32_t>(step),
+                    .rank = static_cast<uint16_t>(rank)});
+}
+
+StepItem typical_step(const Task& task) {
+  const TrainConfig& train = task.config().train;
+  StepItem item;
+  for (int64_t first = 0; first < train.batch_size; first += train.micro_batch) {
+    item.micro_batches.push_back(task.typical_batch(train.micro_batch));
+  }
+  item.plans = plans_of_step(task, item.micro_batches, 0);
+  return item;
+}
+
+}  // namespace ssa

@@ -1,0 +1,154 @@
+#include "ssa/train/stepper.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cmath>
+
+#include "ssa/core/trace_range.h"
+#include "ssa/train/schedule.h"
+
+namespace ssa {
+
+Stepper::Stepper(const Task& task, Device device, Communicator* ranks)
+    : task_(task),
+      config_(task.config()),
+      alone_(ranks ? nullptr : make_single_process()),
+      ranks_(ranks ? *ranks : *alone_),
+      session_(task, device),
+      reducer_(session_.parameters(), ranks_, config_.distributed),
+      optimizer_(config_.train.optimizer, session_.parameters(), reducer_.pieces()),
+      scaler_(config_.train.precision),
+      transfer_(session_.model(), device),
+      // Of several ranks, the host starts collectives in the midst of the backward pass.
+      recorder_(device, config_.train.cuda_graphs && ranks_.size() == 1 &&
+                            session_.model().has_fixed_shapes()) {}
+
+/// Leaves the losses, and adds every micro-batch's share, times the loss scale, to the gradients.
+void Stepper::compute(int64_t number, const Inputs& inputs) {
+  std::vector<double> kind(transfer_.shapes().begin(), transfer_.shapes().end());
+  kind.push_back(scaler_.scale());
+  recorder_.run(static_cast<uint32_t>(number), kind, [&, records = recorder_.enabled()] {
+    // What is recorded must contain the copies that are made of weights, even if they are up to
+    // date just now; and what is done after a recording that failed must, as those were not made.
+    if (records) session_.parameters().mark_written();
+    session_.parameters().zero_grad();
+    forward_backward(number, inputs);
+  });
+}
+
+void Stepper::forward_backward(int64_t number, const Inputs& inputs) {
+  const Device device = session_.device();
+  const auto micro_batches = static_cast<int64_t>(inputs.size());
+  const int64_t before = ranks_.rank() * micro_batches;  // those of lower ranks
+  const double weight = 1.0 / terms_of_all_ranks(inputs);
+  losses_.clear();
+  for (int64_t m = 0; m < micro_batches; ++m) {
+    const nn::Context context{true, RngKey{.seed = config_.train.seed,
+                                           .step = static_cast<uint32_t>(number),
+                                           .stream = static_cast<uint32_t>(before + m)}};
+    const Variable losses = [&] {
+      const TraceRange range("forward", m);
+      return session_.model().losses(inputs[static_cast<size_t>(m)], context);
+    }();
+    losses_.push_back(losses.value());
+    Tensor grad = Tensor::empty_like(losses.value());
+    backend(device).fill(grad, weight * scaler_.scale());
+    if (m + 1 == micro_batches) reducer_.begin_last_backward();
+    const TraceRange range("backward", m);
+    losses.backward(grad);
+  }
+}
+
+/// Loss terms of the global batch: each rank has as many.
+double Stepper::terms_of_all_ranks(const Inputs& inputs) const {
+  int64_t examples = 0;
+  for (const ModelInput& input : inputs) examples += input.examples;
+  return static_cast<double>(ranks_.size() * examples * task_.terms_per_example());
+}
+
+/// Of this rank's terms. Waits for the device.
+double Stepper::loss_sum() const {
+  const TraceRange range("wait for losses");
+  double sum = 0;
+  for (const Tensor& losses : losses_) sum += backend(session_.device()).sum(losses);
+  return sum;
+}
+
+std::vector<RankStep> Stepper::exchange(const RankStep& own) {
+  using Fields = std::array<double, sizeof(RankStep) / sizeof(double)>;
+  const Fields fields = std::bit_cast<Fields>(own);
+  const std::vector<double> all = ranks_.gather(fields, "the step's reports");
+  std::vector<RankStep> reports;
+  for (size_t first = 0; first < all.size(); first += fields.size()) {
+    Fields of_rank = {};
+    std::copy_n(all.begin() + static_cast<int64_t>(first), fields.size(), of_rank.begin());
+    reports.push_back(std::bit_cast<RankStep>(of_rank));
+  }
+  return reports;
+}
+
+/// Of the whole gradient. Where each rank updates a share, the shares' squares add up; else every
+/// rank has them all.
+double Stepper::gradient_norm(const std::vector<RankStep>& reports) const {
+  double squares = reports.front().sum_squares;
+  if (config_.distributed.shard_optimizer) {
+    for (size_t rank = 1; rank < reports.size(); ++rank) squares += reports[rank].sum_squares;
+  }
+  return std::sqrt(squares) / scaler_.scale();
+}
+
+StepResult Stepper::step(int64_t number, const StepItem& item) {
+  send(item);
+  return step(number);
+}
+
+StepResult Stepper::step(int64_t number, const std::function<bool()>& stop,
+                         const std::function<void()>& meanwhile) {
+  using Clock = std::chrono::steady_clock;
+  const TraceRange range("step", number);
+  const auto started = Clock::now();
+  const double waited_before = ranks_.stats().waited_seconds;
+  ranks_.set_step(number);
+  StepResult result;
+  result.learning_rate = learning_rate(config_.train, number);
+  const Inputs& inputs = transfer_.receive();
+  compute(number, inputs);
+  if (meanwhile) meanwhile();
+
+  RankStep own;
+  own.loss_sum = loss_sum();
+  own.compute_seconds = std::chrono::duration<double>(Clock::now() - started).count();
+  {
+    const TraceRange reducing("wait for sums of gradients");
+    reducer_.finish();
+  }
+  own.sum_squares = optimizer_.sum_squares();
+  own.stop = stop && stop() ? 1 : 0;
+  own.waited_seconds = ranks_.stats().waited_seconds - waited_before;
+  result.ranks = exchange(own);
+
+  double loss_sum = 0;
+  for (const RankStep& report : result.ranks) {
+    loss_sum += report.loss_sum;
+    result.stop |= report.stop != 0;
+  }
+  result.loss = loss_sum * (1.0 / terms_of_all_ranks(inputs));
+  result.grad_norm = gradient_norm(result.ranks);
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
+    result.rescaled = std::isfinite(result.loss) && scaler_.overflowed();
+    return result;
+  }
+  const double loss_scale = scaler_.scale();
+  scaler_.succeeded();
+  const TraceRange updating("optimizer");
+  const double limit = config_.train.clip_norm;
+  const double scale = limit > 0 ? std::min(1.0, limit / (result.grad_norm + 1e-6)) : 1.0;
+  optimizer_.step(result.learning_rate, scale / loss_scale);
+  reducer_.share_parameters();
+  result.updated = true;
+  return result;
+}
+
+}  // namespace ssa

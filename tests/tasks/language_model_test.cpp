@@ -1,0 +1,102 @@
+#include "ssa/tasks/language_model.h"
+
+#include <map>
+
+#include "ssa/data/lm_batch.h"
+
+#include "train/word_run.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+TEST_CASE("a task that is not built is refused before a file is opened") {
+  const TinyRun run;
+  Config config = run.config();
+  config.data.path = "/nowhere";
+  for (const TaskKind kind :
+       {TaskKind::image_generation, TaskKind::image_classification, TaskKind::graph_regression}) {
+    config.task = kind;
+    CHECK(contains(message_of<ConfigError>([&] { make_task(config); }), "is not built yet"));
+  }
+  config.task = TaskKind::byte_lm;
+  CHECK_THROWS_AS(make_task(config)->open_data(), DataError);
+}
+
+TEST_CASE("training reads the samples of any step, evaluation each token once") {
+  const TinyRun run;
+  const Config config = run.config();
+  const auto data = make_task(config)->open_data();
+  const auto training = data->training(config);
+  CHECK(training->examples_per_epoch() == 167);  // 5400 bytes in blocks of 32, less the offset's
+  const Batch batch = training->batch(5, 3);
+  CHECK(batch.examples() == 3);
+  CHECK(batch.field(kIdsField).shape() == Shape{3, 32});
+  CHECK(training->batch(6, 1).field(kTargetsField).values<int32_t>()[0] ==
+        batch.field(kTargetsField).values<int32_t>()[32]);
+
+  const auto set = data->evaluation(config, Split::valid, 0);
+  int64_t terms = 0;
+  for (int64_t item = 0; item < set->items(); ++item) terms += set->terms(item);
+  CHECK(terms == 300);
+  CHECK(set->total_terms() == 300);
+  CHECK(data->evaluation(config, Split::valid, 100)->total_terms() == 100);
+  CHECK(contains(data->description().front(), "6000 bytes"));
+}
+
+TEST_CASE("a window's prediction are the log-probabilities of the tokens that it scores") {
+  const TinyRun run;
+  const Config config = run.config();
+  const auto set = make_task(config)->open_data()->evaluation(config, Split::valid, 0);
+  std::vector<double> losses(32);
+  for (size_t i = 0; i < losses.size(); ++i) losses[i] = static_cast<double>(i);
+  CHECK(set->prediction(0, losses).size() == 32);
+  const std::vector<double> later = set->prediction(1, losses);  // overlap 16: the second half
+  REQUIRE(later.size() == 16);
+  CHECK(later[0] == -16);
+  CHECK(later[15] == -31);
+  CHECK(set->score(1, later).loss == (16 + 31) * 8.0);
+  CHECK(set->score(1, later).counted.empty());
+}
+
+TEST_CASE("plans are those of the layers that sample, for training's length or evaluation's") {
+  const TinyRun run;
+  const LanguageModelTask task(run.config({"eval.length=64", "eval.overlap=0"}));
+  CHECK(task.terms_per_example() == 32);
+  const auto training = task.plan_specs(Sources::sampled, Use::training);
+  REQUIRE(training.size() == 2);
+  CHECK(training[0].kind == PlanKind::local_1d);
+  CHECK(training[0].positions == 32);
+  CHECK(task.plan_specs(Sources::sampled, Use::evaluation)[0].positions == 64);
+  CHECK(task.plan_specs(Sources::all, Use::training)[1].kind == PlanKind::dense);
+}
+
+TEST_CASE("a text that does not fit the task is refused, and the data settle the vocabulary") {
+  const WordRun run;
+  const auto data = make_task(run.config())->open_data();
+  CHECK(data->settled(run.config()).data.vocabulary == WordRun::kVocabulary);
+  Config bytes = run.config();
+  bytes.task = TaskKind::byte_lm;
+  CHECK(contains(message_of<ConfigError>([&] { data->settled(bytes); }), "Set task: word_lm"));
+  CHECK(contains(message_of<ConfigError>([&] { data->settled(run.config({"data.vocabulary=9"})); }),
+                 "has 14 words"));
+}
+
+TEST_CASE("a typical batch of words has frequent words often, one of bytes all bytes") {
+  const WordRun run;
+  const LanguageModelTask words(run.config({"data.vocabulary=10000", "data.length=2048"}));
+  const Batch batch = words.typical_batch(4);
+  CHECK(batch.examples() == 4);
+  const auto ids = batch.field(kIdsField).values<int32_t>();
+  const auto targets = batch.field(kTargetsField).values<int32_t>();
+  CHECK(targets[0] == ids[1]);
+  const auto frequent = std::count_if(ids.begin(), ids.end(), [](int32_t id) { return id < 100; });
+  CHECK(frequent > 4096 - 400);  // half of 8192: ln 101 / ln 10001
+  CHECK(frequent < 4096 + 400);
+  CHECK(*std::max_element(ids.begin(), ids.end()) < 10000);
+
+  const TinyRun text;
+  const Batch bytes = LanguageModelTask(text.config({"data.length=4096"})).typical_batch(1);
+  std::map<int32_t, int> counts;
+  for (const int32_t id : bytes.field(kIdsField).values<int32_t>()) ++counts[id];
+  CHECK(counts.size() == 256);
+}
