@@ -143,6 +143,22 @@ Tensor Tensor::view(const Shape& shape) const {
   return result;
 }
 
+Tensor Tensor::view_as(DType dtype) const {
+  const auto from = static_cast<int64_t>(size_of(dtype_)),
+             to = static_cast<int64_t>(size_of(dtype));
+  SSA_CHECK(is_contiguous(), "view_as: {} with gaps cannot be viewed as {}", to_string(shape_),
+            name(dtype));
+  SSA_CHECK(numel() * from % to == 0 && offset_ * from % to == 0,
+            "view_as: {} {} from element {} on are no whole number of {}", numel(), name(dtype_),
+            offset_, name(dtype));
+  Tensor result = *this;
+  result.shape_ = {numel() * from / to};
+  result.strides_ = {1};
+  result.offset_ = offset_ * from / to;
+  result.dtype_ = dtype;
+  return result;
+}
+
 Tensor Tensor::slice(int axis, int64_t start, int64_t length) const {
   if (axis < 0) axis += rank();
   SSA_CHECK(axis >= 0 && axis < rank() && start >= 0 && length >= 0 && start + length <= dim(axis),

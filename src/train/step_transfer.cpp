@@ -27,10 +27,9 @@ class BufferReader {
   explicit BufferReader(const Tensor& buffer) : buffer_(buffer) {}
   Tensor next(DType dtype, const Shape& shape) {
     const size_t bytes = static_cast<size_t>(shape.numel()) * size_of(dtype);
-    SSA_CHECK(dtype == DType::i32, "train step: a field of {}", name(dtype));
-    const Tensor part = buffer_.slice(0, static_cast<int64_t>(at_ / 4), shape.numel()).view(shape);
+    const Tensor part = buffer_.slice(0, static_cast<int64_t>(at_), static_cast<int64_t>(bytes));
     at_ += aligned(bytes);
-    return part;
+    return part.view_as(dtype).view(shape);
   }
 
  private:
@@ -96,7 +95,7 @@ const std::vector<ModelInput>& StepTransfer::receive() {
 
 void StepTransfer::make_tensors() {
   shapes_.clear();  // there are none if there is no memory
-  buffer_ = Tensor::empty({static_cast<int64_t>(staged_.size() / 4)}, DType::i32, device_,
+  buffer_ = Tensor::empty({static_cast<int64_t>(staged_.size())}, DType::u8, device_,
                           MemoryCategory::data);
   inputs_.clear();
   BufferReader reader(buffer_);

@@ -79,6 +79,20 @@ TEST_CASE("A view shares elements", "[tensor]") {
   CHECK_THROWS_WITH(tensor.view({5, 2}), Catch::Contains("(2, 6)") && Catch::Contains("(5, 2)"));
 }
 
+TEST_CASE("Bytes can be viewed as elements of another dtype", "[tensor]") {
+  Tensor bytes = Tensor::zeros({16}, DType::u8, Device::cpu);
+  Tensor words = bytes.slice(0, 8, 8).view_as(DType::i32);
+  CHECK(words.shape() == Shape{2});
+  words.data<int32_t>()[1] = 0x01020304;
+  CHECK(bytes.data<uint8_t>()[12] == 4);
+  CHECK(bytes.data<uint8_t>()[15] == 1);
+  CHECK(bytes.view_as(DType::f64).dim(0) == 2);
+  CHECK_THROWS_AS(bytes.slice(0, 2, 8).view_as(DType::i32), ShapeError);
+  CHECK_THROWS_AS(bytes.slice(0, 0, 6).view_as(DType::i32), ShapeError);
+  CHECK_THROWS_AS(Tensor::zeros({4, 8}, DType::u8, Device::cpu).slice(1, 0, 4).view_as(DType::i32),
+                  ShapeError);
+}
+
 TEST_CASE("A slice starts inside and keeps the strides", "[tensor]") {
   const Tensor tensor = counting({4, 5});
   const Tensor rows = tensor.slice(0, 1, 2);

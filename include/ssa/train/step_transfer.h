@@ -38,7 +38,7 @@ class StepTransfer {
   StepItem sent_;
   // Received last.
   std::vector<int64_t> shapes_;
-  Tensor buffer_;  // i32: what the tensors are parts of
+  Tensor buffer_;  // (bytes) u8: what the tensors are parts of
   std::vector<ModelInput> inputs_;
 };
 
