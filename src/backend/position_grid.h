@@ -1,42 +1,53 @@
 #pragma once
 
+#include <cstdlib>
+
 #include "ssa/backend/backend.h"
 
 namespace ssa {
 
-/// The grid on which a learned 2-D bias counts (AttentionArgs::relative_table): position p is cell
-/// (p / columns, p % columns).
+/// The grid on which a learned 2-D bias counts, and the size of its table
+/// (AttentionArgs::relative_table): position p is cell (p / grid columns, p % grid columns).
 class PositionGrid {
  public:
-  /// Throws ShapeError unless the table is that of a grid that holds all of the call's positions.
-  explicit PositionGrid(const AttentionArgs& args) : columns_(args.grid_columns) {
-    const Tensor& table = args.relative_table;
-    const int64_t positions = args.query_start + args.query.dim(1), heads = args.query.dim(2);
-    SSA_CHECK(columns_ > 0, "attention: a learned 2-D bias over a grid of {} columns", columns_);
-    const bool fits = table.rank() == 2 && table.dim(0) % offsets_across() == 0 &&
-                      table.dim(0) / offsets_across() % 2 == 1 && table.dim(1) == heads;
-    SSA_CHECK(fits,
-              "attention: relative_table has shape {} instead of ((2R-1)·{}, {}), for R rows of {}",
-              to_string(table.shape()), offsets_across(), heads, columns_);
-    rows_ = (table.dim(0) / offsets_across() + 1) / 2;
-    SSA_CHECK(rows_ * columns_ >= positions,
-              "attention: relative_table is for {} rows of {}, too few for {} positions", rows_,
-              columns_, positions);
+  /// Throws ShapeError unless the table has the size that the call says.
+  explicit PositionGrid(const AttentionArgs& args)
+      : grid_columns_(args.grid_columns),
+        rows_(args.relative_rows),
+        columns_(args.relative_columns) {
+    SSA_CHECK(grid_columns_ > 0, "attention: a learned 2-D bias over a grid of {} columns",
+              grid_columns_);
+    SSA_CHECK(rows_ > 0 && columns_ > 0,
+              "attention: a learned 2-D bias of {} rows and {} columns; both must be positive",
+              rows_, columns_);
+    const Shape wanted{table_rows(), args.query.dim(2)};
+    SSA_CHECK(args.relative_table.shape() == wanted,
+              "attention: relative_table has shape {} instead of {}, for {} rows, {} columns and "
+              "{} heads",
+              to_string(args.relative_table.shape()), to_string(wanted), rows_, columns_,
+              args.query.dim(2));
   }
 
+  int64_t grid_columns() const { return grid_columns_; }
+  int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
-  int64_t table_rows() const { return (2 * rows_ - 1) * offsets_across(); }
-  /// The table's row where source and target are one.
-  int64_t center() const { return table_rows() / 2; }
-  /// Target i and source j have the table's row code(i) - code(j) + center().
-  int64_t code(int64_t position) const {
-    return position / columns_ * offsets_across() + position % columns_;
+  int64_t table_rows() const { return (2 * rows_ - 1) * columns_across(); }
+
+  /// The table's row for a pair this far apart, target less source; -1 where it has none, and the
+  /// pair is masked.
+  int64_t entry(int64_t down, int64_t right) const {
+    if (std::abs(down) >= rows_ || std::abs(right) >= columns_) return -1;
+    return (down + rows_ - 1) * columns_across() + right + columns_ - 1;
+  }
+  int64_t entry_of(int64_t target, int64_t source) const {
+    return entry(target / grid_columns_ - source / grid_columns_,
+                 target % grid_columns_ - source % grid_columns_);
   }
 
  private:
-  int64_t offsets_across() const { return 2 * columns_ - 1; }
+  int64_t columns_across() const { return 2 * columns_ - 1; }
 
-  int64_t columns_, rows_ = 0;
+  int64_t grid_columns_, rows_, columns_;
 };
 
 }  // namespace ssa

@@ -22,6 +22,9 @@ struct AttentionCase {
   double amplitude = 1;
   bool compact = false;      // keys and values of the sampled positions only
   int64_t grid_columns = 0;  // not 0: a learned 2-D bias on a grid of so many
+  int64_t relative_rows = 0, relative_columns = 0;  // of its table; 0: those of the grid
+  int64_t regions = 0;                              // so many of them; 0: none are given
+  bool regions_by_sequence = false;
   DType dtype = DType::f32;
 };
 
@@ -30,7 +33,8 @@ inline std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
              << " sources " << static_cast<int>(c.sources) << " W " << c.windows << " S "
              << c.sources_per_window << " causal " << c.causal << " alibi " << c.alibi
              << " dropout " << c.dropout << " amplitude " << c.amplitude << " compact " << c.compact
-             << " grid of " << c.grid_columns << " " << name(c.dtype);
+             << " grid of " << c.grid_columns << " table of " << c.relative_rows << " × "
+             << c.relative_columns << " regions " << c.regions << " " << name(c.dtype);
 }
 
 /// Windows of any targets with any sources, in any order.
@@ -78,6 +82,18 @@ inline SourcePlan make_plan(const AttentionCase& c) {
   return draw_plan(spec, RngKey{.seed = 3, .purpose = RngPurpose::plan});
 }
 
+/// Runs of positions of one region each, as documents lie in a batch; the sequences differ.
+inline Tensor make_regions(const AttentionCase& c) {
+  const int64_t rows = c.regions_by_sequence ? c.batch : 1;
+  std::vector<int32_t> regions;
+  for (int64_t b = 0; b < rows; ++b) {
+    for (int64_t i = 0; i < c.length; ++i) {
+      regions.push_back(static_cast<int32_t>((i + 5 * b) * c.regions / c.length - 1));
+    }
+  }
+  return Tensor::from(regions, {rows, c.length}, device_under_test());
+}
+
 /// The arguments of a case, on the device under test. Query, key and value are slices of one (B, N,
 /// 3H+1, D) tensor; compact keys and values of one (B, S, 2H+1, D) tensor.
 struct AttentionInputs {
@@ -110,12 +126,15 @@ struct AttentionInputs {
       args.alibi_slopes = Tensor::from(slopes, {c.heads}, device_under_test());
     }
     if (c.grid_columns > 0) {
-      const int64_t rows = (c.length + c.grid_columns - 1) / c.grid_columns;
-      const Shape shape = {(2 * rows - 1) * (2 * c.grid_columns - 1), c.heads};
+      const int64_t grid_rows = (c.length + c.grid_columns - 1) / c.grid_columns;
       args.grid_columns = c.grid_columns;
+      args.relative_rows = c.relative_rows > 0 ? c.relative_rows : grid_rows;
+      args.relative_columns = c.relative_columns > 0 ? c.relative_columns : c.grid_columns;
+      const Shape shape = {(2 * args.relative_rows - 1) * (2 * args.relative_columns - 1), c.heads};
       args.relative_table = random_tensor(shape, 14, 2.0);
       grad_table = random_tensor(shape, 15, 0.1);
     }
+    if (c.regions > 0) args.regions = make_regions(c);
     args.dropout = {c.dropout, RngKey{.seed = 9,
                                       .purpose = RngPurpose::attention_dropout,
                                       .step = 2,
@@ -212,6 +231,7 @@ inline AttentionArgs for_reference(AttentionArgs args) {
   }
   if (args.alibi_slopes.defined()) args.alibi_slopes = host(args.alibi_slopes);
   if (args.relative_table.defined()) args.relative_table = for_reference(args.relative_table);
+  if (args.regions.defined()) args.regions = for_reference(args.regions);
   return args;
 }
 

@@ -32,6 +32,9 @@ const std::vector<AttentionCase> kCases = {
     {.length = 100, .heads = 2, .head_size = 24, .sources = Sources::unbiased, .causal = true, .compact = true},
     {.length = 70, .heads = 3, .head_size = 33, .sources = Sources::random, .sources_per_window = 31, .causal = true, .alibi = true, .compact = true},
     {.batch = 1, .length = 130, .heads = 2, .head_size = 64, .sources = Sources::shuffled, .sources_per_window = 129, .causal = true, .dropout = 0.2, .compact = true},
+    {.length = 65, .heads = 2, .head_size = 20, .causal = true, .alibi = true, .regions = 4},
+    {.length = 270, .heads = 1, .head_size = 32, .regions = 3, .regions_by_sequence = true},
+    {.length = 90, .heads = 2, .head_size = 17, .sources = Sources::shuffled, .windows = 3, .sources_per_window = 20, .causal = true, .dropout = 0.2, .regions = 9, .regions_by_sequence = true},
 };
 
 // More of them in low precision, whose kernels pad and pack in other ways.

@@ -71,8 +71,15 @@ class NaiveAttention {
 
   /// Of the learned 2-D bias or its gradient.
   double& element(Tensor& table, int64_t h, int64_t i, int64_t j) const {
-    const int64_t row = grid_->code(i) - grid_->code(j) + grid_->center();
-    return table.data<double>()[row * query_.dim(2) + h];
+    return table.data<double>()[grid_->entry_of(i, j) * query_.dim(2) + h];
+  }
+  bool masked(int64_t b, int64_t i, int64_t j) const {
+    if (args_.causal && j > i) return true;
+    if (grid_ && grid_->entry_of(i, j) < 0) return true;
+    if (!args_.regions.defined()) return false;
+    const int32_t* region =
+        args_.regions.data<int32_t>() + (args_.regions.dim(0) > 1 ? b * args_.regions.dim(1) : 0);
+    return region[i] != region[j];
   }
 
   /// The t-th target of the plan, in any window.
@@ -89,8 +96,11 @@ class NaiveAttention {
       double& logit = weight[static_cast<size_t>(s)];
       logit = args_.scale * dot(row(query_, b, i, h), row(key_, b, source_row(s), h)) -
               slope * static_cast<double>(i - sources[s]);
-      if (grid_) logit += element(args_.relative_table, h, i, sources[s]);
-      if (args_.causal && sources[s] > i) logit = -INFINITY;
+      if (masked(b, i, sources[s])) {
+        logit = -INFINITY;
+      } else if (grid_) {
+        logit += element(args_.relative_table, h, i, sources[s]);
+      }
       highest = std::max(highest, logit);
     }
     if (highest == -INFINITY) {
@@ -110,7 +120,9 @@ class NaiveAttention {
     for (int64_t s = 0; s < count; ++s) {
       const auto at = static_cast<size_t>(s);
       const double grad_logit = rounded(weight[at] * (grad[at] - mean));
-      if (grid_) element(grad_table_, h, i, sources[s]) += grad_logit;
+      if (grid_ && !masked(b, i, sources[s])) {
+        element(grad_table_, h, i, sources[s]) += grad_logit;
+      }
       const int64_t j = source_row(s);
       add(args_.scale * grad_logit, row(key_, b, j, h), row(grad_query_, b, i, h));
       add(args_.scale * grad_logit, row(query_, b, i, h), row(grad_key_, b, j, h));

@@ -66,6 +66,7 @@ TEST_CASE("reference attention takes the learned 2-D bias by the way from source
   AttentionArgs args = for_reference(inputs.args);
   args.query = reference_zeros(args.query.shape());
   args.plan.sources = Tensor::from<int32_t>({2, 3}, {1, 2}, Device::reference);
+  REQUIRE(args.relative_table.shape() == Shape{3 * 5, 1});
   args.relative_table = reference_zeros({3 * 5, 1});
   args.relative_table.data<double>()[(1 + 1) * 5 + (-2 + 2)] = 3.0;
   args.out = reference_zeros(args.query.shape());
@@ -93,17 +94,56 @@ TEST_CASE("a learned 2-D bias must be that of the grid") {
   CHECK(message_with([](AttentionArgs&) {}) == "no error");
   CHECK(message_with([](AttentionArgs& args) { args.grid_columns = 0; }) ==
         "attention: a learned 2-D bias over a grid of 0 columns");
-  CHECK(message_with([](AttentionArgs& args) {
-          args.relative_table = reference_zeros({14, 2});
-        }) ==
-        "attention: relative_table has shape (14, 2) instead of ((2R-1)·5, 2), for R rows of 3");
+  CHECK(message_with([](AttentionArgs& args) { args.relative_rows = 0; }) ==
+        "attention: a learned 2-D bias of 0 rows and 3 columns; both must be positive");
   CHECK(message_with([](AttentionArgs& args) {
           args.relative_table = reference_zeros({15, 1});
         }) ==
-        "attention: relative_table has shape (15, 1) instead of ((2R-1)·5, 2), for R rows of 3");
-  CHECK(message_with([](AttentionArgs& args) {
-          args.relative_table = reference_zeros({5, 2});
-        }) == "attention: relative_table is for 1 rows of 3, too few for 6 positions");
+        "attention: relative_table has shape (15, 1) instead of (15, 2), for 2 rows, 3 "
+        "columns and 2 heads");
+  CHECK(message_with([](AttentionArgs& args) { args.relative_columns = 4; }) ==
+        "attention: relative_table has shape (15, 2) instead of (21, 2), for 2 rows, 4 columns "
+        "and 2 heads");
+}
+
+TEST_CASE("reference attention masks pairs outside the table and those of two regions") {
+  // A Swin window of 2 × 2 that a cyclic shift wraps around the edges of a grid of 4 × 4: its four
+  // cells, the corners, are too far apart to see each other.
+  const AttentionInputs inputs({.batch = 1,
+                                .length = 16,
+                                .heads = 1,
+                                .head_size = 2,
+                                .grid_columns = 4,
+                                .relative_rows = 2,
+                                .relative_columns = 2});
+  AttentionArgs args = for_reference(inputs.args);
+  args.plan.sources = Tensor::from<int32_t>({0, 3, 12, 15}, {1, 4}, Device::reference);
+  args.out = reference_zeros(args.query.shape());
+  args.lse = reference_zeros({1, 1, 16});
+  reference_backend().attention(args);
+  for (const int64_t corner : {0, 3, 12, 15}) {
+    for (int64_t d = 0; d < 2; ++d) {
+      CHECK(at(args.out, corner * 2 + d) == Approx(at(args.value, corner * 2 + d)));
+    }
+  }
+  // Cell (1, 1) sees corner (0, 0) alone until they are of two regions.
+  CHECK(std::isfinite(args.lse.data<double>()[5]));
+  std::vector<int32_t> regions(16, 1);
+  regions[0] = 7;
+  args.regions = Tensor::from(regions, {1, 16}, Device::reference);
+  reference_backend().attention(args);
+  CHECK(args.lse.data<double>()[5] == -INFINITY);
+  CHECK(at(args.out, 10) == 0.0);
+}
+
+TEST_CASE("regions have a number for every position") {
+  AttentionInputs inputs({.batch = 3, .length = 6, .heads = 2, .head_size = 2, .regions = 2});
+  AttentionArgs args = for_reference(inputs.args);
+  args.out = reference_zeros(args.query.shape());
+  args.lse = reference_zeros({3, 2, 6});
+  args.regions = Tensor::from(std::vector<int32_t>(12), {2, 6}, Device::reference);
+  CHECK_THROWS_WITH(reference_backend().attention(args),
+                    "attention: regions have shape (2, 6) instead of a contiguous (3 or 1, 6)");
 }
 
 }  // namespace

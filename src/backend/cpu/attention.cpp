@@ -11,6 +11,8 @@
 #include "backend/cpu/dropout_stream.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/relative_bias.h"
+#include "backend/regions.h"
 
 namespace ssa {
 
@@ -57,8 +59,6 @@ Shape source_shape(const AttentionArgs& args) {
 }
 
 void require_valid(const AttentionArgs& args) {
-  SSA_CHECK(!args.relative_table.defined(),
-            "attention: the cpu backend has no learned 2-D bias yet");
   checks::require_rank("attention", {"query", args.query}, 4);
   checks::require_rank("attention", {"targets", args.plan.targets}, 2);
   checks::require_rank("attention", {"sources", args.plan.sources}, 2);
@@ -88,6 +88,7 @@ void require_valid(const AttentionArgs& args) {
   if (args.alibi_slopes.defined()) {
     checks::require_packed("attention", {"alibi_slopes", args.alibi_slopes}, DType::f32, {heads});
   }
+  require_regions(args);
 }
 
 /// The kernels only write through the outputs; one type serves inputs and outputs.
@@ -134,7 +135,13 @@ class PlanIndices {
   const int32_t *targets_, *sources_, *source_rows_;
 };
 
+/// By positions as PlanIndices counts them.
+const int32_t* first_regions(const AttentionArgs& args) {
+  return args.regions.defined() ? args.regions.data<int32_t>() + args.query_start : nullptr;
+}
+
 cpu::AttentionProblem make_problem(const AttentionArgs& args, const PlanIndices& plan,
+                                   const cpu::RelativeBias& bias,
                                    const cpu::DropoutStream& dropout) {
   Tensor lse = args.lse;
   return {.query = head_rows(args.query),
@@ -153,6 +160,9 @@ cpu::AttentionProblem make_problem(const AttentionArgs& args, const PlanIndices&
           .scale = static_cast<float>(args.scale),
           .causal = args.causal,
           .alibi_slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
+          .relative = bias.tables(args.query_start),
+          .regions = first_regions(args),
+          .region_stride = args.regions.defined() ? region_stride(args) : 0,
           .dropout = args.dropout.active() ? &dropout : nullptr};
 }
 
@@ -196,7 +206,8 @@ void CpuBackend::attention(AttentionArgs& args) {
   require_valid(args);
   const cpu::DropoutStream dropout = cpu::dropout_stream("attention", args.dropout);
   const PlanIndices plan(args);
-  const cpu::AttentionProblem problem = make_problem(args, plan, dropout);
+  const cpu::RelativeBias bias(args);
+  const cpu::AttentionProblem problem = make_problem(args, plan, bias, dropout);
   const cpu::AttentionKernels& chosen = attention_kernels(args);
   const int64_t windows = args.plan.windows();
   const int64_t sequences = args.query.dim(0) * problem.heads * windows;
@@ -215,13 +226,14 @@ void CpuBackend::attention(AttentionArgs& args) {
 
 namespace {
 
-/// Gradients of keys and values. A position may be sampled by several windows: what they give is
+/// All gradients. A position may be sampled by several windows: what they give is
 /// added in the order of the windows, in f32, and rounded once. The order is the same whether a
-/// thread does all the windows of a head or just one.
+/// thread does all the windows of a head or just one. So is that of the gradient of a learned 2-D
+/// bias: a window's pairs, then windows, then sequences.
 class BackwardPass {
  public:
   BackwardPass(AttentionBackwardArgs& args, const cpu::AttentionProblem& problem,
-               const std::vector<int32_t>& row_numbers)
+               const std::vector<int32_t>& row_numbers, const cpu::RelativeBias& bias)
       : args_(args),
         problem_(problem),
         row_numbers_(row_numbers.data()),
@@ -231,7 +243,11 @@ class BackwardPass {
         row_stride_((problem.head_size + 15) / 16 * 16),
         in_place_(args.grad_key.dtype() == DType::f32),
         scratch_(omp_get_max_threads(), kernels_.backward_scratch(problem)),
-        sums_(in_place_ ? 0 : omp_get_max_threads(), 2 * args.grad_key.dim(1) * row_stride_) {}
+        sums_(in_place_ ? 0 : omp_get_max_threads(), 2 * args.grad_key.dim(1) * row_stride_),
+        bias_(bias),
+        band_size_(args.grad_relative_table.defined() ? bias.band_size() : 0),
+        bands_(band_size_ > 0 ? heads_ : 0, band_size_),
+        window_bands_(band_size_ > 0 ? omp_get_max_threads() : 0, band_size_) {}
 
   void run() {
     if (heads_ < omp_get_max_threads() && windows_ > 1) {
@@ -239,18 +255,25 @@ class BackwardPass {
     } else {
       run_heads();
     }
+    if (band_size_ == 0) return;
+    bias_.add_gradient(bands_.part(0), bands_.floats(), heads_ / problem_.heads,
+                       args_.grad_relative_table);
   }
 
  private:
   struct Sums {
     cpu::SumRows key, value;
+    float* band;  // null without a gradient of a learned 2-D bias
   };
 
   void run_heads() {
     cpu::parallel_items(heads_, [&](int64_t head) {
       const Sums sums = cleared_sums(head);
       for (int64_t window = 0; window < windows_; ++window) {
-        run_window(head, window, sums, problem_.source_rows + window * problem_.sources_per_window);
+        Sums own = sums;
+        if (band_size_ > 0) own.band = cleared_band(window_bands_.mine());
+        run_window(head, window, own, problem_.source_rows + window * problem_.sources_per_window);
+        add_band(own, sums);
       }
       write(head, sums);
     });
@@ -258,10 +281,11 @@ class BackwardPass {
 
   void run_windows() {
     const int64_t sources = problem_.sources_per_window;
-    const Workspace parts(heads_ * windows_, 2 * sources * row_stride_);
+    const Workspace parts(heads_ * windows_, 2 * sources * row_stride_ + band_size_);
     const auto part = [&](int64_t number) {
       float* first = parts.part(number);
-      return Sums{{first, row_stride_}, {first + sources * row_stride_, row_stride_}};
+      float* band = band_size_ > 0 ? first + 2 * sources * row_stride_ : nullptr;
+      return Sums{{first, row_stride_}, {first + sources * row_stride_, row_stride_}, band};
     };
     cpu::parallel_items(heads_ * windows_, [&](int64_t item) {
       std::fill_n(parts.part(item), parts.floats(), 0.0f);
@@ -276,6 +300,7 @@ class BackwardPass {
           add_row(from.key, s, sums.key, row[s]);
           add_row(from.value, s, sums.value, row[s]);
         }
+        add_band(from, sums);
       }
       write(head, sums);
     });
@@ -284,7 +309,8 @@ class BackwardPass {
   void run_window(int64_t head, int64_t window, const Sums& sums, const int32_t* rows) const {
     kernels_.backward(
         problem_,
-        {head_rows(args_.grad_out), head_rows(args_.grad_query), sums.key, sums.value, rows},
+        {head_rows(args_.grad_out), head_rows(args_.grad_query), sums.key, sums.value, rows,
+         sums.band},
         {head / problem_.heads, head % problem_.heads, window, 0, problem_.targets_per_window},
         scratch_.mine());
   }
@@ -296,13 +322,22 @@ class BackwardPass {
     for (int64_t d = 0; d < problem_.head_size; ++d) out[d] += in[d];
   }
 
+  float* cleared_band(float* band) const {
+    std::fill_n(band, band_size_, 0.0f);
+    return band;
+  }
+  void add_band(const Sums& from, const Sums& to) const {
+    for (int64_t i = 0; i < band_size_; ++i) to.band[i] += from.band[i];
+  }
+
   /// Zeros: the gradients themselves where they are f32, else this thread's buffer.
   Sums cleared_sums(int64_t head) const {
     const int64_t rows = args_.grad_key.dim(1);
     float* own = in_place_ ? nullptr : sums_.mine();
-    const Sums sums = in_place_
-                          ? Sums{in_place(args_.grad_key, head), in_place(args_.grad_value, head)}
-                          : Sums{{own, row_stride_}, {own + rows * row_stride_, row_stride_}};
+    float* band = band_size_ > 0 ? cleared_band(bands_.part(head)) : nullptr;
+    const Sums sums =
+        in_place_ ? Sums{in_place(args_.grad_key, head), in_place(args_.grad_value, head), band}
+                  : Sums{{own, row_stride_}, {own + rows * row_stride_, row_stride_}, band};
     for (const cpu::SumRows& part : {sums.key, sums.value}) {
       for (int64_t n = 0; n < rows; ++n) {
         std::fill_n(part.data + n * part.row_stride, problem_.head_size, 0.0f);
@@ -341,6 +376,10 @@ class BackwardPass {
   bool in_place_;
   Workspace scratch_;
   Workspace sums_;
+  const cpu::RelativeBias& bias_;
+  int64_t band_size_;  // 0 without a gradient of a learned 2-D bias
+  Workspace bands_;    // of every head
+  Workspace window_bands_;
 };
 
 }  // namespace
@@ -356,10 +395,17 @@ void CpuBackend::attention_backward(AttentionBackwardArgs& args) {
   require_heads({"grad_query", args.grad_query}, dtype, shape);
   require_heads({"grad_key", args.grad_key}, dtype, sources);
   require_heads({"grad_value", args.grad_value}, dtype, sources);
+  if (args.grad_relative_table.defined()) {
+    SSA_CHECK(forward.relative_table.defined(),
+              "attention: grad_relative_table without a relative_table");
+    checks::require_packed("attention", {"grad_relative_table", args.grad_relative_table},
+                           DType::f32, forward.relative_table.shape());
+  }
   const cpu::DropoutStream dropout = cpu::dropout_stream("attention", forward.dropout);
   const PlanIndices plan(forward);
-  const cpu::AttentionProblem problem = make_problem(forward, plan, dropout);
-  BackwardPass(args, problem, plan.row_numbers()).run();
+  const cpu::RelativeBias bias(forward);
+  const cpu::AttentionProblem problem = make_problem(forward, plan, bias, dropout);
+  BackwardPass(args, problem, plan.row_numbers(), bias).run();
 }
 
 }  // namespace ssa

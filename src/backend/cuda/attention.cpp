@@ -15,6 +15,7 @@
 #include "backend/cuda/launch.h"
 #include "backend/cuda/visit_data.h"
 #include "backend/position_grid.h"
+#include "backend/regions.h"
 
 namespace ssa {
 
@@ -118,6 +119,10 @@ void require_valid(const AttentionArgs& args) {
     checks::require_packed(op(), {"relative_table", args.relative_table}, DType::f32,
                            {PositionGrid(args).table_rows(), shape[2]});
   }
+  if (args.regions.defined()) {
+    require_regions(args);
+    checks::require_packed(op(), {"regions", args.regions}, DType::i32, args.regions.shape());
+  }
 }
 
 // ---- problems ----------------------------------------------------------------------------------
@@ -149,8 +154,10 @@ cuda::RelativeBias relative_bias(const AttentionArgs& args) {
   const PositionGrid grid(args);
   SSA_CHECK(grid.table_rows() <= INT_MAX, "attention: a relative_table of {} rows is too large",
             grid.table_rows());
-  return {args.relative_table.data<float>(), static_cast<int>(grid.columns()),
-          static_cast<int>(grid.table_rows()), static_cast<int>(grid.center())};
+  SSA_CHECK(grid.grid_columns() <= INT_MAX, "attention: a grid of {} columns is too large",
+            grid.grid_columns());
+  return {args.relative_table.data<float>(), static_cast<int>(grid.grid_columns()),
+          static_cast<int>(grid.rows()), static_cast<int>(grid.columns())};
 }
 
 AttentionProblem make_problem(const AttentionArgs& args) {
@@ -178,6 +185,8 @@ AttentionProblem make_problem(const AttentionArgs& args) {
           .scale = static_cast<float>(args.scale),
           .slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
           .relative = relative_bias(args),
+          .regions = args.regions.defined() ? args.regions.data<int32_t>() : nullptr,
+          .region_stride = args.regions.defined() ? size(region_stride(args)) : 0,
           .dropout = weight_dropout(args.dropout),
           .errors = cuda::error_record()};
 }

@@ -69,18 +69,36 @@ __device__ inline int source_row(const AttentionProblem& p, int s, int position)
   return p.compact ? s : static_cast<unsigned>(position) < rows ? position : 0;
 }
 
-/// PositionGrid::code(). Positions that only fill up a tile have codes too, of no meaning.
-__device__ inline uint32_t grid_code(const RelativeBias& bias, int position) {
-  const auto cell = static_cast<uint32_t>(position), columns = static_cast<uint32_t>(bias.columns);
-  return cell + cell / columns * (columns - 1);
+/// Cell of the grid that a position numbers. Positions that only fill up a tile have cells too, of
+/// no meaning.
+struct GridCell {
+  uint32_t row, column;
+  __device__ GridCell(const AttentionProblem& p, int position) {
+    const auto number = static_cast<uint32_t>(position);
+    const auto columns = static_cast<uint32_t>(p.relative.grid_columns);
+    row = number / columns;
+    column = number - row * columns;
+  }
+};
+
+/// The learned 2-D bias between target and source; -inf where the table has none.
+__device__ inline float relative_bias(const AttentionProblem& p, int head, const GridCell& target,
+                                      const GridCell& source) {
+  const auto rows = static_cast<uint32_t>(p.relative.rows);
+  const auto columns = static_cast<uint32_t>(p.relative.columns);
+  const uint32_t down = target.row - source.row + (rows - 1);
+  const uint32_t right = target.column - source.column + (columns - 1);
+  const uint32_t across = 2 * columns - 1;
+  if (down >= 2 * rows - 1 || right >= across) return -INFINITY;
+  return __ldg(p.relative.table + int64_t{down * across + right} * p.heads + head);
 }
 
-/// The learned 2-D bias between target and source, given their codes.
-__device__ inline float relative_bias(const AttentionProblem& p, int head, uint32_t target,
-                                      uint32_t source) {
-  const uint32_t row = target - source + static_cast<uint32_t>(p.relative.center);
-  if (row >= static_cast<uint32_t>(p.relative.rows)) return 0.0f;
-  return __ldg(p.relative.table + int64_t{row} * p.heads + head);
+/// The region of a position; of one that is none, any.
+__device__ inline int region_of(const AttentionProblem& p, const AttentionItem& item,
+                                int position) {
+  const auto positions = static_cast<unsigned>(p.query_start + p.length);
+  if (static_cast<unsigned>(position) >= positions) return 0;
+  return __ldg(p.regions + int64_t{item.batch} * p.region_stride + position);
 }
 
 /// Reports positions of the plan that are none: each of them once in a launch.
@@ -134,54 +152,100 @@ struct TileRange {
   int begin, end, whole_begin, whole_end;
 };
 
+/// Of some targets or sources: positions and, where there are any, regions.
 struct PositionRange {
   int lowest, highest;
+  int lowest_region, highest_region;
 };
 
 /// Of rows first … first+count-1, those of them that exist.
-__device__ inline PositionRange block_positions(const int32_t* positions, int first, int count,
-                                                int size) {
-  PositionRange range = {INT_MAX, 0};
+__device__ inline PositionRange block_positions(const AttentionProblem& p,
+                                                const AttentionItem& item, const int32_t* positions,
+                                                int first, int count, int size) {
+  PositionRange range = {INT_MAX, 0, INT_MAX, -INT_MAX};
   const int end = first + count < size ? first + count : size;
   for (int i = first + static_cast<int>(threadIdx.x); i < end; i += static_cast<int>(blockDim.x)) {
     const int position = __ldg(positions + i);
     range.lowest = position < range.lowest ? position : range.lowest;
     range.highest = position > range.highest ? position : range.highest;
+    if (p.regions == nullptr) continue;
+    const int region = region_of(p, item, position);
+    range.lowest_region = region < range.lowest_region ? region : range.lowest_region;
+    range.highest_region = region > range.highest_region ? region : range.highest_region;
   }
-  return {block_min(range.lowest), block_max(range.highest)};
+  range.lowest = block_min(range.lowest);
+  range.highest = block_max(range.highest);
+  if (p.regions == nullptr) return range;
+  range.lowest_region = block_min(range.lowest_region);
+  range.highest_region = block_max(range.highest_region);
+  return range;
+}
+
+/// Whether a position is in reach of a learned 2-D bias and of the regions of some of the others.
+/// What is not has no visible pair with them.
+__device__ inline bool within_reach(const AttentionProblem& p, const AttentionItem& item,
+                                    const PositionRange& others, int position) {
+  if (p.relative.table != nullptr) {
+    const int row = position / p.relative.grid_columns;
+    if (row - others.highest / p.relative.grid_columns >= p.relative.rows) return false;
+    if (others.lowest / p.relative.grid_columns - row >= p.relative.rows) return false;
+  }
+  if (p.regions == nullptr) return true;
+  const int region = region_of(p, item, position);
+  return region >= others.lowest_region && region <= others.highest_region;
+}
+
+/// Calls f(number, position) for each of `size` positions, by all threads of a block.
+template <class F>
+__device__ void for_each_position(const int32_t* positions, int size, F&& f) {
+  for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
+    f(i, __ldg(positions + i));
+  }
 }
 
 /// Tiles of sources for a block of targets.
-__device__ inline TileRange source_tiles(const AttentionProblem& p, const int32_t* sources,
-                                         const PositionRange& targets, int columns) {
+__device__ inline TileRange source_tiles(const AttentionProblem& p, const AttentionItem& item,
+                                         const int32_t* sources, const PositionRange& targets,
+                                         int columns) {
   const int all = (p.sources + columns - 1) / columns;
-  if (!p.causal) return {0, all, 0, p.sources / columns};
-  int visible_end = 0, first_hidden = p.sources;
-  for (int s = static_cast<int>(threadIdx.x); s < p.sources; s += static_cast<int>(blockDim.x)) {
-    const int position = __ldg(sources + s);
-    if (position <= targets.highest) visible_end = s + 1;
-    if (position > targets.lowest && s < first_hidden) first_hidden = s;
+  if (!p.causal && p.relative.table == nullptr && p.regions == nullptr) {
+    return {0, all, 0, p.sources / columns};
   }
+  int visible_begin = p.sources, visible_end = 0, first_hidden = p.sources;
+  for_each_position(sources, p.sources, [&](int s, int position) {
+    if (p.causal && position > targets.lowest && s < first_hidden) first_hidden = s;
+    if (p.causal && position > targets.highest) return;
+    if (!within_reach(p, item, targets, position)) return;
+    if (s < visible_begin) visible_begin = s;
+    visible_end = s + 1;
+  });
+  visible_begin = block_min(visible_begin);
   visible_end = block_max(visible_end);
   first_hidden = block_min(first_hidden);
-  return {0, (visible_end + columns - 1) / columns, 0, first_hidden / columns};
+  const int begin = visible_begin < visible_end ? visible_begin / columns : 0;
+  return {begin, (visible_end + columns - 1) / columns, 0, first_hidden / columns};
 }
 
 /// Tiles of targets for a block of sources. Targets that are filled up have weights 0 without
 /// masks.
-__device__ inline TileRange target_tiles(const AttentionProblem& p, const int32_t* targets,
-                                         const PositionRange& sources, int columns) {
+__device__ inline TileRange target_tiles(const AttentionProblem& p, const AttentionItem& item,
+                                         const int32_t* targets, const PositionRange& sources,
+                                         int columns) {
   const int all = (p.targets + columns - 1) / columns;
-  if (!p.causal) return {0, all, 0, all};
-  int first_visible = p.targets, hidden_end = 0;
-  for (int t = static_cast<int>(threadIdx.x); t < p.targets; t += static_cast<int>(blockDim.x)) {
-    const int position = __ldg(targets + t);
-    if (position >= sources.lowest && t < first_visible) first_visible = t;
-    if (position < sources.highest) hidden_end = t + 1;
-  }
-  first_visible = block_min(first_visible);
+  const bool reaches_all = p.relative.table == nullptr && p.regions == nullptr;
+  if (!p.causal && reaches_all) return {0, all, 0, all};
+  int visible_begin = p.targets, visible_end = 0, hidden_end = 0;
+  for_each_position(targets, p.targets, [&](int t, int position) {
+    if (p.causal && position < sources.highest) hidden_end = t + 1;
+    if (p.causal && position < sources.lowest) return;
+    if (!within_reach(p, item, sources, position)) return;
+    if (t < visible_begin) visible_begin = t;
+    visible_end = t + 1;
+  });
+  visible_begin = block_min(visible_begin);
+  visible_end = block_max(visible_end);
   hidden_end = block_max(hidden_end);
-  return {first_visible / columns, first_visible < p.targets ? all : 0,
+  return {visible_begin / columns, (visible_end + columns - 1) / columns,
           (hidden_end + columns - 1) / columns, all};
 }
 

@@ -115,9 +115,9 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     return kBySource ? source_row(p, number, position) : query_row(p, position);
   };
 
-  const PositionRange here = block_positions(own.positions, first, rows, own.size);
-  const TileRange range = kBySource ? target_tiles(p, other.positions, here, kColumns)
-                                    : source_tiles(p, other.positions, here, kColumns);
+  const PositionRange here = block_positions(p, item, own.positions, first, rows, own.size);
+  const TileRange range = kBySource ? target_tiles(p, item, other.positions, here, kColumns)
+                                    : source_tiles(p, item, other.positions, here, kColumns);
   stream.load_positions(range.begin);
   stream.load_positions(range.begin + 1);
   if constexpr (kOfLogits) {
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     };
     float weights[kRowTiles][kTiles][4] = {};
     multiply_transposed<T, kHead>(weights, own_first, warp_row, stream.first(tile));
-    finish_weights<kBySource>(p, item.head, tile < range.whole_begin || tile >= range.whole_end,
+    finish_weights<kBySource>(p, item, tile < range.whole_begin || tile >= range.whole_end,
                               own_position, stream.positions(tile), statistics_of, weights);
     Kept<kRowTiles> kept;
     const bool drops = p.dropout.threshold != 0;

@@ -142,13 +142,15 @@ __device__ inline float row_sum(float value) {
 
 /// kRelative: there may be a learned 2-D bias, whose look-up wants registers.
 template <bool kRelative>
-__device__ float logit(const AttentionProblem& p, int head, float product, float slope, int target,
-                       int source) {
+__device__ float logit(const AttentionProblem& p, const AttentionItem& item, float product,
+                       float slope, int target, int source) {
   if (source > (p.causal ? target : INT_MAX - 1)) return -INFINITY;
+  if (p.regions != nullptr && region_of(p, item, source) != region_of(p, item, target)) {
+    return -INFINITY;
+  }
   const float value = __fmaf_rn(product, p.scale, slope * static_cast<float>(source - target));
   if (!kRelative || p.relative.table == nullptr) return value;
-  return value +
-         relative_bias(p, head, grid_code(p.relative, target), grid_code(p.relative, source));
+  return value + relative_bias(p, item.head, GridCell(p, target), GridCell(p, source));
 }
 
 /// Bit kColumns·r + c: whether weight element_of(r, c) is kept.
@@ -178,8 +180,8 @@ __global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
   auto* query = dynamic_shared<float>();
   float* others = query + 16 * kRows * float_pitch(kHead);  // keys, then values
   float* weights = others + kTile * float_pitch(kHead);
-  const TileRange range =
-      source_tiles(p, sources, block_positions(targets, first, 16 * kRows, p.targets), kTile);
+  const TileRange range = source_tiles(
+      p, item, sources, block_positions(p, item, targets, first, 16 * kRows, p.targets), kTile);
   load_tile<kHead>(query, 16 * kRows, p, head_data<const float>(p, p.query, item),
                    p.query.row_stride, [&](int row) {
                      const int t = first + row;
@@ -196,7 +198,7 @@ __global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
 #pragma unroll
   for (int r = 0; r < kRows; ++r) highest[r] = -INFINITY;
 
-  for (int tile = 0; tile < range.end; ++tile) {
+  for (int tile = range.begin; tile < range.end; ++tile) {
     const auto row_of = [&](int i) {
       const int s = tile * kTile + i;
       return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
@@ -224,7 +226,7 @@ __global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
       float now = highest[r];
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) {
-        logits[r][c] = logit<kRelative>(p, item.head, logits[r][c], slope, target[r], source[c]);
+        logits[r][c] = logit<kRelative>(p, item, logits[r][c], slope, target[r], source[c]);
         now = fmaxf(now, logits[r][c]);
       }
       now = row_max(now);
@@ -308,9 +310,9 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
                      p.value.row_stride, row_of);
   };
 
-  const PositionRange here = block_positions(own_positions, first, 16 * kRows, own_size);
-  const TileRange range = kBySource ? target_tiles(p, other_positions, here, kTile)
-                                    : source_tiles(p, other_positions, here, kTile);
+  const PositionRange here = block_positions(p, item, own_positions, first, 16 * kRows, own_size);
+  const TileRange range = kBySource ? target_tiles(p, item, other_positions, here, kTile)
+                                    : source_tiles(p, item, other_positions, here, kTile);
   if constexpr (kBySource) {
     load_sources(own_first, own_second, 16 * kRows, first);
   } else {
@@ -352,7 +354,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
             exists ? statistics[query_row(p, target)] : TargetStatistics{INFINITY, 0.0f};
         const bool keeps = (kept_bits >> (kColumns * r + c) & 1) != 0;
         const float kept = keeps ? p.dropout.kept_factor : 0.0f;
-        const float biased = logit<true>(p, item.head, products[r][c], slope, target, source);
+        const float biased = logit<true>(p, item, products[r][c], slope, target, source);
         const float weight = exp2_approx((biased - of_target.lse) * kLog2E);
         const int at = (kRows * thread_y() + r) * float_pitch(kTile) + 16 * c + thread_x();
         gradients[at] = weight * (kept * value_products[r][c] - of_target.delta);
@@ -445,7 +447,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
         const TargetStatistics of_target = statistics[query_row(p, target)];
         const bool keeps = (kept_bits >> (kColumns * r + c) & 1) != 0;
         const float kept = keeps ? p.dropout.kept_factor : 0.0f;
-        const float biased = logit<true>(p, item.head, products[r][c], slope, target, source);
+        const float biased = logit<true>(p, item, products[r][c], slope, target, source);
         const float weight = exp2_approx((biased - of_target.lse) * kLog2E);
         sums[r][c] += weight * (kept * value_products[r][c] - of_target.delta);
       }

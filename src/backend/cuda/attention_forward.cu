@@ -83,16 +83,18 @@ __device__ void update_softmax(RunningSoftmax<2 * kRowTiles>& softmax, float fac
 
 /// Logits of a tile of sources from products: scaled, with biases, masked.
 template <bool kRelative, int kRowTiles, int kTiles>
-__device__ void finish_logits(const AttentionProblem& p, int head, const LogitScale& scale,
-                              bool masked, const int (&target)[2 * kRowTiles],
-                              const int32_t* positions, float (&logits)[kRowTiles][kTiles][4]) {
+__device__ void finish_logits(const AttentionProblem& p, const AttentionItem& item,
+                              const LogitScale& scale, bool masked,
+                              const int (&target)[2 * kRowTiles], const int32_t* positions,
+                              float (&logits)[kRowTiles][kTiles][4]) {
   if (!scale.plain) {
     for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
       const auto ahead = static_cast<float>(positions[column] - target[row]);
       logits[m][n][part] = __fmaf_rn(scale.slope, ahead, logits[m][n][part] * scale.before);
     });
   }
-  if constexpr (kRelative) add_relative_bias<false>(p, head, target, positions, logits);
+  if constexpr (kRelative) add_relative_bias<false>(p, item.head, target, positions, logits);
+  mask_regions(p, item, target, positions, logits);
   if (masked) {
     for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
       const int visible_to = p.causal ? target[row] : INT_MAX - 1;
@@ -161,14 +163,14 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     const int t = first + row;
     return t < p.targets ? query_row(p, __ldg(targets + t)) : -1;
   };
-  const TileRange range =
-      source_tiles(p, sources, block_positions(targets, first, rows, p.targets), kColumns);
-  stream.load_positions(0);
-  stream.load_positions(1);
+  const TileRange range = source_tiles(
+      p, item, sources, block_positions(p, item, targets, first, rows, p.targets), kColumns);
+  stream.load_positions(range.begin);
+  stream.load_positions(range.begin + 1);
   load_tile<T, kHead>(query, rows, p, {p, p.query, item}, row_of_target);
   cp_async_wait_all();
   __syncthreads();
-  if (range.end > 0) stream.load(0);
+  if (range.begin < range.end) stream.load(range.begin);
 
   int target[2 * kRowTiles];  // positions of this lane's rows
   bool valid[2 * kRowTiles];
@@ -182,11 +184,11 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   const LogitScale scale(p, item.head, kRelative);
   RunningSoftmax<2 * kRowTiles> softmax;
   float out[kRowTiles][kHead / 8][4] = {};
-  for (int tile = 0; tile < range.end; ++tile) {
+  for (int tile = range.begin; tile < range.end; ++tile) {
     stream.advance(tile, range.end);
     float logits[kRowTiles][kTiles][4] = {};
     multiply_transposed<T, kHead>(logits, query, warp_row, stream.first(tile));
-    finish_logits<kRelative>(p, item.head, scale, tile >= range.whole_end, target,
+    finish_logits<kRelative>(p, item, scale, tile >= range.whole_end, target,
                              stream.positions(tile), logits);
     update_softmax(softmax, scale.factor, logits, out);
     if (p.dropout.threshold != 0) drop_weights(p, item, target, stream.positions(tile), logits);

@@ -250,10 +250,23 @@ __device__ void add_relative_bias(const AttentionProblem& p, int head,
                                   const int (&own)[2 * kRowTiles], const int32_t* others,
                                   float (&logits)[kRowTiles][kTiles][4]) {
   for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
-    const uint32_t mine = grid_code(p.relative, own[row]);
-    const uint32_t other = grid_code(p.relative, others[column]);
+    const GridCell mine(p, own[row]), other(p, others[column]);
     const float bias = relative_bias(p, head, kBySource ? other : mine, kBySource ? mine : other);
     logits[m][n][part] = __fmaf_rn(bias, kLog2E, logits[m][n][part]);
+  });
+}
+
+/// Makes those logits -inf whose source and target are of two regions.
+template <int kRowTiles, int kTiles>
+__device__ void mask_regions(const AttentionProblem& p, const AttentionItem& item,
+                             const int (&own)[2 * kRowTiles], const int32_t* others,
+                             float (&logits)[kRowTiles][kTiles][4]) {
+  if (p.regions == nullptr) return;
+  int region[2 * kRowTiles];
+#pragma unroll
+  for (int row = 0; row < 2 * kRowTiles; ++row) region[row] = region_of(p, item, own[row]);
+  for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
+    if (region_of(p, item, others[column]) != region[row]) logits[m][n][part] = -INFINITY;
   });
 }
 

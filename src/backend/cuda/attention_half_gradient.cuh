@@ -10,7 +10,7 @@ namespace ssa::cuda {
 /// Turns products of queries and keys into weights. Rows are sources if kBySource, else targets;
 /// statistics_of(row, column) are the target's.
 template <bool kBySource, int kRowTiles, int kTiles, class StatisticsOf>
-__device__ void finish_weights(const AttentionProblem& p, int head, bool masked,
+__device__ void finish_weights(const AttentionProblem& p, const AttentionItem& item, bool masked,
                                const int (&own)[2 * kRowTiles], const int32_t* others,
                                StatisticsOf&& statistics_of,
                                float (&weights)[kRowTiles][kTiles][4]) {
@@ -18,7 +18,13 @@ __device__ void finish_weights(const AttentionProblem& p, int head, bool masked,
   if (p.relative.table != nullptr) {
     for_each_sum<kRowTiles, kTiles>(
         [&](int m, int n, int part, int, int) { weights[m][n][part] *= scale; });
-    add_relative_bias<kBySource>(p, head, own, others, weights);
+    add_relative_bias<kBySource>(p, item.head, own, others, weights);
+    scale = 1.0f;
+  }
+  if (p.regions != nullptr) {
+    for_each_sum<kRowTiles, kTiles>(
+        [&](int m, int n, int part, int, int) { weights[m][n][part] *= scale; });
+    mask_regions(p, item, own, others, weights);
     scale = 1.0f;
   }
   if (p.slopes == nullptr) {
@@ -27,7 +33,7 @@ __device__ void finish_weights(const AttentionProblem& p, int head, bool masked,
       weight = exp2_approx(__fmaf_rn(weight, scale, -statistics_of(row, column).lse));
     });
   } else {
-    const float slope = __ldg(p.slopes + head) * kLog2E;
+    const float slope = __ldg(p.slopes + item.head) * kLog2E;
     for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
       const int ahead = kBySource ? own[row] - others[column] : others[column] - own[row];
       const float bias = slope * static_cast<float>(ahead);  // of the source, to the target

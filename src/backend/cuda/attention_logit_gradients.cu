@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     const int warp_row = warp_first_row<kRowTiles>();
     float weights[kRowTiles][kTiles][4] = {}, gradients[kRowTiles][kTiles][4] = {};
     multiply_transposed<T, kHead>(weights, own_first, warp_row, other_first);
-    finish_weights<false>(p, item.head, true, target, positions, statistics_of, weights);
+    finish_weights<false>(p, item, true, target, positions, statistics_of, weights);
     Kept<kRowTiles> kept;
     if (p.dropout.threshold != 0) {
       kept = draw_kept_again<false, kRowTiles, kTiles>(p, item, target, positions);

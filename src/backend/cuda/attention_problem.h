@@ -25,9 +25,9 @@ struct WeightDropout {
 
 /// A learned 2-D bias as kernels look it up (PositionGrid).
 struct RelativeBias {
-  const float* table;  ///< (rows, H), or null
-  int columns;         ///< of the grid
-  int rows, center;    ///< of the table; center: where source and target are one
+  const float* table;  ///< ((2·rows - 1)·(2·columns - 1), H), or null
+  int grid_columns;
+  int rows, columns;  ///< pairs this far apart or more are masked
 };
 
 struct AttentionProblem {
@@ -44,6 +44,8 @@ struct AttentionProblem {
   float scale;
   const float* slopes;  ///< (H), or null
   RelativeBias relative;
+  const int32_t* regions;  ///< of the positions of the first sequence, or null
+  int region_stride;       ///< to the regions of the next sequence
   WeightDropout dropout;
   unsigned long long* errors;  ///< the ErrorRecord
 };

@@ -124,9 +124,10 @@ __global__ void __launch_bounds__(kThreads)
 __device__ int slot_at(const AttentionProblem& p, const int32_t* slots, int number, int down,
                        int right) {
   const int target = query_row(p, __ldg(p.target_positions + number));
-  const int row = target / p.relative.columns - down, column = target % p.relative.columns - right;
-  const int source = row * p.relative.columns + column;
-  if (row < 0 || column < 0 || column >= p.relative.columns || source >= p.length) return -1;
+  const int columns = p.relative.grid_columns;
+  const int row = target / columns - down, column = target % columns - right;
+  const int source = row * columns + column;
+  if (row < 0 || column < 0 || column >= columns || source >= p.length) return -1;
   return __ldg(slots + source * int64_t{p.windows} + number / p.targets);
 }
 
@@ -135,8 +136,8 @@ __global__ void __launch_bounds__(kThreads)
     relative_gradient_kernel(const AttentionProblem p, const LogitGradients logits,
                              const int32_t* slots, float* grad_table) {
   const int row = static_cast<int>(blockIdx.x), across = 2 * p.relative.columns - 1;
-  const int down = row / across - p.relative.center / across;
-  const int right = row % across - p.relative.center % across;
+  const int down = row / across - (p.relative.rows - 1);
+  const int right = row % across - (p.relative.columns - 1);
   for (int head = 0; head < logits.count; ++head) {
     float sum = 0;
     for (int number = static_cast<int>(threadIdx.x); number < p.length; number += kThreads) {
@@ -187,8 +188,8 @@ void add_partial_gradients(const AttentionProblem& p, const AttentionGradients& 
 void add_relative_gradient(const AttentionProblem& p, const LogitGradients& logits,
                            const int32_t* slots, float* grad_table) {
   launch("attention_backward", relative_gradient_kernel,
-         dim3(static_cast<unsigned>(p.relative.rows)), dim3(kThreads), 0, p, logits, slots,
-         grad_table);
+         dim3(static_cast<unsigned>((2 * p.relative.rows - 1) * (2 * p.relative.columns - 1))),
+         dim3(kThreads), 0, p, logits, slots, grad_table);
 }
 
 #define SSA_FOR_DATA(T)                                                                      \

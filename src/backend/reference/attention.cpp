@@ -9,6 +9,7 @@
 #include "backend/position_grid.h"
 #include "backend/reference/elements.h"
 #include "backend/reference/reference_backend.h"
+#include "backend/regions.h"
 
 namespace ssa {
 
@@ -43,6 +44,7 @@ double dot(const T* a, const T* b, int64_t size) {
 void require_supported(const AttentionArgs& args) {
   SSA_CHECK(args.query_start == 0 || !args.dropout.active(),
             "attention: no dropout where queries start at position {}", args.query_start);
+  require_regions(args);
 }
 
 /// Visits every (sequence, head, target) with the window that the target belongs to.
@@ -72,35 +74,44 @@ struct SourceRows {
   int64_t operator()(size_t s) const { return compact ? static_cast<int64_t>(s) : sources[s]; }
 };
 
-/// Where a learned 2-D bias has its elements.
-class RelativeElements {
+/// Which pairs of positions count, and where a learned 2-D bias has their elements.
+class Pairs {
  public:
-  explicit RelativeElements(const AttentionArgs& args) : heads_(args.query.dim(2)) {
+  explicit Pairs(const AttentionArgs& args)
+      : causal_(args.causal),
+        heads_(args.query.dim(2)),
+        regions_(args.regions.defined() ? args.regions.data<int32_t>() : nullptr),
+        region_stride_(regions_ ? region_stride(args) : 0) {
     if (args.relative_table.defined()) grid_.emplace(args);
   }
-  explicit operator bool() const { return grid_.has_value(); }
-  int64_t operator()(int64_t h, int64_t i, int64_t j) const {
-    return (grid_->code(i) - grid_->code(j) + grid_->center()) * heads_ + h;
+  bool visible(int64_t b, int64_t i, int64_t j) const {
+    if (causal_ && j > i) return false;
+    if (grid_ && grid_->entry_of(i, j) < 0) return false;
+    const int32_t* region = regions_ + b * region_stride_;
+    return regions_ == nullptr || region[i] == region[j];
+  }
+  /// Of a visible pair.
+  int64_t table_element(int64_t h, int64_t i, int64_t j) const {
+    return grid_->entry_of(i, j) * heads_ + h;
   }
 
  private:
+  bool causal_;
   int64_t heads_;
   std::optional<PositionGrid> grid_;
+  const int32_t* regions_;
+  int64_t region_stride_;
 };
 
-void add_relative_bias(const AttentionArgs& args, int64_t h, int64_t i, const int32_t* sources,
-                       std::vector<double>& logits) {
-  const RelativeElements element(args);
-  if (!element) return;
-  visit_floating(args.relative_table.dtype(), [&]<class S>(TypeTag<S>) {
-    const S* table = args.relative_table.data<S>();
-    for (size_t s = 0; s < logits.size(); ++s) logits[s] += get(table[element(h, i, sources[s])]);
-  });
+double relative_bias(const Tensor& table, int64_t element) {
+  double bias = 0;
+  visit_floating(table.dtype(), [&]<class S>(TypeTag<S>) { bias = get(table.data<S>()[element]); });
+  return bias;
 }
 
 /// Logits of target i against the window's sources; -inf where masked.
 template <class T>
-void compute_logits(const AttentionArgs& args, int64_t b, int64_t h, int64_t i,
+void compute_logits(const AttentionArgs& args, const Pairs& pairs, int64_t b, int64_t h, int64_t i,
                     const int32_t* sources, std::vector<double>& logits) {
   const Heads<const T> query(args.query), key(args.key);
   const int64_t head_size = args.query.dim(3);
@@ -109,12 +120,16 @@ void compute_logits(const AttentionArgs& args, int64_t b, int64_t h, int64_t i,
   const T* query_row = query.row(b, i - args.query_start, h);
   for (size_t s = 0; s < logits.size(); ++s) {
     const int64_t j = sources[s];
-    logits[s] = args.causal && j > i
-                    ? -std::numeric_limits<double>::infinity()
-                    : args.scale * dot(query_row, key.row(b, row_of(s), h), head_size) -
-                          slope * static_cast<double>(i - j);
+    if (!pairs.visible(b, i, j)) {
+      logits[s] = -std::numeric_limits<double>::infinity();
+      continue;
+    }
+    logits[s] = args.scale * dot(query_row, key.row(b, row_of(s), h), head_size) -
+                slope * static_cast<double>(i - j);
+    if (args.relative_table.defined()) {
+      logits[s] += relative_bias(args.relative_table, pairs.table_element(h, i, j));
+    }
   }
-  add_relative_bias(args, h, i, sources, logits);
 }
 
 /// 1/(1-p) where the weight of (i, j) is kept, 0 where it is dropped.
@@ -131,9 +146,10 @@ void forward(AttentionArgs& args) {
   const auto window = static_cast<size_t>(args.plan.sources_per_window());
   const Heads<const T> value(args.value);
   const Heads<T> out(args.out);
+  const Pairs pairs(args);
   std::vector<double> logits(window), result(static_cast<size_t>(head_size));
   for_each_target(args, [&](int64_t b, int64_t h, int64_t i, const int32_t* sources) {
-    compute_logits<T>(args, b, h, i, sources, logits);
+    compute_logits<T>(args, pairs, b, h, i, sources, logits);
     const double highest = *std::max_element(logits.begin(), logits.end());
     const SourceRows row_of(args, sources);
     double total = 0;
@@ -179,11 +195,11 @@ void backward(AttentionBackwardArgs& args) {
     table_sums = sums_like(args.grad_relative_table);
     reference_backend().copy(args.grad_relative_table, table_sums);
   }
-  const RelativeElements table_element(fwd);
+  const Pairs pairs(fwd);
   const Heads<double> grad_query(query_sums), grad_key(key_sums), grad_value(value_sums);
   std::vector<double> logits(window), weights(window), grad_weights(window);
   for_each_target(fwd, [&](int64_t b, int64_t h, int64_t i, const int32_t* sources) {
-    compute_logits<T>(fwd, b, h, i, sources, logits);
+    compute_logits<T>(fwd, pairs, b, h, i, sources, logits);
     const double highest = *std::max_element(logits.begin(), logits.end());
     if (!std::isfinite(highest)) return;  // no visible source: no gradient
     const SourceRows row_of(fwd, sources);
@@ -199,8 +215,8 @@ void backward(AttentionBackwardArgs& args) {
       const int64_t row = row_of(s);
       const double grad_biased = weights[s] * (grad_weights[s] - mean_grad);
       const double grad_logit = fwd.scale * grad_biased;
-      if (table_sums.defined()) {
-        table_sums.data<double>()[table_element(h, i, sources[s])] += grad_biased;
+      if (table_sums.defined() && pairs.visible(b, i, sources[s])) {
+        table_sums.data<double>()[pairs.table_element(h, i, sources[s])] += grad_biased;
       }
       const double kept = weights[s] * dropout_factor(fwd, b, h, i, sources[s]);
       for (int64_t d = 0; d < head_size; ++d) {

@@ -22,11 +22,32 @@ constexpr int64_t amx_size(int64_t head_size) { return round_up(head_size, kBloc
 
 /// The numbers that turn products into logits, in units of log 2.
 struct LogitScale {
-  float scale, slope;
+  float product;  // of what comes out of amx_product()
+  float scale;    // of what add_pair_terms() makes of it
+  float slope;
+  bool relative;  // there is a learned 2-D bias
   LogitScale(const AttentionProblem& problem, const AttentionSlice& slice)
-      : scale(problem.scale * kLog2E),
-        slope(problem.alibi_slopes ? problem.alibi_slopes[slice.head] * kLog2E : 0.0f) {}
+      : product(problem.scale * kLog2E),
+        scale(problem.regions || problem.relative.tables ? 1.0f : product),
+        slope(problem.alibi_slopes ? problem.alibi_slopes[slice.head] * kLog2E : 0.0f),
+        relative(problem.relative.tables != nullptr) {}
 };
+
+/// Scales products, adds the learned 2-D bias and masks by it and by regions, if there are any.
+/// Rows of products are kStride apart.
+template <int64_t kStride>
+SSA_INLINE void add_pair_terms(const AttentionProblem& problem, const AttentionSlice& slice,
+                               const LogitScale& scale, const TargetTile& targets,
+                               const SourceTile& sources, int64_t vector, float* products) {
+  float factor = scale.product;
+  if (problem.regions) {
+    mask_regions<kStride>(problem, slice, targets, sources, vector, factor, products);
+    factor = 1.0f;
+  }
+  if (problem.relative.tables) {
+    add_relative_bias<kStride>(problem, slice, targets, sources, vector, factor, kLog2E, products);
+  }
+}
 
 /// The sources' part of the bias; -inf where there is no source, which gives weight 0.
 template <int64_t kMost>

@@ -93,8 +93,9 @@ void load_targets(const AttentionProblem& problem, const AttentionGradients& gra
   const float* lse = lse_of(problem, slice);
   const int32_t* targets = problem.targets + slice.window * problem.targets_per_window;
   for (int64_t first = 0; first < problem.targets_per_window; first += kTargets) {
-    const TargetTile tile = target_tile<kTargets>(
-        targets + first, problem.targets_per_window - first, state.positions + first);
+    const TargetTile tile =
+        target_tile<kTargets>(problem, slice, targets + first, problem.targets_per_window - first,
+                              state.positions + first);
     state.tiles[first / kTargets] = tile;
     const int64_t word = first * padded / 2;
     gather_rows(problem.query, slice, tile.position, tile.count, kTargets, size, state.packed_rows);
@@ -135,7 +136,8 @@ struct TargetPair {
   Vec delta[2];
 };
 
-/// Of sources s and s + 1 and 32 targets: kept weights and gradients of logits, rounded.
+/// Of sources s and s + 1 and 32 targets: kept weights and gradients of logits, rounded; with a
+/// learned 2-D bias the latter in f32 too, where those of weights were.
 template <bool kDropout, bool kMasked>
 SSA_INLINE void weigh_pair(const LogitScale& scale, const SourceTile& tile,
                            const SourceBias<kSources>& sources, const TargetPair& targets,
@@ -158,6 +160,11 @@ SSA_INLINE void weigh_pair(const LogitScale& scale, const SourceTile& tile,
       } else {
         kept[v] = weight;
         grad[v] = weight * (grad_weight - targets.delta[v]);
+      }
+    }
+    if (scale.relative) {
+      for (int64_t v = 0; v < 2; ++v) {
+        store(state.grad_weights + (s + k) * kBlock + v * kLanes, grad[v]);
       }
     }
     store_bits(state.weights + place, round_both(kept[0], kept[1]));
@@ -203,9 +210,10 @@ void weigh_block(const AttentionProblem& problem, const AttentionSlice& slice,
 }
 
 /// All that passes between a tile of sources and the tile of targets that starts at `first`.
-void add_tile(const AttentionProblem& problem, const AttentionSlice& slice, const LogitScale& scale,
-              const TargetTile& targets, const SourceTile& tile, const SourceBias<kSources>& bias,
-              int64_t first, BackwardState& state) {
+void add_tile(const AttentionProblem& problem, const AttentionGradients& gradients,
+              const AttentionSlice& slice, const LogitScale& scale, const TargetTile& targets,
+              const SourceTile& tile, const SourceBias<kSources>& bias, int64_t first,
+              BackwardState& state) {
   const int64_t padded = state.padded, word = first * padded / 2;
   const int64_t sources = round_up(tile.count, kBlock), columns = round_up(targets.count, kBlock);
   const bool masked = problem.causal && tile.highest > targets.lowest;
@@ -215,9 +223,19 @@ void add_tile(const AttentionProblem& problem, const AttentionSlice& slice, cons
     amx_product(sources, kBlock, padded, {state.values, padded},
                 {state.grad_out_across + word + lane, kTargets},
                 {state.grad_weights, kBlock, false});
+    for (int64_t v = lane / kLanes; v < (lane + kBlock) / kLanes; ++v) {
+      add_pair_terms<kBlock>(problem, slice, scale, targets, tile, v,
+                             state.logits + v * kLanes - lane);
+    }
     (problem.dropout ? (masked ? weigh_block<true, true> : weigh_block<true, false>)
                      : (masked ? weigh_block<false, true> : weigh_block<false, false>))(
         problem, slice, scale, targets, tile, bias, first, lane, state);
+    if (!gradients.relative_band) continue;
+    for (int64_t v = lane / kLanes; v < (lane + kBlock) / kLanes; ++v) {
+      add_relative_gradient<kBlock>(problem, targets, tile, v,
+                                    state.grad_weights + v * kLanes - lane,
+                                    gradients.relative_band);
+    }
   }
   amx_product(sources, padded, columns, {state.weights, kTargets},
               {state.grad_out_pairs + word, padded}, {state.grad_values, padded, true});
@@ -261,7 +279,7 @@ void attention_backward(const AttentionProblem& problem, const AttentionGradient
     for (int64_t first = 0; first < problem.targets_per_window; first += kTargets) {
       const TargetTile& targets = state.tiles[first / kTargets];
       if (!is_invisible(problem, targets, tile)) {
-        add_tile(problem, slice, scale, targets, tile, bias, first, state);
+        add_tile(problem, gradients, slice, scale, targets, tile, bias, first, state);
       }
     }
     scale_rows(problem.scale, tile.count * state.padded, state.grad_keys);

@@ -78,7 +78,8 @@ TargetTile load_targets(const AttentionProblem& problem, const AttentionSlice& s
                         ForwardState& state) {
   const int64_t number = slice.window * problem.targets_per_window + slice.first_target + first;
   const int64_t rest = slice.targets - first;
-  const TargetTile tile = target_tile<kTargets>(problem.targets + number, rest, state.positions);
+  const TargetTile tile =
+      target_tile<kTargets>(problem, slice, problem.targets + number, rest, state.positions);
   gather_rows(problem.query, slice, tile.position, tile.count, kTargets, problem.head_size,
               state.rows);
   transpose_words(state.rows, kTargets, state.padded / 2, state.queries_across, kTargets);
@@ -189,6 +190,9 @@ void add_tile(const AttentionProblem& problem, const AttentionSlice& slice, cons
   const int64_t sources = round_up(tile.count, kBlock), padded = state.padded;
   amx_product(sources, kTargets, padded, {state.keys + first * padded, padded},
               {state.queries_across, kTargets}, {state.logits, kTargets, false});
+  for (int64_t v = 0; v < kTargets / kLanes; ++v) {
+    add_pair_terms<kTargets>(problem, slice, scale, targets, tile, v, state.logits + v * kLanes);
+  }
   const bool masked = problem.causal && tile.highest > targets.lowest;
   (problem.dropout ? (masked ? soften_tile<true, true> : soften_tile<true, false>)
                    : (masked ? soften_tile<false, true> : soften_tile<false, false>))(

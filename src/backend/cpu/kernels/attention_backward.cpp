@@ -74,7 +74,8 @@ SSA_INLINE float dot(const float* a, const T* b, int64_t count) {
 TargetTile tile_at(const AttentionProblem& problem, const AttentionSlice& slice, int64_t first,
                    BackwardState& state) {
   const int64_t rest = problem.targets_per_window - first;
-  return target_tile(problem.targets + slice.window * problem.targets_per_window + first, rest,
+  return target_tile(problem, slice,
+                     problem.targets + slice.window * problem.targets_per_window + first, rest,
                      state.positions + first);
 }
 
@@ -135,9 +136,9 @@ void weigh_tile(const AttentionProblem& problem, const AttentionSlice& slice,
   }
 }
 
-void add_tile(const AttentionProblem& problem, const AttentionSlice& slice,
-              const TargetTile& targets, const SourceTile& sources, int64_t first,
-              BackwardState& state) {
+void add_tile(const AttentionProblem& problem, const AttentionGradients& gradients,
+              const AttentionSlice& slice, const TargetTile& targets, const SourceTile& sources,
+              int64_t first, BackwardState& state) {
   const int64_t padded = state.padded, size = problem.head_size;
   const int64_t size_vectors = round_up(size, kLanes) / kLanes;
   const float* queries = state.queries + first * padded;
@@ -151,6 +152,12 @@ void add_tile(const AttentionProblem& problem, const AttentionSlice& slice,
   (problem.dropout ? weigh_tile<true> : weigh_tile<false>)(problem, slice, targets, sources,
                                                            state.lse + first, state.delta + first,
                                                            state.logits, state.grad_weights);
+  if (gradients.relative_band) {
+    for (int64_t v = 0; v < targets.vectors; ++v) {
+      add_relative_gradient<kTargetTile>(problem, targets, sources, v,
+                                         state.grad_weights + v * kLanes, gradients.relative_band);
+    }
+  }
   tile_product(sources.count, size_vectors, targets.count, {state.logits, kTargetTile, 1},
                {grad_out, padded}, {state.grad_values, padded, true});
   tile_product(sources.count, size_vectors, targets.count, {state.grad_weights, kTargetTile, 1},
@@ -182,7 +189,7 @@ void attention_backward(const AttentionProblem& problem, const AttentionGradient
     for (int64_t first = 0; first < problem.targets_per_window; first += kTargetTile) {
       const TargetTile targets = tile_at(problem, slice, first, state);
       if (!is_invisible(problem, targets, tile)) {
-        add_tile(problem, slice, targets, tile, first, state);
+        add_tile(problem, gradients, slice, targets, tile, first, state);
       }
     }
     add_source_gradients(gradients, tile, gradients.rows + s, problem.head_size,

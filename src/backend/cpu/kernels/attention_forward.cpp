@@ -53,7 +53,8 @@ void load_targets(const AttentionProblem& problem, const AttentionSlice& slice,
   for (int64_t i = 0; i < state.tile_count; ++i) {
     const int64_t first = i * kTargetTile;
     const int64_t rest = slice.targets - first;
-    const TargetTile tile = target_tile(targets + first, rest, state.positions + first);
+    const TargetTile tile =
+        target_tile(problem, slice, targets + first, rest, state.positions + first);
     state.tiles[i] = tile;
     float* rows = state.result + first * state.padded;  // not in use yet
     pack_rows<T>(problem.query, slice, tile.position, tile.count, problem.head_size, problem.scale,

@@ -73,6 +73,7 @@ struct TargetTile {
   int64_t vectors;          ///< count / kLanes, rounded up
   const int32_t* position;  ///< of a whole tile, padded with the last one
   int32_t lowest, highest;
+  uint64_t regions;  ///< see region_set()
 };
 
 /// Some sources, kSourceTile at most.
@@ -81,6 +82,7 @@ struct SourceTile {
   const int32_t* position;
   const int32_t* row;  ///< of key and value
   int32_t lowest, highest;
+  uint64_t regions;  ///< see region_set()
 };
 
 SSA_INLINE void find_range(const int32_t* position, int64_t count, int32_t& lowest,
@@ -92,28 +94,47 @@ SSA_INLINE void find_range(const int32_t* position, int64_t count, int32_t& lowe
   }
 }
 
+/// The regions of the slice's sequence, by position.
+SSA_INLINE const int32_t* regions_of(const AttentionProblem& problem, const AttentionSlice& slice) {
+  return problem.regions + slice.batch * problem.region_stride;
+}
+
+/// The regions of some positions as a set: bit r for region r modulo 64. Sets without a common bit
+/// have no common region.
+SSA_INLINE uint64_t region_set(const AttentionProblem& problem, const AttentionSlice& slice,
+                               const int32_t* position, int64_t count) {
+  if (!problem.regions) return 1;
+  const int32_t* region = regions_of(problem, slice);
+  uint64_t set = 0;
+  for (int64_t i = 0; i < count; ++i) set |= uint64_t{1} << (region[position[i]] & 63);
+  return set;
+}
+
 /// Up to kMost sources of the slice's window, from number `first` on.
 template <int64_t kMost = kSourceTile>
 SSA_INLINE SourceTile source_tile(const AttentionProblem& problem, const AttentionSlice& slice,
                                   int64_t first) {
   const int64_t rest = problem.sources_per_window - first;
   const int64_t number = slice.window * problem.sources_per_window + first;
-  SourceTile tile{rest < kMost ? rest : kMost, problem.sources + number,
-                  problem.source_rows + number, 0, 0};
+  SourceTile tile{
+      rest < kMost ? rest : kMost, problem.sources + number, problem.source_rows + number, 0, 0, 0};
   find_range(tile.position, tile.count, tile.lowest, tile.highest);
+  tile.regions = region_set(problem, slice, tile.position, tile.count);
   return tile;
 }
 
 /// The first kMost of `count` targets; copies their positions to `padded_positions` (kMost).
 template <int64_t kMost = kTargetTile>
-SSA_INLINE TargetTile target_tile(const int32_t* targets, int64_t count,
+SSA_INLINE TargetTile target_tile(const AttentionProblem& problem, const AttentionSlice& slice,
+                                  const int32_t* targets, int64_t count,
                                   int32_t* padded_positions) {
   count = count < kMost ? count : kMost;
   for (int64_t t = 0; t < kMost; ++t) {
     padded_positions[t] = targets[t < count ? t : count - 1];
   }
-  TargetTile tile{count, (count + kLanes - 1) / kLanes, padded_positions, 0, 0};
+  TargetTile tile{count, (count + kLanes - 1) / kLanes, padded_positions, 0, 0, 0};
   find_range(targets, count, tile.lowest, tile.highest);
+  tile.regions = region_set(problem, slice, targets, count);
   return tile;
 }
 
@@ -157,9 +178,94 @@ SSA_INLINE IntVec load_positions(const int32_t* from) {
   return value;
 }
 
-/// Adds the bias -slope·(i - j) to the logits of kLanes targets against a tile of sources, and
-/// makes those -inf that may not be seen. Positions are below 2^24, so that their difference is
-/// exact in f32.
+/// The codes of kLanes targets in a learned 2-D bias. Targets side by side in a row of the grid
+/// have consecutive ones, and their biases lie side by side as well.
+struct TargetCodes {
+  int32_t code[kLanes];
+  int32_t lowest, highest;
+  bool consecutive = true;
+  TargetCodes(const AttentionProblem& problem, const TargetTile& targets, int64_t vector) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      code[lane] = problem.relative.code[targets.position[vector * kLanes + lane]];
+      consecutive = consecutive && code[lane] == code[0] + lane;
+    }
+    find_range(code, kLanes, lowest, highest);
+  }
+};
+
+/// logits = scale·logits + unit·bias for kLanes targets against a tile of sources, with the learned
+/// 2-D bias, and -inf where it masks. Rows of logits are kStride apart.
+template <int64_t kStride>
+SSA_INLINE void add_relative_bias(const AttentionProblem& problem, const AttentionSlice& slice,
+                                  const TargetTile& targets, const SourceTile& sources,
+                                  int64_t vector, float scale, float unit, float* logits) {
+  const RelativeTables& relative = problem.relative;
+  const float* center = relative.tables + slice.head * relative.size + relative.center;
+  const TargetCodes codes(problem, targets, vector);
+  const auto add = [&](auto biases) SSA_INLINE_LAMBDA {
+    for (int64_t s = 0; s < sources.count; ++s) {
+      const Vec bias = biases(center - relative.code[sources.position[s]]);
+      float* place = logits + s * kStride;
+      const Vec logit = scale * load(place) + unit * bias;
+      store(place, bias == -__builtin_inff() ? bias : logit);
+    }
+  };
+  if (codes.consecutive) {
+    add([&](const float* from) SSA_INLINE_LAMBDA { return load(from + codes.code[0]); });
+  } else {
+    const IntVec all = load_positions(codes.code);
+    add([&](const float* from) SSA_INLINE_LAMBDA { return gather(from, all); });
+  }
+}
+
+/// logits = scale·logits, but -inf where source and target are of two regions.
+template <int64_t kStride>
+SSA_INLINE void mask_regions(const AttentionProblem& problem, const AttentionSlice& slice,
+                             const TargetTile& targets, const SourceTile& sources, int64_t vector,
+                             float scale, float* logits) {
+  const int32_t* region = regions_of(problem, slice);
+  int32_t of_target[kLanes];
+  for (int64_t lane = 0; lane < kLanes; ++lane) {
+    of_target[lane] = region[targets.position[vector * kLanes + lane]];
+  }
+  const IntVec own = load_positions(of_target);
+  for (int64_t s = 0; s < sources.count; ++s) {
+    float* place = logits + s * kStride;
+    const Vec logit = scale * load(place);
+    store(place, own == region[sources.position[s]] ? logit : broadcast(-__builtin_inff()));
+  }
+}
+
+/// Adds gradients of the logits of kLanes targets against a tile of sources to those of the learned
+/// 2-D bias. They are 0 where a pair is masked. Rows of gradients are kStride apart.
+template <int64_t kStride>
+SSA_INLINE void add_relative_gradient(const AttentionProblem& problem, const TargetTile& targets,
+                                      const SourceTile& sources, int64_t vector,
+                                      const float* gradients, float* band) {
+  const RelativeTables& relative = problem.relative;
+  const TargetCodes codes(problem, targets, vector);
+  const int64_t rest = targets.count - vector * kLanes, lanes = rest < kLanes ? rest : kLanes;
+  for (int64_t s = 0; s < sources.count; ++s) {
+    const float* gradient = gradients + s * kStride;
+    const int32_t shift = relative.reach - relative.code[sources.position[s]];
+    const bool inside = codes.lowest + shift >= 0 && codes.highest + shift <= 2 * relative.reach;
+    if (inside && codes.consecutive && lanes == kLanes) {
+      float* to = band + (codes.code[0] + shift);
+      store(to, load(to) + load(gradient));
+    } else if (inside) {
+      for (int64_t t = 0; t < lanes; ++t) band[codes.code[t] + shift] += gradient[t];
+    } else {
+      for (int64_t t = 0; t < lanes; ++t) {
+        const int32_t element = codes.code[t] + shift;
+        if (element >= 0 && element <= 2 * relative.reach) band[element] += gradient[t];
+      }
+    }
+  }
+}
+
+/// Adds the biases -slope·(i - j) and the learned ones to the logits of kLanes targets against a
+/// tile of sources, and makes those -inf that may not be seen. Positions are below 2^24, so that
+/// their difference is exact in f32.
 SSA_INLINE void bias_and_mask(const AttentionProblem& problem, const AttentionSlice& slice,
                               const TargetTile& targets, const SourceTile& sources, int64_t vector,
                               float* logits) {
@@ -171,6 +277,12 @@ SSA_INLINE void bias_and_mask(const AttentionProblem& problem, const AttentionSl
       float* place = logits + s * kTargetTile;
       store(place, load(place) + slope * (static_cast<float>(sources.position[s]) - position));
     }
+  }
+  if (problem.regions) {
+    mask_regions<kTargetTile>(problem, slice, targets, sources, vector, 1.0f, logits);
+  }
+  if (problem.relative.tables) {
+    add_relative_bias<kTargetTile>(problem, slice, targets, sources, vector, 1.0f, 1.0f, logits);
   }
   if (problem.causal && sources.highest > targets.lowest) {
     for (int64_t s = 0; s < sources.count; ++s) {
@@ -188,7 +300,12 @@ SSA_INLINE Vec softmax_weight(Vec logit) { return exp(logit, -50.0f); }
 /// The wholly masked tiles are not computed at all.
 SSA_INLINE bool is_invisible(const AttentionProblem& problem, const TargetTile& targets,
                              const SourceTile& sources) {
-  return problem.causal && sources.lowest > targets.highest;
+  if (problem.causal && sources.lowest > targets.highest) return true;
+  if ((targets.regions & sources.regions) == 0) return true;
+  const RelativeTables& relative = problem.relative;
+  if (!relative.tables) return false;
+  return relative.code[sources.lowest] - relative.code[targets.highest] > relative.reach ||
+         relative.code[targets.lowest] - relative.code[sources.highest] > relative.reach;
 }
 
 /// Dropout of the weights of kLanes targets, one source after the other: element

@@ -29,6 +29,15 @@ struct HeadRows {
   int64_t batch_stride, row_stride, head_stride;
 };
 
+/// A learned 2-D bias as kernels read it. Pair (i, j) has element center + code[i] - code[j] of its
+/// head's table, which has room for all pairs of cells of the grid, and -inf for those masked.
+struct RelativeTables {
+  const float* tables;  ///< (H, size), or null
+  const int32_t* code;  ///< of every position; ascending
+  int32_t size, center;
+  int32_t reach;  ///< pairs whose codes differ by more are masked
+};
+
 /// AttentionArgs in raw form. Nothing is written through query, key and value.
 struct AttentionProblem {
   HeadRows query, key, value, out;
@@ -40,7 +49,10 @@ struct AttentionProblem {
   const int32_t* source_rows;  ///< (W, S): the rows of key and value that hold the sources
   float scale;
   bool causal;
-  const float* alibi_slopes;     ///< (H) or null
+  const float* alibi_slopes;  ///< (H) or null
+  RelativeTables relative;
+  const int32_t* regions;        ///< of the positions of the first sequence, or null
+  int64_t region_stride;         ///< to the regions of the next sequence
   const DropoutStream* dropout;  ///< or null
 };
 
@@ -60,6 +72,8 @@ struct AttentionGradients {
   HeadRows grad_out, grad_query;
   SumRows grad_key, grad_value;  ///< added to
   const int32_t* rows;           ///< (S): the rows of grad_key and grad_value for this window
+  /// (2·reach + 1), or null: of the head's learned 2-D bias by code[i] - code[j] + reach, added to.
+  float* relative_band;
 };
 
 /// Slices of targets start at multiples of this.

@@ -54,6 +54,21 @@ SSA_INLINE void store_part(float* to, Vec value, int64_t count) {
 }
 SSA_INLINE Vec broadcast(float value) { return value - Vec{}; }
 
+/// from[index[0]], from[index[1]], …
+SSA_INLINE Vec gather(const float* from, IntVec index) {
+#if defined(__AVX512F__)
+  // Forms without a mask make GCC 12 warn of an uninitialised variable in its own header.
+  return reinterpret_cast<Vec>(_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff,
+                                                        reinterpret_cast<__m512i>(index), from, 4));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Vec>(_mm256_i32gather_ps(from, reinterpret_cast<__m256i>(index), 4));
+#else
+  Vec value;
+  for (int64_t lane = 0; lane < kLanes; ++lane) value[lane] = from[index[lane]];
+  return value;
+#endif
+}
+
 /// The lower and the upper half of a0 b0 a1 b1 a2 b2 …
 template <int... kLane>
 SSA_INLINE void interleave(Vec a, Vec b, Vec& lower, Vec& upper,

@@ -1,0 +1,77 @@
+#include "backend/cpu/relative_bias.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "backend/checks.h"
+#include "backend/cpu/parallel.h"
+
+namespace ssa::cpu {
+
+RelativeBias::RelativeBias(const AttentionArgs& args) {
+  if (!args.relative_table.defined()) return;
+  grid_.emplace(args);
+  heads_ = args.query.dim(2);
+  checks::require_packed("attention", {"relative_table", args.relative_table}, DType::f32,
+                         {grid_->table_rows(), heads_});
+  set_codes(args);
+  fill_tables(args.relative_table);
+}
+
+RelativeTables RelativeBias::tables(int64_t start) const {
+  RelativeTables result = tables_;
+  if (result.code != nullptr) result.code += start;
+  return result;
+}
+
+void RelativeBias::set_codes(const AttentionArgs& args) {
+  const int64_t positions = args.query_start + args.query.dim(1), across = args.grid_columns;
+  const int64_t grid_rows = (positions + across - 1) / across;
+  const int64_t grid_columns = std::min(across, positions);
+  rows_ = std::min(args.relative_rows, grid_rows);
+  columns_ = std::min(args.relative_columns, grid_columns);
+  stride_ = 2 * grid_columns - 1;
+  for (int64_t p = 0; p < positions; ++p) {
+    codes_.push_back(static_cast<int32_t>(p / across * stride_ + p % across));
+  }
+  tables_.code = codes_.data();
+  tables_.size = static_cast<int32_t>((2 * grid_rows - 1) * stride_);
+  tables_.center = tables_.size / 2;
+  tables_.reach = static_cast<int32_t>((rows_ - 1) * stride_ + columns_ - 1);
+}
+
+void RelativeBias::fill_tables(const Tensor& table) {
+  buffer_ =
+      Tensor::empty({heads_, tables_.size}, DType::f32, Device::cpu, MemoryCategory::workspace);
+  float* out = buffer_.data<float>();
+  const float* entries = table.data<float>();
+  parallel_items(heads_, [&](int64_t h) {
+    float* own = out + h * tables_.size;
+    std::fill_n(own, tables_.size, -std::numeric_limits<float>::infinity());
+    for (int64_t down = 1 - rows_; down < rows_; ++down) {
+      float* center = own + tables_.center + down * stride_;
+      const int64_t first = grid_->entry(down, 1 - columns_);
+      for (int64_t i = 0; i < 2 * columns_ - 1; ++i) {
+        center[i + 1 - columns_] = entries[(first + i) * heads_ + h];
+      }
+    }
+  });
+  tables_.tables = out;
+}
+
+void RelativeBias::add_gradient(const float* bands, int64_t stride, int64_t batch,
+                                Tensor& grad_table) const {
+  float* out = grad_table.data<float>();
+  parallel_items(2 * rows_ - 1, [&](int64_t row) {
+    const int64_t down = row + 1 - rows_;
+    for (int64_t right = 1 - columns_; right < columns_; ++right) {
+      float* to = out + grid_->entry(down, right) * heads_;
+      const float* from = bands + tables_.reach + down * stride_ + right;
+      for (int64_t b = 0; b < batch; ++b) {
+        for (int64_t h = 0; h < heads_; ++h) to[h] += from[(b * heads_ + h) * stride];
+      }
+    }
+  });
+}
+
+}  // namespace ssa::cpu
