@@ -10,6 +10,28 @@ namespace ssa::ops {
 
 namespace {
 
+void check_relative(const RelativeBias& relative, const Tensor& query) {
+  const Tensor& table = relative.table.value();
+  SSA_CHECK(relative.rows > 0 && relative.columns > 0 && relative.grid_columns > 0,
+            "attention: a learned 2-D bias of {} rows and {} columns on a grid of {} columns; all "
+            "must be positive",
+            relative.rows, relative.columns, relative.grid_columns);
+  check_shape("attention", "relative.table", table,
+              {(2 * relative.rows - 1) * (2 * relative.columns - 1), query.dim(2)});
+  check_parameter("attention", "relative.table", table, query);
+}
+
+void check_regions(const Tensor& regions, const Tensor& query) {
+  check_rank("attention", "regions", regions, 2);
+  check_integers("attention", "regions", regions);
+  SSA_CHECK(
+      (regions.dim(0) == 1 || regions.dim(0) == query.dim(0)) && regions.dim(1) == query.dim(1),
+      "attention: regions are {}, should be ({} or 1, {})", to_string(regions.shape()),
+      query.dim(0), query.dim(1));
+  SSA_CHECK(regions.device() == query.device(), "attention: regions are on {}, query on {}",
+            name(regions.device()), name(query.device()));
+}
+
 void check(const Tensor& query, const Tensor& key, const Tensor& value,
            const AttentionOptions& options) {
   const PlanTensors& plan = options.plan;
@@ -34,6 +56,12 @@ void check(const Tensor& query, const Tensor& key, const Tensor& value,
     SSA_CHECK(options.alibi_slopes.dtype() == DType::f32,
               "attention: alibi_slopes is {}, should be f32", name(options.alibi_slopes.dtype()));
   }
+  const bool relative = options.relative.table.defined(), regions = options.regions.defined();
+  if (relative) check_relative(options.relative, query);
+  if (regions) check_regions(options.regions, query);
+  SSA_CHECK(!options.materialized || (!relative && !regions),
+            "attention: the materialized form has no {}; use the fused one",
+            relative ? "learned 2-D bias" : "regions");
 }
 
 Tensor heads_of(const char* name, const HeadRange& range) {
@@ -65,25 +93,38 @@ Variable attention(const HeadRange& query, const HeadRange& key, const HeadRange
   args.causal = options.causal;
   args.alibi_slopes = options.alibi_slopes;
   args.dropout = options.dropout;
+  args.regions = options.regions;
+  std::vector<Variable> inputs{query.tensor, key.tensor, value.tensor};
+  GradSlot to_table;
+  if (options.relative.table.defined()) {
+    args.relative_table = options.relative.table.value();
+    args.relative_rows = options.relative.rows;
+    args.relative_columns = options.relative.columns;
+    args.grid_columns = options.relative.grid_columns;
+    inputs.push_back(options.relative.table);
+    to_table = options.relative.table.slot();
+  }
   const std::array ranges{RangeSlot(query), RangeSlot(key), RangeSlot(value)};
   if (options.materialized) {
-    return materialized_attention(args, ranges, {query.tensor, key.tensor, value.tensor});
+    return materialized_attention(args, ranges, inputs);
   }
   args.out = Tensor::empty(shape, args.query.dtype(), device);
   args.lse = Tensor::empty({shape[0], shape[2], shape[1]}, wide(args.query.dtype()), device);
   backend(device).attention(args);
-  return Variable::record(args.out, {query.tensor, key.tensor, value.tensor},
-                          [args, ranges](const Tensor& grad) {
-                            const RangeGradients gradients(ranges, args.query);
-                            AttentionBackwardArgs backward;
-                            backward.forward = args;
-                            backward.grad_out = grad;
-                            backward.grad_query = gradients.part(0);
-                            backward.grad_key = gradients.part(1);
-                            backward.grad_value = gradients.part(2);
-                            backend(grad.device()).attention_backward(backward);
-                            gradients.pass_on();
-                          });
+  return Variable::record(args.out, inputs, [args, ranges, to_table](const Tensor& grad) {
+    const RangeGradients gradients(ranges, args.query);
+    AttentionBackwardArgs backward;
+    backward.forward = args;
+    backward.grad_out = grad;
+    backward.grad_query = gradients.part(0);
+    backward.grad_key = gradients.part(1);
+    backward.grad_value = gradients.part(2);
+    if (to_table.wanted()) {
+      backward.grad_relative_table = to_table.zeroed_target();
+    }
+    backend(grad.device()).attention_backward(backward);
+    gradients.pass_on();
+  });
 }
 
 }  // namespace ssa::ops

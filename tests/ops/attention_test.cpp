@@ -173,5 +173,33 @@ TEST_CASE("attention: large logits do not overflow", "[ops]") {
   check_close(ops::attention(query, key, value, {dense_plan(2), false, {}, {}}), {3, 5});
 }
 
+TEST_CASE("attention: a learned 2-D bias and regions that do not fit are errors", "[ops]") {
+  const Variable x(random_f64({2, 6, 2, 4}, 1));
+  const auto message_with = [&](auto change) {
+    ops::AttentionOptions options{dense_plan(6), false, {}, {}};
+    options.relative = {Variable(random_f64({15, 2}, 2)), 2, 3, 3};
+    options.regions = i32({0, 0, 0, 1, 1, 1}, {1, 6});
+    change(options);
+    try {
+      ops::attention(x, x, x, options);
+    } catch (const ShapeError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  using Options = ops::AttentionOptions;
+  CHECK(message_with([](Options&) {}) == "no error");
+  CHECK(message_with([](Options& options) { options.relative.rows = 3; }) ==
+        "attention: relative.table is (15, 2), should be (25, 2)");
+  CHECK(message_with([](Options& options) { options.relative.grid_columns = 0; }) ==
+        "attention: a learned 2-D bias of 2 rows and 3 columns on a grid of 0 columns; all must "
+        "be positive");
+  CHECK(message_with([](Options& options) {
+          options.regions = i32({0, 0, 0}, {1, 3});
+        }) == "attention: regions are (1, 3), should be (2 or 1, 6)");
+  CHECK(message_with([](Options& options) { options.materialized = true; }) ==
+        "attention: the materialized form has no learned 2-D bias; use the fused one");
+}
+
 }  // namespace
 }  // namespace ssa

@@ -177,6 +177,38 @@ struct AttentionCases {
   std::vector<OpCase> all() const;
 };
 
+/// Attention with a learned 2-D bias, whose table is the last of the inputs.
+OpCase relative_case(const std::string& name, const PlanTensors& plan, bool causal,
+                     const ops::RelativeBias& relative, const Tensor& regions = {}) {
+  const Shape shape{2, testing::kPlanLength, 3, 5};  // (B, N, H, D)
+  const int64_t ways = (2 * relative.rows - 1) * (2 * relative.columns - 1);
+  return {"attention with a learned 2-D bias, " + name,
+          {{"query", shape}, {"key", shape}, {"value", shape}, {"table", {ways, 3}}},
+          [=](const auto& in) {
+            ops::AttentionOptions options{plan, causal, {}, {0.2, kDropoutKey}};
+            options.relative = relative;
+            options.relative.table = in[3];
+            options.regions = regions;
+            return ops::attention(ops::scale(in[0], 2), in[1], in[2], options);
+          }};
+}
+
+std::vector<OpCase> relative_cases() {
+  using namespace testing;
+  // The windows of a grid of 3 × 3 that is shifted by one: 2 × 2 cells need not touch in it.
+  const PlanTensors shifted{i32({4, 5, 3, 7, 8, 6, 1, 2, 0}, {3, 3}),
+                            i32({5, 3, 4, 8, 6, 7, 0, 1, 2}, {3, 3})};
+  const Tensor shared = i32({0, 0, 0, 0, 3, 3, 3, -1, -1}, {1, 9});
+  const Tensor own = i32({0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 5}, {2, 9});
+  return {
+      relative_case("a causal grid of 5 columns", dense_plan(9), true, {{}, 2, 5, 5}),
+      relative_case("local windows, targets that see nothing", local_plan(), true, {{}, 3, 3, 3}),
+      relative_case("shifted windows", shifted, false, {{}, 2, 2, 3}),
+      relative_case("regions", shuffled_plan(), false, {{}, 3, 3, 3}, shared),
+      relative_case("regions of each sequence", dense_plan(9), true, {{}, 2, 3, 3}, own),
+  };
+}
+
 OpCase AttentionCases::operator()(const std::string& name, const PlanTensors& plan, bool causal,
                                   bool alibi, double dropout) const {
   ops::AttentionOptions chosen = options(plan, causal, dropout);
@@ -255,6 +287,7 @@ void check_all(const std::vector<OpCase>& cases) {
 TEST_CASE("gradients: elementwise ops", "[ops]") { check_all(elementwise_cases()); }
 TEST_CASE("gradients: ops on rows", "[ops]") { check_all(row_cases()); }
 TEST_CASE("gradients: attention", "[ops]") { check_all(AttentionCases{false}.all()); }
+TEST_CASE("gradients: attention with a learned 2-D bias", "[ops]") { check_all(relative_cases()); }
 TEST_CASE("gradients: materialized attention", "[ops]") { check_all(AttentionCases{true}.all()); }
 
 TEST_CASE("gradients: an op in the middle of a graph passes on what it gets", "[ops]") {
