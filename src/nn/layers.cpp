@@ -43,7 +43,7 @@ Variable FeedForward::operator()(const Residual& residual, const LayerNorm& norm
 
 // As in fairseq, query, key and value start smaller, as the three parts of one stacked matrix.
 SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int64_t width,
-                             int64_t heads, double attention_dropout)
+                             int64_t heads, double attention_dropout, const RelativeTable& relative)
     : query_(store, name + ".query", width, width, 1.0 / std::numbers::sqrt2),
       key_(store, name + ".key", width, width, 1.0 / std::numbers::sqrt2),
       value_(store, name + ".value", width, width, 1.0 / std::numbers::sqrt2),
@@ -51,7 +51,16 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int
       query_key_value_(Linear::stacked({&query_, &key_, &value_})),
       key_value_(Linear::stacked({&key_, &value_})),
       heads_(heads),
-      dropout_(attention_dropout) {}
+      dropout_(attention_dropout),
+      relative_(relative) {
+  SSA_CHECK((relative.rows > 0) == (relative.columns > 0) && relative.rows >= 0,
+            "{}: a relative bias of {} rows and {} columns; give both, or none", name,
+            relative.rows, relative.columns);
+  if (relative.rows == 0) return;
+  const int64_t ways = (2 * relative.rows - 1) * (2 * relative.columns - 1);
+  relative_bias_ =
+      store.add(name + ".relative_bias", {ways, heads}, Init::normal(0.02), Decay::never);
+}
 
 Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
                                const AttentionInput& input, const Dropout& dropout) const {
@@ -59,6 +68,10 @@ Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
   ops::AttentionOptions options{input.plan, input.causal, input.alibi_slopes, dropout};
   options.compact_sources = input.plan.windows() == 1 && sources < input.length;
   options.materialized = input.materialized;
+  options.regions = input.regions;
+  if (relative_.rows > 0) {
+    options.relative = {relative_bias_, relative_.rows, relative_.columns, input.grid_columns};
+  }
   if (!options.compact_sources) {
     const Variable all =
         ops::reshape(norm(x, query_key_value_), {input.batch, input.length, 3 * heads_, size});
@@ -75,6 +88,8 @@ Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
 
 Variable SelfAttention::attend_cached(const Variable& x, const LayerNorm& norm,
                                       const AttentionInput& input) const {
+  SSA_CHECK(relative_.rows == 0 && !input.regions.defined(),
+            "self-attention: reading on from a cache has neither a learned 2-D bias nor regions");
   const NoGrad guard;
   const Tensor all = norm(x, query_key_value_)
                          .value()

@@ -133,6 +133,26 @@ TEST_CASE("layers: gradients of every parameter", "[nn]") {
   }
 }
 
+TEST_CASE("layers: self-attention with a learned 2-D bias and regions", "[nn]") {
+  ParameterStore store = f64_store();
+  const nn::LayerNorm norm(store, "norm", 6);
+  const nn::SelfAttention layer(store, "attention", 6, 3, 0.3, {.rows = 2, .columns = 3});
+  const Parameter& bias = store.all().back();
+  CHECK(bias.name == "attention.relative_bias");
+  CHECK(bias.variable.shape() == Shape{15, 3});
+  CHECK_FALSE(bias.decayed);
+  disturb(store);
+  nn::AttentionInput input = attention_input();
+  input.plan = testing::local_plan();
+  input.grid_columns = 3;
+  input.regions = testing::i32({0, 0, 0, 0, 1, 1, 1, 1, 1}, {1, 9});
+  const Variable x = testing::leaf(random_f64({2 * testing::kPlanLength, 6}, 1));
+  testing::check_gradients("SelfAttention", leaves(store, x),
+                           [&] { return layer(around_x(x, 0), norm, input, kTraining, 2); });
+  CHECK_THROWS_WITH(nn::SelfAttention(store, "half", 6, 3, 0, {.rows = 2}),
+                    "half: a relative bias of 2 rows and 0 columns; give both, or none");
+}
+
 TEST_CASE("layers: layer norm uses an epsilon of 1e-5", "[nn]") {
   ParameterStore store = f64_store();
   const nn::LayerNorm layer(store, "norm", 2);

@@ -100,15 +100,25 @@ struct AttentionInput {
   /// there is no gradient.
   const CachedAttention* cached = nullptr;
   bool materialized = false;  ///< as in ops::AttentionOptions
+  Tensor regions{};           ///< (B or 1, N) i32, as in ops::AttentionOptions; optional
+  int64_t grid_columns = 0;   ///< for layers with a learned 2-D bias: of the grid of positions
+};
+
+/// How far a layer's learned 2-D bias reaches: R rows and C columns, of the farthest pair. None if
+/// both are 0.
+struct RelativeTable {
+  int64_t rows = 0;
+  int64_t columns = 0;
 };
 
 /// Multi-head self-attention over a source plan, with a norm in front and a residual around.
 /// Parameters `NAME.query|key|value|output.*`. Where a plan of one window leaves positions out
-/// (unbiased subsampling), keys and values are projected for the sampled ones only.
+/// (unbiased subsampling), keys and values are projected for the sampled ones only. A learned 2-D
+/// bias is the parameter `NAME.relative_bias` ((2R-1)·(2C-1), H), the last one, which never decays.
 class SelfAttention {
  public:
   SelfAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
-                double attention_dropout);
+                double attention_dropout, const RelativeTable& relative = {});
   /// residual.x + dropout(attention(norm(residual.x))), (B·N, width)
   Variable operator()(const Residual& residual, const LayerNorm& norm, const AttentionInput& input,
                       const Context& context, int64_t layer) const;
@@ -122,6 +132,8 @@ class SelfAttention {
   ops::LinearMap query_key_value_, key_value_;
   int64_t heads_;
   double dropout_;
+  RelativeTable relative_;
+  Variable relative_bias_;
 };
 
 /// ALiBi's slope of each head (Press et al. 2022), (H) f32: 2^(-8h/H) for a power of two; for other
