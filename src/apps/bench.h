@@ -9,6 +9,7 @@
 #include "ssa/backend/backend.h"
 #include "ssa/config/config.h"
 #include "ssa/tasks/task.h"
+#include "ssa/sampling/source_plan.h"
 
 namespace ssa::bench {
 
@@ -23,6 +24,8 @@ struct Options {
   int64_t batch = 4, length = 1024, heads = 8, head_size = 64, windows = 4;
   double sigma = 0.1;
   bool causal = true;
+  std::string bias = "alibi";  // or relative_2d, none
+  int64_t grid_rows = 0, grid_columns = 0, window = 0, block = 0, shift = 0;
   // step
   std::string config;
   std::vector<std::string> set;
@@ -30,6 +33,11 @@ struct Options {
   // collective
   int64_t min_bytes = int64_t{4} << 10, max_bytes = int64_t{64} << 20;
 };
+
+/// fp32 unless --precision says otherwise. Throws ConfigError if the device does not compute in it.
+DType chosen_dtype(const Options& options, Device device);
+/// The plan of --length, --windows, --sigma and --causal.
+PlanSpec local_spec(const Options& options);
 
 /// Median seconds of a call until the device is done, after one call to warm up.
 double median_seconds(int64_t repeats, Device device, const std::function<void()>& call);
@@ -60,6 +68,8 @@ double median(std::vector<double> seconds);
 
 /// The step of --config, with --set, --precision, and micro_batch resolved.
 Config step_config(const Options& options);
+/// Attention over one plan, forward and backward.
+int run_attention(const Options& options);
 int run_step(const Options& options);
 /// The same config's step, and that with dense attention, each with attention fused and
 /// materialised: C, M and S as the paper counts them.

@@ -1,13 +1,11 @@
 // ssa-bench: how fast the parts are, always as a fraction of what the machine's matmul reaches.
 
 #include <algorithm>
-#include <cmath>
 #include <iostream>
 
 #include <fmt/format.h>
 
-#include "ssa/models/decoder_plans.h"
-#include "ssa/nn/layers.h"
+#include "ssa/sampling/source_plan.h"
 #include "ssa/train/model_session.h"
 
 #include "apps/app.h"
@@ -15,21 +13,6 @@
 
 namespace ssa::bench {
 namespace {
-
-/// fp32 unless --precision says otherwise. Throws ConfigError if the device does not compute in it.
-DType chosen_dtype(const Options& options, Device device) {
-  static const std::map<std::string, DType> known = {
-      {"", DType::f32}, {"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}};
-  const auto found = known.find(options.precision);
-  if (found == known.end()) {
-    throw ConfigError("--precision {}: there are fp32, bf16 and fp16", options.precision);
-  }
-  if (!backend(device).supports(found->second)) {
-    throw ConfigError("--precision {}: the {} backend does not compute in it", options.precision,
-                      name(device));
-  }
-  return found->second;
-}
 
 int run_gemm(const Options& options) {
   const Device device = device_from_name(options.device);
@@ -47,72 +30,6 @@ int run_gemm(const Options& options) {
                    {"seconds", seconds},
                    {"tflops", rate * 1e-12},
                    {"fraction_of_matmul_peak", rate / peak}});
-  return 0;
-}
-
-PlanSpec local_spec(const Options& options) {
-  PlanSpec spec;
-  spec.kind = options.windows > 1 ? PlanKind::local_1d : PlanKind::dense;
-  spec.positions = options.length;
-  spec.causal = options.causal;
-  spec.windows = options.windows;
-  spec.sigma = options.sigma;
-  validate(spec);
-  return spec;
-}
-
-int run_attention(const Options& options) {
-  const Device device = device_from_name(options.device);
-  const DType dtype = chosen_dtype(options, device);
-  const Shape shape{options.batch, options.length, options.heads, options.head_size};
-  const SourcePlan plan = draw_plan(local_spec(options), RngKey{});
-  AttentionBackwardArgs args;
-  AttentionArgs& forward = args.forward;
-  forward.query = random_tensor(shape, dtype, device, 1);
-  forward.key = random_tensor(shape, dtype, device, 2);
-  forward.value = random_tensor(shape, dtype, device, 3);
-  forward.plan = to_tensors(plan, device);
-  forward.scale = 1.0 / std::sqrt(static_cast<double>(options.head_size));
-  forward.causal = options.causal;
-  forward.alibi_slopes = nn::alibi_slopes(options.heads, device);
-  forward.out = Tensor::empty(shape, dtype, device);
-  forward.lse = Tensor::empty({options.batch, options.heads, options.length}, DType::f32, device);
-  args.grad_out = random_tensor(shape, dtype, device, 4);
-  args.grad_query = Tensor::empty(shape, dtype, device);
-  args.grad_key = Tensor::empty(shape, dtype, device);
-  args.grad_value = Tensor::empty(shape, dtype, device);
-
-  Backend& compute = backend(device);
-  const double forward_seconds =
-      median_queued_seconds(options.repeats, device, [&] { compute.attention(forward); });
-  const double backward_seconds =
-      median_queued_seconds(options.repeats, device, [&] { compute.attention_backward(args); });
-  // Two products forward, five backward, over all pairs of a window, masked or not.
-  const double pairs = static_cast<double>(options.batch * options.heads) *
-                       plan.sampled_fraction() * static_cast<double>(options.length) *
-                       static_cast<double>(options.length);
-  const double forward_rate =
-      4.0 * pairs * static_cast<double>(options.head_size) / forward_seconds;
-  const double backward_rate =
-      10.0 * pairs * static_cast<double>(options.head_size) / backward_seconds;
-  const double peak = measured_peak(dtype, device);
-  std::cout << fmt::format(
-      "attention batch {} length {} heads {} × {} windows {} (operations counted unmasked)\n"
-      "forward   {:8.3f} ms  {:7.1f} GFLOP/s  {:3.0f}% of the measured matmul peak\n"
-      "backward  {:8.3f} ms  {:7.1f} GFLOP/s  {:3.0f}%\n",
-      options.batch, options.length, options.heads, options.head_size, options.windows,
-      forward_seconds * 1e3, forward_rate * 1e-9, 100 * forward_rate / peak, backward_seconds * 1e3,
-      backward_rate * 1e-9, 100 * backward_rate / peak);
-  finish(options, {{"batch", options.batch},
-                   {"length", options.length},
-                   {"heads", options.heads},
-                   {"head_size", options.head_size},
-                   {"windows", options.windows},
-                   {"forward_seconds", forward_seconds},
-                   {"backward_seconds", backward_seconds},
-                   {"tflops", forward_rate * 1e-12},
-                   {"backward_tflops", backward_rate * 1e-12},
-                   {"fraction_of_matmul_peak", forward_rate / peak}});
   return 0;
 }
 
@@ -162,6 +79,26 @@ void add_plan_sizes(CLI::App& command, Options& options) {
   command.add_flag("--causal,!--no-causal", options.causal, "Causal windows (default)");
 }
 
+void add_attention_options(CLI::App& command, Options& options) {
+  add_plan_sizes(command, options);
+  add_size(command, "--batch", options.batch, "Sequences");
+  add_size(command, "--heads", options.heads, "Heads");
+  add_size(command, "--head-size", options.head_size, "Width of a head");
+  command.add_option("--bias", options.bias, "alibi, relative_2d or none")
+      ->check(CLI::IsMember({"alibi", "relative_2d", "none"}))
+      ->capture_default_str();
+  const auto add_extent = [&](const char* name, int64_t& extent, const char* text) {
+    command.add_option(name, extent, text)->check(CLI::NonNegativeNumber);
+  };
+  add_extent("--grid-rows", options.grid_rows, "Rows of the map of Swin's windows");
+  add_extent("--grid-columns", options.grid_columns,
+             "Columns of the grid of positions, which relative_2d and --window need");
+  add_extent("--window", options.window,
+             "Side of Swin's windows, in place of --length, --windows and --causal");
+  add_extent("--block", options.block, "Side of their sub-windows (default: the window's)");
+  add_extent("--shift", options.shift, "Cyclic shift of the windows");
+}
+
 }  // namespace
 }  // namespace ssa::bench
 
@@ -190,10 +127,7 @@ int main(int argc, char** argv) {
     ssa::bench::add_size(*gemm, "--n", options->n, "Columns of the result");
     ssa::bench::add_size(*gemm, "--k", options->k, "Length of the sums");
     CLI::App* attention = add("attention", "Attention over one plan", ssa::bench::run_attention);
-    ssa::bench::add_plan_sizes(*attention, *options);
-    ssa::bench::add_size(*attention, "--batch", options->batch, "Sequences");
-    ssa::bench::add_size(*attention, "--heads", options->heads, "Heads");
-    ssa::bench::add_size(*attention, "--head-size", options->head_size, "Width of a head");
+    ssa::bench::add_attention_options(*attention, *options);
     CLI::App* step = add("step", "A whole training step with its breakdown", ssa::bench::run_step);
     step->add_option("--config", options->config, "YAML config")->required();
     step->add_option("--set", options->set, "key=value …: override keys of the config");
