@@ -8,8 +8,8 @@
 
 #include "ssa/backend/backend.h"
 #include "ssa/config/config.h"
-#include "ssa/tasks/task.h"
 #include "ssa/sampling/source_plan.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa::bench {
 

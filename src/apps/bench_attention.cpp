@@ -7,7 +7,7 @@
 
 #include "ssa/models/decoder_plans.h"
 #include "ssa/nn/layers.h"
-#include "ssa/train/lm_session.h"
+#include "ssa/train/model_session.h"
 
 #include "apps/bench.h"
 
