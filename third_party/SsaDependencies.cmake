@@ -19,6 +19,7 @@ ssa_require(spdlog "log messages")                               # 1.10
 ssa_require(CLI11 "command lines")                               # 2.1
 ssa_require(nlohmann_json "JSON files")                          # 3.11
 ssa_require(LibArchive "packed data sets: zip gz xz zst tar")    # 3.6
+ssa_require(ZLIB "CRC-32 of gzip files")                         # 1.2
 
 # xxHash ships no CMake package on Debian 12.
 find_path(XXHASH_INCLUDE_DIR xxhash.h)

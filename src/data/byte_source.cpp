@@ -6,10 +6,9 @@
 #include <cstring>
 
 #include <archive_entry.h>
+#include <zlib.h>
 
 #include "ssa/core/error.h"
-
-#include "crc32.h"
 
 namespace ssa {
 
@@ -81,7 +80,7 @@ class CompressedSource : public ByteSource {
     const la_ssize_t got = archive_read_data(handle_.get(), out.data(), out.size());
     if (got < 0) throw_corrupt(path_, handle_.get());
     const std::span<const uint8_t> bytes = out.first(static_cast<size_t>(got));
-    if (is_gzip_) crc_.add(bytes);
+    if (is_gzip_) crc_ = crc32(crc_, bytes.data(), static_cast<uInt>(bytes.size()));
     unpacked_ += static_cast<uint64_t>(got);
     if (got == 0 && !out.empty()) {
       ended_ = true;
@@ -100,7 +99,7 @@ class CompressedSource : public ByteSource {
         std::fread(trailer.data(), 1, trailer.size(), file.get()) != trailer.size()) {
       throw DataError("'{}' is truncated: it has no gzip trailer", path_);
     }
-    if (little_endian(trailer.data()) != crc_.value() ||
+    if (little_endian(trailer.data()) != crc_ ||
         little_endian(trailer.data() + 4) != static_cast<uint32_t>(unpacked_)) {
       throw DataError(
           "'{}' is corrupt: what it unpacks to ({} bytes) does not have the size and CRC-32 that "
@@ -113,7 +112,7 @@ class CompressedSource : public ByteSource {
   std::string path_;
   bool is_gzip_;
   ArchiveHandle handle_;
-  Crc32 crc_;
+  uLong crc_ = crc32(0, nullptr, 0);
   uint64_t unpacked_ = 0;
   bool ended_ = false;
 };
