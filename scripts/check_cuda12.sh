@@ -73,7 +73,6 @@ for file in "${files[@]}"; do
   compile=(nvcc "${flags[@]}" -x cu -DFMT_USE_CONSTEXPR=1 -DFMT_CONSTEVAL= -lineinfo
     --expt-relaxed-constexpr -Werror all-warnings "-Xcompiler=-Wall,-Wextra"
     -static-global-template-stub=false "${headers[@]}")
-  if [ "$file" = plan_drawing.cu ]; then compile+=(-fmad=false); fi
   "${compile[@]}" -arch=sm_80 -c "src/backend/cuda/$file" -o "$folder/any.o"
   case $file in *.cu) check_kernels "$file" "${compile[@]}" ;; esac
 done

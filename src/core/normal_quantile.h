@@ -1,13 +1,12 @@
 #pragma once
 
-// The standard normal quantile in additions, multiplications, divisions and square roots of f64
-// alone, for every machine that has these to IEEE 754: host and GPU, where it must be compiled
-// without contraction to fused multiply-adds.
+// The quantile of the standard normal distribution. It uses additions, multiplications, divisions
+// and square roots of f64 only, so that every machine with IEEE 754 arithmetic gets the same bits.
+// The build must not contract them to fused multiply-adds.
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
-
-#include "ssa/core/philox.h"
 
 namespace ssa::normal_quantile {
 
@@ -61,13 +60,12 @@ constexpr double lower_tail(double q) {
   return polynomial(kNumerator, q) / polynomial(kDenominator, q);
 }
 
-/// The quantile of uniform_open(word), with the machine's square root.
-template <class Sqrt>
-constexpr double of_word(uint32_t word, const Sqrt& square_root) {
+/// The quantile of uniform_open(word).
+inline double of_word(uint32_t word) {
   constexpr double kTailBegins = 0.02425;
   const double p = (static_cast<double>(word) + 0.5) * 0x1p-32;
-  if (p < kTailBegins) return lower_tail(square_root(-2.0 * reproducible_log(p)));
-  if (p > 1.0 - kTailBegins) return -lower_tail(square_root(-2.0 * reproducible_log(1.0 - p)));
+  if (p < kTailBegins) return lower_tail(std::sqrt(-2.0 * reproducible_log(p)));
+  if (p > 1.0 - kTailBegins) return -lower_tail(std::sqrt(-2.0 * reproducible_log(1.0 - p)));
   return centre(p);
 }
 

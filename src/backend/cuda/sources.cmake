@@ -21,7 +21,6 @@ set(SSA_CUDA_KERNEL_SOURCES
   layer_norm.cu
   masked_softmax.cu
   optimizers.cu
-  plan_drawing.cu
   products.cu
   recording.cu
   reductions.cu
