@@ -4,8 +4,8 @@
 set -euo pipefail
 
 packages=(
-  # build tools; ccache and lld only make it faster, clang-format (version 14) checks the style
-  build-essential cmake ninja-build git ccache lld clang-format
+  # build tools; ccache and lld only make it faster; the clang tools (version 14) check the style
+  build-essential cmake ninja-build git ccache lld clang-format clang-tidy
   # libraries (docs/reference/dependencies.md says what each is for)
   libdnnl-dev ocl-icd-opencl-dev  # oneDNN; Debian's CMake package of it asks for OpenCL's headers
   libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libarchive-dev
@@ -38,11 +38,12 @@ if [ "$(id -u)" -ne 0 ]; then run_as_root=(sudo); fi
 echo "setup: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${run_as_root[@]}" apt-get update -qq
-# Distributions whose clang-format is newer may have 14 beside it; else check_format.sh skips.
-if [[ " ${missing[*]} " == *" clang-format "* ]] &&
-    apt-cache show clang-format-14 >/dev/null 2>&1; then
-  missing+=(clang-format-14)
-fi
+# Distributions whose clang tools are newer may have 14 beside them; else the checks skip.
+for tool in clang-format clang-tidy; do
+  if [[ " ${missing[*]} " == *" $tool "* ]] && apt-cache show "$tool-14" >/dev/null 2>&1; then
+    missing+=("$tool-14")
+  fi
+done
 "${run_as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 echo "setup: done"

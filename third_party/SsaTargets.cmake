@@ -1,5 +1,4 @@
-# How this project's targets are made: a static library a layer, a program an app, a test program
-# a layer.
+# The project's targets: one static library and one test program per layer, one program per app.
 
 # ssa_add_layer(NAME SOURCES a.cpp ... [DEPENDS targets...] [PRIVATE targets...])
 function(ssa_add_layer name)
@@ -22,7 +21,8 @@ function(ssa_add_app name)
 endfunction()
 
 # ssa_add_test(NAME [SLOW] SOURCES a.cpp ... DEPENDS targets...): cases tagged [slow], or with SLOW
-# all, get the label slow, others fast; the sanitizer presets run only the fast ones.
+# all, get the label slow, others fast; the sanitizer presets run only the fast ones. Cases that
+# tests/support/skip.h ends count as skipped.
 function(ssa_add_test name)
   cmake_parse_arguments(ARG "SLOW" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(ssa_${name}_tests ${ARG_SOURCES})
@@ -52,6 +52,7 @@ function(ssa_add_test name)
     endif()
     catch_discover_tests(ssa_${name}_tests TEST_SPEC "${spec}" TEST_PREFIX "${name}: "
                          TEST_LIST ssa_${name}_${speed}_list
-                         PROPERTIES LABELS ${speed} TIMEOUT 300)
+                         PROPERTIES LABELS ${speed} TIMEOUT 300
+                                    SKIP_REGULAR_EXPRESSION "TEST SKIPPED")
   endforeach()
 endfunction()

@@ -10,6 +10,7 @@
 
 #include "ssa/sweep/child_process.h"
 
+#include "support/skip.h"
 #include "train/tiny_run.h"
 
 using namespace ssa;
@@ -154,10 +155,7 @@ TEST_CASE("launch_local.sh ends ranks that hang when another has failed", "[slow
 
 TEST_CASE("launch_local.sh with mpirun: a stop reaches the ranks, a failure is restarted",
           "[slow]") {
-  if (find_on_path("mpirun").empty()) {
-    WARN("no mpirun: not tested");
-    return;
-  }
+  if (find_on_path("mpirun").empty()) SSA_SKIP_WITHOUT_TOOL("mpirun");
   const Scripts scripts;
   for (int rank = 0; rank < 2; ++rank) scripts.plan(rank, "6\nsave\n");
   ChildProcess child =

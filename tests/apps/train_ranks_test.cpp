@@ -17,12 +17,6 @@ using Catch::Contains;
 
 namespace {
 
-#define SKIP_WITHOUT_MPIRUN()                                        \
-  if (const std::string why = test::why_no_mpirun(); !why.empty()) { \
-    WARN("skipped: " << why);                                        \
-    return;                                                          \
-  }
-
 /// Long enough that something can happen on the way.
 const Overrides kLong = {"--set", "train.steps=300", "train.checkpoint_every=20",
                          "train.eval_every=0", "distributed.timeout_seconds=3"};
@@ -88,7 +82,7 @@ size_t times(const std::string& text, const std::string& part) {
 }  // namespace
 
 TEST_CASE("a dense run gives the same losses on 1, 2 and 4 processes", "[slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   const Overrides dense = {"--set", "ssa.kind=none", "train.micro_batch=1"};
   REQUIRE(run.train("on-1", dense).code == 0);
@@ -105,7 +99,7 @@ TEST_CASE("a dense run gives the same losses on 1, 2 and 4 processes", "[slow]")
 }
 
 TEST_CASE("a job whose rank is killed goes on from its checkpoint to the same bits", "[slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   REQUIRE(train(run, 2, "whole", kLong).code == 0);
   {
@@ -118,7 +112,7 @@ TEST_CASE("a job whose rank is killed goes on from its checkpoint to the same bi
 }
 
 TEST_CASE("whoever outlives a killed rank says which it was", "[slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   const Accident accident(run.dir / "run", 1, SIGKILL);
   const test::MpiJob job = train(run, 3, "run", kLong + Overrides{"train.batch_size=6"}, true);
@@ -129,7 +123,7 @@ TEST_CASE("whoever outlives a killed rank says which it was", "[slow]") {
 }
 
 TEST_CASE("a stopped rank ends the job with code 6 and its name", "[slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   {
     const Accident accident(run.dir / "run", 1, SIGSTOP);
@@ -142,7 +136,7 @@ TEST_CASE("a stopped rank ends the job with code 6 and its name", "[slow]") {
 }
 
 TEST_CASE("a signal to one rank makes all save the same step and end with 75", "[slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   const std::string shard =
       GENERATE("distributed.shard_optimizer=false", "distributed.shard_optimizer=true");
@@ -160,7 +154,7 @@ TEST_CASE("a signal to one rank makes all save the same step and end with 75", "
 }
 
 TEST_CASE("what all ranks trip over is said once", "[slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   const test::MpiJob typo = train(run, 2, "typo", {"--set", "train.stepz=3"});
   CHECK(typo.code == 2);

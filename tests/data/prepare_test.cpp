@@ -8,6 +8,7 @@
 
 #include "ssa/data/token_dataset.h"
 
+#include "support/skip.h"
 #include "test_files.h"
 
 using namespace ssa;
@@ -265,10 +266,7 @@ TEST_CASE("two processes cannot prepare the same folder at a time") {
 TEST_CASE("the known prefix of enwik8 prepares to its known checksum") {
   const char* root = std::getenv("SSA_DATA_DIR");
   const std::string packed = std::string(root ? root : "") + "/enwik8_first_4154064.xz";
-  if (!root || !fs::exists(packed)) {
-    WARN("skipped: SSA_DATA_DIR holds no enwik8_first_4154064.xz");
-    return;
-  }
+  if (!root || !fs::exists(packed)) SSA_SKIP("SSA_DATA_DIR holds no enwik8_first_4154064.xz");
   const TempFolder folder;
   const DatasetInfo info = prepare_dataset(options_for("enwik8", {packed}, folder / "out"));
   CHECK(info.tokens == 4'154'064);

@@ -7,6 +7,7 @@
 #include "ssa/core/philox.h"
 #include "ssa/data/prepare.h"
 
+#include "support/skip.h"
 #include "test_files.h"
 
 using namespace ssa;
@@ -283,10 +284,7 @@ TEST_CASE("bytes and words may replace one another") {
 TEST_CASE("WikiText-2 has its published counts") {
   const char* root = std::getenv("SSA_DATA_DIR");
   const std::string packed = std::string(root ? root : "") + "/wikitext-2.tar.xz";
-  if (!root || !fs::exists(packed)) {
-    WARN("skipped: SSA_DATA_DIR holds no wikitext-2.tar.xz");
-    return;
-  }
+  if (!root || !fs::exists(packed)) SSA_SKIP("SSA_DATA_DIR holds no wikitext-2.tar.xz");
   const TempFolder folder;
   const DatasetInfo info = prepare_dataset(options_for("wikitext2", {packed}, folder / "out"));
   CHECK(info.splits[0].size() == 2'088'628);
@@ -313,10 +311,8 @@ TEST_CASE("WikiText-2 has its published counts") {
 TEST_CASE("WikiText-103 without its train split is refused") {
   const char* root = std::getenv("SSA_DATA_DIR");
   const std::string packed = std::string(root ? root : "") + "/wikitext-103-valid-test.tar.xz";
-  if (!root || !fs::exists(packed)) {
-    WARN("skipped: SSA_DATA_DIR holds no wikitext-103-valid-test.tar.xz");
-    return;
-  }
+  if (!root || !fs::exists(packed))
+    SSA_SKIP("SSA_DATA_DIR holds no wikitext-103-valid-test.tar.xz");
   const TempFolder folder;
   const std::string error =
       prepare_error(ExitCode::data, options_for("wikitext103", {packed}, folder / "out"));

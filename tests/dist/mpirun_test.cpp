@@ -10,12 +10,6 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-#define SKIP_WITHOUT_MPIRUN()                                  \
-  if (const std::string why = why_no_mpirun(); !why.empty()) { \
-    WARN("skipped: " << why);                                  \
-    return;                                                    \
-  }
-
 MpiJob run(int ranks, const std::string& mode, int culprit = -1, bool survive = false) {
   MpiJob job = mpirun(ranks, "ssa_dist_ranks", {mode, std::to_string(culprit)}, survive);
   UNSCOPED_INFO("mpirun returned " << job.code << " and wrote:\n" << job.output);
@@ -24,20 +18,20 @@ MpiJob run(int ranks, const std::string& mode, int culprit = -1, bool survive = 
 }
 
 TEST_CASE("two ranks get what they should from collectives over MPI", "[dist]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   CHECK(run(2, "collectives").code == 0);
   CHECK(run(2, "gather").code == 0);
 }
 
 TEST_CASE("more ranks than two get it as well", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const int ranks = GENERATE(3, 4, 5);
   CHECK(run(ranks, "collectives").code == 0);
   CHECK(run(ranks, "gather").code == 0);
 }
 
 TEST_CASE("a rank that does not come is named when time is up", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const int culprit = GENERATE(0, 1);
   const MpiJob job = run(3, "absent", culprit);
   CHECK(job.code == 6);
@@ -50,19 +44,19 @@ TEST_CASE("a rank that does not come is named when time is up", "[dist][slow]") 
 }
 
 TEST_CASE("ranks that do not find together say so when time is up", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const MpiJob job = run(3, "late", 1);
   CHECK(job.code == 6);
   CHECK_THAT(job.output, Contains("of 3: not all ranks have come together within 3 s"));
 }
 
 TEST_CASE("mpirun ends a job one of whose ranks is killed", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   CHECK(run(3, "killed", 1).code == 128 + 9);
 }
 
 TEST_CASE("a killed rank is named by all others at once", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const int culprit = GENERATE(0, 1);
   const std::string name = "rank " + std::to_string(culprit);
   const MpiJob job = run(3, "killed", culprit, /*survive=*/true);
@@ -77,7 +71,7 @@ TEST_CASE("a killed rank is named by all others at once", "[dist][slow]") {
 }
 
 TEST_CASE("a stopped rank is named, and ended with all others", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const int culprit = GENERATE(0, 1);
   const MpiJob job = run(3, "stopped", culprit);
   CHECK(job.code == 6);
@@ -86,7 +80,7 @@ TEST_CASE("a stopped rank is named, and ended with all others", "[dist][slow]") 
 }
 
 TEST_CASE("a rank's own error reaches the others, and its code mpirun", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const int culprit = GENERATE(0, 1);
   const MpiJob job = run(3, "failing", culprit);
   CHECK(job.code == 3);
@@ -97,7 +91,7 @@ TEST_CASE("a rank's own error reaches the others, and its code mpirun", "[dist][
 }
 
 TEST_CASE("an error that all ranks have is printed once", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const MpiJob job = run(3, "failing-alike");
   CHECK(job.code == 2);
   const size_t first = job.output.find("error: train.steps is -1");
@@ -107,7 +101,7 @@ TEST_CASE("an error that all ranks have is printed once", "[dist][slow]") {
 }
 
 TEST_CASE("a rank that leaves in the midst is missed", "[dist][slow]") {
-  SKIP_WITHOUT_MPIRUN();
+  SSA_SKIP_WITHOUT_MPIRUN();
   const MpiJob job = run(2, "leaving", 1, /*survive=*/true);
   CHECK_THAT(job.output, Contains("rank 0 returned 6") && Contains("rank 1 returned 9") &&
                              Contains("rank 1 is gone: its process has died"));

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "support/skip.h"
+
 namespace ssa::test {
 
 /// What became of a job under mpirun.
@@ -15,6 +17,11 @@ struct MpiJob {
 /// Why no job can be run here: no mpirun, or not Open MPI's, whose options the tests use. Empty if
 /// one can.
 std::string why_no_mpirun();
+
+#define SSA_SKIP_WITHOUT_MPIRUN()                                         \
+  if (const std::string why = ssa::test::why_no_mpirun(); !why.empty()) { \
+    SSA_SKIP_WITHOUT_TOOL(why);                                           \
+  }
 
 /// Runs a program of this build on so many ranks, as root as well. With `survive`, mpirun does not
 /// end the job when a rank dies, so that the others have their say; its own code is 0 then, and
