@@ -16,7 +16,7 @@ namespace ssa::dist {
 
 /// A collective as messages between all pairs of ranks, as over MPI (MpiExchange), so that sums
 /// have the same bits: rank r adds up part r of the buffer in rank order and sends the sum to all.
-/// Segment by segment; while one is added up the next one is on its way.
+/// It goes segment by segment: while one is added up, the next one is being received.
 ///
 /// Gloo's own all-reduce adds in an order that depends on the place in the buffer, rounds bf16 at
 /// every addition, and has no reduce-scatter beside it that does the same.

@@ -107,7 +107,7 @@ class GlooTransport final : public Transport {
     return std::make_unique<Finished>();
   }
 
-  /// Who leaves first must not break what others are still in.
+  /// The first rank to leave must not break a collective that others are still in.
   void shut_down() override try {
     std::vector<float> places(static_cast<size_t>(size()));
     const CollectiveBuffer buffer{places.data(), size(), DType::f32};
@@ -121,7 +121,7 @@ class GlooTransport final : public Transport {
  private:
   /// When a process dies its connections break in any order.
   void wait_for_news(Clock::time_point deadline) {
-    RankReport report;
+    PeerReport report;
     while (!roll_call_.bad_news(&report) && Clock::now() < deadline) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }

@@ -37,19 +37,19 @@ std::string name_of(Request::Kind kind) {
 
 class HostCommunicator::Pending final : public PendingCollective::State {
  public:
-  Pending(std::shared_ptr<Progress> progress, std::shared_ptr<Operation> operation)
+  Pending(std::shared_ptr<ProgressThread> progress, std::shared_ptr<Operation> operation)
       : progress_(std::move(progress)), operation_(std::move(operation)) {}
   bool done() override { return progress_->done(*operation_); }
   void wait() override { progress_->wait(*operation_); }
 
  private:
-  std::shared_ptr<Progress> progress_;
+  std::shared_ptr<ProgressThread> progress_;
   std::shared_ptr<Operation> operation_;
 };
 
-HostCommunicator::HostCommunicator(Progress::MakeTransport make_transport, Seconds timeout,
+HostCommunicator::HostCommunicator(ProgressThread::MakeTransport make_transport, Seconds timeout,
                                    const std::string& who)
-    : progress_(std::make_shared<Progress>()),
+    : progress_(std::make_shared<ProgressThread>()),
       timeout_(timeout),
       exceptions_(std::uncaught_exceptions()) {
   {
@@ -83,7 +83,7 @@ HostCommunicator::~HostCommunicator() {
   bool ended = false, others_well = true;
   while (!ended && others_well && Clock::now() - began < limit) {
     ended = progress_->wait_for_end(kAsk);
-    RankReport report;
+    PeerReport report;
     others_well = !in_peace || !roll_call_ || !roll_call_->bad_news(&report);
   }
   ended ? thread_.join() : thread_.detach();
@@ -182,7 +182,7 @@ bool HostCommunicator::announce_failure(ExitCode code, const std::string& messag
   roll_call_->announce(code, message);
   const Clock::time_point began = Clock::now();
   while (rank() != 0 && Clock::now() - began < kRankZero) {
-    const RankReport rank_0 = roll_call_->ask(kAsk).front();
+    const PeerReport rank_0 = roll_call_->ask(kAsk).front();
     if (rank_0.failed) return rank_0.failure == message;
     if (rank_0.gone || rank_0.left) break;
     std::this_thread::sleep_for(kAsk / 10);
@@ -190,14 +190,15 @@ bool HostCommunicator::announce_failure(ExitCode code, const std::string& messag
   return false;
 }
 
-/// Then nobody is inside a collective, and the ranks can part without killing each other.
+/// True if all ranks failed with this code. Then no rank is inside a collective, and all can leave
+/// without killing each other.
 bool HostCommunicator::all_failed_alike(ExitCode code) {
   if (!roll_call_ || code == ExitCode::peer || !progress_->at_rest()) return false;
   const Clock::time_point began = Clock::now();
   while (Clock::now() - began < kOthersReport) {
-    const std::vector<RankReport> reports = roll_call_->ask(kAsk);
+    const std::vector<PeerReport> reports = roll_call_->ask(kAsk);
     if (std::all_of(reports.begin(), reports.end(),
-                    [&](const RankReport& report) { return report.failed == code; })) {
+                    [&](const PeerReport& report) { return report.failed == code; })) {
       return true;
     }
     std::this_thread::sleep_for(kAsk / 10);
@@ -209,7 +210,7 @@ bool HostCommunicator::all_failed_alike(ExitCode code) {
 /// job, so that the launcher returns its exit code.
 Seconds HostCommunicator::grace(ExitCode code) {
   if (code != ExitCode::peer || !roll_call_) return kOthersReport;
-  for (const RankReport& report : roll_call_->ask(kAsk)) {
+  for (const PeerReport& report : roll_call_->ask(kAsk)) {
     if (report.failed && *report.failed != ExitCode::peer && !report.gone) return kCulpritReports;
   }
   return kOthersReport;

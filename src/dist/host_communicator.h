@@ -7,19 +7,20 @@
 
 #include "ssa/dist/communicator.h"
 
-#include "dist/progress.h"
+#include "dist/progress_thread.h"
 
 namespace ssa::dist {
 
-/// Ranks that are processes, with tensors in host memory: hands collectives to a progress thread,
-/// which does them by a Transport while the caller computes.
+/// A communicator for ranks that are processes with tensors in host memory. It hands collectives to
+/// a progress thread, which runs them over a Transport while the caller computes.
 class HostCommunicator final : public Communicator {
  public:
-  /// `make_transport` is called on the progress thread. Throws what it throws, and PeerError if it
-  /// takes longer than `timeout`. `who` is this rank in that message: "rank 2 of 4".
-  HostCommunicator(Progress::MakeTransport make_transport, Seconds timeout, const std::string& who);
-  /// Parts from the other ranks in peace, unless there was a failure or an exception is on its way:
-  /// then it waits for nobody, and the process should end.
+  /// The progress thread calls `make_transport`. Throws what that throws, and PeerError if it takes
+  /// longer than `timeout`. `who` names this rank in that message: "rank 2 of 4".
+  HostCommunicator(ProgressThread::MakeTransport make_transport, Seconds timeout,
+                   const std::string& who);
+  /// Waits for the other ranks and leaves, unless there was a failure or an exception unwinds. Then
+  /// it waits for no rank, and the process should end.
   ~HostCommunicator() override;
 
   /// From here on errors say which rank is to blame.
@@ -57,7 +58,7 @@ class HostCommunicator final : public Communicator {
   bool all_failed_alike(ExitCode code);
   Seconds grace(ExitCode code);
 
-  std::shared_ptr<Progress> progress_;
+  std::shared_ptr<ProgressThread> progress_;
   std::shared_ptr<RollCall> roll_call_;
   std::thread thread_;
   Identity identity_;

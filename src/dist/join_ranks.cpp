@@ -23,7 +23,7 @@ namespace ssa {
 namespace {
 
 using dist::HostCommunicator;
-using dist::RankReport;
+using dist::PeerReport;
 using dist::RollCall;
 using dist::Seconds;
 
@@ -55,7 +55,7 @@ std::shared_ptr<RollCall> join_roll_call(int rank, int size, const std::string& 
   return RollCall::join(rank, size, addresses, port, kJoining, token);
 }
 
-/// Without one the job runs all the same.
+/// Sets up the roll call. A job without one runs as well.
 void hold_roll_call(HostCommunicator& ranks) {
   std::shared_ptr<RollCall> roll_call;
   std::string where, failure;
@@ -107,7 +107,7 @@ void wait_for_all(RollCall& roll_call, const LaunchInfo& launch, Seconds timeout
   const dist::Clock::time_point began = dist::Clock::now();
   std::vector<std::string> missing;
   do {
-    const std::vector<RankReport> reports = roll_call.ask(std::chrono::seconds(1));
+    const std::vector<PeerReport> reports = roll_call.ask(std::chrono::seconds(1));
     missing.clear();
     for (size_t rank = 0; rank < reports.size(); ++rank) {
       if (!reports[rank].joined) missing.push_back(std::to_string(rank));

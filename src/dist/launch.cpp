@@ -42,7 +42,7 @@ void check_rank(const char* rank_name, int rank, const char* size_name, int size
                     size_name, size);
 }
 
-/// The variables by which a launcher tells a process who it is.
+/// The variables by which a launcher tells a process its rank.
 struct Launcher {
   const char *rank, *size, *local_rank, *local_size;
 };

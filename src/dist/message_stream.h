@@ -10,11 +10,11 @@
 
 namespace ssa::dist {
 
-/// One end of a connection that carries messages: JSON documents as CBOR, each behind its length in
-/// four bytes. Never blocks; not for several threads at once.
+/// One end of a connection that carries messages: JSON documents as CBOR, each after its length in
+/// four bytes. Never blocks. Not thread-safe.
 class MessageStream {
  public:
-  /// Of a stranger, who may have anything to say, and of a rank.
+  /// Limits of a message from an unknown connection, and of one from a rank.
   static constexpr size_t kStrangerBytes = 4096, kRankBytes = size_t{16} << 20;
 
   explicit MessageStream(Descriptor socket) : socket_(std::move(socket)) {}
@@ -26,8 +26,8 @@ class MessageStream {
   /// Queues a message for send().
   void put(const nlohmann::json& message);
   bool wants_to_send() const { return !out_.empty(); }
-  /// Sends what the kernel takes. If the connection is broken, receive() tells: there may still be
-  /// something to read.
+  /// Sends as much as the kernel takes. A broken connection shows in receive(), as there may still
+  /// be something to read.
   void send();
   /// Receives some of what has come, for take(). False if nothing will come any more.
   bool receive();

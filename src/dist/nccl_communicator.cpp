@@ -95,8 +95,8 @@ class NcclCommunicator final : public Communicator {
     }
     changed_.notify_all();
     watcher_.join();
-    // While an error is on its way the process will end without this, and must tell the others
-    // first: to part from them, or to abort, may wait for them.
+    // While an exception unwinds, the process ends without this, and has to tell the others first:
+    // both leaving and aborting may wait for them.
     if (!in_peace || aborted_) return;
     part();
     cudaStreamDestroy(stream_);
@@ -221,7 +221,7 @@ class NcclCommunicator final : public Communicator {
     if (result == ncclInvalidUsage || result == ncclInvalidArgument) {
       throw ConfigError(
           "NCCL: joining the ranks failed: {}. Each rank needs a GPU of its own: start as many "
-          "ranks a machine as it has GPUs",
+          "ranks per machine as it has GPUs",
           ncclGetErrorString(result));
     }
     require(result, "joining the ranks");
@@ -297,7 +297,7 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  /// Takes off the list what is over, and what its waiting showed.
+  /// Removes finished collectives from the list, and counts the time that was waited for them.
   void land_finished() const {
     while (!flights_.empty() && flights_.front()->finished.reached()) {
       const auto flight = flights_.front();
@@ -344,7 +344,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   bool is_overdue(Flight& flight) const {
-    if (!flight.started.reached()) return false;  // the GPU still computes what it is about
+    if (!flight.started.reached()) return false;  // the GPU still computes its input
     if (!flight.deadline) {
       flight.deadline =
           Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(timeout_));
@@ -352,10 +352,10 @@ class NcclCommunicator final : public Communicator {
     return Clock::now() > *flight.deadline;
   }
 
-  /// Ends what runs on the GPU: what waits for it goes on, and finds the failure.
+  /// Aborts what runs on the GPU, so that waiting callers go on and find the failure.
   void fail(const std::string& problem) {
     failure_ = problem;
-    failing_ = true;  // who holds nccl_mutex_ lets go of it
+    failing_ = true;  // the holder of nccl_mutex_ then releases it
     changed_.notify_all();
     const std::lock_guard calls(nccl_mutex_);
     aborted_ = true;

@@ -15,7 +15,7 @@ std::string place(const Position& position) {
 }
 
 /// What a rank died of; empty if it lives, or gave up because of another.
-std::string death(const RankReport& report) {
+std::string death(const PeerReport& report) {
   if (report.failed) {
     return *report.failed == ExitCode::peer ? "" : fmt::format("failed: {}", report.failure);
   }
@@ -23,7 +23,7 @@ std::string death(const RankReport& report) {
 }
 
 /// Why a living rank does not come; empty if it is no worse than this one.
-std::string delay(const RankReport& report, int64_t collectives) {
+std::string delay(const PeerReport& report, int64_t collectives) {
   if (report.failed || report.gone) return "";
   if (!report.joined) return "never joined";
   const int64_t behind = collectives - report.position.collectives;
@@ -40,7 +40,7 @@ std::string delay(const RankReport& report, int64_t collectives) {
 
 /// "rank 1 …; rank 3 …" of all other ranks for which `describe` has words.
 template <class Describe>
-std::string list(const std::vector<RankReport>& reports, int own_rank, const Describe& describe) {
+std::string list(const std::vector<PeerReport>& reports, int own_rank, const Describe& describe) {
   std::vector<std::string> named;
   size_t more = 0;
   for (size_t rank = 0; rank < reports.size(); ++rank) {
@@ -59,15 +59,15 @@ std::string list(const std::vector<RankReport>& reports, int own_rank, const Des
 
 }  // namespace
 
-std::string describe_peers(const std::vector<RankReport>& reports, int own_rank,
+std::string describe_peers(const std::vector<PeerReport>& reports, int own_rank,
                            int64_t collectives) {
   const std::string deaths = list(reports, own_rank, death);
   if (!deaths.empty()) return deaths;
   // All that is known comes through rank 0: while it is silent, the rest is old.
   const bool rank_0_silent = own_rank != 0 && reports.front().silent_seconds >= kSilent;
   const std::string delays =
-      list(rank_0_silent ? std::vector<RankReport>{reports.front()} : reports, own_rank,
-           [&](const RankReport& report) { return delay(report, collectives); });
+      list(rank_0_silent ? std::vector<PeerReport>{reports.front()} : reports, own_rank,
+           [&](const PeerReport& report) { return delay(report, collectives); });
   if (!delays.empty()) return delays;
   for (size_t rank = 0; rank < reports.size(); ++rank) {
     if (static_cast<int>(rank) == own_rank || !reports[rank].failed) continue;

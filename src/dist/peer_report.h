@@ -13,7 +13,7 @@ namespace ssa::dist {
 /// that do not come: "rank 3 is 2 collectives behind (in step 40, at gather of norms)". Else one
 /// that gave up waiting for another. Empty if nothing is wrong with any. `collectives` is how many
 /// this rank has started.
-std::string describe_peers(const std::vector<RankReport>& reports, int own_rank,
+std::string describe_peers(const std::vector<PeerReport>& reports, int own_rank,
                            int64_t collectives);
 
 }  // namespace ssa::dist

@@ -22,7 +22,7 @@ void RollBook::hear(int rank) {
 }
 
 bool RollBook::fail(int rank, ExitCode code, const std::string& message) {
-  RankReport& report = entry(rank).report;
+  PeerReport& report = entry(rank).report;
   if (report.failed) return false;
   report.failed = code;
   report.failure = message.substr(0, kFailureBytes);
@@ -31,14 +31,14 @@ bool RollBook::fail(int rank, ExitCode code, const std::string& message) {
 }
 
 bool RollBook::lose(int rank) {
-  RankReport& report = entry(rank).report;
+  PeerReport& report = entry(rank).report;
   if (report.left || report.gone) return false;
   report.gone = true;
   note_bad(rank);
   return true;
 }
 
-void RollBook::copy(int rank, const RankReport& report) {
+void RollBook::copy(int rank, const PeerReport& report) {
   entry(rank).report = report;
   entry(rank).heard = deadline_in(std::chrono::duration<double>(-report.silent_seconds));
   if (report.failed || report.gone) note_bad(rank);
@@ -53,21 +53,21 @@ std::optional<int> RollBook::first_bad(int except) const {
   return found == bad_.end() ? std::nullopt : std::optional<int>(*found);
 }
 
-RankReport RollBook::report(int rank) const {
-  RankReport result = entry(rank).report;
+PeerReport RollBook::report(int rank) const {
+  PeerReport result = entry(rank).report;
   result.silent_seconds = std::chrono::duration<double>(Clock::now() - entry(rank).heard).count();
   return result;
 }
 
-std::vector<RankReport> RollBook::reports() const {
-  std::vector<RankReport> result;
+std::vector<PeerReport> RollBook::reports() const {
+  std::vector<PeerReport> result;
   for (int rank = 0; rank < static_cast<int>(entries_.size()); ++rank) {
     result.push_back(report(rank));
   }
   return result;
 }
 
-std::string fate_of(int rank, const RankReport& report) {
+std::string fate_of(int rank, const PeerReport& report) {
   if (report.failed) return fmt::format("rank {} has failed: {}", rank, report.failure);
   return fmt::format("rank {} is gone: its process has died, or its machine", rank);
 }
@@ -97,7 +97,7 @@ Position position_in(const json& message) {
   return {message.at("collectives"), message.at("step"), message.at("what")};
 }
 
-json to_message(const RankReport& report) {
+json to_message(const PeerReport& report) {
   json message = {{"joined", report.joined},
                   {"gone", report.gone},
                   {"left", report.left},
@@ -110,8 +110,8 @@ json to_message(const RankReport& report) {
   return message;
 }
 
-RankReport report_in(const json& message) {
-  RankReport report;
+PeerReport report_in(const json& message) {
+  PeerReport report;
   report.joined = message.at("joined");
   report.gone = message.at("gone");
   report.left = message.at("left");

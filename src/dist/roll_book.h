@@ -18,7 +18,7 @@ class RollBook {
  public:
   explicit RollBook(int size);
 
-  const RankReport& operator[](int rank) const { return entry(rank).report; }
+  const PeerReport& operator[](int rank) const { return entry(rank).report; }
 
   /// The rank has said something just now.
   void hear(int rank);
@@ -28,16 +28,16 @@ class RollBook {
   bool fail(int rank, ExitCode code, const std::string& message);
   bool lose(int rank);
   /// What another participant knows.
-  void copy(int rank, const RankReport& report);
+  void copy(int rank, const PeerReport& report);
 
   /// The first one but `except` that failed or went.
   std::optional<int> first_bad(int except) const;
-  std::vector<RankReport> reports() const;
-  RankReport report(int rank) const;
+  std::vector<PeerReport> reports() const;
+  PeerReport report(int rank) const;
 
  private:
   struct Entry {
-    RankReport report;
+    PeerReport report;
     Clock::time_point heard = Clock::now();
   };
   Entry& entry(int rank) { return entries_.at(static_cast<size_t>(rank)); }
@@ -49,7 +49,7 @@ class RollBook {
 };
 
 /// Of one that failed or went: "rank 3 has failed: …".
-std::string fate_of(int rank, const RankReport& report);
+std::string fate_of(int rank, const PeerReport& report);
 
 /// Of the store: throws ShapeError if the value is too long for a message.
 void check_value(const std::string& key, const std::string& value);
@@ -58,9 +58,9 @@ PeerError missing_value(int rank, const std::string& key, std::chrono::duration<
                         const RollBook& book);
 
 nlohmann::json to_message(const Position& position);
-nlohmann::json to_message(const RankReport& report);
+nlohmann::json to_message(const PeerReport& report);
 /// Throw nlohmann::json::exception.
 Position position_in(const nlohmann::json& message);
-RankReport report_in(const nlohmann::json& message);
+PeerReport report_in(const nlohmann::json& message);
 
 }  // namespace ssa::dist

@@ -11,9 +11,9 @@
 
 namespace ssa::dist {
 
-/// Where a rank is, as it last said.
+/// Where a rank is, by its last report.
 struct Position {
-  int64_t collectives = 0;  ///< started so far: who is behind has the lowest number
+  int64_t collectives = 0;  ///< started so far; a rank that is behind has the lowest number
   int64_t step = -1;
   std::string what;  ///< the last one started: "all_reduce of gradient bucket 3"
 
@@ -21,56 +21,56 @@ struct Position {
 };
 
 /// What the roll call knows of a rank.
-struct RankReport {
+struct PeerReport {
   bool joined = false;
   bool gone = false;          ///< its connection broke without a goodbye: the process has died
   bool left = false;          ///< said goodbye
-  double silent_seconds = 0;  ///< since it was last heard of
+  double silent_seconds = 0;  ///< since its last message
   Position position;
   std::optional<ExitCode> failed;  ///< it announced a failure, with this code …
   std::string failure;             ///< … and message
 };
 
-/// Beside the collectives, a line of TCP from every rank to rank 0, on which each tells once a
-/// second (and when asked) where it is. It lets a rank whose collective hangs say *which* other
-/// rank is missing, lets a failing rank tell the others why, and notices a killed process at once
-/// (its connection closes) and a stopped one soon (it falls silent). It carries no tensors, and a
-/// job runs on without it: if it breaks, errors name less.
+/// A TCP connection from every rank to rank 0, beside the collectives. Each rank reports its
+/// position once per second, and when asked. So a rank whose collective hangs can say *which* other
+/// rank is missing, and a failing rank can tell the others why. A killed process is noticed at once
+/// (its connection closes), a stopped one soon (it falls silent). The roll call carries no tensors.
+/// A job runs on without it, and its errors then say less.
 ///
-/// Also a small key-value store, by which ranks that no launcher connects find each other.
+/// It also has a small key-value store, by which ranks find each other without a launcher.
 ///
 /// Every function may be called from any thread.
 class RollCall {
  public:
-  /// Rank 0: listens on `port` (0: any free one) of all interfaces, and takes part itself. Whoever
-  /// does not know `token` is turned away. Throws ConfigError if it cannot listen there.
+  /// Rank 0: listens on `port` (0: any free one) of all interfaces, and takes part itself. It
+  /// turns away connections that do not know `token`. Throws ConfigError if it cannot listen there.
   static std::unique_ptr<RollCall> serve(int size, int port, const std::string& token = "");
   /// Others: connects to the first of `addresses` (names or numbers) where rank 0 of this job
   /// answers; it may start later. Throws PeerError naming the addresses and what became of each if
-  /// none does within `timeout`, and sooner if rank 0 keeps refusing.
+  /// none does within `timeout`, and sooner if rank 0 keeps refusing it.
   static std::unique_ptr<RollCall> join(int rank, int size,
                                         const std::vector<std::string>& addresses, int port,
                                         std::chrono::duration<double> timeout,
                                         const std::string& token = "");
   /// For jobs whose launcher can carry it from rank 0 to the others.
   static std::string random_token();
-  /// Closes the connection: a death, unless shut_down() was called before.
+  /// Closes the connection. The others take that for a death, unless shut_down() came before.
   virtual ~RollCall() = default;
 
   virtual int port() const = 0;
   /// For join(): the numbers of this machine's interfaces, loopback last.
   static std::vector<std::string> own_addresses();
 
-  /// This rank's; sent with the next report. Cheap: called before every collective.
+  /// Sets this rank's position, for the next report. Cheap, since every collective calls it.
   virtual void set_position(const Position& position) = 0;
-  /// Asks rank 0 now; waits for the answer at most `patience`, else what was last known. One entry
-  /// a rank. If rank 0 does not answer, its entry says how long it has been silent.
-  virtual std::vector<RankReport> ask(std::chrono::duration<double> patience) = 0;
-  /// The first rank (not this one) that failed or went, in the order in which rank 0 noticed: the
-  /// others may be its victims. None: nothing of the kind is known. Does not block: rank 0 tells
-  /// such news to everyone unasked.
-  virtual std::optional<int> bad_news(RankReport* report) = 0;
-  /// Tells everyone that this rank fails; returns when rank 0 knows it, at most a second later.
+  /// Asks rank 0 for all reports, one per rank. Waits at most `patience` for the answer, and
+  /// returns the last known reports without one; rank 0's then says how long it has been silent.
+  virtual std::vector<PeerReport> ask(std::chrono::duration<double> patience) = 0;
+  /// The first other rank that failed or died, in the order in which rank 0 noticed; later failures
+  /// may be its consequences. None if no failure is known. Does not block: rank 0 sends such news
+  /// to all ranks unasked.
+  virtual std::optional<int> bad_news(PeerReport* report) = 0;
+  /// Tells all ranks that this rank fails. Returns when rank 0 knows it, at most a second later.
   /// Never throws.
   virtual void announce(ExitCode code, const std::string& message) noexcept = 0;
   /// Says goodbye: from here on the closing of this rank's connection is no bad news. Waits at most

@@ -102,7 +102,7 @@ void RollCallClient::set_position(const Position& position) {
   book_.set_position(rank_, position);
 }
 
-std::vector<RankReport> RollCallClient::ask(std::chrono::duration<double> patience) {
+std::vector<PeerReport> RollCallClient::ask(std::chrono::duration<double> patience) {
   std::unique_lock lock(mutex_);
   report_position();
   const int64_t question = ++questions_;
@@ -113,7 +113,7 @@ std::vector<RankReport> RollCallClient::ask(std::chrono::duration<double> patien
   return book_.reports();
 }
 
-std::optional<int> RollCallClient::bad_news(RankReport* report) {
+std::optional<int> RollCallClient::bad_news(PeerReport* report) {
   const std::lock_guard lock(mutex_);
   const std::optional<int> rank = book_.first_bad(rank_);
   if (rank) *report = book_.report(*rank);

@@ -21,8 +21,8 @@ class RollCallClient final : public RollCall {
 
   int port() const override { return port_; }
   void set_position(const Position& position) override;
-  std::vector<RankReport> ask(std::chrono::duration<double> patience) override;
-  std::optional<int> bad_news(RankReport* report) override;
+  std::vector<PeerReport> ask(std::chrono::duration<double> patience) override;
+  std::optional<int> bad_news(PeerReport* report) override;
   void announce(ExitCode code, const std::string& message) noexcept override;
   void shut_down() noexcept override;
   void set(const std::string& key, const std::string& value) override;

@@ -21,11 +21,11 @@ namespace ssa::dist::protocol {
 constexpr const char* kMagic = "ssa roll call";
 constexpr int kVersion = 1;
 
-/// How often a rank says where it is.
+/// How often a rank reports its position.
 constexpr std::chrono::seconds kReportEvery{1};
 /// How long either side has for the handshake.
 constexpr std::chrono::seconds kHandshake{5};
-/// How long a rank waits for what it says in its last moments to arrive.
+/// How long a leaving rank waits for its last message to arrive.
 constexpr std::chrono::seconds kLastWords{1};
 
 }  // namespace ssa::dist::protocol

@@ -12,12 +12,12 @@ using nlohmann::json;
 
 namespace {
 
-/// Of bad news, unasked, each to every rank. When a job dies every rank goes: without an end to the
-/// telling that would be the square of their number in messages, which nobody needs.
+/// How many failures every rank is told unasked. When a job dies all its ranks go: without a limit,
+/// the number of messages would be the square of the number of ranks.
 constexpr int kToldUnasked = 8;
-/// Strangers at a time, beside the ranks that are still to come.
+/// Unknown connections at a time, beside the ranks that have not joined yet.
 constexpr int kStrangers = 64;
-/// How old a table may be that is told once more.
+/// How old a table of reports may be to be sent again.
 constexpr std::chrono::milliseconds kTableLife{100};
 
 /// A connection a rank may be more open files than a process has unless it asks for them.
@@ -77,7 +77,7 @@ void RollCallServer::run() {
 
 void RollCallServer::accept_guests() {
   int error = 0;
-  while (guests_.size() < static_cast<size_t>(size_ + kStrangers)) {
+  while (guests_.size() < static_cast<size_t>(size_) + kStrangers) {
     Descriptor socket = accept_next(listening_, &error);
     if (!socket && error == 0) return;
     if (!socket) break;
@@ -189,7 +189,7 @@ void RollCallServer::answer(Guest& guest, const json& question) {
   if (table_.empty() || Clock::now() - table_since_ > kTableLife) {
     book_.hear(0);
     json ranks = json::array();
-    for (const RankReport& report : book_.reports()) ranks.push_back(to_message(report));
+    for (const PeerReport& report : book_.reports()) ranks.push_back(to_message(report));
     table_.clear();
     json::to_cbor(ranks, table_);
     table_since_ = Clock::now();
@@ -235,13 +235,13 @@ void RollCallServer::set_position(const Position& position) {
   table_.clear();
 }
 
-std::vector<RankReport> RollCallServer::ask(std::chrono::duration<double>) {
+std::vector<PeerReport> RollCallServer::ask(std::chrono::duration<double>) {
   const std::lock_guard lock(mutex_);
   book_.hear(0);
   return book_.reports();
 }
 
-std::optional<int> RollCallServer::bad_news(RankReport* report) {
+std::optional<int> RollCallServer::bad_news(PeerReport* report) {
   const std::lock_guard lock(mutex_);
   const std::optional<int> rank = book_.first_bad(0);
   if (rank) *report = book_.report(*rank);

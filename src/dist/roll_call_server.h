@@ -19,8 +19,8 @@ class RollCallServer final : public RollCall {
 
   int port() const override { return port_of(listening_); }
   void set_position(const Position& position) override;
-  std::vector<RankReport> ask(std::chrono::duration<double> patience) override;
-  std::optional<int> bad_news(RankReport* report) override;
+  std::vector<PeerReport> ask(std::chrono::duration<double> patience) override;
+  std::optional<int> bad_news(PeerReport* report) override;
   void announce(ExitCode code, const std::string& message) noexcept override;
   void shut_down() noexcept override;
   void set(const std::string& key, const std::string& value) override;
@@ -47,7 +47,7 @@ class RollCallServer final : public RollCall {
   void answer(Guest& guest, const nlohmann::json& question);
   void put(Guest& guest, const nlohmann::json& message);
   void store(const std::string& key, const std::string& value);
-  /// Tells everyone what the book says of this rank.
+  /// Sends all ranks what the book knows of this rank.
   void tell(int rank);
   void wait_until_sent(std::unique_lock<std::mutex>& lock);
 
@@ -58,9 +58,9 @@ class RollCallServer final : public RollCall {
   std::condition_variable changed_;
   bool stopping_ = false;
   RollBook book_;
-  int told_ = 0;                   ///< news so far
-  std::string table_;              ///< CBOR of all reports; empty: to be made anew
-  Clock::time_point table_since_;  ///< it is true
+  int told_ = 0;                   ///< failures sent so far
+  std::string table_;              ///< CBOR of all reports; empty: out of date
+  Clock::time_point table_since_;  ///< when the table was made
   std::map<std::string, std::string> values_;
   std::map<int, Guest> guests_;                  ///< by the numbers of their sockets
   Clock::time_point look_again_ = Clock::now();  ///< at the strangers

@@ -4,7 +4,7 @@ namespace ssa {
 
 namespace {
 
-/// With nobody to talk to, a sum over the ranks is what each has already.
+/// With one rank, the sum over the ranks is the input.
 class SingleProcess final : public Communicator {
  public:
   int rank() const override { return 0; }

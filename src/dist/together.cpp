@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kUnexpected = 1;  // exit code of what is no Error of ours
 
-/// An error on its way to other ranks: the exit code as a byte, then the message. Empty: none.
+/// An error as it is sent to other ranks: the exit code as a byte, then the message. Empty: none.
 std::string as_text(const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
   const int code = known ? static_cast<int>(known->code()) : kUnexpected;

@@ -4,7 +4,7 @@
 
 namespace ssa::test {
 
-using dist::RankReport;
+using dist::PeerReport;
 using dist::Request;
 
 namespace {
@@ -84,7 +84,7 @@ std::vector<std::thread::id> TransportScript::threads() const {
 
 // ---- the roll call -----------------------------------------------------------------------------
 
-void FakeRollCall::set(int rank, const std::function<void(RankReport&)>& change, bool news) {
+void FakeRollCall::set(int rank, const std::function<void(PeerReport&)>& change, bool news) {
   const std::lock_guard lock(mutex_);
   change(reports_.at(static_cast<size_t>(rank)));
   if (news) news_ = rank;
@@ -110,12 +110,12 @@ void FakeRollCall::set_position(const dist::Position& position) {
   position_ = position;
 }
 
-std::vector<RankReport> FakeRollCall::ask(std::chrono::duration<double>) {
+std::vector<PeerReport> FakeRollCall::ask(std::chrono::duration<double>) {
   const std::lock_guard lock(mutex_);
   return reports_;
 }
 
-std::optional<int> FakeRollCall::bad_news(RankReport* report) {
+std::optional<int> FakeRollCall::bad_news(PeerReport* report) {
   const std::lock_guard lock(mutex_);
   if (news_) *report = reports_.at(static_cast<size_t>(*news_));
   return news_;

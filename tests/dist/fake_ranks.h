@@ -41,19 +41,19 @@ std::unique_ptr<dist::Transport> fake_transport(const std::shared_ptr<TransportS
 class FakeRollCall final : public dist::RollCall {
  public:
   explicit FakeRollCall(int size) : reports_(static_cast<size_t>(size)) {
-    for (dist::RankReport& report : reports_) report.joined = true;
+    for (dist::PeerReport& report : reports_) report.joined = true;
   }
 
   /// From here on, `rank` is as `change` makes it; `news`: the others are told.
-  void set(int rank, const std::function<void(dist::RankReport&)>& change, bool news = false);
+  void set(int rank, const std::function<void(dist::PeerReport&)>& change, bool news = false);
   std::vector<std::string> announced() const;
   dist::Position position() const;
   bool said_goodbye() const;
 
   int port() const override { return 0; }
   void set_position(const dist::Position& position) override;
-  std::vector<dist::RankReport> ask(std::chrono::duration<double> patience) override;
-  std::optional<int> bad_news(dist::RankReport* report) override;
+  std::vector<dist::PeerReport> ask(std::chrono::duration<double> patience) override;
+  std::optional<int> bad_news(dist::PeerReport* report) override;
   void announce(ExitCode code, const std::string& message) noexcept override;
   void shut_down() noexcept override;
   void set(const std::string&, const std::string&) override {}
@@ -61,7 +61,7 @@ class FakeRollCall final : public dist::RollCall {
 
  private:
   mutable std::mutex mutex_;
-  std::vector<dist::RankReport> reports_;
+  std::vector<dist::PeerReport> reports_;
   std::optional<int> news_;
   std::vector<std::string> announced_;
   dist::Position position_;

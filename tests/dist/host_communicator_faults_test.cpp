@@ -51,8 +51,8 @@ std::string message_of(const PendingCollective& pending) {
 TEST_CASE("A collective that takes too long names rank, step, itself and the culprit", "[dist]") {
   Rank rank;
   rank.ranks->set_timeout(kShort);
-  rank.roll_call->set(0, [](RankReport& report) { report.position = {2, 41, ""}; });
-  rank.roll_call->set(2, [](RankReport& report) {
+  rank.roll_call->set(0, [](PeerReport& report) { report.position = {2, 41, ""}; });
+  rank.roll_call->set(2, [](PeerReport& report) {
     report.position = {7, 40, "all_reduce of gradient bucket 9"};
     report.silent_seconds = 7.2;
   });
@@ -100,7 +100,7 @@ TEST_CASE("A rank that fails ends the others' collectives at once", "[dist]") {
   const PendingCollective pending = rank.all_reduce(3);
   rank.roll_call->set(
       2,
-      [](RankReport& report) {
+      [](PeerReport& report) {
         report.failed = ExitCode::data;
         report.failure = "no such file";
       },
@@ -113,7 +113,7 @@ TEST_CASE("A rank that fails ends the others' collectives at once", "[dist]") {
 
 TEST_CASE("What a transport throws is a failure of all", "[dist]") {
   Rank rank;
-  rank.roll_call->set(0, [](RankReport& report) { report.gone = true; });
+  rank.roll_call->set(0, [](PeerReport& report) { report.gone = true; });
   const std::string expected =
       "rank 1 of 3, step 41: all_reduce of gradient bucket 3 broke off (connection reset): rank 0 "
       "is gone: its process has died" +
@@ -134,7 +134,7 @@ TEST_CASE("A transport that does not return does not keep the caller from bad ne
   const PendingCollective pending = rank.all_reduce(3);
   REQUIRE(rank.script->comes("start 3"));
   rank.roll_call->set(
-      0, [](RankReport& report) { report.gone = true; }, /*news=*/true);
+      0, [](PeerReport& report) { report.gone = true; }, /*news=*/true);
   CHECK_THAT(message_of(pending), Contains("cannot finish: rank 0 is gone"));
   rank.ranks.reset();  // leaves the thread behind
   CHECK(rank.script->count("destroyed") == 0);
@@ -166,7 +166,7 @@ TEST_CASE("An error that rank 0 has as well need not be printed again", "[dist]"
   Rank rank;
   const std::string message = "train.steps is -1";
   const auto rank_0_fails_with = [&](const std::string& text) {
-    rank.roll_call->set(0, [&](RankReport& report) {
+    rank.roll_call->set(0, [&](PeerReport& report) {
       report.failed = ExitCode::usage;
       report.failure = text;
     });
@@ -180,7 +180,7 @@ TEST_CASE("An error that rank 0 has as well need not be printed again", "[dist]"
     CHECK_FALSE(rank.ranks->announce_failure(ExitCode::usage, message));
   }
   SECTION("rank 0 is gone") {
-    rank.roll_call->set(0, [](RankReport& report) { report.gone = true; });
+    rank.roll_call->set(0, [](PeerReport& report) { report.gone = true; });
     CHECK_FALSE(rank.ranks->announce_failure(ExitCode::usage, message));
   }
   CHECK(rank.roll_call->announced() == std::vector<std::string>{message});

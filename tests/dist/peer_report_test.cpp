@@ -5,36 +5,36 @@
 namespace ssa::dist {
 namespace {
 
-RankReport at(int64_t collectives, int64_t step = 40, const std::string& what = "gather of norms") {
-  RankReport report;
+PeerReport at(int64_t collectives, int64_t step = 40, const std::string& what = "gather of norms") {
+  PeerReport report;
   report.joined = true;
   report.position = {collectives, step, what};
   return report;
 }
 
-RankReport silent(RankReport report, double seconds) {
+PeerReport silent(PeerReport report, double seconds) {
   report.silent_seconds = seconds;
   return report;
 }
 
-RankReport gone(RankReport report) {
+PeerReport gone(PeerReport report) {
   report.gone = true;
   return report;
 }
 
-RankReport left(RankReport report) {
+PeerReport left(PeerReport report) {
   report.left = true;
   return report;
 }
 
-RankReport failed(RankReport report, ExitCode code, const std::string& message) {
+PeerReport failed(PeerReport report, ExitCode code, const std::string& message) {
   report.failed = code;
   report.failure = message;
   return report;
 }
 
 struct Case {
-  std::vector<RankReport> reports;
+  std::vector<PeerReport> reports;
   std::string expected;
 };
 
@@ -47,7 +47,7 @@ const std::vector<Case> kCases = {
      "rank 0 is 3 collectives behind (in step 40, at gather of norms); rank 2 is 2 collectives "
      "behind (at gather of seeds)"},
     {{at(10), at(10), at(0)}, "rank 2 has not come to any collective"},
-    {{at(10), at(10), RankReport{}}, "rank 2 never joined"},
+    {{at(10), at(10), PeerReport{}}, "rank 2 never joined"},
     {{at(10), at(10), left(at(9))}, "rank 2 has ended already"},
     {{at(10), at(10), left(at(10))}, ""},
     {{at(10), at(10), silent(at(10), 1.9)}, ""},
@@ -55,7 +55,7 @@ const std::vector<Case> kCases = {
      "rank 2 has been silent for 61 s: stopped, or its machine cannot be reached"},
     {{at(10), at(10), gone(at(4))}, "rank 2 is gone: its process has died"},
     // Nothing else is known while rank 0 is silent.
-    {{silent(at(10), 5), at(10), RankReport{}},
+    {{silent(at(10), 5), at(10), PeerReport{}},
      "rank 0 has been silent for 5 s: stopped, or its machine cannot be reached"},
     // The dead come before those that wait.
     {{at(7), at(10), gone(at(10)), at(9)}, "rank 2 is gone: its process has died"},
@@ -76,7 +76,7 @@ TEST_CASE("Who keeps the others waiting is named", "[dist]") {
 }
 
 TEST_CASE("Of many missing ranks the first are named", "[dist]") {
-  const std::string text = describe_peers(std::vector<RankReport>(1000, gone(at(1))), 3, 10);
+  const std::string text = describe_peers(std::vector<PeerReport>(1000, gone(at(1))), 3, 10);
   CHECK_THAT(text, Catch::Matchers::StartsWith("rank 0 is gone"));
   CHECK_THAT(text, Catch::Matchers::EndsWith("rank 8 is gone: its process has died; and 991 ranks "
                                              "more"));

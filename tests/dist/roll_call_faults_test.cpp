@@ -25,7 +25,7 @@ TEST_CASE("A killed process is gone", "[dist][roll_call]") {
     RankProcess rank2 = start_rank(2, 3, rank0->port(), "wait");
     REQUIRE(rank2.line() == std::to_string(rank0->port()));
     rank2.send(SIGKILL);
-    RankReport report;
+    PeerReport report;
     CHECK(within(10, [&] { return rank0->bad_news(&report) == 2 && report.gone; }));
     CHECK(within(10, [&] { return rank1->bad_news(&report) == 2 && report.gone; }));
   }
@@ -36,7 +36,7 @@ TEST_CASE("A killed process is gone", "[dist][roll_call]") {
     rank1->ask(seconds(3));
     rank0.send(SIGKILL);
     for (RollCall* rank : {rank1.get(), rank2.get()}) {
-      RankReport report;
+      PeerReport report;
       CHECK(within(10, [&] { return rank->bad_news(&report) == 0 && report.gone; }));
       CHECK(rank->ask(seconds(30))[0].gone);  // does not wait for nobody
     }
@@ -54,7 +54,7 @@ TEST_CASE("A stopped process falls silent, and is heard again when it goes on",
     rank1.send(SIGSTOP);
     CHECK(within(20, [&] { return rank2->ask(seconds(3))[1].silent_seconds > 2; }));
     CHECK(rank0->ask(seconds(0))[1].silent_seconds > 2);
-    const std::vector<RankReport> reports = rank2->ask(seconds(3));
+    const std::vector<PeerReport> reports = rank2->ask(seconds(3));
     CHECK_FALSE(reports[1].gone);
     CHECK(reports[0].silent_seconds < 1.5);
     rank1.send(SIGCONT);
@@ -67,7 +67,7 @@ TEST_CASE("A stopped process falls silent, and is heard again when it goes on",
     rank0.send(SIGSTOP);
     CHECK(within(20,
                  [&] { return rank1->ask(std::chrono::milliseconds(100))[0].silent_seconds > 2; }));
-    RankReport report;
+    PeerReport report;
     CHECK_FALSE(rank1->bad_news(&report));
     rank1->announce(ExitCode::diverged, "rank 0 does not hear it");
     rank0.send(SIGCONT);
@@ -76,7 +76,7 @@ TEST_CASE("A stopped process falls silent, and is heard again when it goes on",
 }
 
 TEST_CASE("The last words of a process arrive, however abruptly it ends", "[dist][roll_call]") {
-  RankReport report;
+  PeerReport report;
   SECTION("of rank 1") {
     const auto rank0 = RollCall::serve(3, 0);
     RankProcess rank1 = start_rank(1, 3, rank0->port(), "fail");

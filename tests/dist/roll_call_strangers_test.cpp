@@ -91,7 +91,7 @@ TEST_CASE("Strangers are dropped and do no harm", "[dist][roll_call]") {
 
   const auto rank1 = joined(1, 2, rank0->port());
   CHECK(rank1->ask(seconds(3))[0].joined);
-  RankReport report;
+  PeerReport report;
   CHECK_FALSE(rank0->bad_news(&report));
   CHECK_THROWS_AS(rank0->get("a", milliseconds(1)), PeerError);
   CHECK(hangs_up(silent));  // after a few seconds
@@ -107,7 +107,7 @@ TEST_CASE("A rank that talks nonsense is taken for dead", "[dist][roll_call]") {
   ::send(socket.number(), hello.data(), hello.size(), MSG_NOSIGNAL);
   CHECK(within(10, [&] { return rank0->ask(seconds(0))[1].joined; }));
   size_t sent = 0;
-  RankReport report;
+  PeerReport report;
   CHECK(within(10, [&] {
     const ssize_t now =
         ::send(socket.number(), nonsense.data() + sent, nonsense.size() - sent, MSG_NOSIGNAL);

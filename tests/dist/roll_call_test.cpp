@@ -24,14 +24,14 @@ TEST_CASE("The roll call says where every rank is", "[dist][roll_call]") {
   ranks[2].set_position({6, 2, "all_reduce of bucket 0"});
   ranks[1].ask(seconds(3));  // brings its position along
   for (const int asker : {2, 0}) {
-    const std::vector<RankReport> reports = ranks[asker].ask(seconds(3));
+    const std::vector<PeerReport> reports = ranks[asker].ask(seconds(3));
     REQUIRE(reports.size() == 3);
     CHECK(reports[0].position.collectives == 7);
     CHECK(reports[0].position.step == 2);
     CHECK(reports[1].position.what == "barrier");
     CHECK(reports[1].position.collectives == 5);
     CHECK(reports[2].position.what == "all_reduce of bucket 0");
-    for (const RankReport& report : reports) {
+    for (const PeerReport& report : reports) {
       CHECK(report.joined);
       CHECK_FALSE(report.gone);
       CHECK_FALSE(report.left);
@@ -52,12 +52,12 @@ TEST_CASE("Ranks that have not come are not there", "[dist][roll_call]") {
   const auto rank0 = RollCall::serve(3, 0);
   const auto rank2 = joined(2, 3, rank0->port());
   for (RollCall* asker : {rank0.get(), rank2.get()}) {
-    const std::vector<RankReport> reports = asker->ask(seconds(3));
+    const std::vector<PeerReport> reports = asker->ask(seconds(3));
     CHECK(reports[0].joined);
     CHECK_FALSE(reports[1].joined);
     CHECK(reports[2].joined);
   }
-  RankReport report;
+  PeerReport report;
   CHECK_FALSE(rank0->bad_news(&report));
 }
 
@@ -70,14 +70,14 @@ TEST_CASE("A connection that breaks is bad news to all but those who said goodby
   ranks[1].ask(seconds(3));
   ranks.end(1);
   for (const int rank : {0, 2}) {
-    RankReport report;
+    PeerReport report;
     REQUIRE(within(10, [&] { return ranks[rank].bad_news(&report).has_value(); }));
     CHECK(ranks[rank].bad_news(&report) == 1);
     CHECK(report.gone);
     CHECK_FALSE(report.left);
     CHECK_FALSE(report.failed);
     CHECK(report.position.what == "all_reduce of bucket 2");
-    const std::vector<RankReport> reports = ranks[rank].ask(seconds(3));
+    const std::vector<PeerReport> reports = ranks[rank].ask(seconds(3));
     CHECK(reports[1].gone);
     CHECK(reports[3].left);
     CHECK_FALSE(reports[3].gone);
@@ -87,7 +87,7 @@ TEST_CASE("A connection that breaks is bad news to all but those who said goodby
 TEST_CASE("A failure is told to everyone with its code and message", "[dist][roll_call]") {
   Ranks ranks(3);
   const auto expect_failure_of = [&](int rank, int teller) {
-    RankReport report;
+    PeerReport report;
     REQUIRE(within(10, [&] { return ranks[rank].bad_news(&report).has_value(); }));
     CHECK(ranks[rank].bad_news(&report) == teller);
     CHECK(report.failed == ExitCode::data);
@@ -115,12 +115,12 @@ TEST_CASE("A failure is told to everyone with its code and message", "[dist][rol
     ranks[1].announce(ExitCode::peer, "the job has ended");
     expect_failure_of(0, 1);
     expect_failure_of(2, 1);
-    RankReport report;
+    PeerReport report;
     CHECK_FALSE(ranks[1].bad_news(&report));  // its own is no news to it
   }
   SECTION("however long") {
     ranks[1].announce(ExitCode::data, std::string(20 << 20, 'x'));
-    RankReport report;
+    PeerReport report;
     REQUIRE(within(10, [&] { return ranks[2].bad_news(&report).has_value(); }));
     CHECK(report.failure.starts_with("xxx"));
     CHECK(report.failure.size() < 10000);
@@ -131,7 +131,7 @@ TEST_CASE("A rank that comes late hears of a failure before it", "[dist][roll_ca
   const auto rank0 = RollCall::serve(3, 0);
   joined(1, 3, rank0->port())->announce(ExitCode::diverged, "loss is nan");
   const auto rank2 = joined(2, 3, rank0->port());
-  RankReport report;
+  PeerReport report;
   REQUIRE(within(10, [&] { return rank2->bad_news(&report).has_value(); }));
   CHECK(rank2->bad_news(&report) == 1);
   CHECK(report.failure == "loss is nan");
@@ -142,7 +142,7 @@ TEST_CASE("Rank 0 that says goodbye is not missed, but cannot be asked", "[dist]
   ranks[0].shut_down();
   ranks.end(0);
   CHECK(within(10, [&] { return ranks[1].ask(seconds(3))[0].left; }));
-  RankReport report;
+  PeerReport report;
   CHECK_FALSE(ranks[1].bad_news(&report));
   CHECK(within(10, [&] {
     try {
@@ -221,7 +221,7 @@ TEST_CASE("A roll call of 64", "[dist][roll_call]") {
     ranks[rank].set("rank " + std::to_string(rank), std::to_string(rank * rank));
   }
   for (int rank = 1; rank < kSize; ++rank) ranks[rank].ask(seconds(10));
-  const std::vector<RankReport> reports = ranks[kSize - 1].ask(seconds(10));
+  const std::vector<PeerReport> reports = ranks[kSize - 1].ask(seconds(10));
   for (int rank = 0; rank < kSize; ++rank) {
     CHECK(reports[static_cast<size_t>(rank)].position.collectives == 100 + rank);
     CHECK(ranks[rank].get("rank " + std::to_string(kSize - 1 - rank), seconds(10)) ==
@@ -230,7 +230,7 @@ TEST_CASE("A roll call of 64", "[dist][roll_call]") {
   ranks.end(17);
   for (int rank = 0; rank < kSize; ++rank) {
     if (rank == 17) continue;
-    RankReport report;
+    PeerReport report;
     CHECK(within(10, [&] { return ranks[rank].bad_news(&report) == 17; }));
   }
 }

@@ -31,7 +31,7 @@ struct CollectiveBuffer {
   size_t bytes() const { return static_cast<size_t>(count) * size_of(dtype); }
 };
 
-/// A collective that is under way. Copies refer to the same one.
+/// A collective that is running. Copies refer to the same one.
 class PendingCollective {
  public:
   class State {
@@ -41,12 +41,13 @@ class PendingCollective {
     virtual void wait() = 0;
   };
 
-  PendingCollective() = default;  ///< of nothing: done
+  PendingCollective() = default;  ///< finished
   explicit PendingCollective(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
   /// True if wait() will not block. It may throw.
   bool done() const { return !state_ || state_->done(); }
-  /// Until the result may be used (on a device: by work queued from now on). Throws PeerError.
+  /// Waits until the result may be used (on a device: by work queued from now on). Throws
+  /// PeerError.
   void wait() const {
     if (state_) state_->wait();
   }
@@ -55,10 +56,10 @@ class PendingCollective {
   std::shared_ptr<State> state_;
 };
 
-/// What this rank's collectives took so far.
+/// What this rank's collectives have cost so far.
 struct CommunicatorStats {
   int64_t collectives = 0;
-  int64_t bytes = 0;          ///< of the buffers, not of what went over wires
+  int64_t bytes = 0;          ///< in buffers, not what the network carried
   double busy_seconds = 0;    ///< with at least one asynchronous collective under way
   double waited_seconds = 0;  ///< that the caller spent in wait() and in the calls that wait
 };
@@ -67,7 +68,7 @@ struct CommunicatorStats {
 /// collectives in the same order, from one thread each. Every call throws PeerError if the
 /// collective does not finish within the timeout, and as soon as it is known that a rank has failed
 /// or is gone; the message names that rank, this rank, the step and the collective. After a
-/// PeerError no collective works any more: the job ends, and starts again from its last checkpoint.
+/// PeerError every collective throws: the job ends, and starts again from its last checkpoint.
 ///
 /// `what` names the collective in messages: "gradient bucket 3".
 class Communicator {
@@ -86,13 +87,13 @@ class Communicator {
 
   /// In place: every rank gets the sum over the ranks, the same bits on each.
   virtual PendingCollective all_reduce(const CollectiveBuffer& buffer, std::string what) = 0;
-  /// In place, of `size` parts of equal length: part `rank` becomes the sum over the ranks; the
+  /// In place, on `size` parts of equal length: part `rank` becomes the sum over the ranks; the
   /// other parts are left undefined. Throws ShapeError if size does not divide the count.
   virtual PendingCollective reduce_scatter(const CollectiveBuffer& buffer, std::string what) = 0;
-  /// In place, of `size` parts of equal length: every rank gets part r from rank r.
+  /// In place, on `size` parts of equal length: every rank gets part r from rank r.
   virtual PendingCollective all_gather(const CollectiveBuffer& buffer, std::string what) = 0;
 
-  // ---- on small things of the host; they wait ---------------------------------------------------
+  // ---- on small data of the host; they wait ---------------------------------------------------
 
   /// Every rank's string (any bytes, any length), in rank order, on every rank.
   virtual std::vector<std::string> gather(const std::string& own, const std::string& what) = 0;
@@ -101,9 +102,9 @@ class Communicator {
   std::vector<double> gather(std::span<const double> own, const std::string& what);
   /// Rank 0's string, on every rank.
   std::string broadcast(const std::string& from_rank_0, const std::string& what);
-  /// True on every rank if it is on any.
+  /// True on every rank if it is true on any.
   bool any(bool own, const std::string& what);
-  /// Waits until every rank is here.
+  /// Waits for all ranks.
   void barrier(const std::string& what) { gather(std::string(), what); }
 
   // ---- failures ---------------------------------------------------------------------------------
@@ -112,26 +113,26 @@ class Communicator {
   virtual void set_step(int64_t step) = 0;
   /// How long a collective may take from here on. Starts with 600 s.
   virtual void set_timeout(std::chrono::duration<double> timeout) = 0;
-  /// Throws PeerError if it is known by now that a rank has failed or is gone. Does not wait; from
-  /// any thread.
+  /// Throws PeerError if a rank is known to have failed or died. Does not wait. Any thread may call
+  /// it.
   virtual void check_peers() {}
-  /// This rank ends because of an error of its own: the others' collectives then throw at once,
-  /// with this message. True if rank 0 has announced the same message, so that printing it once
-  /// more would not help; waits up to two seconds to find out. Never throws.
+  /// Announces that this rank ends because of an error of its own. The others' collectives then
+  /// throw at once, with this message. Returns true if rank 0 has announced the same message, which
+  /// then need not be printed again; waits up to two seconds to find out. Never throws.
   virtual bool announce_failure(ExitCode code, const std::string& message) noexcept = 0;
-  /// After an error has been printed: leaves the process with `code`, destroying nothing, and ends
-  /// the other ranks as far as the launcher can (mpirun and srun end stopped ones too, and return
-  /// the code). Lets them report their own view first, which takes a few seconds.
+  /// Call it after an error has been printed. Leaves the process with `code` without running
+  /// destructors, and ends the other ranks as far as the launcher can (mpirun and srun also end
+  /// stopped ones, and return the code). It first gives the others a few seconds to report.
   [[noreturn]] void abort(ExitCode code) noexcept;
 
   virtual CommunicatorStats stats() const = 0;
 
  protected:
-  /// All of abort() but leaving the process, which may be left to it.
+  /// What abort() does before it leaves the process. It may leave the process itself.
   virtual void end_job(ExitCode code) noexcept = 0;
 };
 
-/// A communicator of one rank: collectives are finished when they begin.
+/// A communicator of one rank: its collectives have nothing to do.
 std::unique_ptr<Communicator> make_single_process();
 
 }  // namespace ssa

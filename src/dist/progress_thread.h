@@ -19,36 +19,36 @@ namespace ssa::dist {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-/// A collective that a caller has asked for.
+/// A collective that a caller has queued.
 struct Operation {
   Request request;
   std::string name;  ///< for messages: "all_reduce of gradient bucket 3"
   int64_t step = -1;
   Seconds timeout{};
-  bool background = false;  ///< its caller goes on meanwhile
+  bool background = false;  ///< the caller does not wait for it
 
-  // The progress thread's own, but for `done`.
+  // Only the progress thread uses the members below, except `done`.
   Clock::time_point started{};
   std::unique_ptr<Transport::Running> running;
   bool polled_to_end = false;
   bool done = false;
 };
 
-/// What a transport tells of itself.
+/// Which rank a transport is, and how it describes itself.
 struct Identity {
   int rank = 0, size = 1;
   int local_rank = 0, local_size = 1;
   std::string description;
 };
 
-/// The progress thread's work, and what it shares with those who ask for collectives: a queue, and
-/// the one failure after which nothing works any more. The thread makes the transport, makes all
-/// calls of it, and destroys it. It sleeps where there is nothing to do, and between looks at what
-/// is under way: with ranks on CPUs it takes its time from the thread that computes.
+/// The progress thread, and the state that it shares with callers of collectives: a queue, and the
+/// first failure, after which every call throws. The thread makes the transport, makes all calls to
+/// it, and destroys it. It sleeps while there is nothing to do, and between polls of the running
+/// collectives: on CPUs it would take time from the thread that computes.
 ///
-/// Shared with the thread, which may outlive its communicator inside a library that does not
-/// return.
-class Progress {
+/// The communicator and the thread share this object. The thread may outlive the communicator, if
+/// it is inside a library call that does not return.
+class ProgressThread {
  public:
   using MakeTransport = std::function<std::unique_ptr<Transport>()>;
 
@@ -100,16 +100,16 @@ class Progress {
   void throw_failure() const;
 
   mutable std::mutex mutex_;
-  std::condition_variable wake_;     // for the thread
-  std::condition_variable changed_;  // for those who wait for it
+  std::condition_variable wake_;     // wakes the progress thread
+  std::condition_variable changed_;  // wakes waiting callers
 
-  // All below under the mutex, but for the thread's own.
+  // The mutex guards all below, except what only the progress thread uses.
   std::optional<Identity> identity_;
   std::exception_ptr no_transport_;
   std::shared_ptr<RollCall> roll_call_;
   std::deque<std::shared_ptr<Operation>> queued_;
-  bool failing_ = false;                // somebody finds out, or has found out, …
-  std::optional<std::string> failure_;  // … what all callers are told
+  bool failing_ = false;                // the cause is being looked for, or is known, …
+  std::optional<std::string> failure_;  // … and every later call throws it
   bool stop_ = false, in_peace_ = false, ended_ = false;
   std::optional<ExitCode> abort_;
   std::optional<Clock::time_point> call_began_;  // the thread is inside the transport since then

@@ -1,4 +1,4 @@
-#include "dist/progress.h"
+#include "dist/progress_thread.h"
 
 #include <algorithm>
 #include <thread>
@@ -14,15 +14,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr size_t kAtOnce = 4;  // operations under way: more would only share the same wires
-constexpr std::chrono::microseconds kShortestPause{20}, kLongestPause{200};  // between looks …
-constexpr auto kPauseBlocked = 40us;  // … and while a caller waits, after so many without
+constexpr size_t kAtOnce = 4;  // running operations: more would only share the same network
+constexpr std::chrono::microseconds kShortestPause{20}, kLongestPause{200};  // between polls …
+constexpr auto kPauseBlocked =
+    40us;  // … and while a caller waits, after kYields polls without a pause
 constexpr int kYields = 30;
-constexpr auto kIdle = 50ms;       // between looks while nothing is under way
-constexpr auto kNews = 50ms;       // between looks at the roll call
-constexpr auto kWatch = 200ms;     // between a caller's looks at the progress thread
-constexpr auto kStuck = 5s;        // that a call may take beyond its timeout
-constexpr auto kPatience = 1s;     // with rank 0's answer
+constexpr auto kIdle = 50ms;       // between polls while nothing runs
+constexpr auto kNews = 50ms;       // between polls of the roll call
+constexpr auto kWatch = 200ms;     // between a caller's checks of the progress thread
+constexpr auto kStuck = 5s;        // how far a call may exceed its timeout
+constexpr auto kPatience = 1s;     // for rank 0's answer
 constexpr int kTimerSlack = 1000;  // ns; the usual 50 µs would double every pause
 
 Seconds since(Clock::time_point then) { return Clock::now() - then; }
@@ -31,7 +32,7 @@ Seconds since(Clock::time_point then) { return Clock::now() - then; }
 
 // ---- the thread --------------------------------------------------------------------------------
 
-void Progress::run(const MakeTransport& make_transport) noexcept {
+void ProgressThread::run(const MakeTransport& make_transport) noexcept {
   ::prctl(PR_SET_TIMERSLACK, kTimerSlack);
   try {
     transport_ = make_transport();
@@ -51,7 +52,7 @@ void Progress::run(const MakeTransport& make_transport) noexcept {
   changed_.notify_all();
 }
 
-void Progress::serve(Lock& lock) {
+void ProgressThread::serve(Lock& lock) {
   while (!abort_) {
     const bool resting = queued_.empty() && running_.empty();
     if (stop_ && (resting || !in_peace_ || failing_)) return;
@@ -69,7 +70,7 @@ void Progress::serve(Lock& lock) {
 }
 
 /// One, if there is room: a transport may run it to its end. False if that failed.
-bool Progress::start_next(Lock& lock) {
+bool ProgressThread::start_next(Lock& lock) {
   if (queued_.empty() || running_.size() >= kAtOnce) return true;
   const std::shared_ptr<Operation> operation = queued_.front();
   queued_.pop_front();
@@ -85,7 +86,7 @@ bool Progress::start_next(Lock& lock) {
 }
 
 /// False if that failed.
-bool Progress::poll_running(Lock& lock) {
+bool ProgressThread::poll_running(Lock& lock) {
   ++looks_;
   const bool polled = call(lock, [&] {
     for (const std::shared_ptr<Operation>& operation : running_) {
@@ -103,7 +104,7 @@ bool Progress::poll_running(Lock& lock) {
   return true;
 }
 
-void Progress::finish(Operation& operation) {
+void ProgressThread::finish(Operation& operation) {
   operation.running.reset();
   operation.done = true;
   --unfinished_;
@@ -113,7 +114,7 @@ void Progress::finish(Operation& operation) {
 }
 
 /// Whether those under way are in time, and the other ranks well.
-void Progress::check_running(Lock& lock) {
+void ProgressThread::check_running(Lock& lock) {
   if (running_.empty()) return;
   const Operation& oldest = *running_.front();
   if (since(oldest.started) > oldest.timeout) return fail(lock, &oldest, "");
@@ -125,7 +126,7 @@ void Progress::check_running(Lock& lock) {
 /// Between two looks at what is under way: none after one that got somewhere. While a caller waits
 /// the core is free: let only others pass, for a while. Else sleep, longer and longer. A new
 /// operation or a caller that begins to wait ends a sleep.
-void Progress::pause(Lock& lock) {
+void ProgressThread::pause(Lock& lock) {
   if (running_.empty() || looks_ == 0) return;
   if (waiting_ == 0) {
     const int doublings = std::min(looks_ - 1, 5);
@@ -139,7 +140,7 @@ void Progress::pause(Lock& lock) {
   }
 }
 
-void Progress::part(Lock& lock) {
+void ProgressThread::part(Lock& lock) {
   const bool in_peace = in_peace_ && !failing_;
   const std::optional<ExitCode> code = abort_;
   const std::shared_ptr<RollCall> roll_call = roll_call_;
@@ -155,7 +156,7 @@ void Progress::part(Lock& lock) {
 }
 
 /// Runs `body`, calls of the transport, without the lock. False if it threw: then all has failed.
-bool Progress::call(Lock& lock, const std::function<void()>& body) {
+bool ProgressThread::call(Lock& lock, const std::function<void()>& body) {
   call_began_ = Clock::now();
   lock.unlock();
   std::string error;
@@ -174,8 +175,8 @@ bool Progress::call(Lock& lock, const std::function<void()>& body) {
 
 // ---- failures ----------------------------------------------------------------------------------
 
-bool Progress::fail_on_bad_news(Lock& lock, const Operation* operation) {
-  RankReport report;
+bool ProgressThread::fail_on_bad_news(Lock& lock, const Operation* operation) {
+  PeerReport report;
   if (!roll_call_ || !roll_call_->bad_news(&report)) return false;
   fail(lock, operation, "cannot finish");
   return true;
@@ -183,7 +184,8 @@ bool Progress::fail_on_bad_news(Lock& lock, const Operation* operation) {
 
 /// `operation` is what could not be done; it took too long if `what_happened` is empty or it has
 /// used up its time. Finds out about the other ranks, without the lock.
-void Progress::fail(Lock& lock, const Operation* operation, const std::string& what_happened) {
+void ProgressThread::fail(Lock& lock, const Operation* operation,
+                          const std::string& what_happened) {
   if (std::exchange(failing_, true)) return;
   const std::shared_ptr<RollCall> roll_call = roll_call_;
   std::string message = fmt::format("rank {} of {}", identity_->rank, identity_->size);
@@ -216,10 +218,10 @@ void Progress::fail(Lock& lock, const Operation* operation, const std::string& w
   lock.lock();
 }
 
-void Progress::throw_failure() const { throw PeerError("{}", *failure_); }
+void ProgressThread::throw_failure() const { throw PeerError("{}", *failure_); }
 
 /// By a caller: the thread itself cannot look while a call does not return.
-void Progress::look_after_thread(Lock& lock) {
+void ProgressThread::look_after_thread(Lock& lock) {
   if (!call_began_ || since(*call_began_) < kWatch) return;
   const Operation* operation = in_call_;
   if (fail_on_bad_news(lock, operation)) return;
@@ -231,19 +233,19 @@ void Progress::look_after_thread(Lock& lock) {
 
 // ---- the others --------------------------------------------------------------------------------
 
-std::optional<Identity> Progress::wait_for_transport(Seconds timeout) {
+std::optional<Identity> ProgressThread::wait_for_transport(Seconds timeout) {
   Lock lock(mutex_);
   changed_.wait_for(lock, timeout, [&] { return identity_ || no_transport_; });
   if (no_transport_) std::rethrow_exception(no_transport_);
   return identity_;
 }
 
-void Progress::set_roll_call(std::shared_ptr<RollCall> roll_call) {
+void ProgressThread::set_roll_call(std::shared_ptr<RollCall> roll_call) {
   const Lock lock(mutex_);
   roll_call_ = std::move(roll_call);
 }
 
-void Progress::enqueue(const std::shared_ptr<Operation>& operation) {
+void ProgressThread::enqueue(const std::shared_ptr<Operation>& operation) {
   const Lock lock(mutex_);
   if (failure_) throw_failure();
   ++stats_.collectives;
@@ -254,19 +256,19 @@ void Progress::enqueue(const std::shared_ptr<Operation>& operation) {
   wake_.notify_all();
 }
 
-void Progress::check_peers() {
+void ProgressThread::check_peers() {
   Lock lock(mutex_);
   if (!failing_) fail_on_bad_news(lock, nullptr);
   if (failure_) throw_failure();
 }
 
-bool Progress::done(const Operation& operation) {
+bool ProgressThread::done(const Operation& operation) {
   const Lock lock(mutex_);
   if (!operation.done && failure_) throw_failure();
   return operation.done;
 }
 
-void Progress::wait(const Operation& operation) {
+void ProgressThread::wait(const Operation& operation) {
   Lock lock(mutex_);
   if (operation.done) return;
   const Clock::time_point began = Clock::now();
@@ -279,37 +281,37 @@ void Progress::wait(const Operation& operation) {
   if (!operation.done) throw_failure();
 }
 
-CommunicatorStats Progress::stats() const {
+CommunicatorStats ProgressThread::stats() const {
   const Lock lock(mutex_);
   CommunicatorStats stats = stats_;
   if (in_background_ > 0) stats.busy_seconds += since(background_since_).count();
   return stats;
 }
 
-bool Progress::at_rest() const {
+bool ProgressThread::at_rest() const {
   const Lock lock(mutex_);
   return unfinished_ == 0 && !failing_;
 }
 
-bool Progress::failed() const {
+bool ProgressThread::failed() const {
   const Lock lock(mutex_);
   return failing_;
 }
 
-void Progress::stop(bool in_peace) {
+void ProgressThread::stop(bool in_peace) {
   const Lock lock(mutex_);
   stop_ = true;
   in_peace_ = in_peace;
   wake_.notify_all();
 }
 
-void Progress::abort(ExitCode code) {
+void ProgressThread::abort(ExitCode code) {
   const Lock lock(mutex_);
   abort_ = code;
   wake_.notify_all();
 }
 
-bool Progress::wait_for_end(Seconds limit) {
+bool ProgressThread::wait_for_end(Seconds limit) {
   Lock lock(mutex_);
   changed_.wait_for(lock, limit, [&] { return ended_; });
   return ended_;
