@@ -7,8 +7,7 @@
 #include "ssa/core/error.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
-
-#include "storage/json_text.h"
+#include "ssa/storage/json_text.h"
 
 namespace ssa {
 

@@ -8,9 +8,9 @@
 
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
+#include "ssa/storage/json_text.h"
 
 #include "storage/checkpoint_folder.h"
-#include "storage/json_text.h"
 
 namespace ssa {
 

@@ -8,8 +8,7 @@
 
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
-
-#include "storage/json_text.h"
+#include "ssa/storage/json_text.h"
 
 namespace ssa {
 

@@ -1,4 +1,4 @@
-#include "storage/json_text.h"
+#include "ssa/storage/json_text.h"
 
 #include "ssa/core/error.h"
 
