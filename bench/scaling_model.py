@@ -122,7 +122,7 @@ def step(job, network, ranks, weak=False):
         gather = network.half(job.parameters * job.parameter_bytes, ranks)
     return {
         "ranks": ranks,
-        "sequences_a_rank": sequences,
+        "sequences_per_rank": sequences,
         "compute": compute + slowest + stolen,
         "communication": communication + gather,
         "exposed": exposed + gather,
@@ -189,7 +189,7 @@ def table(rows):
     for row in rows:
         times = " | ".join(f"{row[key]:.4g}" for key in
                            ("compute", "communication", "exposed", "update", "step"))
-        lines.append(f"| {row['ranks']} | {row['sequences_a_rank']} | {times} | {row['speed']:.1f} | "
+        lines.append(f"| {row['ranks']} | {row['sequences_per_rank']} | {times} | {row['speed']:.1f} | "
                      f"{100 * row['efficiency']:.0f}% |")
     return "\n".join(lines)
 

@@ -88,10 +88,10 @@ def check_zero1():
 def check_curves():
     free = Network(Link(0.0, math.inf))
     assert all(close(row["efficiency"], 1) for row in curve(SMALL, free, [1, 2, 4, 8]))
-    assert [row["sequences_a_rank"] for row in curve(SMALL, free, [1, 2, 8])] == [8, 4, 1]
+    assert [row["sequences_per_rank"] for row in curve(SMALL, free, [1, 2, 8])] == [8, 4, 1]
     assert limit(SMALL, free) == (8, "batch")
     weak = curve(SMALL, free, [1, 64], weak=True)
-    assert close(weak[1]["speed"], 64) and weak[1]["sequences_a_rank"] == 8
+    assert close(weak[1]["speed"], 64) and weak[1]["sequences_per_rank"] == 8
     assert limit(SMALL, free, weak=True, most=1024) == (1024, "none")
 
 

@@ -25,7 +25,7 @@ void check_operands(const Tensor& x, const PackedWeights& weights, const Tensor&
 
 /// Rows whose logits fit into `bytes`, but 32 at least. A multiple of 32, which products of bf16
 /// like, and the same for all chunks of a batch as nearly as can be.
-int64_t rows_a_chunk(int64_t rows, int64_t columns, DType logits, int64_t bytes) {
+int64_t rows_per_chunk(int64_t rows, int64_t columns, DType logits, int64_t bytes) {
   constexpr int64_t kUnit = 32;
   const int64_t row_bytes = columns * static_cast<int64_t>(size_of(logits));
   const int64_t fit = std::max(kUnit, bytes / row_bytes / kUnit * kUnit);
@@ -40,7 +40,7 @@ class ChunkedLoss {
       : x_(x), weights_(std::move(weights)), targets_(targets) {
     const DType statistics = wide(x.dtype());
     lse_ = Tensor::empty({x.dim(0)}, statistics, x.device());
-    chunk_ = rows_a_chunk(x.dim(0), weights_.out(), statistics, logits_bytes);
+    chunk_ = rows_per_chunk(x.dim(0), weights_.out(), statistics, logits_bytes);
   }
 
   /// (R) losses; keeps the log-sum-exps.

@@ -11,7 +11,6 @@
 
 namespace ssa {
 
-using cpu::parallel_items;
 using cpu::parallel_parts;
 
 namespace {
@@ -74,8 +73,8 @@ void for_runs(const Tensor& in, const Tensor& out, const F& f) {
     return parallel_parts(walk.row_length, cpu::kPart,
                           [&](int64_t begin, int64_t count) { f(begin, begin, count); });
   }
-  const int64_t rows_a_part = std::max<int64_t>(1, cpu::kPart / walk.row_length);
-  parallel_parts(walk.rows, rows_a_part, [&](int64_t first, int64_t rows) {
+  const int64_t rows_per_part = std::max<int64_t>(1, cpu::kPart / walk.row_length);
+  parallel_parts(walk.rows, rows_per_part, [&](int64_t first, int64_t rows) {
     for (int64_t row = first; row < first + rows; ++row) {
       int64_t from = 0, to = 0;
       walk.offsets(row, from, to);

@@ -118,7 +118,7 @@ void CpuBackend::gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) 
   const auto* row = rows.data<int32_t>();
   const std::byte* from = in.raw();
   std::byte* to = out.raw();
-  parallel_parts(in.dim(0) * picked, cpu::rows_a_part(in.dim(2)), [&](int64_t i, int64_t count) {
+  parallel_parts(in.dim(0) * picked, cpu::rows_per_part(in.dim(2)), [&](int64_t i, int64_t count) {
     for (int64_t end = i + count; i < end; ++i) {
       std::memcpy(to + i * bytes, from + (i / picked * length + row[i % picked]) * bytes,
                   static_cast<size_t>(bytes));
@@ -133,12 +133,13 @@ void CpuBackend::gather_rows_backward(const Tensor& rows, const Tensor& grad_out
   visit_data(grad_in.dtype(), [&]<class T>(TypeTag<T>, const auto& kernels) {
     const T* from = grad_out.data<T>();
     T* to = grad_in.data<T>();
-    parallel_parts(grad_in.dim(0) * picked, cpu::rows_a_part(width), [&](int64_t i, int64_t count) {
-      for (int64_t end = i + count; i < end; ++i) {
-        T* sum = to + (i / picked * length + row[i % picked]) * width;
-        kernels.add(sum, from + i * width, sum, width);
-      }
-    });
+    parallel_parts(grad_in.dim(0) * picked, cpu::rows_per_part(width),
+                   [&](int64_t i, int64_t count) {
+                     for (int64_t end = i + count; i < end; ++i) {
+                       T* sum = to + (i / picked * length + row[i % picked]) * width;
+                       kernels.add(sum, from + i * width, sum, width);
+                     }
+                   });
   });
 }
 

@@ -9,7 +9,7 @@
 namespace ssa {
 
 using cpu::parallel_parts;
-using cpu::rows_a_part;
+using cpu::rows_per_part;
 using cpu::visit_data;
 
 namespace {
@@ -45,7 +45,7 @@ void CpuBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
     const T* x = args.logits.data<T>();
     T* y = out.data<T>();
     parallel_parts(
-        args.logits.numel() / columns, rows_a_part(columns), [&](int64_t row, int64_t n) {
+        args.logits.numel() / columns, rows_per_part(columns), [&](int64_t row, int64_t n) {
           for (const int64_t end = row + n; row < end; ++row) {
             const int64_t target = row % per_head;
             const cpu::MaskedRow masked{.target = targets[target],
@@ -71,7 +71,7 @@ void CpuBackend::masked_softmax_backward(const Tensor& weights, double scale,
   visit_data(weights.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
     const T *p = weights.data<T>(), *dp = grad_weights.data<T>();
     T* dx = grad_logits.data<T>();
-    parallel_parts(weights.numel() / columns, rows_a_part(columns), [&](int64_t row, int64_t n) {
+    parallel_parts(weights.numel() / columns, rows_per_part(columns), [&](int64_t row, int64_t n) {
       for (const int64_t end = row + n; row < end; ++row) {
         on_data.masked_softmax_backward(p + row * columns, static_cast<float>(scale),
                                         dp + row * columns, dx + row * columns, columns);

@@ -26,7 +26,7 @@ void parallel_parts(int64_t count, int64_t part, const F& f) {
 inline constexpr int64_t kPart = 16384;
 
 /// Rows of this many columns that make a part of about kPart elements.
-inline int64_t rows_a_part(int64_t columns) {
+inline int64_t rows_per_part(int64_t columns) {
   return std::max<int64_t>(1, kPart / std::max<int64_t>(1, columns));
 }
 

@@ -14,7 +14,7 @@ using checks::require_packed;
 using checks::require_rank;
 using cpu::kernels;
 using cpu::parallel_parts;
-using cpu::rows_a_part;
+using cpu::rows_per_part;
 using cpu::visit_data;
 
 namespace {
@@ -22,7 +22,7 @@ namespace {
 /// Rows of a matrix that are summed by one thread: enough to be worth it, and at most kMostSums
 /// partial sums. A function of the shape alone, so that results do not depend on the threads.
 constexpr int64_t kMostSums = 64;
-int64_t rows_a_sum(int64_t rows) {
+int64_t rows_per_sum(int64_t rows) {
   return std::max<int64_t>(64, (rows + kMostSums - 1) / kMostSums);
 }
 
@@ -41,7 +41,7 @@ void add_partial_sums(const Tensor& sums, Tensor& out) {
 
 void CpuBackend::column_sum(const Tensor& in, Tensor& out, bool accumulate) {
   require_rank("column_sum", {"in", in}, 2);
-  const int64_t rows = in.dim(0), columns = in.dim(1), part = rows_a_sum(rows);
+  const int64_t rows = in.dim(0), columns = in.dim(1), part = rows_per_sum(rows);
   checks::require_data_dtype("column_sum", {"in", in});
   checks::require_rows("column_sum", {"in", in}, in.dtype(), in.shape());
   require_packed("column_sum", {"out", out}, DType::f32, {columns});
@@ -73,7 +73,7 @@ void CpuBackend::layer_norm(const Tensor& in, const Tensor& gain, const Tensor& 
   visit_data(in.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
     const T* x = in.data<T>();
     T* y = out.data<T>();
-    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+    parallel_parts(rows, rows_per_part(columns), [&](int64_t first, int64_t count) {
       on_data.layer_norm(x + first * columns, scale, offset, static_cast<float>(eps), count,
                          columns, y + first * columns, mu + first, inverse + first);
     });
@@ -101,7 +101,7 @@ void require_valid(const LayerNormBackwardArgs& args) {
 
 void CpuBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
   require_valid(args);
-  const int64_t rows = args.in.dim(0), columns = args.in.dim(1), part = rows_a_sum(rows);
+  const int64_t rows = args.in.dim(0), columns = args.in.dim(1), part = rows_per_sum(rows);
   const int64_t parts = (rows + part - 1) / part;
   Tensor gain_sums = partial_sums(parts, columns), shift_sums = partial_sums(parts, columns);
   Tensor grad_in = args.grad_in, out = args.out;
@@ -148,7 +148,7 @@ void CpuBackend::embedding(const Tensor& table, const Tensor& ids, double factor
   const auto* id = ids.data<int32_t>();
   visit_data(out.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
     T* to = out.data<T>();
-    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+    parallel_parts(rows, rows_per_part(columns), [&](int64_t first, int64_t count) {
       for (int64_t r = first; r < first + count; ++r) {
         on_data.scale_from_f32(from + id[r] * columns, static_cast<float>(factor), to + r * columns,
                                columns);
@@ -193,7 +193,7 @@ void CpuBackend::cross_entropy(const Tensor& logits, const Tensor& targets, Tens
   float *nats = loss.data<float>(), *log_total = lse.data<float>();
   visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
     const T* x = logits.data<T>();
-    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+    parallel_parts(rows, rows_per_part(columns), [&](int64_t first, int64_t count) {
       for (int64_t r = first; r < first + count; ++r) {
         log_total[r] = on_data.log_sum_exp(x + r * columns, columns);
         nats[r] =
@@ -218,7 +218,7 @@ void CpuBackend::cross_entropy_backward(const Tensor& logits, const Tensor& targ
   visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
     const T* x = logits.data<T>();
     T* dx = grad_logits.data<T>();
-    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+    parallel_parts(rows, rows_per_part(columns), [&](int64_t first, int64_t count) {
       for (int64_t r = first; r < first + count; ++r) {
         T* to = dx + r * columns;
         if (target[r] < 0) {

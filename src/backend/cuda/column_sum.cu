@@ -18,7 +18,7 @@ struct Summands {
   const T* rows;
   int64_t stride;
   int64_t count;
-  int64_t rows_a_part;
+  int64_t rows_per_part;
   int64_t columns;
   bool aligned;
 };
@@ -37,8 +37,8 @@ __global__ void __launch_bounds__(1024) sum_rows(Summands<T> in, Sums out) {
   float* shared = dynamic_shared<float>();  // (warps, kTile)
   const int64_t tile = int64_t{blockIdx.x} * kTile;
   const int64_t c = tile + threadIdx.x * kSize;
-  const int64_t first = int64_t{blockIdx.y} * in.rows_a_part;
-  const int64_t end = first + in.rows_a_part < in.count ? first + in.rows_a_part : in.count;
+  const int64_t first = int64_t{blockIdx.y} * in.rows_per_part;
+  const int64_t end = first + in.rows_per_part < in.count ? first + in.rows_per_part : in.count;
   const T* rows = in.rows + int64_t{blockIdx.z} * in.columns;
   float sums[kSize] = {};
   if (c < in.columns) {
@@ -75,7 +75,7 @@ void launch_sum(const Summands<T>& in, const Sums& out, int64_t parts, int array
 }
 
 /// Parts of at least 64 rows, as many as make about a thousand blocks.
-int64_t rows_a_part(int64_t rows, int64_t columns, int64_t tile) {
+int64_t rows_per_part(int64_t rows, int64_t columns, int64_t tile) {
   const int64_t tiles = (columns + tile - 1) / tile;
   const int64_t most_parts = std::clamp<int64_t>(1024 / tiles, 1, 512);
   return std::max<int64_t>(64, (rows + most_parts - 1) / most_parts);
@@ -83,7 +83,7 @@ int64_t rows_a_part(int64_t rows, int64_t columns, int64_t tile) {
 
 template <class T>
 void sum_columns(const T* in, int64_t stride, int64_t rows, int64_t columns, bool add, float* out) {
-  const int64_t part = rows_a_part(rows, columns, int64_t{kWarp} * Chunk<T>::kSize);
+  const int64_t part = rows_per_part(rows, columns, int64_t{kWarp} * Chunk<T>::kSize);
   const int64_t parts = (rows + part - 1) / part;
   const Summands<T> summands{in, stride, rows, part, columns, rows_are_aligned(in, stride)};
   if (parts <= 1) return launch_sum(summands, {{out}, add}, 1, 1, kWarpsForRows);

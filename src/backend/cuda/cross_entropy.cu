@@ -97,7 +97,7 @@ struct LossGradients {
   ErrorRecord* record;
   int64_t rows;
   int columns;
-  int columns_a_group;  ///< a multiple of the chunks of a group
+  int columns_per_group;  ///< a multiple of the chunks of a group
   bool aligned;
 };
 
@@ -114,9 +114,9 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   const int32_t target = checked_id(all.targets[row], -1, all.columns,
                                     Lookup::cross_entropy_backward, row, all.record);
   const float log_total = all.lse[row], grad = target < 0 ? 0.0f : all.grad_loss[row];
-  const int first = static_cast<int>(blockIdx.y) * all.columns_a_group;
+  const int first = static_cast<int>(blockIdx.y) * all.columns_per_group;
   const int count =
-      all.columns - first < all.columns_a_group ? all.columns - first : all.columns_a_group;
+      all.columns - first < all.columns_per_group ? all.columns - first : all.columns_per_group;
   for_my_chunks<T, kThreads, 0>(count, [&](int, int in_part) {
     const int c = first + in_part;
     const Chunk<T> x = read_chunk(logits, c, all.columns, all.aligned);
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   });
 }
 
-/// Calls f(threads that share a row of so many bytes) as a constant.
+/// Calls f with the number of threads that share a row of `bytes`, as a constant.
 template <class F>
 void visit_row_bytes(int64_t bytes, const F& f) {
   constexpr int64_t kLoad = 16;
@@ -193,15 +193,15 @@ void CudaBackend::cross_entropy_backward(const Tensor& logits, const Tensor& tar
                                .record = cuda::error_record(),
                                .rows = rows,
                                .columns = static_cast<int>(columns),
-                               .columns_a_group = 0,
+                               .columns_per_group = 0,
                                .aligned = false};
     all.aligned = cuda::rows_are_aligned(all.logits, columns) &&
                   cuda::rows_are_aligned(all.grad_logits, columns);
     const auto run = [&](auto threads) {
       using Group = cuda::RowGroup<threads()>;
       constexpr int kChunks = 8;
-      all.columns_a_group = threads() * cuda::Chunk<T>::kSize * kChunks;
-      const int64_t parts = (columns + all.columns_a_group - 1) / all.columns_a_group;
+      all.columns_per_group = threads() * cuda::Chunk<T>::kSize * kChunks;
+      const int64_t parts = (columns + all.columns_per_group - 1) / all.columns_per_group;
       cuda::launch("cross_entropy_backward", cuda::cross_entropy_gradients<T, threads()>,
                    dim3(Group::blocks(rows), static_cast<unsigned>(parts)), dim3(Group::kBlock), 0,
                    all);

@@ -31,8 +31,7 @@ int require_gpus() {
   if (status == cudaErrorInsufficientDriver && driver > 0) {
     throw ConfigError(
         "--device cuda: the NVIDIA driver knows CUDA {}, this build needs {}: update the driver, "
-        "or "
-        "use --device cpu",
+        "or use --device cpu",
         version_text(driver), version_text(runtime));
   }
   if (status == cudaErrorNoDevice || driver == 0 || (status == cudaSuccess && count == 0)) {
@@ -48,15 +47,14 @@ int require_gpus() {
   return count;
 }
 
-/// Makes this thread's calls go to the GPU of this number; a single one is everybody's.
+/// Makes this thread use the GPU with this number. Where there is one GPU only, all ranks share it.
 void use_gpu(int index) {
   const int count = require_gpus();
   if (count == 1) index = 0;
   if (index >= count) {
     throw ConfigError(
         "--device cuda: this machine's rank {} (from 0) has no GPU of its own, {} are visible: "
-        "start "
-        "as many ranks a machine as it has GPUs",
+        "start as many ranks per machine as it has GPUs",
         index, count);
   }
   cuda::check(cudaSetDevice(index), "choosing the GPU");

@@ -12,7 +12,7 @@ namespace ssa {
 namespace cuda {
 namespace {
 
-constexpr int kRowsABlock = 4;  // a warp each
+constexpr int kRowsPerBlock = 4;  // one warp each
 
 template <class T>
 struct EmbeddedRows {
@@ -27,9 +27,9 @@ struct EmbeddedRows {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kRowsABlock* kWarp) embed(EmbeddedRows<T> all) {
+__global__ void __launch_bounds__(kRowsPerBlock* kWarp) embed(EmbeddedRows<T> all) {
   constexpr int kSize = Chunk<T>::kSize;
-  const int64_t row = int64_t{blockIdx.x} * kRowsABlock + threadIdx.y;
+  const int64_t row = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.y;
   if (row >= all.rows) return;
   const int64_t id = checked_id(all.ids[row], 0, all.words, Lookup::embedding, row, all.record);
   const float* from = all.table + id * all.columns;
@@ -62,11 +62,11 @@ struct SortedRows {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kRowsABlock* kWarp) sum_tiles(SortedRows<T> all) {
+__global__ void __launch_bounds__(kRowsPerBlock* kWarp) sum_tiles(SortedRows<T> all) {
   constexpr int kSize = Chunk<T>::kSize;
   constexpr int kAhead = 8;  // rows that are being read at a time
   const int lane = static_cast<int>(threadIdx.x), columns = all.columns;
-  const int64_t tile = int64_t{blockIdx.x} * kRowsABlock + threadIdx.y, first = tile * kWarp;
+  const int64_t tile = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.y, first = tile * kWarp;
   if (first >= all.rows) return;  // a whole warp
   const int count = static_cast<int>(all.rows - first < kWarp ? all.rows - first : kWarp);
   const int32_t my_id = lane < count ? all.ids[first + lane] : -1;
@@ -116,10 +116,10 @@ __global__ void __launch_bounds__(kRowsABlock* kWarp) sum_tiles(SortedRows<T> al
 }
 
 template <class T>
-__global__ void __launch_bounds__(kRowsABlock* kWarp) add_continued(SortedRows<T> all) {
+__global__ void __launch_bounds__(kRowsPerBlock* kWarp) add_continued(SortedRows<T> all) {
   const int columns = all.columns;
   const int64_t tiles = (all.rows + kWarp - 1) / kWarp;
-  const int64_t first = int64_t{blockIdx.x} * kRowsABlock + threadIdx.y;
+  const int64_t first = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.y;
   const auto continues = [&](int64_t tile) {
     return tile > 0 && tile < tiles && all.ids[tile * kWarp] == all.ids[tile * kWarp - 1];
   };
@@ -142,9 +142,9 @@ __global__ void __launch_bounds__(kRowsABlock* kWarp) add_continued(SortedRows<T
   write_floats(to, c, columns, all.aligned, sum);
 }
 
-dim3 grid_of(int64_t rows, int64_t columns, int64_t columns_a_warp) {
-  return dim3(static_cast<unsigned>((rows + kRowsABlock - 1) / kRowsABlock),
-              static_cast<unsigned>((columns + columns_a_warp - 1) / columns_a_warp));
+dim3 grid_of(int64_t rows, int64_t columns, int64_t columns_per_warp) {
+  return dim3(static_cast<unsigned>((rows + kRowsPerBlock - 1) / kRowsPerBlock),
+              static_cast<unsigned>((columns + columns_per_warp - 1) / columns_per_warp));
 }
 
 }  // namespace
@@ -174,7 +174,7 @@ void CudaBackend::embedding(const Tensor& table, const Tensor& ids, double facto
     all.aligned =
         cuda::rows_are_aligned(all.table, columns) && cuda::rows_are_aligned(all.out, columns);
     cuda::launch("embedding", cuda::embed<T>, cuda::grid_of(rows, 1, 1),
-                 dim3(cuda::kWarp, cuda::kRowsABlock), 0, all);
+                 dim3(cuda::kWarp, cuda::kRowsPerBlock), 0, all);
   });
 }
 
@@ -206,7 +206,7 @@ void CudaBackend::embedding_backward(const Tensor& ids, double factor, const Ten
                             .aligned = false};
     all.aligned = cuda::rows_are_aligned(all.grad_out, columns) &&
                   cuda::rows_are_aligned(all.grad_table, columns);
-    const dim3 block(cuda::kWarp, cuda::kRowsABlock);
+    const dim3 block(cuda::kWarp, cuda::kRowsPerBlock);
     cuda::launch("embedding_backward", cuda::sum_tiles<T>,
                  cuda::grid_of(tiles, columns, int64_t{cuda::kWarp} * cuda::Chunk<T>::kSize), block,
                  0, all);

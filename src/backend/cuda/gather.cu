@@ -12,7 +12,7 @@ namespace ssa {
 namespace cuda {
 namespace {
 
-constexpr int kRowsABlock = 4;
+constexpr int kRowsPerBlock = 4;
 
 /// `all` (batch, length, width) and `some` (batch, picked, width): row s of `some` is row rows[s]
 /// of `all`.
@@ -30,7 +30,7 @@ struct Gathering {
 /// Calls f(the row of `all`, the row of `some`, column) for this lane's chunks.
 template <class T, class F>
 __device__ void for_picked_chunks(const Gathering<T>& task, Lookup primitive, const F& f) {
-  const int64_t row = int64_t{blockIdx.x} * kRowsABlock + threadIdx.y;
+  const int64_t row = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.y;
   if (row >= task.batch * task.picked) return;
   const int64_t b = row / task.picked, s = row - b * task.picked;
   const int64_t from = checked_id(task.rows[s], 0, task.length, primitive, s, task.record);
@@ -43,7 +43,7 @@ __device__ void for_picked_chunks(const Gathering<T>& task, Lookup primitive, co
 }
 
 template <class T>
-__global__ void __launch_bounds__(kRowsABlock* kWarp) gather(Gathering<T> task) {
+__global__ void __launch_bounds__(kRowsPerBlock* kWarp) gather(Gathering<T> task) {
   for_picked_chunks(task, Lookup::gather_rows, [&](const T* in_all, T* in_some, int c) {
     write_chunk(in_some, c, task.width, task.aligned,
                 read_chunk(in_all, c, task.width, task.aligned));
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kRowsABlock* kWarp) gather(Gathering<T> task) 
 }
 
 template <class T>
-__global__ void __launch_bounds__(kRowsABlock* kWarp) add_gathered(Gathering<T> task) {
+__global__ void __launch_bounds__(kRowsPerBlock* kWarp) add_gathered(Gathering<T> task) {
   for_picked_chunks(task, Lookup::gather_rows_backward, [&](T* in_all, const T* in_some, int c) {
     Chunk<T> sum = read_chunk(in_all, c, task.width, task.aligned);
     const Chunk<T> more = read_chunk(in_some, c, task.width, task.aligned);
@@ -88,8 +88,8 @@ void launch_gathering(const checks::Op& op, void (*kernel)(Gathering<T>), const 
       .picked = rows.dim(0),
       .width = static_cast<int>(width),
       .aligned = rows_are_aligned(in_all, width) && rows_are_aligned(in_some, width)};
-  launch(op.name, kernel, dim3(static_cast<unsigned>((count + kRowsABlock - 1) / kRowsABlock)),
-         dim3(kWarp, kRowsABlock), 0, task);
+  launch(op.name, kernel, dim3(static_cast<unsigned>((count + kRowsPerBlock - 1) / kRowsPerBlock)),
+         dim3(kWarp, kRowsPerBlock), 0, task);
 }
 
 }  // namespace

@@ -9,10 +9,10 @@
 
 namespace ssa::cuda {
 
-/// Throws Error naming what was done, and CUDA's own word for what went wrong.
+/// Throws Error with `what` was done and CUDA's error text.
 void check(cudaError_t status, std::string_view what);
 
-/// Of this thread's GPU.
+/// Properties of this thread's GPU.
 cudaDeviceProp gpu_properties();
 
 /// The stream that all work of this process is ordered on.
@@ -23,7 +23,7 @@ cudaStream_t stream();
 template <class... Parameters, class... Arguments>
 void launch(std::string_view what, void (*kernel)(Parameters...), dim3 grid, dim3 block,
             size_t shared_bytes, Arguments&&... args) {
-  constexpr size_t kOptIn = size_t{48} << 10;  // above it a kernel must be told that it may
+  constexpr size_t kOptIn = size_t{48} << 10;  // larger sizes need the attribute below
   if (shared_bytes > kOptIn) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),

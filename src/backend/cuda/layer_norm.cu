@@ -86,7 +86,7 @@ struct BackwardRows {
   T* out;          ///< or null; may be grad_out
   float* partial;  ///< (blocks, 2, columns): a block's sums for the gradients of gain and shift
   int64_t rows;
-  int64_t rows_a_block;
+  int64_t rows_per_block;
   int columns;
   bool accumulate;
   bool aligned;
@@ -214,13 +214,13 @@ __device__ void row_backward(const BackwardRows<T>& all, int64_t row,
   });
 }
 
-// A block has rows_a_block rows; its groups take turns.
+// A block has rows_per_block rows; its groups take turns.
 template <class T, int kThreads, int kChunks>
 __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
     layer_norm_backward_rows(BackwardRows<T> all) {
   using Group = RowGroup<kThreads>;
-  const int64_t first = int64_t{blockIdx.x} * all.rows_a_block;
-  const int64_t end = first + all.rows_a_block < all.rows ? first + all.rows_a_block : all.rows;
+  const int64_t first = int64_t{blockIdx.x} * all.rows_per_block;
+  const int64_t end = first + all.rows_per_block < all.rows ? first + all.rows_per_block : all.rows;
   float* block_sums = all.partial + int64_t{blockIdx.x} * 2 * all.columns;
   ParameterSums<T, kThreads, kChunks> sums(block_sums, all);
   for (int64_t row = first + Group::in_block(); row < end; row += Group::kGroups) {
@@ -245,7 +245,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
 }
 
 /// Rows of a block, of the shape alone: about as many blocks as a large device runs at a time.
-int64_t rows_a_block(int64_t rows) {
+int64_t rows_per_block(int64_t rows) {
   constexpr int64_t kMostBlocks = 512, kAtATime = 4;
   const int64_t each = (rows + kMostBlocks - 1) / kMostBlocks;
   return (each + kAtATime - 1) / kAtATime * kAtATime;
@@ -315,7 +315,7 @@ void CudaBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
   require_valid(op, args);
   const int64_t rows = args.in.dim(0), columns = args.in.dim(1);
   if (rows == 0) return;
-  const int64_t part = cuda::rows_a_block(rows), parts = (rows + part - 1) / part;
+  const int64_t part = cuda::rows_per_block(rows), parts = (rows + part - 1) / part;
   Tensor partial =
       Tensor::empty({parts, 2, columns}, DType::f32, Device::cuda, MemoryCategory::workspace);
   Tensor grad_in = args.grad_in, out = args.out;
@@ -330,7 +330,7 @@ void CudaBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
                               .out = out.defined() ? out.data<T>() : nullptr,
                               .partial = partial.data<float>(),
                               .rows = rows,
-                              .rows_a_block = part,
+                              .rows_per_block = part,
                               .columns = static_cast<int>(columns),
                               .accumulate = args.accumulate,
                               .aligned = false};

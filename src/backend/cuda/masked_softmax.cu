@@ -15,10 +15,10 @@ template <class T>
 struct SoftmaxRows {
   const T* logits;         ///< (batch·heads·windows·targets, columns)
   T* out;                  ///< may be logits
-  const int32_t* targets;  ///< (windows, targets_a_window)
+  const int32_t* targets;  ///< (windows, targets_per_window)
   const int32_t* sources;  ///< (windows, columns)
   const float* slopes;     ///< (heads), or null
-  int64_t rows, targets_a_head, targets_a_window, heads;
+  int64_t rows, targets_per_head, targets_per_window, heads;
   int columns;
   float scale;
   bool causal, aligned;
@@ -33,11 +33,11 @@ struct Masking {
 
   template <class T>
   __device__ Masking(const SoftmaxRows<T>& all, int64_t row) {
-    const int64_t in_head = row % all.targets_a_head;
-    sources = all.sources + in_head / all.targets_a_window * all.columns;
+    const int64_t in_head = row % all.targets_per_head;
+    sources = all.sources + in_head / all.targets_per_window * all.columns;
     target = all.targets[in_head];
     scale = all.scale;
-    slope = all.slopes ? all.slopes[row / all.targets_a_head % all.heads] : 0.0f;
+    slope = all.slopes ? all.slopes[row / all.targets_per_head % all.heads] : 0.0f;
     causal = all.causal;
   }
   /// -inf where it is masked.
@@ -170,8 +170,8 @@ void CudaBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
         .sources = args.plan.sources.data<int32_t>(),
         .slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
         .rows = args.logits.numel() / shape[4],
-        .targets_a_head = shape[2] * shape[3],
-        .targets_a_window = shape[3],
+        .targets_per_head = shape[2] * shape[3],
+        .targets_per_window = shape[3],
         .heads = shape[1],
         .columns = static_cast<int>(shape[4]),
         .scale = static_cast<float>(args.scale),

@@ -1,5 +1,5 @@
 // Parameter updates, all tensors of a call in as few launches as their pointers fit into. Adam
-// reads 16 bytes an element and writes 12; SGD reads 12 (without momentum 8) and writes 8 (4).
+// reads 16 bytes per element and writes 12; SGD reads 12 (without momentum 8) and writes 8 (4).
 
 #include <cmath>
 
@@ -14,7 +14,7 @@ namespace cuda {
 namespace {
 
 constexpr int kBlock = 256;
-constexpr int64_t kPart = 4096;  ///< elements a block
+constexpr int64_t kPart = 4096;  ///< elements per block
 
 struct AdamUpdate {
   float* parameter;

@@ -1,4 +1,4 @@
-// Sums that the host waits for, in f64: of parts of the tensors, one a block, then over the parts.
+// Sums that the host waits for, in f64. Each block sums one part; then one block sums the parts.
 
 #include "backend/checks.h"
 #include "backend/cuda/chunk.cuh"
@@ -13,7 +13,7 @@ namespace cuda {
 namespace {
 
 constexpr int kBlock = 256, kLastBlock = 1024;
-constexpr int64_t kPart = 16384;  ///< elements a block
+constexpr int64_t kPart = 16384;  ///< elements per block
 
 template <class T>
 struct Summand {
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kBlock) sum_parts(TensorList<Summand<T>> list,
   if (threadIdx.x == 0) sums[blockIdx.x] = total;
 }
 
-/// One block.
+/// Sums the parts, in one block.
 __global__ void __launch_bounds__(kLastBlock)
     sum_sums(const double* sums, int64_t count, double* out) {
   double total = 0;

@@ -74,7 +74,7 @@ __device__ void for_my_chunks(int columns, const F& f) {
 /// rows of up to 4096 columns can stay in registers.
 template <class T, class F>
 void visit_width(int64_t columns, const F& f) {
-  constexpr int kKept = 16;  // elements a thread; kernels have up to four registers for each
+  constexpr int kKept = 16;  // elements per thread; kernels have up to four registers for each
   using Chunks = std::integral_constant<int, kKept / Chunk<T>::kSize>;
   if (columns <= kKept * 32) return f(std::integral_constant<int, 32>{}, Chunks{});
   if (columns <= kKept * 128) return f(std::integral_constant<int, 128>{}, Chunks{});

@@ -38,18 +38,17 @@ struct TensorList {
   }
 };
 
-/// Collects tensors, and hands them to launch(list, blocks) whenever a list is full, and at the
-/// end.
+/// Collects tensors. Calls launch(list, blocks) for each full list, and at the end.
 template <class Entry>
 class TensorListBuilder {
  public:
   using Launch = std::function<void(const TensorList<Entry>&, unsigned blocks)>;
-  TensorListBuilder(int64_t elements_a_block, Launch launch)
-      : elements_a_block_(elements_a_block), launch_(std::move(launch)) {}
-  /// `entry` for a tensor of so many elements.
+  TensorListBuilder(int64_t elements_per_block, Launch launch)
+      : elements_per_block_(elements_per_block), launch_(std::move(launch)) {}
+  /// Adds a tensor with this number of elements.
   void add(const Entry& entry, int64_t elements) {
     if (elements == 0) return;
-    const int64_t blocks = (elements + elements_a_block_ - 1) / elements_a_block_;
+    const int64_t blocks = (elements + elements_per_block_ - 1) / elements_per_block_;
     if (list_.count == TensorList<Entry>::kMost || blocks_ + blocks > INT32_MAX) flush();
     list_.entries[list_.count] = entry;
     list_.first_block[list_.count] = static_cast<unsigned>(blocks_);
@@ -63,7 +62,7 @@ class TensorListBuilder {
   }
 
  private:
-  int64_t elements_a_block_;
+  int64_t elements_per_block_;
   Launch launch_;
   TensorList<Entry> list_{};
   int64_t blocks_ = 0;
