@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Whether the CUDA backend still compiles with CUDA 12, on a machine that has nvcc 13. Python's packages
-# of CUDA 12 have its headers and its ptxas, but no nvcc: so nvcc 13 compiles every file against those
-# headers, warnings being errors, and that ptxas takes the PTX. What it says of registers is checked
-# as scripts/check_ptxas.sh does.
+# Checks that the CUDA backend compiles with CUDA 12, on a machine that has nvcc 13. The Python packages
+# of CUDA 12 have its headers and its ptxas, but no nvcc. So nvcc 13 compiles every file against those
+# headers, with warnings as errors, and the ptxas of CUDA 12 assembles the PTX. scripts/check_ptxas.sh
+# then checks its register report.
 #
 # usage: scripts/check_cuda12.sh [RELEASE [FOLDER]]
 #
 #   RELEASE  12.9 (default) or 12.0
 #   FOLDER   where packages and objects go (default: build/cuda12); packages in it are used again
 #
-# Exit code 0: all compiles and no kernel spills; else the first message of a compiler.
+# Exit code 0: everything compiles and no kernel spills. Otherwise it prints the first error.
 set -euo pipefail
 case "${1:-}" in -h|--help) sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;; esac
 cd "$(dirname "$0")/.."
@@ -33,7 +33,7 @@ unpack() {
     python3 -m zipfile -e "$wheel" "$folder/unpacked"
   done
   chmod +x "$folder/unpacked/nvidia/cuda_nvcc/bin/ptxas"
-  # The one thing in what nvcc 13 generates that headers of 12 have no place for.
+  # nvcc 13 generates one call whose arguments the headers of 12 do not take.
   sed -i 's/__cudaLaunch(fun)/__cudaLaunch(fun, ...)/' \
     "$folder/unpacked/nvidia/cuda_nvcc/include/crt/host_runtime.h"
   rm -r "$folder/wheels"
@@ -52,13 +52,13 @@ for file in src/backend/cuda/cublaslt_matmul.cpp src/dist/nccl_communicator.cpp;
   g++ "${flags[@]}" -Wall -Wextra -Werror "${system_headers[@]}" -fsyntax-only "$file"
 done
 
-# check_kernels FILE COMPILE…: its PTX, taken by the old ptxas.
+# check_kernels FILE COMPILE…: compiles FILE to PTX and assembles it with the old ptxas.
 check_kernels() {
   local file=$1 arch report
   shift
   for arch in 80 90a; do
     "$@" -arch=compute_$arch -ptx "src/backend/cuda/$file" -o "$folder/any.ptx"
-    # An older language, without the hints that it did not have.
+    # Lower the PTX version, and drop the hints that it lacks.
     sed -i "s/^\.version 9\.[0-9]*/.version $ptx/; /used_bytes_mask/d" "$folder/any.ptx"
     report=$folder/$file.$arch.o.ptxas
     "$kit/cuda_nvcc/bin/ptxas" -v --warning-as-error -lineinfo -arch=sm_$arch "$folder/any.ptx" \

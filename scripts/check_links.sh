@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says which relative links in the Markdown files lead nowhere.
+# Lists relative links in Markdown files whose target does not exist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 broken=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails if a CUDA kernel keeps registers in memory (spills), which costs more than any other mistake
-# in it. Reads the reports that a build with SSA_CUDA=ON leaves beside its objects.
+# Fails if a CUDA kernel spills registers to memory, which costs more than any other mistake in it.
+# Reads the reports that a build with SSA_CUDA=ON writes beside its objects.
 # usage: scripts/check_ptxas.sh [--table] [BUILD_FOLDER]; --table prints every kernel's registers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ table=0
 if [ "${1:-}" = "--table" ]; then table=1; shift; fi
 folder=${1:-build/cuda}
 
-# Kernels that may spill, one extended regular expression a line, for their names.
+# Kernels that may spill, one extended regular expression per line, for their names.
 allowed=()
 
 mapfile -t reports < <(find "$folder" -name '*.o.ptxas' | sort)
@@ -17,7 +17,7 @@ if [ ${#reports[@]} -eq 0 ]; then
   exit 1
 fi
 
-# architecture, registers, stack bytes, spill bytes, name: a line for every kernel
+# One line per kernel: architecture, registers, stack bytes, spill bytes, name.
 kernels=$(awk '
   /Compiling entry function/ { split($0, part, "\047"); name = part[2]; arch = part[4]; kernel = 1 }
   /Function properties for/ { of = $NF }

@@ -4,14 +4,14 @@
 # usage: scripts/launch_local.sh -n N [options] [--] PROGRAM [ARGUMENT…]
 #
 #   -n N             ranks
-#   --threads T      threads of each (default: OMP_NUM_THREADS, else the cores divided among them)
-#   --restarts N     how often a job that failed is started again (default: 0): one of whose ranks
-#                    was killed or stopped answering (killed by a signal, exit code 6). ssa-train then
-#                    goes on from its last checkpoint (--resume auto). What would only fail again is
-#                    not restarted: exit codes 1 to 5
-#   --pause S        seconds before the first restart, twice as many before each further one (default: 5)
-#   --grace S        seconds that the ranks have left once one has failed; stopped ones never end by
-#                    themselves (default: 30)
+#   --threads T      threads per rank (default: OMP_NUM_THREADS, else the cores divided among them)
+#   --restarts N     how often a failed job is started again (default: 0), if one of its ranks was
+#                    killed or stopped answering (a signal, exit code 6). ssa-train then continues from
+#                    its last checkpoint (--resume auto). Exit codes 1 to 5 are not restarted: such a
+#                    job would fail again
+#   --pause S        seconds before the first restart, doubled before each further one (default: 5)
+#   --grace S        seconds that the other ranks get to end when one has failed. Stopped ones never
+#                    end by themselves (default: 30)
 #   --launcher WHAT  mpirun, or environment: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR
 #                    and MASTER_PORT (default: mpirun where there is one)
 #
@@ -20,7 +20,7 @@
 set -euo pipefail
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
-exec 3>&2  # finish() closes standard error to bash's own words about killed processes
+exec 3>&2  # finish() closes standard error, where bash would report killed processes
 say() { echo "launch_local: $*" >&3; }
 refuse() { say "$*"; exit 2; }
 

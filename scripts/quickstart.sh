@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone to a trained model and its report, in one command: sets up, builds, finds text,
 # trains a small byte-level decoder with subsampled attention (S6-L4+FT), scores it dense and as an
-# ensemble, lets it write a little, and says where the report is.
+# ensemble, generates a sample, and prints where the report is.
 #
 # usage: scripts/quickstart.sh [--data FILE] [--run-dir DIR] [--short]
 #
@@ -9,12 +9,12 @@
 #   --run-dir DIR  where the run goes (default: runs/quickstart-DATE-TIME of the repository)
 #   --short        a few steps only, to see that everything works
 #
-# Without --data: Enwik8 from $SSA_DATA_DIR; else downloaded; else, without a network, the English
-# text that every Debian has in /usr/share/common-licenses and /usr/share/doc.
+# Without --data it takes Enwik8 from $SSA_DATA_DIR, or downloads it. Without a network it takes the
+# English text that every Debian has in /usr/share/common-licenses and /usr/share/doc.
 set -euo pipefail
 
-# Paths are the caller's: made absolute before this script changes the folder, and for the run's
-# config, so that the run can be resumed and scored from anywhere.
+# Paths count from the caller's folder. They are made absolute for the run's config, so that the run
+# can be resumed and scored from anywhere.
 data="" short=false run_dir=""
 while [ $# -gt 0 ]; do
   case "$1" in

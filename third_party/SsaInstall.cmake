@@ -1,5 +1,5 @@
 # cmake --install: programs, headers, libraries, configs and a CMake package, so that another project
-# can say find_package(ssa) and link ssa::ssa.
+# can call find_package(ssa) and link ssa::ssa.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

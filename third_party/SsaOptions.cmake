@@ -1,23 +1,23 @@
 # Build options, compiler flags and build accelerators.
 
-# A part that comes later. AUTO and OFF leave it out; ON says plainly that it is not there.
+# A part that does not exist yet. AUTO and OFF leave it out; ON is an error that says so.
 set(SSA_RDKIT "AUTO" CACHE STRING "RDKIT: AUTO, ON or OFF")
 set_property(CACHE SSA_RDKIT PROPERTY STRINGS AUTO ON OFF)
 if(SSA_RDKIT STREQUAL "ON")
   message(FATAL_ERROR "SSA_RDKIT=ON: RDKIT support is not part of this version. "
                       "Use the release preset, or -DSSA_RDKIT=OFF.")
 endif()
-# Several GPUs. SSA_WITH_NCCL says what came out.
+# Several GPUs. SSA_WITH_NCCL has the result.
 set(SSA_NCCL "AUTO" CACHE STRING "NCCL: ON, OFF, or AUTO: if CUDA is built for and NCCL is there")
 set_property(CACHE SSA_NCCL PROPERTY STRINGS AUTO ON OFF)
-# Several processes by mpirun or srun. SSA_WITH_MPI says what came out.
+# Several processes by mpirun or srun. SSA_WITH_MPI has the result.
 set(SSA_MPI "AUTO" CACHE STRING "MPI: ON, OFF, or AUTO: if there is one")
 set_property(CACHE SSA_MPI PROPERTY STRINGS AUTO ON OFF)
-# Several processes by environment variables alone. SSA_WITH_GLOO says what came out.
+# Several processes by environment variables alone. SSA_WITH_GLOO has the result.
 set(SSA_GLOO "AUTO" CACHE STRING "Gloo: ON, OFF, or AUTO: if it is there")
 set_property(CACHE SSA_GLOO PROPERTY STRINGS AUTO ON OFF)
-# The CUDA backend. Its kernels take minutes to compile, so that AUTO means ON only where there is a
-# GPU to run them on, and a compiler for it. SSA_WITH_CUDA says what came out.
+# The CUDA backend. Its kernels take minutes to compile, so AUTO means ON only on a machine with a
+# GPU and a CUDA compiler. SSA_WITH_CUDA has the result.
 set(SSA_CUDA "AUTO" CACHE STRING "CUDA backend: ON, OFF, or AUTO: if this machine has a GPU and nvcc")
 set_property(CACHE SSA_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(SSA_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING
@@ -50,7 +50,7 @@ if(SSA_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
-# For C++ only: nvcc has its own in src/backend/cuda/CMakeLists.txt.
+# For C++ only; nvcc's options are in src/backend/cuda/CMakeLists.txt.
 macro(ssa_cxx_options)
   foreach(option ${ARGN})
     add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:${option}>)
@@ -65,7 +65,7 @@ if(SSA_WARNINGS_AS_ERRORS)
   ssa_cxx_options(-Werror)
 endif()
 # Results must not depend on which instructions the compiler happens to contract, and plans are
-# drawn with the same bits everywhere. Kernels that want fused multiply-add ask for it themselves.
+# drawn with the same bits everywhere. Kernels that want fused multiply-add request it.
 ssa_cxx_options(-ffp-contract=off)
 if(SSA_SANITIZE)
   ssa_cxx_options(-fsanitize=${SSA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a CUDA compilation, and writes what ptxas says about kernels (-Xptxas -v) to OBJECT.ptxas
-# instead of the terminal. usage: keep_ptxas_report.sh COMPILER ARGUMENTS... -o OBJECT ...
+# Runs a CUDA compilation, and writes ptxas's report on kernels (-Xptxas -v) to OBJECT.ptxas instead
+# of the terminal. usage: keep_ptxas_report.sh COMPILER ARGUMENTS... -o OBJECT ...
 set -u
 object=""
 arguments=("$@")
