@@ -97,8 +97,8 @@ class Pass {
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
 
-  /// A leaf that wants to be told will get a gradient, perhaps. Only the outermost pass knows of
-  /// all that may come.
+  /// Notes that a leaf with a callback may get a gradient. Only the outermost pass knows all
+  /// gradients that may come.
   void expect(const NodePtr& node) {
     if (outermost_ && node->on_complete) ++expected_[node.get()];
   }

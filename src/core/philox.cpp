@@ -4,8 +4,6 @@
 
 namespace ssa {
 
-double normal_from_word(uint32_t word) {
-  return normal_quantile::of_word(word);
-}
+double normal_from_word(uint32_t word) { return normal_quantile::of_word(word); }
 
 }  // namespace ssa

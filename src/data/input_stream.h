@@ -16,7 +16,7 @@ std::span<const std::string_view> packed_suffixes();
 std::optional<std::string_view> packed_format(const std::string& path);
 
 /// Reads a plain, compressed (gz, xz, zst, bz2) or archived (zip, tar, tar.*) file as one or more
-/// members, front to back, in little memory. What a file is, is told by its content.
+/// members, front to back, in little memory. The content of a file, not its name, says what it is.
 ///
 /// Every function throws DataError with the path for input that is unreadable, truncated or
 /// corrupt. Every format's own checksums are verified, gzip's included (libarchive does not);

@@ -16,14 +16,14 @@ struct PrepareInput {
 
 /// Throws ConfigError for options that make no sense, DataError for inputs that do not exist.
 void check_options(const PrepareOptions& options);
-/// Bytes of a file. Throws DataError if that cannot be told.
+/// Size of a file in bytes. Throws DataError if it is unknown.
 int64_t file_size(const std::string& path);
 /// A line for each name, the first few of them.
 std::string join(const std::vector<std::string>& names);
 /// Throws DataError if the folder is a prepared data set.
 void refuse_prepared(const std::string& folder);
 
-/// Settles which files and members are read; tells `note` of each choice.
+/// Decides which files and members are read. Calls `note` with each choice.
 std::vector<PrepareInput> settle_inputs(const PrepareOptions& options);
 
 }  // namespace ssa

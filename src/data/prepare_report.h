@@ -7,14 +7,14 @@
 
 namespace ssa {
 
-/// Tells the caller of prepare_dataset() how far it is, and asks whether to go on.
+/// Reports progress to the caller of prepare_dataset(), and asks whether to go on.
 class PrepareReport {
  public:
   PrepareReport(const PrepareOptions& options, int64_t input_bytes) : options_(options) {
     progress_.input_bytes = input_bytes;
   }
 
-  /// Throws Error with ExitCode::interrupted when told to stop.
+  /// Throws Error with ExitCode::interrupted if the caller wants to stop.
   void at(int64_t input_read, int64_t bytes_written) {
     progress_.input_read = input_read;
     progress_.bytes_written = bytes_written;

@@ -31,7 +31,7 @@ std::string read_text(const fs::path& path) {
   return text;
 }
 
-/// Whether there is such a file; throws if that cannot be told.
+/// Whether the file exists. Throws if the file system does not say.
 bool is_there(const fs::path& path) {
   std::error_code error;
   const bool found = fs::exists(path, error);
@@ -39,7 +39,7 @@ bool is_there(const fs::path& path) {
   return found;
 }
 
-/// Tells why a folder without dataset.json cannot be opened.
+/// Says why a folder without dataset.json cannot be opened.
 [[noreturn]] void throw_not_prepared(const fs::path& folder, const std::string& asked_for) {
   std::error_code ignored;
   for (const fs::path& entry : list_folder(folder, ignored)) {

@@ -43,7 +43,7 @@ inline void check_token_file_header(std::span<const uint8_t> bytes, int64_t coun
   if (found.version != expected.version || found.width != expected.width ||
       found.count != expected.count) {
     throw DataError(
-        "'{}' is damaged: its header states version {}, {} bytes a token, {} tokens, but {}, {} "
+        "'{}' is damaged: its header states version {}, {} bytes per token, {} tokens, but {}, {} "
         "and {} are expected. Prepare the data set again.",
         path, found.version, found.width, found.count, expected.version, expected.width,
         expected.count);

@@ -80,7 +80,7 @@ void for_each_event(std::string_view text, Visit&& visit) {
   }
 }
 
-/// Makes the file what it was when the run was at `last_step`. Returns the path.
+/// Removes events after `last_step` from the file. Returns the path.
 const std::string& truncate_metrics(const std::string& path, int64_t last_step) {
   if (!path_exists(path)) return path;
   const std::string text = read_text_file(path, kMaxMetricsBytes);

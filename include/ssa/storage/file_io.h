@@ -95,8 +95,8 @@ bool exchange_paths(const std::string& a, const std::string& b);
 void remove_tree(const std::string& path);
 /// Names in a directory, sorted; none if it does not exist.
 std::vector<std::string> list_directory(const std::string& path);
-/// Whether there is anything, a broken link included. Throws CheckpointError where that cannot be
-/// told, such as below a folder that may not be searched.
+/// Whether the path exists; a broken link does. Throws CheckpointError if the file system does not
+/// say, as for a path below a folder without search permission.
 bool path_exists(const std::string& path);
 /// Lets `fill` write `path + ".partial"`, syncs it and renames it: readers see the old content or
 /// the new one, never a part. A link stays one: the file that it leads to is replaced. What is no

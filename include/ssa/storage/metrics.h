@@ -51,7 +51,7 @@ class MetricsWriter {
   bool torn_ = false;  // the last line may lack its end
 };
 
-/// All events of a file. Lines that are no event (a half-written last one, above all) are skipped.
+/// All events of a file. Lines that are no event, such as a half-written last line, are skipped.
 /// Throws CheckpointError if the file cannot be read.
 std::vector<MetricsEvent> read_metrics(const std::string& path);
 

@@ -16,8 +16,7 @@ namespace ssa {
 class EventWriter {
  public:
   /// Creates events.out.tfevents.<time>.<host>.<pid>.<n> in the folder `dir`. A run resumed at
-  /// step `last_step` tells TensorBoard to forget what older files say of later steps; -1 for a
-  /// run that starts afresh.
+  /// step `last_step` makes TensorBoard drop later steps of older files; -1 for a new run.
   explicit EventWriter(const std::string& dir, int64_t last_step = -1);
 
   /// One point of the curve `tag` (UTF-8). TensorBoard keeps 32 bits of the value.
