@@ -86,7 +86,7 @@ void describe(const Config& config, const Options& options) {
 
 int run(Options options, Communicator& ranks) {
   if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
-  const Config config = load_config(options.config, options.set);
+  const Config config = counted_in_steps(load_config(options.config, options.set));
   if (ranks.rank() == 0) describe(config, options);
   if (options.print_config || options.dry_run) return 0;
   if (options.run_dir.empty()) {

@@ -178,7 +178,8 @@ class Validator {
   void check_schedule() {
     const TrainConfig& train = config_.train;
     const ScheduleConfig& schedule = train.schedule;
-    if (usable({"train.schedule.warmup_steps", "train.steps"}) &&
+    const bool in_steps = train.epochs == 0 && schedule.warmup_epochs == 0;
+    if (in_steps && usable({"train.schedule.warmup_steps", "train.steps"}) &&
         schedule.warmup_steps > train.steps) {
       fail({"train.schedule.warmup_steps", "train.steps"},
            fmt::format("train.schedule.warmup_steps {} is more than train.steps {}; valid: 0 to {}",

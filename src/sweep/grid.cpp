@@ -9,6 +9,8 @@
 
 #include "ssa/core/error.h"
 #include "ssa/storage/checksum.h"
+#include "ssa/tasks/task.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa {
 
@@ -250,7 +252,7 @@ SweepGrid make_grid(const std::string& config_path, const std::vector<std::strin
   PointProblems problems;
   for (SweepPoint& point : all) {
     try {
-      point.config = load_config(config_path, point.overrides);
+      point.config = counted_in_steps(load_config(config_path, point.overrides));
     } catch (const ConfigError& error) {
       problems.add(point, in_words_of_sweep(error.what(), variations));
     }

@@ -1,5 +1,8 @@
 #include "ssa/tasks/task.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "ssa/models/decoder_plans.h"
 #include "ssa/tasks/language_model.h"
 
@@ -22,6 +25,34 @@ std::unique_ptr<Task> make_task(const Config& config) {
 std::vector<SourcePlan> Task::draw(std::vector<Batch>& /*micro_batches*/, Sources sources, Use use,
                                    const RngKey& key) const {
   return draw_plans(plan_specs(sources, use), key);
+}
+
+Config counted_in_steps(Config config, const TaskData& data) {
+  TrainConfig& train = config.train;
+  if (train.epochs == 0 && train.schedule.warmup_epochs == 0) return config;
+  const double steps_per_epoch = static_cast<double>(data.training(config)->examples_per_epoch()) /
+                                 static_cast<double>(train.batch_size);
+  if (train.epochs > 0) {
+    train.steps = std::max<int64_t>(1, std::llround(train.epochs * steps_per_epoch));
+  }
+  if (train.schedule.warmup_epochs > 0) {
+    train.schedule.warmup_steps = std::llround(train.schedule.warmup_epochs * steps_per_epoch);
+  }
+  if (train.schedule.warmup_steps > train.steps) {
+    throw ConfigError(
+        "train.schedule: a warm-up of {} steps is longer than the training of {} steps (an epoch "
+        "of "
+        "{} has {:.1f} steps); lower train.schedule.warmup_epochs or warmup_steps, or raise "
+        "train.epochs or train.steps",
+        train.schedule.warmup_steps, train.steps, data.path(), steps_per_epoch);
+  }
+  return config;
+}
+
+Config counted_in_steps(const Config& config) {
+  if (config.train.epochs == 0 && config.train.schedule.warmup_epochs == 0) return config;
+  const std::unique_ptr<TaskData> data = make_task(config)->open_data();
+  return counted_in_steps(data->settled(config), *data);
 }
 
 Sources sources_of_step(const Config& config, int64_t step) {

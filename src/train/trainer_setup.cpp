@@ -60,7 +60,7 @@ Config checked_config(const Config& config, const TaskData& data, int ranks) {
         "change train.batch_size",
         ranks, batch, traits_of(config.task).examples, fmt::join(possible, ", "));
   }
-  return data.settled(config);
+  return counted_in_steps(data.settled(config), data);
 }
 
 }  // namespace

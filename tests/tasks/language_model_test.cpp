@@ -100,3 +100,19 @@ TEST_CASE("a typical batch of words has frequent words often, one of bytes all b
   for (const int32_t id : bytes.field(kIdsField).values<int32_t>()) ++counts[id];
   CHECK(counts.size() == 256);
 }
+
+TEST_CASE("epochs are counted in steps of the data, the warm-up too") {
+  const TinyRun run;  // 167 samples in an epoch, four in a step
+  const Config config = counted_in_steps(
+      run.config({"train.epochs=2", "train.schedule.warmup_epochs=0.5", "train.steps=7"}));
+  CHECK(config.train.steps == 84);  // 2 · 167 / 4 = 83.5
+  CHECK(config.train.schedule.warmup_steps == 21);
+  CHECK(counted_in_steps(config) == config);  // as a run's config.yaml is read again
+  CHECK(counted_in_steps(run.config()).train.steps == 8);
+  CHECK(counted_in_steps(run.config({"train.epochs=0.001"})).train.steps == 1);
+  CHECK(
+      contains(message_of<ConfigError>([&] {
+                 counted_in_steps(run.config({"train.epochs=1", "train.schedule.warmup_epochs=2"}));
+               }),
+               "a warm-up of 84 steps is longer than the training of 42 steps"));
+}

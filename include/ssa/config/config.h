@@ -217,6 +217,7 @@ struct OptimizerConfig {
 
 struct ScheduleConfig {
   int64_t warmup_steps = 0;
+  double warmup_epochs = 0.0;  // 0: warmup_steps
   double warmup_lr = 0.0;
   DecayKind decay = DecayKind::cosine;
   double min_lr = 0.0;
@@ -225,6 +226,9 @@ struct ScheduleConfig {
   void fields(V& v) {
     v.field("warmup_steps", warmup_steps, between(0, 1e12).unit("steps"),
             "Linear warm-up from `warmup_lr` to the peak.");
+    v.field("warmup_epochs", warmup_epochs, between(0, 1e6).unit("epochs"),
+            "The same in passes over the training data. Not 0: `warmup_steps` follows from it when "
+            "the data are opened.");
     v.field("warmup_lr", warmup_lr, at_least(0),
             "Learning rate that the warm-up starts from; its step n (from 1) is n / warmup_steps "
             "of the way up.");
@@ -237,6 +241,7 @@ struct ScheduleConfig {
 
 struct TrainConfig {
   int64_t steps = 1000;
+  double epochs = 0.0;  // 0: steps
   int64_t batch_size = 16;
   int64_t micro_batch = 0;  // 0 is written `auto`
   Precision precision = Precision::fp32;
@@ -257,6 +262,10 @@ struct TrainConfig {
   template <class V>
   void fields(V& v) {
     v.field("steps", steps, between(1, 1e12).unit("steps"), "Optimizer steps of the whole run.");
+    v.field(
+        "epochs", epochs, between(0, 1e6).unit("epochs"),
+        "The same in passes over the training data. Not 0: `steps` follows from it when the data "
+        "are opened, rounded to whole steps.");
     v.field("batch_size", batch_size, between(1, kMaxSize).unit("sequences"),
             "Sequences (images, graphs) a step, over all ranks together.");
     v.field("micro_batch", micro_batch, between(0, kMaxSize).unit("sequences").zero_is("auto"),

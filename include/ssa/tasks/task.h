@@ -127,6 +127,12 @@ using TaskFactory = std::function<std::unique_ptr<Task>(const Config&)>;
 /// The task of a config. Throws ConfigError for one that is not built, before any file is opened.
 std::unique_ptr<Task> make_task(const Config& config);
 
+/// The config with train.epochs and schedule.warmup_epochs counted in steps of these data. Throws
+/// ConfigError if the warm-up is then longer than the training.
+Config counted_in_steps(Config config, const TaskData& data);
+/// The same where that is needed: opens the data only for a config that counts in epochs.
+Config counted_in_steps(const Config& config);
+
 /// Sources::sampled until +FT begins.
 Sources sources_of_step(const Config& config, int64_t step);
 
