@@ -49,6 +49,54 @@ inline Extents require_product(const Op& op, const MatmulArgs& args) {
   return {rows, columns, inner};
 }
 
+/// The distance of the rows of each matrix, of which the last two axes are rows and columns.
+inline int64_t matrix_row_stride(const Tensor& matrices) {
+  return matrices.dim(-2) > 1 ? matrices.stride(-2) : matrices.dim(-1);
+}
+
+/// Elements from one matrix to the next along a batch axis; 0 where they share one.
+inline int64_t batch_stride(const Tensor& matrices, int axis) {
+  return matrices.dim(axis) > 1 ? matrices.stride(axis) : 0;
+}
+
+/// (I, J, rows, columns), each matrix of rows that are contiguous, but may have room between them.
+inline void require_matrices(const Op& op, const Named& argument, DType dtype, const Shape& shape) {
+  require(op, argument, dtype, shape);
+  const Tensor& tensor = argument.tensor;
+  SSA_CHECK(
+      (shape[3] <= 1 || tensor.stride(3) == 1) && (shape[2] <= 1 || tensor.stride(2) >= shape[3]),
+      "{}: the rows of {} are not contiguous", op.name, argument.name);
+}
+
+/// Throws ShapeError unless batched_matmul() can do this. Returns the extents of one product.
+inline Extents require_batched_product(const Op& op, const BatchedMatmulArgs& args) {
+  require_rank(op, {"a", args.a}, 4);
+  require_rank(op, {"b", args.b}, 4);
+  require_rank(op, {"out", args.out}, 4);
+  require_data_dtype(op, {"a", args.a});
+  const DType data = args.a.dtype();
+  const int64_t outer = args.out.dim(0), inner_batch = args.out.dim(1);
+  const int64_t rows = args.a.dim(args.transpose_a ? 3 : 2);
+  const int64_t inner = args.a.dim(args.transpose_a ? 2 : 3);
+  const int64_t columns = args.b.dim(args.transpose_b ? 2 : 3);
+  const auto batch_axis = [](const Tensor& tensor, int axis, int64_t extent) {
+    return tensor.dim(axis) == 1 ? 1 : extent;  // one matrix for all
+  };
+  const auto shape_of = [&](const Tensor& tensor, int64_t height, int64_t width) {
+    return Shape{batch_axis(tensor, 0, outer), batch_axis(tensor, 1, inner_batch), height, width};
+  };
+  require_matrices(
+      op, {"a", args.a}, data,
+      args.transpose_a ? shape_of(args.a, inner, rows) : shape_of(args.a, rows, inner));
+  require_matrices(
+      op, {args.transpose_b ? "b (transposed)" : "b", args.b}, data,
+      args.transpose_b ? shape_of(args.b, columns, inner) : shape_of(args.b, inner, columns));
+  require_matrices(op, {"out", args.out}, args.out.dtype() == DType::f32 ? DType::f32 : data,
+                   {outer, inner_batch, rows, columns});
+  SSA_CHECK(args.out.numel() == 0 || inner > 0, "{}: a and b share an axis of length 0", op.name);
+  return {rows, columns, inner};
+}
+
 /// Throws ShapeError unless pack() can stack these. Returns (rows, columns) of the result.
 inline Shape require_parts(const Op& op, const std::vector<Tensor>& parts, bool transpose) {
   SSA_CHECK(!parts.empty(), "{}: no parts", op.name);

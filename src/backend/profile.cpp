@@ -49,6 +49,9 @@ class BackendProfile::Wrapper : public Backend {
   void matmul(const MatmulArgs& args) override {
     timed("matmul", [&] { inner_.matmul(args); });
   }
+  void batched_matmul(const BatchedMatmulArgs& args) override {
+    timed("batched_matmul", [&] { inner_.batched_matmul(args); });
+  }
   std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
                                      std::shared_ptr<PackedMatrix> reuse) override {
     std::shared_ptr<PackedMatrix> packed;
@@ -99,6 +102,34 @@ class BackendProfile::Wrapper : public Backend {
                               const Tensor& grad_loss, Tensor& grad_logits) override {
     timed("cross_entropy_backward",
           [&] { inner_.cross_entropy_backward(logits, targets, lse, grad_loss, grad_logits); });
+  }
+  void soft_cross_entropy(const Tensor& logits, const SoftTargets& targets, Tensor& loss,
+                          Tensor& lse) override {
+    timed("soft_cross_entropy", [&] { inner_.soft_cross_entropy(logits, targets, loss, lse); });
+  }
+  void soft_cross_entropy_backward(const Tensor& logits, const SoftTargets& targets,
+                                   const Tensor& lse, const Tensor& grad_loss,
+                                   Tensor& grad_logits) override {
+    timed("soft_cross_entropy_backward", [&] {
+      inner_.soft_cross_entropy_backward(logits, targets, lse, grad_loss, grad_logits);
+    });
+  }
+  void absolute_error(const Tensor& prediction, const Tensor& target, Tensor& loss) override {
+    timed("absolute_error", [&] { inner_.absolute_error(prediction, target, loss); });
+  }
+  void absolute_error_backward(const Tensor& prediction, const Tensor& target,
+                               const Tensor& grad_loss, Tensor& grad_prediction) override {
+    timed("absolute_error_backward",
+          [&] { inner_.absolute_error_backward(prediction, target, grad_loss, grad_prediction); });
+  }
+  void patches(const PatchArgs& args) override {
+    timed("patches", [&] { inner_.patches(args); });
+  }
+  void mean_positions(const Tensor& in, Tensor& out) override {
+    timed("mean_positions", [&] { inner_.mean_positions(in, out); });
+  }
+  void mean_positions_backward(const Tensor& grad_out, Tensor& grad_in) override {
+    timed("mean_positions_backward", [&] { inner_.mean_positions_backward(grad_out, grad_in); });
   }
   void attention(AttentionArgs& args) override {
     timed("attention", [&] { inner_.attention(args); });

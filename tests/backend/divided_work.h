@@ -81,8 +81,26 @@ inline std::vector<Tensor> run_attention() {
   return run_on_device(inputs).tensors;
 }
 
+inline std::vector<Tensor> run_batched_products() {
+  const Tensor a = random_tensor({2, 5, 90, 70}, 1), b = random_tensor({2, 5, 70, 33}, 2);
+  const Tensor out = Tensor::empty({2, 5, 90, 33}, DType::f32, device_under_test());
+  tested().batched_matmul({.a = a, .b = b, .out = out});
+  return {out};
+}
+
+inline std::vector<Tensor> run_pictures() {
+  const Tensor in = random_tensor({3, 3001, 70}, 1);
+  Tensor means = Tensor::empty({3, 70}, DType::f32, device_under_test());
+  Tensor dropped = Tensor::empty_like(in);
+  tested().mean_positions(in, means);
+  tested().dropout({0.2, RngKey{.seed = 5}, 1000}, in, Tensor(), dropped);
+  return {means, dropped};
+}
+
 inline std::vector<Operation> divided_work() {
   return {{"sums", run_sums},
+          {"batched products", run_batched_products},
+          {"pictures", run_pictures},
           {"layer norm", run_layer_norm},
           {"embedding", run_embedding},
           {"cross-entropy", run_cross_entropy},

@@ -88,6 +88,48 @@ TEST_CASE("dropout of low precision draws the mask of the reference and adds the
   }
 }
 
+TEST_CASE("dropout in groups drops neighbours together, with and without a residual") {
+  const RngKey key{.seed = 99, .purpose = RngPurpose::dropout, .step = 7, .layer = 5};
+  for (const DType dtype : data_dtypes()) {
+    for (const int64_t group : {2, 7, 100, 16384 + 1}) {
+      for (const int64_t size : {int64_t{1}, 3 * group, 5 * group + 1}) {
+        CAPTURE(group, size);
+        const Tensor x = random_data({size}, 5), residual = random_data({size}, 6);
+        check_low_precision(1.0, dtype, [&](Run& run) {
+          const Dropout dropout{0.4, key, group};
+          run.backend.dropout(dropout, run.in(x), Tensor(), run.data({size}));
+          run.backend.dropout(dropout, run.in(x), run.in(residual), run.data({size}));
+          Tensor &on_in = run.inout(x), &on_residual = run.inout(residual);
+          run.backend.dropout(dropout, on_in, run.in(residual), on_in);
+          run.backend.dropout(dropout, run.in(x), on_residual, on_residual);
+        });
+      }
+    }
+  }
+}
+
+TEST_CASE("drop path keeps whole examples, scaled, or drops them") {
+  const Dropout dropout{0.5, {.seed = 3, .purpose = RngPurpose::dropout, .stream = 4}, 5 * 7};
+  const Tensor ones = filled_with({64, 5, 7}, DType::f32, 1.0);
+  for_each_variant([&] {
+    Guarded out(ones.shape());
+    tested().dropout(dropout, ones, Tensor(), out.tensor);
+    int64_t kept = 0;
+    for (int64_t example = 0; example < 64; ++example) {
+      const bool keeps = dropout.key.word(static_cast<uint64_t>(example)) >= dropout.threshold();
+      const Tensor part = host(out.tensor).slice(0, example, 1);
+      CHECK(worst_error(part, filled_with(part.shape(), DType::f32, keeps ? 2.0 : 0.0), 0.0) ==
+            0.0);
+      kept += keeps ? 1 : 0;
+    }
+    CHECK((kept > 16 && kept < 48));
+    CHECK(out.intact());
+  });
+  Tensor out = Tensor::empty_like(ones);
+  CHECK_THROWS_WITH(tested().dropout({0.5, {}, 0}, ones, Tensor(), out),
+                    Catch::Contains("groups of 0 elements"));
+}
+
 TEST_CASE("sums of low precision equal the reference") {
   for (const int64_t size : kSizes) {
     for (const DType dtype : low_precisions()) {

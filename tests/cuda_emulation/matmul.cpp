@@ -15,19 +15,23 @@ template <class T>
 struct Operand {
   const T* data;
   int64_t row_step, column_step;
-  explicit Operand(const MatrixView& view)
+  int64_t batch_step;
+  Operand(const MatrixView& view, int64_t step)
       : data(static_cast<const T*>(view.data)),
         row_step(view.transposed ? 1 : view.row_stride),
-        column_step(view.transposed ? view.row_stride : 1) {}
+        column_step(view.transposed ? view.row_stride : 1),
+        batch_step(step) {}
   float at(int64_t row, int64_t column) const {
-    return to_float(data[row * row_step + column * column_step]);
+    return to_float(data[blockIdx.y * batch_step + row * row_step + column * column_step]);
   }
 };
 
+/// Grid: rows, products of a batch.
 template <class T, class Out>
 __global__ void multiply_row(Product product, Operand<T> a, Operand<T> b, Operand<Out> added) {
   const int64_t row = blockIdx.x;
-  Out* out = static_cast<Out*>(product.out) + row * product.columns;
+  Out* out = static_cast<Out*>(product.out) + blockIdx.y * product.batch.out_step +
+             row * product.out_row_stride();
   const Out* bias = static_cast<const Out*>(product.bias);
   const bool keeps = product.epilogue == Epilogue::gelu;
   const bool multiplies = product.epilogue == Epilogue::gelu_gradient;
@@ -50,8 +54,11 @@ __global__ void multiply_row(Product product, Operand<T> a, Operand<T> b, Operan
 
 template <class T, class Out>
 void launch_rows(const Product& product) {
-  launch("multiply", multiply_row<T, Out>, dim3(static_cast<unsigned>(product.rows)), dim3(1), 0,
-         product, Operand<T>(product.a), Operand<T>(product.b), Operand<Out>(product.added));
+  const Batch& batch = product.batch;
+  launch("multiply", multiply_row<T, Out>,
+         dim3(static_cast<unsigned>(product.rows), static_cast<unsigned>(batch.count)), dim3(1), 0,
+         product, Operand<T>(product.a, batch.a_step), Operand<T>(product.b, batch.b_step),
+         Operand<Out>(product.added, batch.out_step));
 }
 
 }  // namespace

@@ -2,17 +2,16 @@
 
 #include <string_view>
 
-#include "ssa/backend/backend.h"
-
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/dropout_checks.h"
 
 namespace ssa::cpu {
 
-/// The counters that RngKey::words would use, written out for the kernels. Throws ShapeError
-/// unless 0 ≤ probability < 1.
+/// The counters that RngKey::words would use, written out for the kernels, which draw a word for
+/// each element. Throws ShapeError unless 0 ≤ probability < 1 and the group is 1.
 inline DropoutStream dropout_stream(std::string_view op, const Dropout& dropout) {
-  SSA_CHECK(dropout.probability >= 0 && dropout.probability < 1,
-            "{}: dropout probability {} is outside [0, 1)", op, dropout.probability);
+  checks::require_dropout(op, dropout);
+  checks::require_single_elements(op, dropout);
   const RngKey& key = dropout.key;
   return {.counter = {key.step, (uint32_t{key.layer} << 16) | key.rank,
                       (static_cast<uint32_t>(key.purpose) << 24) | (key.stream & 0xffffffu)},

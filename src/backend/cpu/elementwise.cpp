@@ -1,5 +1,6 @@
 // Elementwise primitives, rows picked by index, and plain sums.
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -7,10 +8,12 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/dropout_stream.h"
 #include "backend/cpu/elements.h"
+#include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/parallel.h"
 
 namespace ssa {
 
+using checks::require_alike;
 using checks::require_data;
 using cpu::kPart;
 using cpu::parallel_parts;
@@ -34,6 +37,29 @@ void CpuBackend::scale(const Tensor& in, double factor, Tensor& out) {
     parallel_parts(out.numel(), kPart, [&](int64_t i, int64_t count) {
       kernels.scale(x + i, static_cast<float>(factor), y + i, count);
     });
+  });
+}
+
+void CpuBackend::absolute_error(const Tensor& prediction, const Tensor& target, Tensor& loss) {
+  require_alike("absolute_error", {{"prediction", prediction}, {"target", target}, {"loss", loss}});
+  const float *x = prediction.data<float>(), *wanted = target.data<float>();
+  auto* y = loss.data<float>();
+  parallel_parts(loss.numel(), kPart, [&](int64_t i, int64_t count) {
+    cpu::kernels().absolute_error(x + i, wanted + i, y + i, count);
+  });
+}
+
+void CpuBackend::absolute_error_backward(const Tensor& prediction, const Tensor& target,
+                                         const Tensor& grad_loss, Tensor& grad_prediction) {
+  require_alike("absolute_error_backward", {{"prediction", prediction},
+                                            {"target", target},
+                                            {"grad_loss", grad_loss},
+                                            {"grad_prediction", grad_prediction}});
+  const float *x = prediction.data<float>(), *wanted = target.data<float>();
+  const auto* dy = grad_loss.data<float>();
+  auto* dx = grad_prediction.data<float>();
+  parallel_parts(grad_prediction.numel(), kPart, [&](int64_t i, int64_t count) {
+    cpu::kernels().absolute_error_backward(x + i, wanted + i, dy + i, dx + i, count);
   });
 }
 
@@ -82,10 +108,34 @@ void CpuBackend::activation_backward(Activation kind, const Tensor& in, const Te
   });
 }
 
+namespace {
+
+/// Dropout with one decision for every `group` elements. The parts that threads work on may begin
+/// and end inside a group.
+void drop_groups(const Dropout& dropout, const Tensor& in, const Tensor& residual, Tensor& out) {
+  checks::require_dropout("dropout", dropout);
+  const auto keep_scale = static_cast<float>(1.0 / (1.0 - dropout.probability));
+  visit_data(out.dtype(), [&]<class T>(TypeTag<T>, const auto& kernels) {
+    const T *x = in.data<T>(), *base = residual.defined() ? residual.data<T>() : nullptr;
+    T* y = out.data<T>();
+    parallel_parts(out.numel(), kPart, [&](int64_t i, int64_t count) {
+      for (const int64_t end = i + count; i < end;) {
+        const int64_t length = std::min(end - i, dropout.group - i % dropout.group);
+        const float factor = dropout.keeps(static_cast<uint64_t>(i)) ? keep_scale : 0.0f;
+        kernels.scale_or_drop(x + i, factor, base ? base + i : nullptr, y + i, length);
+        i += length;
+      }
+    });
+  });
+}
+
+}  // namespace
+
 void CpuBackend::dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
                          Tensor& out) {
   require_data("dropout", {{"in", in}, {"out", out}});
   if (residual.defined()) require_data("dropout", {{"in", in}, {"residual", residual}});
+  if (dropout.group != 1) return drop_groups(dropout, in, residual, out);
   const cpu::DropoutStream stream = cpu::dropout_stream("dropout", dropout);
   visit_data(out.dtype(), [&]<class T>(TypeTag<T>, const auto& kernels) {
     const T *x = in.data<T>(), *base = residual.defined() ? residual.data<T>() : nullptr;

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include <fmt/format.h>
+#include <omp.h>
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "ssa/core/error.h"
@@ -206,8 +207,10 @@ namespace {
 /// Everything that a primitive depends on.
 struct ProductKey {
   int64_t rows, columns, inner, a_stride, b_stride, residual_stride;  // b_stride 0: packed
+  int64_t out_stride;
   DType dtype, out_dtype;
   bool a_transposed, b_transposed, bias, residual, accumulate;
+  bool one_thread;  // a primitive divides its work when it is made
   auto operator<=>(const ProductKey&) const = default;
 
   explicit ProductKey(const OnednnProduct& product)
@@ -217,13 +220,15 @@ struct ProductKey {
         a_stride(product.a.row_stride),
         b_stride(product.packed_b ? 0 : product.b.row_stride),
         residual_stride(product.residual.row_stride),
+        out_stride(product.out_stride ? product.out_stride : product.columns),
         dtype(product.a.dtype),
         out_dtype(product.out_dtype),
         a_transposed(product.a.transposed),
         b_transposed(product.b.transposed),
         bias(product.bias != nullptr),
         residual(product.residual.data != nullptr),
-        accumulate(product.accumulate) {}
+        accumulate(product.accumulate),
+        one_thread(omp_in_parallel() != 0) {}
 };
 
 /// A primitive with views for its arguments.
@@ -236,8 +241,8 @@ class Product {
             describe(key.rows, key.inner, key.dtype, key.a_stride, key.a_transposed),
             packed ? packed->layout
                    : describe(key.inner, key.columns, key.dtype, key.b_stride, key.b_transposed),
-            key.bias ? &bias_desc_ : nullptr, describe(key.rows, key.columns, key.out_dtype),
-            attributes(key))),
+            key.bias ? &bias_desc_ : nullptr,
+            describe(key.rows, key.columns, key.out_dtype, key.out_stride), attributes(key))),
         primitive_(description_),
         a_(unbound(description_.src_desc())),
         b_(unbound(description_.weights_desc())),

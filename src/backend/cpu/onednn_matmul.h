@@ -38,7 +38,7 @@ class OnednnWeights {
   std::unique_ptr<State> state_;
 };
 
-/// out (rows, columns), contiguous = a (rows, inner) · b (inner, columns) [+ bias (columns)]
+/// out (rows, columns) = a (rows, inner) · b (inner, columns) [+ bias (columns)]
 /// [+ residual (rows, columns)] [+ out]. b is in the dtype of a, out in that of a or in f32,
 /// residual in that of out. No extent is 0.
 struct OnednnProduct {
@@ -51,9 +51,10 @@ struct OnednnProduct {
   bool accumulate = false;
   void* out;
   DType out_dtype;
+  int64_t out_stride = 0;  ///< of its rows; 0: contiguous
 };
 
-/// Throws Error if oneDNN fails.
+/// Inside a parallel region the calling thread computes it alone. Throws Error if oneDNN fails.
 void onednn_matmul(const OnednnProduct& product);
 
 /// "oneDNN 2.6.0"

@@ -2,6 +2,7 @@
 // multiply it.
 
 #include <algorithm>
+#include <exception>
 
 #include <omp.h>
 
@@ -158,6 +159,64 @@ void CpuBackend::matmul(const MatmulArgs& args) {
   wide.residual = widened(args.residual);
   wide.out = widened(args.out);
   multiply(extents, wide, packed);
+  Tensor out = args.out;
+  if (out.dtype() == DType::bf16) copy(wide.out, out);
+}
+
+namespace {
+
+/// The matrices of one operand: where they begin, and how far apart they are.
+struct MatrixBatch {
+  Tensor tensor;
+  std::byte* first;
+  int64_t steps[2];  // in bytes, along the two batch axes
+
+  explicit MatrixBatch(const Tensor& matrices) : tensor(matrices), first(tensor.raw()) {
+    const auto size = static_cast<int64_t>(size_of(tensor.dtype()));
+    for (const int axis : {0, 1}) steps[axis] = checks::batch_stride(tensor, axis) * size;
+  }
+  std::byte* at(int64_t i, int64_t j) const { return first + i * steps[0] + j * steps[1]; }
+  cpu::MatrixView view(int64_t i, int64_t j, bool transposed) const {
+    return {at(i, j), tensor.dtype(), checks::matrix_row_stride(tensor), transposed};
+  }
+};
+
+/// Each product is done by one thread, so that no sum depends on the number of threads.
+void multiply_batch(const Extents& extents, const BatchedMatmulArgs& args) {
+  const MatrixBatch a(args.a), b(args.b), out(args.out);
+  const int64_t inner_batch = args.out.dim(1);
+  std::exception_ptr failure;  // must not leave the parallel region
+  cpu::parallel_items(args.out.dim(0) * inner_batch, [&](int64_t item) {
+    const int64_t i = item / inner_batch, j = item % inner_batch;
+    try {
+      cpu::onednn_matmul({.rows = extents.rows,
+                          .columns = extents.columns,
+                          .inner = extents.inner,
+                          .a = a.view(i, j, args.transpose_a),
+                          .b = b.view(i, j, args.transpose_b),
+                          .accumulate = args.accumulate,
+                          .out = out.at(i, j),
+                          .out_dtype = args.out.dtype(),
+                          .out_stride = checks::matrix_row_stride(args.out)});
+    } catch (...) {
+#pragma omp critical(failed_product)
+      failure = std::current_exception();
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+void CpuBackend::batched_matmul(const BatchedMatmulArgs& args) {
+  const Extents extents = checks::require_batched_product("batched_matmul", args);
+  if (args.out.numel() == 0) return;
+  if (product_dtype(args.a.dtype()) == args.a.dtype()) return multiply_batch(extents, args);
+  BatchedMatmulArgs wide = args;
+  wide.a = widened(args.a);
+  wide.b = widened(args.b);
+  wide.out = widened(args.out);
+  multiply_batch(extents, wide);
   Tensor out = args.out;
   if (out.dtype() == DType::bf16) copy(wide.out, out);
 }

@@ -6,6 +6,8 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/elements.h"
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/thread_scratch.h"
+#include "backend/picture_checks.h"
 
 namespace ssa {
 
@@ -226,6 +228,80 @@ void CpuBackend::cross_entropy_backward(const Tensor& logits, const Tensor& targ
         } else {
           on_data.softmax_gradient(x + r * columns, target[r], log_total[r], grad[r], to, columns);
         }
+      }
+    });
+  });
+}
+
+namespace {
+
+void require_soft_targets(const char* op, const SoftTargets& targets, int64_t rows,
+                          int64_t columns) {
+  checks::require_soft_targets(op, targets, rows);
+  const int64_t count = targets.labels.numel();
+  checks::require_ids(op, "labels", targets.labels.view({count}), count, 0, columns);
+}
+
+cpu::SoftTargetRow target_row(const SoftTargets& targets, int64_t row, int64_t columns) {
+  const int64_t labels = targets.labels.dim(1);
+  return {.label = targets.labels.data<int32_t>() + row * labels,
+          .weight = targets.weights.data<float>() + row * labels,
+          .labels = labels,
+          .base = static_cast<float>(targets.smoothing / static_cast<double>(columns)),
+          .labelled = static_cast<float>(1.0 - targets.smoothing)};
+}
+
+}  // namespace
+
+void CpuBackend::soft_cross_entropy(const Tensor& logits, const SoftTargets& targets, Tensor& loss,
+                                    Tensor& lse) {
+  constexpr const char* kOp = "soft_cross_entropy";
+  require_rank(kOp, {"logits", logits}, 2);
+  const int64_t rows = logits.dim(0), columns = logits.dim(1);
+  require_data(kOp, {{"logits", logits}});
+  require_packed(kOp, {"loss", loss}, DType::f32, {rows});
+  require_packed(kOp, {"lse", lse}, DType::f32, {rows});
+  require_soft_targets(kOp, targets, rows, columns);
+  float *nats = loss.data<float>(), *log_total = lse.data<float>();
+  visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
+    const T* x = logits.data<T>();
+    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+      for (int64_t r = first; r < first + count; ++r) {
+        const T* row = x + r * columns;
+        const cpu::SoftTargetRow target = target_row(targets, r, columns);
+        float wanted = 0.0f;  // Σ_v p_v·logits[v]
+        for (int64_t k = 0; k < target.labels; ++k) {
+          wanted += target.weight[k] * static_cast<float>(row[target.label[k]]);
+        }
+        wanted *= target.labelled;
+        if (target.base > 0) wanted += target.base * static_cast<float>(on_data.sum(row, columns));
+        log_total[r] = on_data.log_sum_exp(row, columns);
+        nats[r] = log_total[r] - wanted;
+      }
+    });
+  });
+}
+
+void CpuBackend::soft_cross_entropy_backward(const Tensor& logits, const SoftTargets& targets,
+                                             const Tensor& lse, const Tensor& grad_loss,
+                                             Tensor& grad_logits) {
+  constexpr const char* kOp = "soft_cross_entropy_backward";
+  require_rank(kOp, {"logits", logits}, 2);
+  const int64_t rows = logits.dim(0), columns = logits.dim(1);
+  require_data(kOp, {{"logits", logits}, {"grad_logits", grad_logits}});
+  require_packed(kOp, {"lse", lse}, DType::f32, {rows});
+  require_packed(kOp, {"grad_loss", grad_loss}, DType::f32, {rows});
+  require_soft_targets(kOp, targets, rows, columns);
+  const auto *log_total = lse.data<float>(), *grad = grad_loss.data<float>();
+  const cpu::ThreadScratch scratch(targets.labels.dim(1) * int64_t{sizeof(float)});
+  visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
+    const T* x = logits.data<T>();
+    T* dx = grad_logits.data<T>();
+    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+      for (int64_t r = first; r < first + count; ++r) {
+        on_data.soft_target_gradient(x + r * columns, target_row(targets, r, columns), log_total[r],
+                                     grad[r], dx + r * columns, columns,
+                                     static_cast<float*>(scratch.mine()));
       }
     });
   });

@@ -14,6 +14,7 @@
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/visit_data.h"
+#include "backend/dropout_checks.h"
 #include "backend/position_grid.h"
 #include "backend/regions.h"
 
@@ -110,8 +111,8 @@ void require_valid(const AttentionArgs& args) {
   require_heads({"value", args.value}, dtype, sources);
   require_heads({"out", args.out}, dtype, shape);
   checks::require_packed(op(), {"lse", args.lse}, DType::f32, {shape[0], shape[2], shape[1]});
-  SSA_CHECK(args.dropout.probability >= 0 && args.dropout.probability < 1,
-            "attention: dropout probability {} is outside [0, 1)", args.dropout.probability);
+  checks::require_dropout("attention", args.dropout);
+  checks::require_single_elements("attention", args.dropout);
   if (args.alibi_slopes.defined()) {
     checks::require_packed(op(), {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[2]});
   }

@@ -4,6 +4,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
+#include "backend/cuda/log_sum_exp.cuh"
 #include "backend/cuda/row_groups.cuh"
 #include "backend/cuda/visit_data.h"
 
@@ -23,63 +24,14 @@ struct LossRows {
   bool aligned;
 };
 
-/// Σ exp(x - highest) so far, and the highest x so far.
-struct SumOfExps {
-  float highest, sum;
-
-  /// Where nothing is above -inf yet, the difference to it must not become NaN.
-  __device__ static float exp_below(float x, float highest) {
-    return expf(x - (highest == -INFINITY ? 0.0f : highest));
-  }
-  __device__ void raise(float to) {
-    if (!(to > highest)) return;
-    sum *= exp_below(highest, to);
-    highest = to;
-  }
-  /// Adds the first `counts[i]` elements of chunk i. A NaN among them makes the sum one.
-  template <class T, int kChunks>
-  __device__ void add(const Chunk<T> (&chunks)[kChunks], const int (&counts)[kChunks]) {
-    float top = highest;
-#pragma unroll
-    for (int i = 0; i < kChunks; ++i) {
-#pragma unroll
-      for (int k = 0; k < Chunk<T>::kSize; ++k) {
-        top = k < counts[i] && chunks[i][k] > top ? chunks[i][k] : top;
-      }
-    }
-    raise(top);
-#pragma unroll
-    for (int i = 0; i < kChunks; ++i) {
-#pragma unroll
-      for (int k = 0; k < Chunk<T>::kSize; ++k) {
-        sum += k < counts[i] ? exp_below(chunks[i][k], highest) : 0.0f;
-      }
-    }
-  }
-};
-
 template <class T, int kThreads>
 __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock) cross_entropy_rows(LossRows<T> all) {
   using Group = RowGroup<kThreads>;
-  constexpr int kSize = Chunk<T>::kSize, kAhead = 2;  // chunks that are being read at a time
   const int64_t row = Group::number();
   if (row >= all.rows) return;  // a whole warp, where a block has several rows
   const T* logits = all.logits + row * all.columns;
-  SumOfExps mine{-INFINITY, 0.0f};
-  for (int64_t first = Group::thread() * kSize; first < all.columns;
-       first += kAhead * kThreads * kSize) {
-    Chunk<T> chunks[kAhead];
-    int counts[kAhead];
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const int64_t c = first + i * kThreads * kSize;
-      counts[i] = static_cast<int>(all.columns - c < kSize ? all.columns - c : kSize);
-      chunks[i] = read_chunk(logits, c, all.columns, all.aligned);
-    }
-    mine.add(chunks, counts);
-  }
-  mine.raise(Group::max(mine.highest));
-  const float log_total = mine.highest + logf(Group::sum(mine.sum));
+  const float log_total =
+      log_sum_exp<T, kThreads>(logits, all.columns, all.aligned, [](const auto&, int) {});
   if (Group::thread() != 0) return;
   const int32_t target =
       checked_id(all.targets[row], -1, all.columns, Lookup::cross_entropy, row, all.record);
@@ -129,15 +81,6 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
     }
     write_chunk(grad_logits, c, all.columns, all.aligned, result);
   });
-}
-
-/// Calls f with the number of threads that share a row of `bytes`, as a constant.
-template <class F>
-void visit_row_bytes(int64_t bytes, const F& f) {
-  constexpr int64_t kLoad = 16;
-  if (bytes <= 8 * 32 * kLoad) return f(std::integral_constant<int, 32>{});
-  if (bytes <= 8 * 256 * kLoad) return f(std::integral_constant<int, 256>{});
-  f(std::integral_constant<int, 1024>{});
 }
 
 }  // namespace

@@ -71,21 +71,27 @@ cublasLtHandle_t handle() {
   return instance;
 }
 
-/// The largest power of two, up to 256, that an address is a multiple of.
-uint32_t alignment_of(const void* address) {
+/// The largest power of two, up to 256, that an address is a multiple of, and those a step of so
+/// many bytes further on.
+uint32_t alignment_of(const void* address, uint64_t step_bytes = 0) {
   constexpr uintptr_t kMost = 256;
-  const auto bits = reinterpret_cast<uintptr_t>(address) | kMost;
+  const auto bits = reinterpret_cast<uintptr_t>(address) | step_bytes | kMost;
   return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
+uint64_t bytes_of(int64_t elements, DType dtype) {
+  return static_cast<uint64_t>(elements) * size_of(dtype);
 }
 
 /// Everything that the choice of an algorithm depends on.
 struct ProductKey {
-  int64_t rows, columns, inner, a_stride, b_stride, added_stride;
+  int64_t rows, columns, inner, a_stride, b_stride, added_stride, out_stride;
   uint32_t a_alignment, b_alignment, added_alignment, out_alignment;
   DType dtype, out_dtype;
   uint32_t bias_alignment, beside_alignment;  // 0: none
   bool a_transposed, b_transposed, added;
   Epilogue epilogue;
+  Batch batch;
   auto operator<=>(const ProductKey&) const = default;
 
   explicit ProductKey(const Product& product)
@@ -95,10 +101,13 @@ struct ProductKey {
         a_stride(product.a.row_stride),
         b_stride(product.b.row_stride),
         added_stride(product.added.row_stride),
-        a_alignment(alignment_of(product.a.data)),
-        b_alignment(alignment_of(product.b.data)),
-        added_alignment(alignment_of(product.added.data)),
-        out_alignment(alignment_of(product.out)),
+        out_stride(product.out_row_stride()),
+        a_alignment(alignment_of(product.a.data, bytes_of(product.batch.a_step, product.dtype))),
+        b_alignment(alignment_of(product.b.data, bytes_of(product.batch.b_step, product.dtype))),
+        added_alignment(
+            alignment_of(product.added.data, bytes_of(product.batch.out_step, product.out_dtype))),
+        out_alignment(
+            alignment_of(product.out, bytes_of(product.batch.out_step, product.out_dtype))),
         dtype(product.dtype),
         out_dtype(product.out_dtype),
         bias_alignment(product.bias ? alignment_of(product.bias) : 0),
@@ -106,27 +115,38 @@ struct ProductKey {
         a_transposed(product.a.transposed),
         b_transposed(product.b.transposed),
         added(product.added.data != nullptr),
-        epilogue(product.epilogue) {}
+        epilogue(product.epilogue),
+        batch(product.batch) {}
 };
 
 /// A row-major matrix as its column-major transpose: as many columns as there are rows in memory.
+/// The matrices of a batch are `batch_step` elements apart.
 class Layout {
  public:
-  Layout(const Product& product, DType dtype, int64_t rows, int64_t columns, int64_t row_stride) {
+  Layout(const Product& product, DType dtype, int64_t rows, int64_t columns, int64_t row_stride,
+         int64_t batch_step) {
     require(cublasLtMatrixLayoutCreate(&layout_, data_type(dtype), static_cast<uint64_t>(columns),
                                        static_cast<uint64_t>(rows), row_stride),
             product);
+    if (product.batch.count == 1) return;
+    set(product, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(product.batch.count));
+    set(product, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, batch_step);
   }
   /// op(matrix) is (rows, columns).
-  Layout(const Product& product, const MatrixView& matrix, int64_t rows, int64_t columns)
+  Layout(const Product& product, const MatrixView& matrix, int64_t rows, int64_t columns,
+         int64_t batch_step)
       : Layout(product, product.dtype, matrix.transposed ? columns : rows,
-               matrix.transposed ? rows : columns, matrix.row_stride) {}
+               matrix.transposed ? rows : columns, matrix.row_stride, batch_step) {}
   ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
   Layout(const Layout&) = delete;
   Layout& operator=(const Layout&) = delete;
   cublasLtMatrixLayout_t get() const { return layout_; }
 
  private:
+  template <class T>
+  void set(const Product& product, cublasLtMatrixLayoutAttribute_t attribute, T value) {
+    require(cublasLtMatrixLayoutSetAttribute(layout_, attribute, &value, sizeof value), product);
+  }
   cublasLtMatrixLayout_t layout_ = nullptr;
 };
 
@@ -228,11 +248,12 @@ class Plan {
  public:
   Plan(const Product& product, const ProductKey& key)
       : description_(product),
-        a_(product, product.a, product.rows, product.inner),
-        b_(product, product.b, product.inner, product.columns),
+        a_(product, product.a, product.rows, product.inner, product.batch.a_step),
+        b_(product, product.b, product.inner, product.columns, product.batch.b_step),
         added_(product, product.out_dtype, product.rows, product.columns,
-               key.added ? product.added.row_stride : product.columns),
-        out_(product, product.out_dtype, product.rows, product.columns, product.columns) {
+               key.added ? product.added.row_stride : key.out_stride, product.batch.out_step),
+        out_(product, product.out_dtype, product.rows, product.columns, key.out_stride,
+             product.batch.out_step) {
     const Preference preference(product, key);
     cublasLtMatmulHeuristicResult_t found = {};
     int count = 0;

@@ -7,6 +7,7 @@
 #include "backend/cuda/normal.cuh"
 #include "backend/cuda/recording.h"
 #include "backend/cuda/visit_data.h"
+#include "backend/dropout_checks.h"
 
 namespace ssa {
 namespace cuda {
@@ -156,9 +157,61 @@ __global__ void __launch_bounds__(kThreads)
   write_chunk(out, i, extent.size, extent.aligned, x);
 }
 
+/// The same with one word for every `group` elements.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    drop_groups(const T* in, const T* residual, T* out, Extent extent, Mask mask, int64_t group) {
+  const int64_t i = my_first<T>();
+  if (i >= extent.size) return;
+  Chunk<T> x = read_chunk(in, i, extent.size, extent.aligned), base;
+  if (residual) base = read_chunk(residual, i, extent.size, extent.aligned);
+  const RngKey key = mask.key.now();
+  int64_t number = i / group, left = group - i % group;  // of the group, and in it
+  bool dropped = key.word(static_cast<uint64_t>(number)) < mask.threshold;
+#pragma unroll
+  for (int k = 0; k < Chunk<T>::kSize; ++k) {
+    if (left == 0) {
+      dropped = key.word(static_cast<uint64_t>(++number)) < mask.threshold;
+      left = group;
+    }
+    --left;
+    const float kept = dropped ? 0.0f : x[k] * mask.keep_scale;
+    x.set(k, residual ? base[k] + kept : kept);
+  }
+  write_chunk(out, i, extent.size, extent.aligned, x);
+}
+
+// Comparisons that leave 0 and NaN as they are.
+__device__ inline float with_sign_of(float difference, float value) {
+  if (difference > 0.0f) return value;
+  return difference < 0.0f ? -value : difference;
+}
+
+struct AbsoluteError {
+  __device__ float operator()(float prediction, float target) const {
+    return fabsf(prediction - target);
+  }
+};
+
+__global__ void __launch_bounds__(kThreads)
+    absolute_error_gradient(const float* prediction, const float* target, const float* grad_loss,
+                            float* grad_prediction, Extent extent) {
+  const int64_t i = my_first<float>();
+  if (i >= extent.size) return;
+  const Chunk<float> x = read_chunk(prediction, i, extent.size, extent.aligned);
+  const Chunk<float> wanted = read_chunk(target, i, extent.size, extent.aligned);
+  Chunk<float> grad = read_chunk(grad_loss, i, extent.size, extent.aligned);
+#pragma unroll
+  for (int k = 0; k < Chunk<float>::kSize; ++k) {
+    grad.set(k, with_sign_of(x[k] - wanted[k], grad[k]));
+  }
+  write_chunk(grad_prediction, i, extent.size, extent.aligned, grad);
+}
+
 }  // namespace
 }  // namespace cuda
 
+using checks::require_alike;
 using checks::require_data;
 using cuda::is_aligned;
 using cuda::visit_data;
@@ -227,8 +280,7 @@ void CudaBackend::dropout(const Dropout& dropout, const Tensor& in, const Tensor
   const checks::Op op("dropout", Device::cuda);
   require_data(op, {{"in", in}, {"out", out}});
   if (residual.defined()) require_data(op, {{"in", in}, {"residual", residual}});
-  SSA_CHECK(dropout.probability >= 0 && dropout.probability < 1,
-            "dropout: dropout probability {} is outside [0, 1)", dropout.probability);
+  checks::require_dropout("dropout", dropout);
   if (out.numel() == 0) return;
   const cuda::Mask mask{cuda::step_key(dropout.key), dropout.threshold(),
                         static_cast<float>(1.0 / (1.0 - dropout.probability))};
@@ -236,9 +288,43 @@ void CudaBackend::dropout(const Dropout& dropout, const Tensor& in, const Tensor
     const T *x = in.data<T>(), *base = residual.defined() ? residual.data<T>() : nullptr;
     T* y = out.data<T>();
     const cuda::Extent extent{out.numel(), is_aligned(x) && is_aligned(base) && is_aligned(y)};
-    cuda::launch("dropout", cuda::drop<T>, cuda::blocks_for<T>(extent.size), cuda::kThreads, 0, x,
-                 base, y, extent, mask);
+    const unsigned blocks = cuda::blocks_for<T>(extent.size);
+    if (dropout.group == 1) {
+      cuda::launch("dropout", cuda::drop<T>, blocks, cuda::kThreads, 0, x, base, y, extent, mask);
+    } else {
+      cuda::launch("dropout", cuda::drop_groups<T>, blocks, cuda::kThreads, 0, x, base, y, extent,
+                   mask, dropout.group);
+    }
   });
+}
+
+void CudaBackend::absolute_error(const Tensor& prediction, const Tensor& target, Tensor& loss) {
+  const checks::Op op("absolute_error", Device::cuda);
+  require_alike(op, {{"prediction", prediction}, {"target", target}, {"loss", loss}});
+  if (loss.numel() == 0) return;
+  const float *x = prediction.data<float>(), *wanted = target.data<float>();
+  auto* y = loss.data<float>();
+  const cuda::Extent extent{loss.numel(), is_aligned(x) && is_aligned(wanted) && is_aligned(y)};
+  cuda::launch(op.name, cuda::map_two<float, cuda::AbsoluteError>,
+               cuda::blocks_for<float>(extent.size), cuda::kThreads, 0, x, wanted, y, extent,
+               cuda::AbsoluteError{});
+}
+
+void CudaBackend::absolute_error_backward(const Tensor& prediction, const Tensor& target,
+                                          const Tensor& grad_loss, Tensor& grad_prediction) {
+  const checks::Op op("absolute_error_backward", Device::cuda);
+  require_alike(op, {{"prediction", prediction},
+                     {"target", target},
+                     {"grad_loss", grad_loss},
+                     {"grad_prediction", grad_prediction}});
+  if (grad_prediction.numel() == 0) return;
+  const float *x = prediction.data<float>(), *wanted = target.data<float>();
+  const auto* dy = grad_loss.data<float>();
+  auto* dx = grad_prediction.data<float>();
+  const bool aligned = is_aligned(x) && is_aligned(wanted) && is_aligned(dy) && is_aligned(dx);
+  const cuda::Extent extent{grad_prediction.numel(), aligned};
+  cuda::launch(op.name, cuda::absolute_error_gradient, cuda::blocks_for<float>(extent.size),
+               cuda::kThreads, 0, x, wanted, dy, dx, extent);
 }
 
 }  // namespace ssa

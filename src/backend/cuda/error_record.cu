@@ -43,6 +43,10 @@ Words words_for(Lookup primitive) {
       return {"gather_rows_backward", "rows"};
     case Lookup::gather_rows:
       return {"gather_rows", "rows"};
+    case Lookup::soft_cross_entropy_backward:
+      return {"soft_cross_entropy_backward", "labels"};
+    case Lookup::soft_cross_entropy:
+      return {"soft_cross_entropy", "labels"};
     case Lookup::cross_entropy_backward:
       return {"cross_entropy_backward", "targets"};
     case Lookup::cross_entropy:

@@ -15,6 +15,8 @@ namespace ssa::cuda {
 enum class Lookup : uint32_t {
   gather_rows_backward = 1,
   gather_rows,
+  soft_cross_entropy_backward,
+  soft_cross_entropy,
   cross_entropy_backward,
   cross_entropy,
   embedding_backward,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <string>
 
@@ -23,9 +24,17 @@ enum class Epilogue {
   gelu_gradient,  ///< out = product · f'(beside), beside (rows, columns) as out
 };
 
-/// out (rows, columns), contiguous = a (rows, inner) · b (inner, columns) [+ bias (columns)]
+/// Products of one shape on matrices that are these many elements apart.
+struct Batch {
+  int64_t count = 1;
+  int64_t a_step = 0, b_step = 0, out_step = 0;
+  auto operator<=>(const Batch&) const = default;
+};
+
+/// out (rows, columns) = a (rows, inner) · b (inner, columns) [+ bias (columns)]
 /// [+ added (rows, columns)], summed up in f32. bias and `added` are in the dtype of out; `added`
-/// may be out itself. No extent is 0. A bias comes with no epilogue or with gelu.
+/// may be out itself. No extent is 0. A bias comes with no epilogue or with gelu. A batch of
+/// several has neither bias nor epilogue, and nothing added but out itself.
 struct Product {
   int64_t rows, columns, inner;
   MatrixView a, b;
@@ -36,6 +45,9 @@ struct Product {
   DType out_dtype;  ///< dtype, or f32
   Epilogue epilogue = Epilogue::none;
   void* beside = nullptr;
+  int64_t out_stride = 0;  ///< of its rows; 0: contiguous
+  Batch batch{};
+  int64_t out_row_stride() const { return out_stride ? out_stride : columns; }
 };
 
 /// Queues the product. False, and nothing is queued, if it cannot be had with its epilogue. Throws

@@ -1,5 +1,8 @@
 // Matrix products: packed weights, and what is around the multiplication itself (matmul.h).
 
+#include <type_traits>
+#include <utility>
+
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/matmul.h"
 #include "backend/product_checks.h"
@@ -123,6 +126,66 @@ void CudaBackend::matmul(const MatmulArgs& args) {
   }
   const Tensor bias = narrowed_bias(*this, args);
   cuda::multiply(product_of(args, extents, packed, bias));
+}
+
+namespace {
+
+/// Elements from one matrix to the next along a batch axis.
+cuda::Batch steps_along(int axis, const BatchedMatmulArgs& args) {
+  return {.count = args.out.dim(axis),
+          .a_step = checks::batch_stride(args.a, axis),
+          .b_step = checks::batch_stride(args.b, axis),
+          .out_step = checks::batch_stride(args.out, axis)};
+}
+
+/// Whether the outer axis goes on where the inner one ends, so that both are one.
+bool continues(const cuda::Batch& outer, const cuda::Batch& inner) {
+  return outer.a_step == inner.count * inner.a_step && outer.b_step == inner.count * inner.b_step &&
+         outer.out_step == inner.count * inner.out_step;
+}
+
+/// So many bytes behind `first`.
+template <class T>
+T* moved(T* first, int64_t elements, DType dtype) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const std::byte, std::byte>;
+  return static_cast<Byte*>(first) + elements * static_cast<int64_t>(size_of(dtype));
+}
+
+}  // namespace
+
+// cuBLASLt knows batches with one axis. Of two axes that cannot be one, it is called for every step
+// along the shorter one.
+void CudaBackend::batched_matmul(const BatchedMatmulArgs& args) {
+  const auto extents = checks::require_batched_product({"batched_matmul", Device::cuda}, args);
+  if (args.out.numel() == 0) return;
+  cuda::Batch calls = steps_along(0, args), batch = steps_along(1, args);
+  if (calls.count > batch.count) std::swap(calls, batch);
+  if (continues(calls, batch)) {
+    batch.count *= calls.count;
+    calls.count = 1;
+  } else if (continues(batch, calls)) {
+    batch = {batch.count * calls.count, calls.a_step, calls.b_step, calls.out_step};
+    calls.count = 1;
+  }
+  Tensor out = args.out;
+  const int64_t out_stride = checks::matrix_row_stride(out);
+  cuda::Product product{.rows = extents.rows,
+                        .columns = extents.columns,
+                        .inner = extents.inner,
+                        .a = {args.a.raw(), checks::matrix_row_stride(args.a), args.transpose_a},
+                        .b = {args.b.raw(), checks::matrix_row_stride(args.b), args.transpose_b},
+                        .dtype = args.a.dtype(),
+                        .out = out.raw(),
+                        .out_dtype = out.dtype(),
+                        .out_stride = out_stride,
+                        .batch = batch};
+  for (int64_t call = 0; call < calls.count; ++call) {
+    if (args.accumulate) product.added = {product.out, out_stride, false};
+    cuda::multiply(product);
+    product.a.data = moved(product.a.data, calls.a_step, product.dtype);
+    product.b.data = moved(product.b.data, calls.b_step, product.dtype);
+    product.out = moved(product.out, calls.out_step, product.out_dtype);
+  }
 }
 
 // cuBLASLt knows GELU by tanh only. Where the one bias is not aligned, or a row of what it keeps

@@ -21,7 +21,9 @@ set(SSA_CUDA_KERNEL_SOURCES
   layer_norm.cu
   masked_softmax.cu
   optimizers.cu
+  pictures.cu
   products.cu
   recording.cu
   reductions.cu
+  soft_cross_entropy.cu
   sort_ids.cu)

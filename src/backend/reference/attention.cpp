@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "backend/dropout_checks.h"
 #include "backend/position_grid.h"
 #include "backend/reference/elements.h"
 #include "backend/reference/reference_backend.h"
@@ -42,6 +43,7 @@ double dot(const T* a, const T* b, int64_t size) {
 }
 
 void require_supported(const AttentionArgs& args) {
+  checks::require_single_elements("attention", args.dropout);
   SSA_CHECK(args.query_start == 0 || !args.dropout.active(),
             "attention: no dropout where queries start at position {}", args.query_start);
   require_regions(args);

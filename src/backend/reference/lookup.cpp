@@ -82,4 +82,57 @@ void ReferenceBackend::cross_entropy_backward(const Tensor& logits, const Tensor
   });
 }
 
+namespace {
+
+/// p of SoftTargets for row r and class v.
+template <class T>
+double wanted_probability(const SoftTargets& targets, int64_t r, int64_t v, int64_t classes) {
+  const int64_t labels = targets.labels.dim(1);
+  double labelled = 0;
+  for (int64_t k = 0; k < labels; ++k) {
+    const int32_t label = targets.labels.data<int32_t>()[r * labels + k];
+    SSA_CHECK(label >= 0 && label < classes,
+              "soft_cross_entropy: label {} of row {} is outside 0 … {}", label, r, classes - 1);
+    if (label == v) labelled += get(targets.weights.data<Wide<T>>()[r * labels + k]);
+  }
+  return targets.smoothing / static_cast<double>(classes) + (1.0 - targets.smoothing) * labelled;
+}
+
+}  // namespace
+
+void ReferenceBackend::soft_cross_entropy(const Tensor& logits, const SoftTargets& targets,
+                                          Tensor& loss, Tensor& lse) {
+  const int64_t rows = logits.dim(0), columns = logits.dim(1);
+  visit_floating(logits.dtype(), [&]<class T>(TypeTag<T>) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const T* x = logits.data<T>() + r * columns;
+      double highest = get(x[0]), total = 0, wanted = 0;
+      for (int64_t v = 0; v < columns; ++v) highest = std::max(highest, get(x[v]));
+      for (int64_t v = 0; v < columns; ++v) {
+        total += std::exp(get(x[v]) - highest);
+        wanted += wanted_probability<T>(targets, r, v, columns) * get(x[v]);
+      }
+      set(lse.data<Wide<T>>()[r], highest + std::log(total));
+      set(loss.data<Wide<T>>()[r], highest + std::log(total) - wanted);
+    }
+  });
+}
+
+void ReferenceBackend::soft_cross_entropy_backward(const Tensor& logits, const SoftTargets& targets,
+                                                   const Tensor& lse, const Tensor& grad_loss,
+                                                   Tensor& grad_logits) {
+  const int64_t rows = logits.dim(0), columns = logits.dim(1);
+  visit_floating(logits.dtype(), [&]<class T>(TypeTag<T>) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const double grad = get(grad_loss.data<Wide<T>>()[r]);
+      for (int64_t v = 0; v < columns; ++v) {
+        const double probability =
+            std::exp(get(logits.data<T>()[r * columns + v]) - get(lse.data<Wide<T>>()[r]));
+        set(grad_logits.data<T>()[r * columns + v],
+            grad * (probability - wanted_probability<T>(targets, r, v, columns)));
+      }
+    }
+  });
+}
+
 }  // namespace ssa

@@ -23,10 +23,11 @@ template <class T>
 struct Operand {
   const T* data;
   int64_t row_stride, column_stride;
+  /// Of a matrix, or of the first one of many: the last two axes are rows and columns.
   Operand(const Tensor& matrix, bool transposed)
       : data(matrix.data<T>()),
-        row_stride(matrix.stride(transposed ? 1 : 0)),
-        column_stride(matrix.stride(transposed ? 0 : 1)) {}
+        row_stride(matrix.stride(transposed ? -1 : -2)),
+        column_stride(matrix.stride(transposed ? -2 : -1)) {}
   double operator()(int64_t row, int64_t column) const {
     return get(data[row * row_stride + column * column_stride]);
   }
@@ -59,6 +60,48 @@ void ReferenceBackend::matmul(const MatmulArgs& args) {
       multiply<T, T>(args, b);
     } else {
       multiply<T, Wide<T>>(args, b);
+    }
+  });
+}
+
+namespace {
+
+/// Where matrix (i, j) begins in a tensor with two batch axes in front. An axis of size 1 is
+/// shared by all.
+int64_t offset_of(const Tensor& matrices, int64_t i, int64_t j) {
+  return (matrices.dim(0) == 1 ? 0 : i * matrices.stride(0)) +
+         (matrices.dim(1) == 1 ? 0 : j * matrices.stride(1));
+}
+
+template <class T, class Out>
+void multiply_matrix(const BatchedMatmulArgs& args, int64_t i, int64_t j) {
+  Operand<T> left(args.a, args.transpose_a), right(args.b, args.transpose_b);
+  left.data += offset_of(args.a, i, j);
+  right.data += offset_of(args.b, i, j);
+  const int64_t inner = args.a.dim(args.transpose_a ? 2 : 3);
+  Tensor out = args.out;
+  for (int64_t m = 0; m < out.dim(2); ++m) {
+    for (int64_t n = 0; n < out.dim(3); ++n) {
+      Out& to = out.data<Out>()[offset_of(out, i, j) + m * out.stride(2) + n * out.stride(3)];
+      double total = args.accumulate ? get(to) : 0.0;
+      for (int64_t k = 0; k < inner; ++k) total += left(m, k) * right(k, n);
+      set(to, total);
+    }
+  }
+}
+
+}  // namespace
+
+void ReferenceBackend::batched_matmul(const BatchedMatmulArgs& args) {
+  visit_floating(args.a.dtype(), [&]<class T>(TypeTag<T>) {
+    for (int64_t i = 0; i < args.out.dim(0); ++i) {
+      for (int64_t j = 0; j < args.out.dim(1); ++j) {
+        if (args.out.dtype() == args.a.dtype()) {
+          multiply_matrix<T, T>(args, i, j);
+        } else {
+          multiply_matrix<T, Wide<T>>(args, i, j);
+        }
+      }
     }
   });
 }

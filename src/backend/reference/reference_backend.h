@@ -27,6 +27,7 @@ class ReferenceBackend : public Backend {
   void gather_rows_backward(const Tensor& rows, const Tensor& grad_out, Tensor& grad_in) override;
 
   void matmul(const MatmulArgs& args) override;
+  void batched_matmul(const BatchedMatmulArgs& args) override;
   std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
                                      std::shared_ptr<PackedMatrix> reuse) override;
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
@@ -42,6 +43,18 @@ class ReferenceBackend : public Backend {
                      Tensor& lse) override;
   void cross_entropy_backward(const Tensor& logits, const Tensor& targets, const Tensor& lse,
                               const Tensor& grad_loss, Tensor& grad_logits) override;
+  void soft_cross_entropy(const Tensor& logits, const SoftTargets& targets, Tensor& loss,
+                          Tensor& lse) override;
+  void soft_cross_entropy_backward(const Tensor& logits, const SoftTargets& targets,
+                                   const Tensor& lse, const Tensor& grad_loss,
+                                   Tensor& grad_logits) override;
+
+  void absolute_error(const Tensor& prediction, const Tensor& target, Tensor& loss) override;
+  void absolute_error_backward(const Tensor& prediction, const Tensor& target,
+                               const Tensor& grad_loss, Tensor& grad_prediction) override;
+  void patches(const PatchArgs& args) override;
+  void mean_positions(const Tensor& in, Tensor& out) override;
+  void mean_positions_backward(const Tensor& grad_out, Tensor& grad_in) override;
 
   void attention(AttentionArgs& args) override;
   void attention_backward(AttentionBackwardArgs& args) override;

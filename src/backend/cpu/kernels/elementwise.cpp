@@ -181,6 +181,39 @@ void dropout(const DropoutStream& stream, int64_t first, const T* in, const T* r
   dropout_joined(stream, first, in, in, out, count, [](Vec kept, Vec) { return kept; });
 }
 
+template <class T>
+void scale_or_drop(const T* in, float factor, const T* residual, T* out, int64_t count) {
+  const bool kept = factor != 0.0f;  // what is dropped does not count, not even NaN
+  if (residual) {
+    map(in, residual, out, count, [=](Vec x, Vec base) { return kept ? base + factor * x : base; });
+  } else {
+    map(in, out, count, [=](Vec x) { return kept ? factor * x : Vec{}; });
+  }
+}
+
+void absolute_error(const float* a, const float* b, float* out, int64_t count) {
+  map(a, b, out, count, [](Vec x, Vec y) {
+    const Vec difference = x - y;
+    return difference < 0.0f ? -difference : difference;
+  });
+}
+
+void absolute_error_backward(const float* a, const float* b, const float* grad, float* out,
+                             int64_t count) {
+  const auto slope = [](Vec difference, Vec dy) {  // 0 and NaN stay what they are
+    const Vec not_above = difference < 0.0f ? -dy : difference;
+    return difference > 0.0f ? dy : not_above;
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    store(out + i, slope(load(a + i) - load(b + i), load(grad + i)));
+  }
+  if (i == count) return;
+  const int64_t rest = count - i;
+  const Vec difference = load_part(a + i, rest) - load_part(b + i, rest);
+  store_part(out + i, slope(difference, load_part(grad + i, rest)), rest);
+}
+
 /// Four rows at a time: fewer passes over `out`, and a shorter chain of roundings.
 template <class T>
 void add_rows(const T* in, int64_t stride, int64_t rows, int64_t columns, float* out) {
@@ -240,6 +273,7 @@ void fill(ElementKernels<T>& kernels) {
   kernels.activation = activation<T>;
   kernels.activation_backward = activation_backward<T>;
   kernels.dropout = dropout<T>;
+  kernels.scale_or_drop = scale_or_drop<T>;
   kernels.add_rows = add_rows<T>;
   kernels.sum = sum<T>;
   kernels.sum_squares = sum_squares<T>;
@@ -250,6 +284,8 @@ void fill(ElementKernels<T>& kernels) {
 void fill_elementwise(Kernels& table) {
   fill(table.f32);
   fill(table.bf16);
+  table.absolute_error = absolute_error;
+  table.absolute_error_backward = absolute_error_backward;
 }
 
 }  // namespace ssa::cpu::SSA_KERNEL_ISA

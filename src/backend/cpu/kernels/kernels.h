@@ -135,6 +135,15 @@ struct LayerNormRows {
   T* out;                         ///< or null; may be grad_out
 };
 
+/// One row of SoftTargets: p is `base` for every class, and more for those that are labelled.
+struct SoftTargetRow {
+  const int32_t* label;
+  const float* weight;  ///< of each label
+  int64_t labels;
+  float base;      ///< smoothing/V
+  float labelled;  ///< 1 - smoothing, which multiplies the weights
+};
+
 /// One row of MaskedSoftmaxArgs: a target and the sources of its window.
 struct MaskedRow {
   int32_t target;
@@ -165,6 +174,9 @@ struct ElementKernels {
   void (*dropout)(const DropoutStream& stream, int64_t first, const T* in, const T* residual,
                   T* out, int64_t count);
 
+  /// out = factor · in [+ residual], or what is added alone if factor is 0. residual may be null.
+  void (*scale_or_drop)(const T* in, float factor, const T* residual, T* out, int64_t count);
+
   /// out[c] += Σ_r in[r][c], rows `stride` elements apart.
   void (*add_rows)(const T* in, int64_t stride, int64_t rows, int64_t columns, float* out);
   double (*sum)(const T* in, int64_t count);
@@ -179,6 +191,10 @@ struct ElementKernels {
   /// One row: out = grad · (exp(logits - lse) - onehot(target)); out may be logits.
   void (*softmax_gradient)(const T* logits, int64_t target, float lse, float grad, T* out,
                            int64_t columns);
+  /// One row: out = grad · (exp(logits - lse) - p); out may be logits. Scratch for
+  /// targets.labels floats.
+  void (*soft_target_gradient)(const T* logits, const SoftTargetRow& targets, float lse, float grad,
+                               T* out, int64_t columns, float* scratch);
   /// One row; out may be logits. Scratch for columns + kMostLanes floats.
   void (*masked_softmax)(const MaskedRow& row, const T* logits, T* out, int64_t columns,
                          float* scratch);
@@ -193,6 +209,12 @@ struct Kernels {
 
   ElementKernels<float> f32;
   ElementKernels<BFloat16> bf16;
+
+  /// out = |a - b|
+  void (*absolute_error)(const float* a, const float* b, float* out, int64_t count);
+  /// out = grad · sign(a - b)
+  void (*absolute_error_backward)(const float* a, const float* b, const float* grad, float* out,
+                                  int64_t count);
 
   /// Null where there is nothing faster than oneDNN. Meant for blocks of a few hundred rows and
   /// columns. scratch: 64-byte aligned, as many bytes as the second function says.

@@ -139,6 +139,29 @@ void softmax_gradient(const T* logits, int64_t target, float lse, float grad, T*
   put(out + target, grad * (at_target[0] - 1.0f));
 }
 
+/// p of the class that is label number k.
+SSA_INLINE float probability_of_label(const SoftTargetRow& targets, int64_t k) {
+  float weight = 0.0f;
+  for (int64_t other = 0; other < targets.labels; ++other) {
+    weight += targets.label[other] == targets.label[k] ? targets.weight[other] : 0.0f;
+  }
+  return targets.base + targets.labelled * weight;
+}
+
+template <class T>
+void soft_target_gradient(const T* logits, const SoftTargetRow& targets, float lse, float grad,
+                          T* out, int64_t columns, float* scratch) {
+  const SoftTargetRow row = targets;
+  for (int64_t k = 0; k < row.labels; ++k) {  // before `out`, which may be `logits`, is written
+    const Vec probability = exp(broadcast(get(logits + row.label[k]) - lse));
+    scratch[k] = grad * (probability[0] - probability_of_label(row, k));
+  }
+  for_columns(columns, [&](int64_t c, auto get, auto put) {
+    put(out + c, grad * (exp(get(logits + c) - lse) - row.base));
+  });
+  for (int64_t k = 0; k < row.labels; ++k) put(out + row.label[k], scratch[k]);
+}
+
 /// The logits of a row with bias and mask, followed by -inf up to whole vectors. Whether the
 /// target sees any source.
 template <class T>
@@ -207,6 +230,7 @@ void fill(ElementKernels<T>& kernels) {
   kernels.layer_norm_backward = layer_norm_backward<T>;
   kernels.log_sum_exp = log_sum_exp<T>;
   kernels.softmax_gradient = softmax_gradient<T>;
+  kernels.soft_target_gradient = soft_target_gradient<T>;
   kernels.masked_softmax = masked_softmax<T>;
   kernels.masked_softmax_backward = masked_softmax_backward<T>;
 }
