@@ -8,6 +8,7 @@ Variable dropout(const Variable& x, const Dropout& dropout, const Variable& resi
   if (!dropout.active()) return residual.defined() ? add(residual, x) : x;
   SSA_CHECK(dropout.probability < 1.0, "dropout: probability {} is not below 1",
             dropout.probability);
+  SSA_CHECK(dropout.group >= 1, "dropout: dropout in groups of {} elements", dropout.group);
   if (residual.defined()) {
     check_same_kind("dropout", x.value(), residual.value());
     check_shape("dropout", "the residual", residual.value(), x.shape());

@@ -56,6 +56,19 @@ std::vector<OpCase> elementwise_cases() {
        [](const auto& in) {
          return ops::dropout(in[0], {0.4, kDropoutKey}, in[1]);
        }},
+      {"drop path with a residual",
+       {{"x", {5, 7}}, {"r", {5, 7}}},
+       [](const auto& in) {
+         return ops::dropout(in[0], {0.4, kDropoutKey, 7}, in[1]);
+       }},
+      {"absolute_error",
+       {{"prediction", {3, 5}}},
+       [](const auto& in) {
+         // Two apart, on either side: the slope changes where they meet.
+         return ops::absolute_error(
+             ops::scale(in[0], 0.5),
+             testing::f64({2, -2, 2, 2, -2, -2, 2, -2, 2, 2, 2, -2, 2, -2, 2}, {3, 5}));
+       }},
       {"dropout of nothing with a residual",
        {{"x", {5, 7}}, {"r", {5, 7}}},
        [](const auto& in) { return ops::dropout(in[0], {}, in[1]); }},
@@ -129,6 +142,16 @@ std::vector<OpCase> row_cases() {
        [](const auto& in) {
          const Variable x = ops::scale(in[0], 2);
          return ops::add(ops::gather_rows(x, 2, i32({4, 0, 1, 3, 2})), x);
+       }},
+      {"mean_positions",
+       {{"x", {6, 5}}},
+       [](const auto& in) { return ops::mean_positions(in[0], 2); }},
+      {"soft_cross_entropy with smoothing and a label that occurs twice",
+       {{"logits", {3, 5}}},
+       [](const auto& in) {
+         const SoftTargets targets{i32({0, 4, 2, 2, 1, 3}).view({3, 2}),
+                                   testing::f64({0.3, 0.7, 0.5, 0.5, 1, 0}, {3, 2}), 0.1};
+         return ops::soft_cross_entropy(ops::scale(in[0], 2), targets);
        }},
       {"layer_norm",
        {{"x", {5, 7}}, {"gain", {7}}, {"shift", {7}}},

@@ -150,6 +150,8 @@ Variable graph_attention(const Variable& query, const Variable& key, const Varia
 Variable soft_cross_entropy(const Variable& logits, const SoftTargets& targets);
 /// |prediction - target|, element by element; prediction and target wide(data), of one shape.
 Variable absolute_error(const Variable& prediction, const Tensor& target);
+/// Pictures as rows of patches in dtype `data`; args.out is not looked at. A constant.
+Variable patches(PatchArgs args, DType data);
 /// x (B·N, C) of B examples → (B, C), the mean over an example's positions.
 Variable mean_positions(const Variable& x, int64_t batch);
 
