@@ -1,5 +1,6 @@
 // Attention that stores its weights, as it was done before fused kernels: matrix products, a
-// softmax over all of the stored logits, dropout, matrix products. Windows are gathered first.
+// softmax over all of the stored logits, dropout, matrix products. Heads are read where they lie;
+// the rows of all windows are gathered at once.
 
 #include "ops/head_ranges.h"
 
@@ -7,8 +8,8 @@ namespace ssa::ops {
 
 namespace {
 
-/// One call of attention, with the tensors it works on cut into what matmul takes. "Rows" are
-/// (B, R, H·D), contiguous; "matrices" are (B, H, W, T, S).
+/// One call of attention as batched products, one for each window. "Rows" are (B, W·R, H·D),
+/// contiguous: R of window 0, R of window 1 …; "matrices" are (B, H, W, T, S).
 class WindowedProducts {
  public:
   explicit WindowedProducts(const AttentionArgs& args)
@@ -24,102 +25,80 @@ class WindowedProducts {
                           args_.plan.sources_per_window()},
                          args_.query.dtype(), args_.query.device());
   }
-  /// Zeros for as many rows as `heads` (B, R, H, D) has.
-  Tensor new_rows(const Tensor& heads) const {
-    return Tensor::zeros({batch_, heads.dim(1), heads_ * size_}, heads.dtype(), heads.device());
+  /// The rows of every window's targets, from a tensor (B, N, H, D).
+  Tensor targets_of(const Tensor& heads) const { return gathered(heads, args_.plan.targets); }
+  /// Those of every window's sources; compact ones are in their order already.
+  Tensor sources_of(const Tensor& heads) const {
+    return args_.compact_sources ? joined(heads) : gathered(heads, args_.plan.sources);
   }
-  Tensor rows_of(const Tensor& heads) const {
+
+  /// matrices[b][h][w] = left · rightᵀ, of each window's targets in `left` and sources in `right`.
+  void scores(const Tensor& left, const Tensor& right, const Tensor& matrices) const {
+    for (int64_t w = 0; w < windows_; ++w) {
+      compute_.batched_matmul({.a = heads_in(left, w),
+                               .b = heads_in(right, w),
+                               .transpose_b = true,
+                               .out = window_of(matrices, w)});
+    }
+  }
+  /// out[targets] = matrices · rows[sources]; `out` is (B, N, H, D).
+  void mix(const Tensor& matrices, const Tensor& sources, Tensor out) const {
+    multiply_and_scatter(matrices, false, sources, args_.plan.targets, out);
+  }
+  /// out[sources] = matricesᵀ · rows[targets], added up where several windows have a source.
+  void mix_back(const Tensor& matrices, const Tensor& targets, Tensor out) const {
+    multiply_and_scatter(matrices, true, targets, args_.plan.sources, out);
+  }
+
+ private:
+  /// (B, R, H·D) of (B, R, H, D).
+  Tensor joined(const Tensor& heads) const {
     const Shape shape{batch_, heads.dim(1), heads_ * size_};
     if (heads.is_contiguous()) return heads.view(shape);
     Tensor packed = Tensor::empty(heads.shape(), heads.dtype(), heads.device());
     compute_.copy(heads, packed);
     return packed.view(shape);
   }
-  /// The way back: rows into (B, R, H, D).
-  void write(const Tensor& rows, Tensor heads) const {
-    compute_.copy(rows.view(heads.shape()), heads);
-  }
-
-  /// matrices[b][h][w] = left · rightᵀ, of each window's targets in `left` and sources in `right`.
-  void scores(const Tensor& left, const Tensor& right, const Tensor& matrices) const {
-    for (int64_t w = 0; w < windows_; ++w) {
-      const Tensor l = targets_of(left, w), r = sources_of(right, w);
-      for_each_head([&](int64_t b, int64_t h) {
-        compute_.matmul({.a = head(l, b, h),
-                         .b = head(r, b, h),
-                         .transpose_b = true,
-                         .out = matrix(matrices, b, h, w)});
-      });
-    }
-  }
-  /// out[targets] += matrices · rows[sources]
-  void mix(const Tensor& matrices, const Tensor& rows, Tensor& out) const {
-    for (int64_t w = 0; w < windows_; ++w) {
-      const Tensor sources = sources_of(rows, w);
-      const Tensor mixed = multiply(matrices, false, sources, w);
-      compute_.gather_rows_backward(places(args_.plan.targets, w), mixed, out);
-    }
-  }
-  /// out[sources] += matricesᵀ · rows[targets]
-  void mix_back(const Tensor& matrices, const Tensor& rows, Tensor& out) const {
-    for (int64_t w = 0; w < windows_; ++w) {
-      const Tensor mixed = multiply(matrices, true, targets_of(rows, w), w);
-      if (args_.compact_sources) {
-        compute_.add(mixed, out, out);
-      } else {
-        compute_.gather_rows_backward(places(args_.plan.sources, w), mixed, out);
-      }
-    }
-  }
-
- private:
-  template <class F>
-  void for_each_head(const F& f) const {
-    for (int64_t b = 0; b < batch_; ++b) {
-      for (int64_t h = 0; h < heads_; ++h) f(b, h);
-    }
-  }
-  static Tensor places(const Tensor& of_windows, int64_t w) {
-    return of_windows.slice(0, w, 1).view({of_windows.dim(1)});
-  }
-  Tensor gathered(const Tensor& rows, const Tensor& at) const {
-    Tensor out = Tensor::empty({batch_, at.dim(0), rows.dim(2)}, rows.dtype(), rows.device());
-    compute_.gather_rows(rows, at, out);
+  Tensor gathered(const Tensor& heads, const Tensor& places) const {
+    const Tensor flat = places.view({places.numel()});
+    Tensor out =
+        Tensor::empty({batch_, flat.dim(0), heads_ * size_}, heads.dtype(), heads.device());
+    compute_.gather_rows(joined(heads), flat, out);
     return out;
   }
-  Tensor targets_of(const Tensor& rows, int64_t w) const {
-    return gathered(rows, places(args_.plan.targets, w));
+  /// The heads of one window's rows, where they lie: (B, H, R, D).
+  Tensor heads_in(const Tensor& rows, int64_t w) const {
+    const int64_t count = rows.dim(1) / windows_;
+    const Tensor heads = rows.view({batch_, rows.dim(1), heads_, size_});
+    return heads.slice(1, w * count, count).transpose(1, 2);
   }
-  Tensor sources_of(const Tensor& rows, int64_t w) const {
-    return args_.compact_sources ? rows : gathered(rows, places(args_.plan.sources, w));
-  }
-  /// (R, D) of (B, R, H·D), its rows strided.
-  Tensor head(const Tensor& rows, int64_t b, int64_t h) const {
-    const int64_t count = rows.dim(1);
-    return rows.view({batch_ * count, heads_ * size_})
-        .slice(0, b * count, count)
-        .slice(1, h * size_, size_);
-  }
-  /// (T, S)
-  Tensor matrix(const Tensor& matrices, int64_t b, int64_t h, int64_t w) const {
+  /// (B, H, T, S)
+  Tensor window_of(const Tensor& matrices, int64_t w) const {
     const int64_t targets = matrices.dim(3), sources = matrices.dim(4);
-    return matrices.view({matrices.numel() / sources, sources})
-        .slice(0, ((b * heads_ + h) * windows_ + w) * targets, targets);
+    return matrices.view({batch_, heads_, windows_ * targets, sources})
+        .slice(2, w * targets, targets);
   }
-  /// op(matrices[b][h][w]) · rows, as rows.
-  Tensor multiply(const Tensor& matrices, bool transpose, const Tensor& rows, int64_t w) const {
-    const int64_t count = matrices.dim(transpose ? 4 : 3);
-    const Tensor all = Tensor::empty({batch_, count, heads_ * size_}, rows.dtype(), rows.device());
-    const Tensor one = Tensor::empty({count, size_}, rows.dtype(), rows.device());
-    for_each_head([&](int64_t b, int64_t h) {
-      compute_.matmul({.a = matrix(matrices, b, h, w),
-                       .b = head(rows, b, h),
-                       .transpose_a = transpose,
-                       .out = one});
-      Tensor to = head(all, b, h);
-      compute_.copy(one, to);
-    });
-    return all;
+  /// out[places[w]] += op(matrices[w]) · rows[w], starting from 0.
+  void multiply_and_scatter(const Tensor& matrices, bool transpose, const Tensor& rows,
+                            const Tensor& places, Tensor& out) const {
+    const int64_t count = places.dim(1), width = heads_ * size_;
+    const bool in_order = transpose && args_.compact_sources;  // one window
+    const Tensor product =
+        Tensor::empty({batch_, count, heads_, size_}, rows.dtype(), rows.device());
+    Tensor sums;
+    if (!in_order) {
+      sums = Tensor::zeros({batch_, out.dim(1), width}, rows.dtype(), rows.device());
+    }
+    for (int64_t w = 0; w < windows_; ++w) {
+      compute_.batched_matmul({.a = window_of(matrices, w),
+                               .b = heads_in(rows, w),
+                               .transpose_a = transpose,
+                               .out = product.transpose(1, 2)});
+      if (in_order) break;
+      compute_.gather_rows_backward(places.slice(0, w, 1).view({count}),
+                                    product.view({batch_, count, width}), sums);
+    }
+    compute_.copy(in_order ? product : sums.view(out.shape()), out);
   }
 
   const AttentionArgs& args_;
@@ -132,7 +111,7 @@ Tensor softmax_weights(const AttentionArgs& args) {
   const WindowedProducts products(args);
   MaskedSoftmaxArgs softmax;
   softmax.logits = products.new_matrices();
-  products.scores(products.rows_of(args.query), products.rows_of(args.key), softmax.logits);
+  products.scores(products.targets_of(args.query), products.sources_of(args.key), softmax.logits);
   softmax.plan = args.plan;
   softmax.scale = args.scale;
   softmax.causal = args.causal;
@@ -156,35 +135,32 @@ void backward(const AttentionArgs& args, const Tensor& weights, const Tensor& dr
   Backend& compute = backend(grad.device());
   Tensor grad_logits = products.new_matrices();
   {
-    const Tensor grad_rows = products.rows_of(grad);
-    Tensor grad_value = products.new_rows(args.value);
-    products.mix_back(dropped, grad_rows, grad_value);
-    products.write(grad_value, gradients.part(2));
-    products.scores(grad_rows, products.rows_of(args.value), grad_logits);
+    const Tensor grad_rows = products.targets_of(grad);
+    products.mix_back(dropped, grad_rows, gradients.part(2));
+    products.scores(grad_rows, products.sources_of(args.value), grad_logits);
   }
   if (args.dropout.active()) compute.dropout(args.dropout, grad_logits, Tensor(), grad_logits);
   compute.masked_softmax_backward(weights, args.scale, grad_logits, grad_logits);
-  Tensor grad_query = products.new_rows(args.query), grad_key = products.new_rows(args.key);
-  products.mix(grad_logits, products.rows_of(args.key), grad_query);
-  products.write(grad_query, gradients.part(0));
-  products.mix_back(grad_logits, products.rows_of(args.query), grad_key);
-  products.write(grad_key, gradients.part(1));
+  products.mix(grad_logits, products.sources_of(args.key), gradients.part(0));
+  products.mix_back(grad_logits, products.targets_of(args.query), gradients.part(1));
 }
 
 }  // namespace
 
 Variable materialized_attention(const AttentionArgs& args, const AttentionSlots& slots,
                                 const std::vector<Variable>& inputs) {
+  SSA_CHECK(args.dropout.group == 1,
+            "attention: softmax weights are dropped one by one, not in groups of {}",
+            args.dropout.group);
   const WindowedProducts products(args);
   const Tensor weights = softmax_weights(args), dropped = dropped_out(args.dropout, weights);
-  Tensor out = products.new_rows(args.query);
-  products.mix(dropped, products.rows_of(args.value), out);
-  return Variable::record(out.view(args.query.shape()), inputs,
-                          [args, slots, weights, dropped](const Tensor& grad) {
-                            const RangeGradients gradients(slots, args.query);
-                            backward(args, weights, dropped, grad, gradients);
-                            gradients.pass_on();
-                          });
+  const Tensor out = Tensor::empty(args.query.shape(), args.query.dtype(), args.query.device());
+  products.mix(dropped, products.sources_of(args.value), out);
+  return Variable::record(out, inputs, [args, slots, weights, dropped](const Tensor& grad) {
+    const RangeGradients gradients(slots, args.query);
+    backward(args, weights, dropped, grad, gradients);
+    gradients.pass_on();
+  });
 }
 
 }  // namespace ssa::ops
