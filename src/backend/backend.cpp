@@ -5,6 +5,7 @@
 
 #include "ssa/backend/choose_gpu.h"
 
+#include "backend/counting/counting_backend.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/reference/reference_backend.h"
 #include "backend/registry.h"
@@ -77,6 +78,8 @@ Backend& backend(Device device) {
       return cpu_backend();
     case Device::cuda:
       return cuda_backend();
+    case Device::counting:
+      return counting_backend();
   }
   throw ConfigError("there is no backend for device {}", name(device));
 }

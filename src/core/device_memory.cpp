@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ssa/core/allocator.h"
+#include "ssa/core/counting_memory.h"
 #include "ssa/core/tensor.h"
 
 namespace ssa {
@@ -98,12 +99,15 @@ void install_device_memory(Device device, DeviceMemory& memory) {
 
 DeviceMemory& device_memory(Device device) {
   if (device == Device::cuda) return installed(device).memory;
+  if (device == Device::counting) return CountingMemory::current().memory();
   static auto* memory = new HostMemory;
   return *memory;
 }
 
 CachingAllocator& allocator(Device device) {
-  return device == Device::cuda ? installed(device).allocator : host_allocator();
+  if (device == Device::cuda) return installed(device).allocator;
+  if (device == Device::counting) return CountingMemory::current().allocator();
+  return host_allocator();
 }
 
 CachingAllocator& host_allocator() {

@@ -8,8 +8,6 @@ namespace ssa {
 
 namespace {
 
-bool is_host(Device device) { return device != Device::cuda; }
-
 /// Copies elements of `size` bytes in raster order, from `from` with these strides to `to`, packed.
 /// Returns where it stopped writing.
 std::byte* pack(const std::byte* from, const Tensor& layout, int axis, size_t size, std::byte* to) {
@@ -34,6 +32,8 @@ std::string_view name(Device device) {
       return "cpu";
     case Device::cuda:
       return "cuda";
+    case Device::counting:
+      return "counting";
   }
   return "unknown";
 }

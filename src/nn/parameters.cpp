@@ -34,7 +34,10 @@ double draw(const Init& init, uint32_t word) {
 
 /// Drawn on the host in f32, so that every device and dtype starts from the same numbers.
 Tensor initial_values(const Shape& shape, const Init& init, const RngKey& key, Device device) {
-  const Device drawn_on = device == Device::cuda ? Device::cpu : device;
+  if (device == Device::counting) {
+    return Tensor::empty(shape, DType::f32, device, MemoryCategory::parameters);
+  }
+  const Device drawn_on = is_host(device) ? device : Device::cpu;
   Tensor values = Tensor::empty(shape, DType::f32, drawn_on, MemoryCategory::parameters);
   float* data = values.data<float>();
   const int64_t count = shape.numel();

@@ -15,8 +15,13 @@ namespace ssa {
 
 /// Where a tensor lives and which backend computes on it. `reference` and `cpu` both use host
 /// memory; they are told apart so that the slow, readable backend is never mixed in by accident.
-enum class Device { reference, cpu, cuda };
+/// Tensors on `counting` have sizes but no elements (counting_memory.h).
+enum class Device { reference, cpu, cuda, counting };
 std::string_view name(Device device);
+/// Whether the host can read and write elements of this device's tensors.
+constexpr bool is_host(Device device) {
+  return device == Device::reference || device == Device::cpu;
+}
 
 /// A buffer; shared by all the tensors that view it.
 class Storage {
@@ -41,7 +46,7 @@ class Storage {
 
 /// A strided view of a storage. Copying a Tensor copies the view, not the elements. A
 /// default-constructed tensor is empty (`!t.defined()`): "not given". Pointers to elements of a
-/// tensor on Device::cuda are for kernels: the host reads and writes it through to() and
+/// tensor that is not on the host are for kernels: the host reads and writes it through to() and
 /// copy_from().
 class Tensor {
  public:
@@ -84,7 +89,7 @@ class Tensor {
   /// this tensor. Waits for the device's work if it moves elements to the host.
   Tensor to(Device device, MemoryCategory category = MemoryCategory::activations) const;
   /// This tensor, or if the host cannot read it, a contiguous copy that it can.
-  Tensor on_host() const { return device_ == Device::cuda ? to(Device::cpu) : *this; }
+  Tensor on_host() const { return is_host(device_) ? *this : to(Device::cpu); }
   /// Overwrites the elements of this contiguous tensor with those of another of the same shape and
   /// dtype, wherever it is. Throws ShapeError if they differ.
   void copy_from(const Tensor& source);

@@ -12,6 +12,7 @@
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/relative_bias.h"
+#include "backend/cpu/workspace_sizes.h"
 #include "backend/regions.h"
 
 namespace ssa {
@@ -140,39 +141,54 @@ const int32_t* first_regions(const AttentionArgs& args) {
   return args.regions.defined() ? args.regions.data<int32_t>() + args.query_start : nullptr;
 }
 
+/// Only what the sizes of workspaces depend on.
+cpu::AttentionProblem extents_of(const AttentionArgs& args) {
+  cpu::AttentionProblem problem{};
+  problem.length = args.query.dim(1);
+  problem.heads = args.query.dim(2);
+  problem.head_size = args.query.dim(3);
+  problem.targets_per_window = args.plan.targets_per_window();
+  problem.sources_per_window = args.plan.sources_per_window();
+  return problem;
+}
+
 cpu::AttentionProblem make_problem(const AttentionArgs& args, const PlanIndices& plan,
                                    const cpu::RelativeBias& bias,
                                    const cpu::DropoutStream& dropout) {
   Tensor lse = args.lse;
-  return {.query = head_rows(args.query),
-          .key = head_rows(args.key),
-          .value = head_rows(args.value),
-          .out = head_rows(args.out),
-          .lse = lse.data<float>(),
-          .length = args.query.dim(1),
-          .heads = args.query.dim(2),
-          .head_size = args.query.dim(3),
-          .targets_per_window = args.plan.targets_per_window(),
-          .sources_per_window = args.plan.sources_per_window(),
-          .targets = plan.targets(),
-          .sources = plan.sources(),
-          .source_rows = plan.source_rows(),
-          .scale = static_cast<float>(args.scale),
-          .causal = args.causal,
-          .alibi_slopes = args.alibi_slopes.defined() ? args.alibi_slopes.data<float>() : nullptr,
-          .relative = bias.tables(args.query_start),
-          .regions = first_regions(args),
-          .region_stride = args.regions.defined() ? region_stride(args) : 0,
-          .dropout = args.dropout.active() ? &dropout : nullptr};
+  cpu::AttentionProblem problem = extents_of(args);
+  problem.query = head_rows(args.query);
+  problem.key = head_rows(args.key);
+  problem.value = head_rows(args.value);
+  problem.out = head_rows(args.out);
+  problem.lse = lse.data<float>();
+  problem.targets = plan.targets();
+  problem.sources = plan.sources();
+  problem.source_rows = plan.source_rows();
+  problem.scale = static_cast<float>(args.scale);
+  problem.causal = args.causal;
+  if (args.alibi_slopes.defined()) problem.alibi_slopes = args.alibi_slopes.data<float>();
+  problem.relative = bias.tables(args.query_start);
+  problem.regions = first_regions(args);
+  problem.region_stride = args.regions.defined() ? region_stride(args) : 0;
+  if (args.dropout.active()) problem.dropout = &dropout;
+  return problem;
 }
 
-/// Buffers of f32, 64-byte aligned: one a thread, or one an item.
+/// Buffers of f32, each a multiple of 64 bytes: one a thread, or one an item.
+struct BufferSizes {
+  BufferSizes(int64_t buffers, int64_t floats_each)
+      : count(buffers), floats((floats_each + 15) / 16 * 16) {}
+  int64_t bytes() const { return count * floats * int64_t{sizeof(float)}; }
+  int64_t count, floats;
+};
+
 class Workspace {
  public:
-  Workspace(int64_t count, int64_t floats)
-      : floats_((floats + 15) / 16 * 16),
-        buffer_(
-            Tensor::empty({count, floats_}, DType::f32, Device::cpu, MemoryCategory::workspace)),
+  explicit Workspace(const BufferSizes& sizes)
+      : floats_(sizes.floats),
+        buffer_(Tensor::empty({sizes.count, floats_}, DType::f32, Device::cpu,
+                              MemoryCategory::workspace)),
         data_(buffer_.data<float>()) {}
   float* part(int64_t number) const { return data_ + number * floats_; }
   float* mine() const { return part(omp_get_thread_num()); }
@@ -200,7 +216,21 @@ int64_t targets_a_call(const cpu::AttentionProblem& problem, int64_t sequences) 
   return targets;
 }
 
+/// Heads of all sequences, each with all its windows.
+int64_t window_sequences(const AttentionArgs& args) {
+  return args.query.dim(0) * args.query.dim(2) * args.plan.windows();
+}
+
+BufferSizes forward_scratch(const AttentionArgs& args, const cpu::AttentionProblem& problem) {
+  const int64_t chunk = targets_a_call(problem, window_sequences(args));
+  return {omp_get_max_threads(), attention_kernels(args).forward_scratch(problem, chunk)};
+}
+
 }  // namespace
+
+std::vector<int64_t> cpu::attention_workspaces(const AttentionArgs& args) {
+  return {forward_scratch(args, extents_of(args)).bytes()};
+}
 
 void CpuBackend::attention(AttentionArgs& args) {
   require_valid(args);
@@ -210,10 +240,10 @@ void CpuBackend::attention(AttentionArgs& args) {
   const cpu::AttentionProblem problem = make_problem(args, plan, bias, dropout);
   const cpu::AttentionKernels& chosen = attention_kernels(args);
   const int64_t windows = args.plan.windows();
-  const int64_t sequences = args.query.dim(0) * problem.heads * windows;
+  const int64_t sequences = window_sequences(args);
   const int64_t chunk = targets_a_call(problem, sequences);
   const int64_t chunks = (problem.targets_per_window + chunk - 1) / chunk;
-  const Workspace scratch(omp_get_max_threads(), chosen.forward_scratch(problem, chunk));
+  const Workspace scratch(forward_scratch(args, problem));
   cpu::parallel_items(sequences * chunks, [&](int64_t item) {
     const int64_t first = item % chunks * chunk;
     const int64_t window = item / chunks % windows;
@@ -225,6 +255,27 @@ void CpuBackend::attention(AttentionArgs& args) {
 }
 
 namespace {
+
+/// What a backward pass takes, and which way it goes: with few heads the windows are divided among
+/// the threads, and their gradients of keys and values are added up afterwards.
+struct BackwardSizes {
+  BackwardSizes(const AttentionArgs& args, const cpu::AttentionProblem& problem,
+                int64_t band_size = 0)
+      : heads(args.query.dim(0) * problem.heads),
+        row_stride((problem.head_size + 15) / 16 * 16),
+        by_window(heads < omp_get_max_threads() && args.plan.windows() > 1),
+        in_place(data_type(args) == DType::f32),
+        scratch(omp_get_max_threads(), attention_kernels(args).backward_scratch(problem)),
+        sums(in_place ? 0 : omp_get_max_threads(), 2 * args.key.dim(1) * row_stride),
+        parts(by_window ? heads * args.plan.windows() : 0,
+              2 * problem.sources_per_window * row_stride + band_size) {}
+
+  int64_t heads;  // of all sequences
+  int64_t row_stride;
+  bool by_window;
+  bool in_place;  // sums need no f32 buffer of their own
+  BufferSizes scratch, sums, parts;
+};
 
 /// All gradients. A position may be sampled by several windows: what they give is
 /// added in the order of the windows, in f32, and rounded once. The order is the same whether a
@@ -239,18 +290,19 @@ class BackwardPass {
         row_numbers_(row_numbers.data()),
         kernels_(attention_kernels(args.forward)),
         windows_(args.forward.plan.windows()),
-        heads_(args.forward.query.dim(0) * problem.heads),
-        row_stride_((problem.head_size + 15) / 16 * 16),
-        in_place_(args.grad_key.dtype() == DType::f32),
-        scratch_(omp_get_max_threads(), kernels_.backward_scratch(problem)),
-        sums_(in_place_ ? 0 : omp_get_max_threads(), 2 * args.grad_key.dim(1) * row_stride_),
-        bias_(bias),
         band_size_(args.grad_relative_table.defined() ? bias.band_size() : 0),
-        bands_(band_size_ > 0 ? heads_ : 0, band_size_),
-        window_bands_(band_size_ > 0 ? omp_get_max_threads() : 0, band_size_) {}
+        sizes_(args.forward, problem, band_size_),
+        heads_(sizes_.heads),
+        row_stride_(sizes_.row_stride),
+        in_place_(sizes_.in_place),
+        scratch_(sizes_.scratch),
+        sums_(sizes_.sums),
+        bias_(bias),
+        bands_({band_size_ > 0 ? heads_ : 0, band_size_}),
+        window_bands_({band_size_ > 0 ? omp_get_max_threads() : 0, band_size_}) {}
 
   void run() {
-    if (heads_ < omp_get_max_threads() && windows_ > 1) {
+    if (sizes_.by_window) {
       run_windows();
     } else {
       run_heads();
@@ -281,7 +333,7 @@ class BackwardPass {
 
   void run_windows() {
     const int64_t sources = problem_.sources_per_window;
-    const Workspace parts(heads_ * windows_, 2 * sources * row_stride_ + band_size_);
+    const Workspace parts(sizes_.parts);
     const auto part = [&](int64_t number) {
       float* first = parts.part(number);
       float* band = band_size_ > 0 ? first + 2 * sources * row_stride_ : nullptr;
@@ -371,18 +423,24 @@ class BackwardPass {
   const int32_t* row_numbers_;
   const cpu::AttentionKernels& kernels_;
   int64_t windows_;
+  int64_t band_size_;  // 0 without a gradient of a learned 2-D bias
+  BackwardSizes sizes_;
   int64_t heads_;  // of all sequences
   int64_t row_stride_;
   bool in_place_;
   Workspace scratch_;
   Workspace sums_;
   const cpu::RelativeBias& bias_;
-  int64_t band_size_;  // 0 without a gradient of a learned 2-D bias
   Workspace bands_;    // of every head
   Workspace window_bands_;
 };
 
 }  // namespace
+
+std::vector<int64_t> cpu::attention_backward_workspaces(const AttentionBackwardArgs& args) {
+  const BackwardSizes sizes(args.forward, extents_of(args.forward));
+  return {sizes.scratch.bytes(), sizes.sums.bytes(), sizes.parts.bytes()};
+}
 
 void CpuBackend::attention_backward(AttentionBackwardArgs& args) {
   const AttentionArgs& forward = args.forward;

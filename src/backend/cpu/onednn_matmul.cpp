@@ -187,6 +187,12 @@ OnednnWeights::OnednnWeights(int64_t inner, int64_t columns, DType dtype)
     : state_(in_words("weights", 0, columns, inner,
                       [&] { return std::make_unique<State>(inner, columns, dtype); })) {}
 
+int64_t onednn_packed_bytes(int64_t inner, int64_t columns, DType dtype) {
+  return in_words("weights", 0, columns, inner, [&] {
+    return static_cast<int64_t>(shared_layout(inner, columns, dtype).get_size());
+  });
+}
+
 OnednnWeights::~OnednnWeights() = default;
 
 DType OnednnWeights::dtype() const { return state_->dtype; }

@@ -38,6 +38,9 @@ class OnednnWeights {
   std::unique_ptr<State> state_;
 };
 
+/// Bytes that OnednnWeights of this shape take. Throws Error if oneDNN fails.
+int64_t onednn_packed_bytes(int64_t inner, int64_t columns, DType dtype);
+
 /// out (rows, columns) = a (rows, inner) · b (inner, columns) [+ bias (columns)]
 /// [+ residual (rows, columns)] [+ out]. b is in the dtype of a, out in that of a or in f32,
 /// residual in that of out. No extent is 0.

@@ -11,6 +11,7 @@
 #include "backend/cpu/onednn_matmul.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/thread_scratch.h"
+#include "backend/cpu/workspace_sizes.h"
 #include "backend/product_checks.h"
 
 namespace ssa {
@@ -43,6 +44,25 @@ DType product_dtype(DType data) {
 
 bool CpuBackend::bf16_is_native() {
   return cpu::onednn_bf16_instructions() != cpu::Bf16Instructions::none && !instructions_lowered();
+}
+
+bool cpu::multiplies_in(DType data) { return size_of(product_dtype(data)) == size_of(data); }
+
+int64_t cpu::packed_bytes(int64_t rows, int64_t columns, DType data) {
+  return onednn_packed_bytes(rows, columns, product_dtype(data));
+}
+
+std::vector<int64_t> cpu::packing_workspace(const std::vector<Tensor>& parts, bool transpose) {
+  // oneDNN packs blocks of columns, and each part into blocks of its own.
+  constexpr int64_t kBlock = 64;
+  int64_t scalars = 0;
+  bool blocks_end_with_parts = true;
+  for (const Tensor& part : parts) {
+    scalars += part.numel();
+    blocks_end_with_parts &= !transpose || part.dim(0) % kBlock == 0;
+  }
+  if (parts.size() == 1 || blocks_end_with_parts) return {};
+  return {scalars * int64_t{sizeof(float)}};
 }
 
 std::shared_ptr<PackedMatrix> CpuBackend::pack(const std::vector<Tensor>& parts, bool transpose,

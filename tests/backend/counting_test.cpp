@@ -1,0 +1,127 @@
+// The counting backend against the cpu backend: it must hold as much memory during each call.
+
+#include "ssa/backend/counting.h"
+
+#include "ssa/backend/backend.h"
+#include "ssa/core/counting_memory.h"
+
+#include "support/tensors.h"
+
+namespace ssa {
+namespace {
+
+Tensor zeros(const Shape& shape, DType dtype, Device device) {
+  return Tensor::zeros(shape, dtype, device);
+}
+
+/// Of the category, since the last reset_peaks().
+int64_t peak(Device device, MemoryCategory category) {
+  return allocator(device).stats().peak_bytes[static_cast<size_t>(category)];
+}
+
+/// The most that forward and backward of attention hold as workspace.
+int64_t attention_workspace(Device device, DType dtype, int64_t batch, int64_t windows) {
+  const int64_t length = 96, heads = 2, size = 24, part = length / windows;
+  AttentionArgs args;
+  const Shape shape{batch, length, heads, size};
+  args.query = zeros(shape, dtype, device);
+  args.key = zeros(shape, dtype, device);
+  args.value = zeros(shape, dtype, device);
+  std::vector<int32_t> positions;
+  for (int32_t i = 0; i < length; ++i) positions.push_back(i);
+  args.plan = {Tensor::from(positions, {windows, part}, device),
+               Tensor::from(positions, {windows, part}, device)};
+  args.out = zeros(shape, dtype, device);
+  args.lse = zeros({batch, heads, length}, DType::f32, device);
+  allocator(device).reset_peaks();
+  backend(device).attention(args);
+  AttentionBackwardArgs backward;
+  backward.forward = args;
+  backward.grad_out = zeros(shape, dtype, device);
+  backward.grad_query = zeros(shape, dtype, device);
+  backward.grad_key = zeros(shape, dtype, device);
+  backward.grad_value = zeros(shape, dtype, device);
+  backend(device).attention_backward(backward);
+  return peak(device, MemoryCategory::workspace);
+}
+
+TEST_CASE("counting: attention holds what the cpu backend's holds", "[counting]") {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const int64_t batch : {1, 3}) {
+      for (const int64_t windows : {1, 4}) {
+        CAPTURE(name(dtype), batch, windows);
+        const Count count;
+        CHECK(attention_workspace(Device::counting, dtype, batch, windows) ==
+              attention_workspace(Device::cpu, dtype, batch, windows));
+      }
+    }
+  }
+}
+
+TEST_CASE("counting: packed weights take what the cpu backend's take", "[counting]") {
+  const auto packed = [](Device device, DType dtype, bool transpose) {
+    const std::vector<Tensor> parts = {zeros({37, 19}, DType::f32, device),
+                                       zeros({64, 19}, DType::f32, device)};
+    const auto in_use = [&] {
+      return allocator(device).stats().bytes[static_cast<size_t>(MemoryCategory::parameters)];
+    };
+    const int64_t before = in_use();
+    const auto matrix = backend(device).pack(parts, transpose, dtype, nullptr);
+    CHECK(matrix->rows() == (transpose ? 19 : 101));
+    return in_use() - before;
+  };
+  const Count count;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const bool transpose : {false, true}) {
+      CHECK(packed(Device::counting, dtype, transpose) == packed(Device::cpu, dtype, transpose));
+    }
+  }
+}
+
+TEST_CASE("counting: products and attention are counted by their sizes", "[counting]") {
+  const Count count;
+  attention_workspace(Device::counting, DType::f32, 3, 4);
+  CHECK(count.tally().attention_flop == 4.0 * 3 * 2 * 24 * 96 * 24);
+  CHECK(count.tally().attention_backward_flop == 10.0 * 3 * 2 * 24 * 96 * 24);
+  const auto data = [](const Shape& shape) {
+    return Tensor::empty(shape, DType::f32, Device::counting);
+  };
+  Backend& compute = backend(Device::counting);
+  compute.matmul({.a = data({5, 3}), .b = data({3, 7}), .out = data({5, 7})});
+  compute.batched_matmul(
+      {.a = data({2, 4, 5, 3}), .b = data({2, 1, 3, 7}), .out = data({2, 4, 5, 7})});
+  CHECK(count.tally().product_flop() == 2.0 * 5 * 3 * 7 * 9);
+  {
+    const VocabularyPart part;
+    compute.matmul({.a = data({5, 3}), .b = data({3, 7}), .out = data({5, 7})});
+  }
+  CHECK(count.tally().product_flop() == 2.0 * 5 * 3 * 7 * 9);
+  CHECK(count.tally().products.size() == 2);
+
+  GraphAttentionArgs graphs;
+  graphs.query = data({10, 2, 8});
+  graphs.key = graphs.value = data({5, 2, 8});
+  graphs.classes = Tensor::empty({6 * 6 + 4 * 4}, DType::u8, Device::counting);
+  const double before = count.tally().attention_flop;
+  compute.graph_attention(graphs);
+  CHECK(count.tally().attention_flop - before == 4.0 * 2 * 8 * (6 * 3 + 4 * 2));
+}
+
+TEST_CASE("counting: nothing has elements, and no count knows of another", "[counting]") {
+  CHECK_THROWS_AS(Tensor::empty({1}, DType::f32, Device::counting), ShapeError);
+  CHECK_THROWS_AS(backend(Device::counting), ConfigError);
+  for (int again = 0; again < 2; ++again) {
+    const Count count;
+    CHECK_THROWS_AS(Count(), ShapeError);
+    CHECK(count.memory().peak_total_bytes == 0);
+    const Tensor huge = Tensor::zeros({1 << 20, 1 << 20}, DType::f32, Device::counting);
+    CHECK(count.memory().peak_total_bytes == int64_t{1} << 42);
+    const Tensor few = huge.slice(0, 0, 1).slice(1, 0, 3);
+    CHECK(testing::values(Tensor::from(std::vector<float>{1, 2, 3}, {3}, Device::counting)) ==
+          std::vector<double>(3, 0.0));
+    CHECK(few.on_host().numel() == 3);
+  }
+}
+
+}  // namespace
+}  // namespace ssa
