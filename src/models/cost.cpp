@@ -1,7 +1,6 @@
 #include "ssa/models/cost.h"
 
-#include <cmath>
-
+#include "ssa/backend/counting.h"
 #include "ssa/models/decoder_lm.h"
 #include "ssa/models/decoder_plans.h"
 
@@ -20,29 +19,31 @@ int64_t vocabulary_size(const Config& config) {
       config.data.name);
 }
 
-double sampled_fraction(const PlanSpec& spec) {
-  switch (spec.kind) {
-    case PlanKind::local_1d:
-      return 1.0 / static_cast<double>(spec.windows);
-    case PlanKind::unbiased:
-      return std::round((1.0 - spec.drop) * static_cast<double>(spec.positions)) /
-             static_cast<double>(spec.positions);
-    default:
-      return 1.0;
-  }
-}
-
 namespace {
 
-double forward_flop(const ModelConfig& model, const std::vector<PlanSpec>& specs) {
-  const auto width = static_cast<double>(model.width);
-  const auto hidden = static_cast<double>(model.ffn_width);
-  double total = 0;
+/// The forward pass of one sequence. What vocabularies cost is left out, so that any would do, and
+/// how attention is computed makes no difference.
+Tally count_forward(const Config& config, const std::vector<PlanSpec>& specs) {
+  ModelConfig settings = config.model;
+  settings.embedding.kind = EmbeddingKind::plain;
+  settings.attention = AttentionKind::fused;
+  settings.position = PositionKind::none;
+  const int64_t length = config.data.length;
+  Count count;
+  const NoGrad guard;
+  ParameterStore store(Device::counting, DType::f32, 0);
+  const DecoderLm model(settings, 1, store);
+  const auto integers = [](const Shape& shape) {
+    return Tensor::empty(shape, DType::i32, Device::counting, MemoryCategory::data);
+  };
+  std::vector<PlanTensors> plans;
   for (const PlanSpec& spec : specs) {
-    total += 8 * width * width + 4 * width * hidden +
-             4 * width * static_cast<double>(spec.positions) * sampled_fraction(spec);
+    const PlanShape shape = plan_shape(spec);
+    plans.push_back({integers({shape.windows, shape.targets_per_window}),
+                     integers({shape.windows, shape.sources_per_window})});
   }
-  return total;
+  model.logits({1, length, integers({length}), &plans}, {});
+  return count.tally();
 }
 
 }  // namespace
@@ -50,9 +51,12 @@ double forward_flop(const ModelConfig& model, const std::vector<PlanSpec>& specs
 TrainingCost training_cost(const Config& config) {
   TrainingCost cost;
   const int64_t layers = config.model.layers, length = config.data.length;
-  cost.forward_flop_per_token =
-      forward_flop(config.model, decoder_plan_specs(config.ssa, layers, length));
-  cost.dense_forward_flop_per_token = forward_flop(config.model, dense_plan_specs(layers, length));
+  const Tally sparse = count_forward(config, decoder_plan_specs(config.ssa, layers, length));
+  const Tally dense = count_forward(config, dense_plan_specs(layers, length));
+  const double products = dense.product_flop();
+  const auto tokens = static_cast<double>(length);
+  cost.forward_flop_per_token = (products + sparse.attention_flop) / tokens;
+  cost.dense_forward_flop_per_token = (products + dense.attention_flop) / tokens;
   const auto steps = static_cast<double>(config.train.steps);
   const double sparse_part = static_cast<double>(finetune_start(config)) / steps;
   const double average = sparse_part * cost.forward_flop_per_token +

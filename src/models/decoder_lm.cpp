@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ssa/backend/counting.h"
 #include "ssa/core/trace_range.h"
 
 namespace ssa {
@@ -104,7 +105,7 @@ void DecoderLm::build_output(int64_t vocabulary, ParameterStore& store) {
 }
 
 Device DecoderLm::token_device() const {
-  return adaptive_input_ && device_ == Device::cuda ? Device::cpu : device_;
+  return adaptive_input_ && !is_host(device_) ? Device::cpu : device_;
 }
 
 Tensor DecoderLm::tokens(const std::vector<int32_t>& values) const {
@@ -113,6 +114,7 @@ Tensor DecoderLm::tokens(const std::vector<int32_t>& values) const {
 }
 
 Variable DecoderLm::embedded(const Tensor& ids) const {
+  const VocabularyPart part;
   const double scale = std::sqrt(static_cast<double>(model_.width));
   return adaptive_input_ ? (*adaptive_input_)(ids, scale, precision_)
                          : ops::embedding(embedding_, ids, scale, precision_);
@@ -139,6 +141,7 @@ Variable DecoderLm::normed(const Variable& x) const {
 }
 
 Variable DecoderLm::scores(const Variable& x) const {
+  const VocabularyPart part;
   return adaptive_output_ ? Variable(adaptive_output_->log_probabilities(x.value()))
                           : ops::wide_linear(x, output_);
 }
@@ -177,8 +180,10 @@ Tensor DecoderLm::read(const std::vector<int32_t>& tokens, DecoderCache& cache) 
 Variable DecoderLm::losses(const Input& input, const Tensor& targets,
                            const nn::Context& context) const {
   if (!adaptive_output_) return ops::cross_entropy(logits(input, context), targets);
+  const Variable x = hidden(input, context);
+  const VocabularyPart part;
   // Dropout places behind those of the blocks.
-  return adaptive_output_->losses(hidden(input, context), targets, context, 1 + 2 * model_.layers);
+  return adaptive_output_->losses(x, targets, context, 1 + 2 * model_.layers);
 }
 
 Variable DecoderLm::losses(const ModelInput& input, const nn::Context& context) const {

@@ -63,13 +63,12 @@ std::vector<int32_t> window_positions(const PlanSpec& spec, int64_t number) {
 
 SourcePlan draw_local_2d(const PlanSpec& spec, const RngKey& key) {
   if (spec.causal) {
-    SourcePlan bands = plan_in_order(spec.positions, spec.windows, spec.positions / spec.windows);
+    SourcePlan bands = plan_in_order(spec);
     draw_bands(spec, key, bands);
     sort_sources(bands);
     return bands;
   }
-  const int64_t block_size = spec.block_rows * spec.block_columns;
-  SourcePlan plan = plan_in_order(spec.positions, spec.positions / block_size, block_size);
+  SourcePlan plan = plan_in_order(spec);
   const auto landed =
       shuffle_grid(spec.rows, spec.columns, noise_scale(spec.sigma, spec.rows),
                    noise_scale(spec.sigma_columns, spec.columns), key.with_stream(0));
@@ -83,9 +82,8 @@ SourcePlan draw_local_2d(const PlanSpec& spec, const RngKey& key) {
 }
 
 SourcePlan draw_swin_windows(const PlanSpec& spec, const RngKey& key) {
-  const int64_t block_size = spec.block_rows * spec.block_columns;
   const int64_t window_size = spec.window_rows * spec.window_columns;
-  SourcePlan plan = plan_in_order(spec.positions, spec.positions / block_size, block_size);
+  SourcePlan plan = plan_in_order(spec);
   for (int64_t number = 0; number * window_size < spec.positions; ++number) {
     const auto positions = window_positions(spec, number);
     const auto landed = shuffle_grid(

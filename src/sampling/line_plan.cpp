@@ -36,7 +36,7 @@ void draw_causal(const PlanSpec& spec, const RngKey& key, SourcePlan& plan) {
 }  // namespace
 
 SourcePlan draw_dense(const PlanSpec& spec) {
-  SourcePlan plan = plan_in_order(spec.positions, 1, spec.positions);
+  SourcePlan plan = plan_in_order(spec);
   plan.sources = plan.targets;
   return plan;
 }
@@ -46,8 +46,8 @@ int64_t unbiased_sources(const PlanSpec& spec) {
 }
 
 SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key) {
-  const int64_t kept = unbiased_sources(spec);
-  SourcePlan plan = plan_in_order(spec.positions, 1, kept);
+  SourcePlan plan = plan_in_order(spec);
+  const int64_t kept = plan.sources_per_window;
   std::vector<uint64_t> order;  // word above, position below: unequal, so ties are settled
   order.reserve(static_cast<size_t>(spec.positions));
   for (const uint32_t word : draw_words(key.with_stream(0), spec.positions)) {
@@ -64,8 +64,8 @@ SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key) {
 }
 
 SourcePlan draw_local_1d(const PlanSpec& spec, const RngKey& key) {
-  const int64_t window_size = spec.positions / spec.windows;
-  SourcePlan plan = plan_in_order(spec.positions, spec.windows, window_size);
+  SourcePlan plan = plan_in_order(spec);
+  const int64_t window_size = plan.targets_per_window;
   if (spec.causal) {
     draw_causal(spec, key, plan);
     return plan;

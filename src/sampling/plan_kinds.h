@@ -15,7 +15,7 @@ SourcePlan draw_swin_windows(const PlanSpec& spec, const RngKey& key);
 /// Number of sources that an unbiased plan keeps: round((1 - drop)·N), halves away from zero.
 int64_t unbiased_sources(const PlanSpec& spec);
 
-/// A plan with room for all sources and, as targets, every position in order.
-SourcePlan plan_in_order(int64_t positions, int64_t windows, int64_t sources_per_window);
+/// A plan of the spec's shape with room for all sources and, as targets, every position in order.
+SourcePlan plan_in_order(const PlanSpec& spec);
 
 }  // namespace ssa

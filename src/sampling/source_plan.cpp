@@ -8,22 +8,54 @@
 
 namespace ssa {
 
-double SourcePlan::sampled_fraction() const {
+namespace {
+
+/// W·T·S / N², without overflow.
+double fraction(const PlanShape& shape, int64_t positions) {
   if (positions == 0) return 0.0;
   const auto n = static_cast<double>(positions);
-  return static_cast<double>(windows) * (static_cast<double>(targets_per_window) / n) *
-         (static_cast<double>(sources_per_window) / n);
+  return static_cast<double>(shape.windows) * (static_cast<double>(shape.targets_per_window) / n) *
+         (static_cast<double>(shape.sources_per_window) / n);
 }
 
-SourcePlan plan_in_order(int64_t positions, int64_t windows, int64_t sources_per_window) {
+}  // namespace
+
+double SourcePlan::sampled_fraction() const {
+  return fraction({windows, targets_per_window, sources_per_window}, positions);
+}
+
+double sampled_fraction(const PlanSpec& spec) { return fraction(plan_shape(spec), spec.positions); }
+
+PlanShape plan_shape(const PlanSpec& spec) {
+  const auto equal_windows = [&](int64_t count) {
+    return PlanShape{count, spec.positions / count, spec.positions / count};
+  };
+  const int64_t block_size = spec.block_rows * spec.block_columns;
+  switch (spec.kind) {
+    case PlanKind::dense:
+      return equal_windows(1);
+    case PlanKind::unbiased:
+      return {1, spec.positions, unbiased_sources(spec)};
+    case PlanKind::local_1d:
+      return equal_windows(spec.windows);
+    case PlanKind::local_2d:
+      return equal_windows(spec.causal ? spec.windows : spec.positions / block_size);
+    case PlanKind::swin_windows:
+      return equal_windows(spec.positions / block_size);
+  }
+  throw ConfigError("source plan: there is no kind number {}", static_cast<int>(spec.kind));
+}
+
+SourcePlan plan_in_order(const PlanSpec& spec) {
+  const PlanShape shape = plan_shape(spec);
   SourcePlan plan;
-  plan.positions = positions;
-  plan.windows = windows;
-  plan.targets_per_window = positions / windows;
-  plan.sources_per_window = sources_per_window;
-  plan.targets.resize(static_cast<size_t>(positions));
+  plan.positions = spec.positions;
+  plan.windows = shape.windows;
+  plan.targets_per_window = shape.targets_per_window;
+  plan.sources_per_window = shape.sources_per_window;
+  plan.targets.resize(static_cast<size_t>(spec.positions));
   std::iota(plan.targets.begin(), plan.targets.end(), 0);
-  plan.sources.resize(static_cast<size_t>(windows * sources_per_window));
+  plan.sources.resize(static_cast<size_t>(shape.windows * shape.sources_per_window));
   return plan;
 }
 

@@ -3,7 +3,7 @@
 namespace ssa {
 
 Tensor to_tensor(const BatchField& field, const Model& model, Device device) {
-  const bool on_host = device == Device::cuda && model.reads_on_host(field.name());
+  const bool on_host = !is_host(device) && model.reads_on_host(field.name());
   const Device where = on_host ? Device::cpu : device;
   Tensor tensor = Tensor::empty(field.shape(), field.dtype(), where, MemoryCategory::data);
   device_memory(where).copy_in(tensor.raw(), field.bytes().data(), field.bytes().size());

@@ -73,6 +73,21 @@ TEST_CASE("Every plan keeps the invariants", "[plan]") {
   }
 }
 
+TEST_CASE("A spec says how large its plans are without a draw", "[plan]") {
+  for (const PlanSpec& spec : all_kinds()) {
+    const SourcePlan plan = draw_plan(spec, draw_key(0));
+    const PlanShape shape = plan_shape(spec);
+    INFO("kind " << static_cast<int>(spec.kind) << ", N " << spec.positions);
+    CHECK(shape == PlanShape{plan.windows, plan.targets_per_window, plan.sources_per_window});
+    CHECK(static_cast<int64_t>(plan.targets.size()) == shape.windows * shape.targets_per_window);
+    CHECK(static_cast<int64_t>(plan.sources.size()) == shape.windows * shape.sources_per_window);
+    CHECK(sampled_fraction(spec) == plan.sampled_fraction());
+  }
+  CHECK(plan_shape(testing::swin(56, 14, 7, 7, 0.75)) == PlanShape{64, 49, 49});
+  CHECK(plan_shape(testing::bands_2d(32, 96, 4, 0.25, 0.25)) == PlanShape{4, 768, 768});
+  CHECK(sampled_fraction(testing::swin(56, 14, 7, 7, 0.75)) == 1.0 / 64);
+}
+
 TEST_CASE("Plans that partition the sources use each exactly once", "[plan]") {
   for (const PlanSpec& spec :
        {testing::local_1d(48, 4, 0.5, false), testing::blocks_2d(6, 10, 3, 5, 0.3, 0.2),

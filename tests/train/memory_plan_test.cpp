@@ -8,6 +8,7 @@
 
 #include "ssa/models/cost.h"
 #include "ssa/tasks/language_model.h"
+#include "ssa/train/counted_step.h"
 #include "ssa/train/gradient_reducer.h"
 #include "ssa/train/stepper.h"
 
@@ -77,6 +78,8 @@ const Overrides kLarger = {"model.layers=4", "model.width=64", "model.ffn_width=
 }  // namespace
 
 TEST_CASE("the predicted memory is within 8% of what a step takes") {
+  compare(kMicroAuto + kLarger + Overrides{"ssa.kind=unbiased", "ssa.drop=0.5"});
+  compare(kMicroAuto + kLarger + Overrides{"train.batch_size=8", "train.micro_batch=2"});
   compare(kNoDropout + kLarger);
   compare(kMicroAuto + kLarger);
   compare(kMicroAuto + kLarger + Overrides{"train.optimizer.kind=sgd"});
@@ -201,8 +204,10 @@ TEST_CASE("the predicted memory of gradients and optimizer holds for a rank of s
         Approx(static_cast<double>(alone.gradients) * (precision == "bf16" ? 1.5 : 1.0))
             .epsilon(0.15));
   CHECK(static_cast<double>(plan.optimizer) ==
-        Approx(static_cast<double>(alone.optimizer) / (sharded ? kRanks : 1)).epsilon(0.03));
-  CHECK(plan.activations == alone.activations);
+        Approx(static_cast<double>(alone.optimizer) / (sharded ? kRanks : 1)).epsilon(0.05));
+  // At the moment when most is alive, copies to be sent may have taken the place of activations.
+  CHECK(plan.activations <= alone.activations);
+  CHECK(plan.total() > plan.parameters + plan.packed_weights + plan.gradients + plan.optimizer);
 }
 
 TEST_CASE("sizes beyond all measure give a plan beyond all measure, at once") {
@@ -214,6 +219,48 @@ TEST_CASE("sizes beyond all measure give a plan beyond all measure, at once") {
   CHECK(plan.workspace > int64_t{1} << 58);
   CHECK(plan.total() > plan.activations);
   CHECK(resolve_micro_batch(config) == 1);
+}
+
+TEST_CASE("counting more sequences than are counted gives about what counting them would") {
+  const TinyRun run;
+  const Config config = run.config({"train.micro_batch=auto", "data.length=64"});
+  // 64 are counted; the plan for 100 follows from those for 50 and 100.
+  const auto exact = static_cast<double>(count_step(config, 100).memory.total());
+  CHECK(static_cast<double>(plan_memory(config, 100).total()) == Approx(exact).epsilon(1e-9));
+  const auto larger = static_cast<double>(count_step(config, 200).memory.total());
+  CHECK(static_cast<double>(plan_memory(config, 200).total()) == Approx(larger).epsilon(0.01));
+}
+
+TEST_CASE("a model larger than any memory is counted, and alike every time") {
+  const TinyRun run;
+  const Config config = run.config({"train.micro_batch=auto", "model.layers=48", "model.width=8192",
+                                    "model.ffn_width=32768", "model.heads=64", "data.length=4096"});
+  const MemoryPlan plan = plan_memory(config, 64);
+  CHECK(plan.parameters > int64_t{100} << 30);
+  CHECK(plan.activations > plan.parameters);
+  const MemoryStats before = host_allocator().stats();
+  CHECK(plan_memory(config, 64).total() == plan.total());
+  CHECK(host_allocator().stats().total_bytes == before.total_bytes);
+}
+
+TEST_CASE("the products of a step are those of its layers and its vocabulary") {
+  const TinyRun run;
+  const Config config = run.config({"ssa.kind=none", "model.width=16", "model.ffn_width=48"});
+  const Tally tally = count_step(config, 2).tally;
+  const int64_t rows = 2 * 32, layers = 2;
+  using Kind = CountedProduct::Kind;
+  const auto times = [&](const CountedProduct& product) {
+    const auto found = tally.products.find(product);
+    return found == tally.products.end() ? 0 : found->second;
+  };
+  // Query, key and value; the feed-forward part's first map, and its second one's input gradient.
+  CHECK(times({Kind::weights, rows, 48, 16}) == 3 * layers);
+  CHECK(times({Kind::weight_gradient, 48, 16, rows}) == layers);
+  CHECK(times({Kind::weight_gradient, 16, 48, rows}) == layers);
+  CHECK(times({Kind::weight_gradient, 16, 16, rows}) == 4 * layers);
+  CHECK(times({Kind::weights, rows, 256, 16, true}) == 1);
+  CHECK(tally.attention_flop == 4.0 * layers * 2 * 32 * 32 * 16);
+  CHECK(tally.attention_backward_flop == 2.5 * tally.attention_flop);
 }
 
 TEST_CASE("a control group's memory limit counts, its own or one above") {

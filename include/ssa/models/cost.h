@@ -17,10 +17,10 @@ struct TrainingCost {
   double compute_ratio = 1;                 ///< C: against dense attention, +FT counted
 };
 
-/// f_l, the part of the N×N matrix that plans of this kind sample.
-double sampled_fraction(const PlanSpec& spec);
-
-/// 24·L·d² + Σ_layers 4·d·N·f_l for ffn_width 4·d; in general 8·d² + 4·d·ffn_width per layer.
+/// Counted on the model itself: of the matrix products, those that dense attention has, since the
+/// paper counts projections of all positions, though unbiased plans need only those of the sampled
+/// ones. For the decoder that makes 24·L·d² + Σ_layers 4·d·N·f_l where ffn_width is 4·d, with f_l
+/// the part of the N×N matrix that the layer's plans sample.
 TrainingCost training_cost(const Config& config);
 
 /// Number of scalars the model of this config has; nothing is allocated.

@@ -63,6 +63,19 @@ struct PlanSpec {
   int64_t shift_columns = 0;
 };
 
+/// How large a plan is, which its spec says without a draw.
+struct PlanShape {
+  int64_t windows = 0;             ///< W
+  int64_t targets_per_window = 0;  ///< T
+  int64_t sources_per_window = 0;  ///< S
+  bool operator==(const PlanShape&) const = default;
+};
+/// That of draw_plan(spec). The spec must be valid.
+PlanShape plan_shape(const PlanSpec& spec);
+
+/// The part of the N×N matrix that plans of this spec sample.
+double sampled_fraction(const PlanSpec& spec);
+
 /// Throws ConfigError with the nearest valid values if the spec cannot be drawn (N not divisible
 /// by W, drop or sigma out of range, blocks that do not tile the grid, ...).
 void validate(const PlanSpec& spec);

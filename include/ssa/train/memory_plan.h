@@ -22,8 +22,8 @@ struct MemoryPlan {
   }
 };
 
-/// Of one of `ranks`: counted from the shapes that the decoder saves, for a micro-batch of
-/// `sequences`.
+/// Of one of `ranks`, for a micro-batch of `sequences`: the peak of a step on the counting device,
+/// with the workspaces that the cpu backend has with as many threads as OpenMP has now.
 MemoryPlan plan_memory(const Config& config, int64_t sequences, int64_t ranks = 1);
 
 /// Bytes that this process may fill: the machine's memory, or less where a control group (of a

@@ -1,0 +1,130 @@
+#include "ssa/train/counted_step.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ssa/models/decoder_plans.h"
+#include "ssa/tasks/model_input.h"
+#include "ssa/train/stepper.h"
+
+namespace ssa {
+
+namespace {
+
+/// Other ranks that are always there and give nothing.
+class CountedRanks : public Communicator {
+ public:
+  explicit CountedRanks(int64_t size) : size_(static_cast<int>(size)) {}
+  int rank() const override { return 0; }
+  int size() const override { return size_; }
+  int local_rank() const override { return 0; }
+  int local_size() const override { return size_; }
+  std::string description() const override { return "counted ranks"; }
+  PendingCollective all_reduce(const CollectiveBuffer& buffer, std::string) override {
+    return send(buffer);
+  }
+  PendingCollective reduce_scatter(const CollectiveBuffer& buffer, std::string) override {
+    return send(buffer);
+  }
+  PendingCollective all_gather(const CollectiveBuffer&, std::string) override { return {}; }
+  using Communicator::gather;
+  std::vector<std::string> gather(const std::string& own, const std::string&) override {
+    return std::vector<std::string>(static_cast<size_t>(size_), own);
+  }
+  void set_step(int64_t) override { copies_ = 0; }
+  void set_timeout(std::chrono::duration<double>) override {}
+  bool announce_failure(ExitCode, const std::string&) noexcept override { return false; }
+  CommunicatorStats stats() const override { return {}; }
+  /// Bytes of the narrow copies of gradients that were sent in the last step.
+  int64_t copies() const { return copies_; }
+
+ protected:
+  void end_job(ExitCode) noexcept override {}
+
+ private:
+  PendingCollective send(const CollectiveBuffer& buffer) {
+    if (buffer.dtype == DType::bf16) {
+      copies_ += static_cast<int64_t>(CachingAllocator::rounded_size(buffer.bytes()));
+    }
+    return {};
+  }
+
+  int size_;
+  int64_t copies_ = 0;
+};
+
+/// Plans of the right sizes. Their positions are not looked at.
+std::vector<SourcePlan> plans_of_sizes(const Task& task) {
+  std::vector<SourcePlan> plans;
+  for (const PlanSpec& spec : task.plan_specs(Sources::sampled, Use::training)) {
+    const PlanShape shape = plan_shape(spec);
+    SourcePlan plan;
+    plan.positions = spec.positions;
+    plan.windows = shape.windows;
+    plan.targets_per_window = shape.targets_per_window;
+    plan.sources_per_window = shape.sources_per_window;
+    plan.targets.resize(static_cast<size_t>(shape.windows * shape.targets_per_window));
+    plan.sources.resize(static_cast<size_t>(shape.windows * shape.sources_per_window));
+    plans.push_back(std::move(plan));
+  }
+  return plans;
+}
+
+int64_t bytes(const MemoryStats& stats, MemoryCategory category) {
+  return stats.bytes[static_cast<size_t>(category)];
+}
+
+/// What one micro-batch keeps from forward to backward.
+int64_t kept_activations(const Count& count, const Model& model, const Config& config,
+                         const StepItem& item) {
+  const ModelInput input =
+      to_input(item.micro_batches.front(), to_tensors(item.plans, Device::counting), model,
+               Device::counting);
+  const int64_t before = bytes(count.memory(), MemoryCategory::activations);
+  const Variable losses = model.losses(input, {true, RngKey{.seed = config.train.seed}});
+  return bytes(count.memory(), MemoryCategory::activations) - before;
+}
+
+/// What was counted in `all` and not yet in `before`.
+Tally difference(Tally all, const Tally& before) {
+  for (const auto& [product, times] : before.products) all.products[product] -= times;
+  for (const auto& [primitive, elements] : before.elements) all.elements[primitive] -= elements;
+  all.attention_flop -= before.attention_flop;
+  all.attention_backward_flop -= before.attention_backward_flop;
+  return all;
+}
+
+}  // namespace
+
+CountedStep count_step(const Config& config, int64_t sequences, int64_t ranks) {
+  Config settings = config;
+  settings.train.micro_batch = sequences;
+  settings.train.cuda_graphs = false;
+  const std::unique_ptr<Task> task = make_task(settings);
+  const StepItem item{{task->typical_batch(sequences)}, plans_of_sizes(*task)};
+
+  const Count count;
+  CountedRanks others(ranks);
+  Stepper stepper(*task, Device::counting, &others);
+  CountedStep counted;
+  MemoryPlan& memory = counted.memory;
+  memory.parameters = bytes(count.memory(), MemoryCategory::parameters);
+  // The first step makes gradients and packed weights, which the second finds there.
+  stepper.step(0, item);
+  const Tally first = count.tally();
+  stepper.step(1, item);
+  counted.tally = difference(count.tally(), first);
+
+  const MemoryStats stats = count.memory();
+  memory.packed_weights = bytes(stats, MemoryCategory::parameters) - memory.parameters;
+  memory.gradients = bytes(stats, MemoryCategory::gradients) + others.copies();
+  memory.optimizer = bytes(stats, MemoryCategory::optimizer);
+  // The rest of the peak. Not all activations need be there at that moment.
+  const int64_t rest = stats.peak_total_bytes - memory.total();
+  const int64_t kept = kept_activations(count, stepper.session().model(), settings, item);
+  memory.activations = std::min(rest, kept);
+  memory.workspace = rest - memory.activations;
+  return counted;
+}
+
+}  // namespace ssa
