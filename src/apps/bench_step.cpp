@@ -13,6 +13,7 @@
 #include "ssa/core/device_memory.h"
 #include "ssa/models/cost.h"
 #include "ssa/models/precision.h"
+#include "ssa/train/counted_step.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/stepper.h"
 
@@ -34,27 +35,19 @@ int64_t process_bytes(const std::string& name) {
   return 0;
 }
 
-/// The products of one layer's step for `rows` tokens: forward, and both gradients, of the stacked
-/// projections, the output projection, and both feed-forward matrices.
-std::vector<Product> layer_products(const ModelConfig& model, int64_t rows) {
-  std::vector<Product> products;
-  const int64_t width = model.width, hidden = model.ffn_width;
-  for (const auto& [in, out] : {std::pair{width, 3 * width}, std::pair{width, width},
-                                std::pair{width, hidden}, std::pair{hidden, width}}) {
-    products.push_back({Product::Kind::weights, rows, out, in});
-    products.push_back({Product::Kind::weights, rows, in, out});
-    products.push_back({Product::Kind::weight_gradient, out, in, rows});
-  }
-  return products;
-}
-
-/// FLOP/s of the backend's matmul over a layer's own products.
+/// FLOP/s of the backend's matmul over the step's own products with weights, each as often as the
+/// step has it.
 double matmul_rate(const Config& config, DType dtype, Device device) {
   double flop = 0, seconds = 0;
-  const int64_t rows = config.train.micro_batch * config.data.length;
-  for (const Product& product : layer_products(config.model, rows)) {
-    flop += product.flop();
-    seconds += product_seconds(product, dtype, device, 3);
+  const Tally tally = count_step(config, config.train.micro_batch).tally;
+  for (const auto& [counted, times] : tally.products) {
+    if (counted.kind == CountedProduct::Kind::data || times == 0) continue;
+    const Product product{counted.kind == CountedProduct::Kind::weights
+                              ? Product::Kind::weights
+                              : Product::Kind::weight_gradient,
+                          counted.m, counted.n, counted.k};
+    flop += product.flop() * static_cast<double>(times);
+    seconds += product_seconds(product, dtype, device, 3) * static_cast<double>(times);
   }
   return flop / seconds;
 }

@@ -431,7 +431,7 @@ class BackwardPass {
   Workspace scratch_;
   Workspace sums_;
   const cpu::RelativeBias& bias_;
-  Workspace bands_;    // of every head
+  Workspace bands_;  // of every head
   Workspace window_bands_;
 };
 
