@@ -15,10 +15,10 @@ namespace {
 struct LogitScale {
   float before, factor, slope;
   bool plain;
-  __device__ LogitScale(const AttentionProblem& p, int head, bool relative) {
+  __device__ LogitScale(const AttentionProblem& p, int head, bool pair_terms) {
     const float scale = p.scale * kLog2E;
     slope = p.slopes == nullptr ? 0.0f : __ldg(p.slopes + head) * kLog2E;
-    plain = p.slopes == nullptr && !relative && scale > 0;
+    plain = p.slopes == nullptr && !pair_terms && scale > 0;
     before = plain ? 1.0f : scale;
     factor = plain ? scale : 1.0f;
   }
@@ -82,7 +82,7 @@ __device__ void update_softmax(RunningSoftmax<2 * kRowTiles>& softmax, float fac
 }
 
 /// Logits of a tile of sources from products: scaled, with biases, masked.
-template <bool kRelative, int kRowTiles, int kTiles>
+template <bool kPairTerms, int kRowTiles, int kTiles>
 __device__ void finish_logits(const AttentionProblem& p, const AttentionItem& item,
                               const LogitScale& scale, bool masked,
                               const int (&target)[2 * kRowTiles], const int32_t* positions,
@@ -93,8 +93,12 @@ __device__ void finish_logits(const AttentionProblem& p, const AttentionItem& it
       logits[m][n][part] = __fmaf_rn(scale.slope, ahead, logits[m][n][part] * scale.before);
     });
   }
-  if constexpr (kRelative) add_relative_bias<false>(p, item.head, target, positions, logits);
-  mask_regions(p, item, target, positions, logits);
+  if constexpr (kPairTerms) {
+    if (p.relative.table != nullptr) {
+      add_relative_bias<false>(p, item.head, target, positions, logits);
+    }
+    mask_regions(p, item, target, positions, logits);
+  }
   if (masked) {
     for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int row, int column) {
       const int visible_to = p.causal ? target[row] : INT_MAX - 1;
@@ -133,11 +137,11 @@ __device__ void finish_rows(const AttentionProblem& p, const AttentionItem& item
   }
 }
 
-/// kRelative: with a learned 2-D bias.
-template <class T, int kHead, bool kRelative>
+/// kPairTerms: with a learned 2-D bias or regions, whose look-ups want registers.
+template <class T, int kHead, bool kPairTerms>
 __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     attention_forward_kernel(const AttentionProblem p, const int row_blocks) {
-  constexpr HalfTile kTile = forward_tile(kHead, kRelative);
+  constexpr HalfTile kTile = forward_tile(kHead, kPairTerms);
   constexpr int kRowTiles = kTile.row_tiles, kColumns = kTile.columns, kTiles = kColumns / 8;
   const int rows = static_cast<int>(blockDim.x / kWarp) * 16 * kRowTiles;
   const AttentionItem item = attention_item(p, row_blocks);
@@ -181,15 +185,15 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     target[row] = valid[row] ? __ldg(targets + t) : 0;
   }
   const int warp_row = warp_first_row<kRowTiles>();
-  const LogitScale scale(p, item.head, kRelative);
+  const LogitScale scale(p, item.head, kPairTerms);
   RunningSoftmax<2 * kRowTiles> softmax;
   float out[kRowTiles][kHead / 8][4] = {};
   for (int tile = range.begin; tile < range.end; ++tile) {
     stream.advance(tile, range.end);
     float logits[kRowTiles][kTiles][4] = {};
     multiply_transposed<T, kHead>(logits, query, warp_row, stream.first(tile));
-    finish_logits<kRelative>(p, item, scale, tile >= range.whole_end, target,
-                             stream.positions(tile), logits);
+    finish_logits<kPairTerms>(p, item, scale, tile >= range.whole_end, target,
+                              stream.positions(tile), logits);
     update_softmax(softmax, scale.factor, logits, out);
     if (p.dropout.threshold != 0) drop_weights(p, item, target, stream.positions(tile), logits);
     uint32_t weights[kRowTiles][kTiles / 2][4];
@@ -205,11 +209,11 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   store_rows<T, kHead>(query, warp_row, 16 * kRowTiles, p, {p, p.out, item}, row_of_target);
 }
 
-template <class T, int kHead, bool kRelative>
+template <class T, int kHead, bool kPairTerms>
 void launch_forward(const AttentionProblem& p, const AttentionDevice& device) {
   const AttentionLaunch shape =
-      half_forward_launch(kHead, kRelative, half_problem(p, p.targets, device));
-  launch("attention", attention_forward_kernel<T, kHead, kRelative>, attention_grid(p, shape),
+      half_forward_launch(kHead, kPairTerms, half_problem(p, p.targets, device));
+  launch("attention", attention_forward_kernel<T, kHead, kPairTerms>, attention_grid(p, shape),
          dim3(static_cast<unsigned>(shape.threads)), shape.shared_bytes, p, shape.row_blocks);
 }
 
@@ -219,7 +223,7 @@ template <class T>
 void attention_forward_half(const AttentionProblem& p, const AttentionDevice& device) {
   visit_half_head(p.head_size, [&](auto head) {
     constexpr int kHead = decltype(head)::value;
-    if (p.relative.table == nullptr) {
+    if (p.relative.table == nullptr && p.regions == nullptr) {
       launch_forward<T, kHead, false>(p, device);
     } else {
       launch_forward<T, kHead, true>(p, device);

@@ -24,7 +24,7 @@ int padded_head_size_f32(int head_size);
 struct HalfTile {
   int row_tiles, columns;
 };
-/// `relative`: with a learned 2-D bias, whose look-ups want registers.
+/// `relative`: with a learned 2-D bias or regions, whose look-ups want registers.
 constexpr HalfTile forward_tile(int padded_head, bool relative) {
   if (relative) return {1, padded_head <= 64 ? 64 : 32};
   if (padded_head <= 64) return {2, 64};
