@@ -137,6 +137,12 @@ class BackendProfile::Wrapper : public Backend {
   void attention_backward(AttentionBackwardArgs& args) override {
     timed("attention_backward", [&] { inner_.attention_backward(args); });
   }
+  void graph_attention(GraphAttentionArgs& args) override {
+    timed("graph_attention", [&] { inner_.graph_attention(args); });
+  }
+  void graph_attention_backward(GraphAttentionBackwardArgs& args) override {
+    timed("graph_attention_backward", [&] { inner_.graph_attention_backward(args); });
+  }
   void masked_softmax(const MaskedSoftmaxArgs& args) override {
     timed("masked_softmax", [&] { inner_.masked_softmax(args); });
   }
