@@ -24,20 +24,19 @@ struct MemoryStats {
   int64_t total_bytes = 0;
   int64_t peak_total_bytes = 0;
   int64_t cached_bytes = 0;        ///< freed, kept for reuse
-  int64_t system_allocations = 0;  ///< how often the memory was asked for more
+  int64_t system_allocations = 0;  ///< how often more memory was requested
 };
 
 /// Hands out 64-byte aligned buffers of one memory and keeps freed ones for reuse, so that a steady
-/// training step asks for nothing more. Sizes are rounded up to at most 1/8 above what was asked
-/// (up to 512 bytes: to a multiple of 64). When there is no more, the kept buffers go back before a
-/// request fails. A kept buffer may be handed out while a device still works on it: that is safe as
-/// long as all work on the memory is ordered on one stream.
-/// Thread safe.
+/// training step allocates nothing. Sizes are rounded up to at most 1/8 above what was asked
+/// (up to 512 bytes: to a multiple of 64). When memory runs out, the kept buffers are released
+/// before a request fails. A kept buffer may be handed out while a device still works on it: that
+/// is safe as long as all work on the memory is ordered on one stream. Thread safe.
 class CachingAllocator {
  public:
-  /// Of the host's memory.
+  /// An allocator of host memory.
   CachingAllocator();
-  /// Of any other, which outlives the allocator; `where` it is goes into messages.
+  /// An allocator of another memory, which outlives it. Messages name the memory by `where`.
   CachingAllocator(DeviceMemory& memory, std::string_view where);
   ~CachingAllocator();
   CachingAllocator(const CachingAllocator&) = delete;
@@ -45,7 +44,7 @@ class CachingAllocator {
   /// Throws OutOfMemoryError with the memory in use by category when there is no more.
   void* allocate(size_t bytes, MemoryCategory category);
   void release(void* pointer, size_t bytes, MemoryCategory category) noexcept;
-  /// Gives the kept buffers back, unless a reservation is open.
+  /// Releases the kept buffers, unless a reservation is open.
   void trim() noexcept;
   MemoryStats stats() const;
   /// Lets peaks start again from what is in use now.
@@ -78,10 +77,10 @@ class CachingAllocator {
   int64_t fail_countdown_ = 0;
 };
 
-/// Buffers that work of a device goes on using after the host has released them, because the device
-/// does that work again (Backend::record): once closed, no one else is given them. Counted as
-/// cached. Where memory runs out they are given away all the same, and holds() turns false; while a
-/// reservation is open nothing is, and the request fails.
+/// Buffers that a recorded graph uses again at every replay (Backend::record), though the host has
+/// released them. Once the reservation is closed, other requests do not get them. They count as
+/// cached. When memory runs out they are given away, and holds() turns false. While a reservation
+/// is open, nothing is given away, and the request fails.
 class CachingAllocator::Reservation {
  public:
   ~Reservation();
@@ -99,7 +98,7 @@ class CachingAllocator::Reservation {
   CachingAllocator& allocator_;
   bool holds_ = true;
   std::map<void*, size_t> buffers_;  // all, by address: their sizes
-  Kept released_;                    // those that nobody but the device uses
+  Kept released_;                    // released by the host, used by replays only
 };
 
 /// The allocator of host memory, shared by the reference and the CPU backend. allocator(device) in

@@ -10,15 +10,15 @@ namespace ssa {
 class CachingAllocator;
 enum class Device;
 
-/// A way for inputs into a device's memory, beside the device's other work: what is sent while a
-/// step is computed is there when the next one begins.
+/// A path for inputs into a device's memory, beside the device's other work. Inputs that are sent
+/// during a step have arrived when the next step begins.
 class InputLane {
  public:
   virtual ~InputLane() = default;
-  /// From the host, which may reuse its memory at once; not more bytes than the lane was made for.
-  /// What was sent before and not received is forgotten.
+  /// Sends from the host, which may reuse its memory at once. At most as many bytes as the lane was
+  /// made for. Data that was sent before and not received is dropped.
   virtual void send(const void* from, size_t bytes) = 0;
-  /// Puts what was sent last into place, in the order of the device's other work.
+  /// Puts the data that was sent last into place, in the order of the device's other work.
   virtual void receive(void* to, size_t bytes) = 0;
 };
 
@@ -26,9 +26,9 @@ class InputLane {
 class Stopwatch {
  public:
   virtual ~Stopwatch() = default;
-  /// Marks a moment in the order of the device's work.
+  /// Adds a mark in the order of the device's work.
   virtual void mark() = 0;
-  /// Seconds between each two marks in a row, one less than marks. Waits for the last.
+  /// Seconds between consecutive marks; one fewer than marks. Waits for the last mark.
   virtual std::vector<double> laps() = 0;
 };
 
@@ -43,21 +43,21 @@ class DeviceMemory {
 
   // Copies take place in the order of the device's other work. They throw Error if it fails.
 
-  /// From the host, which may reuse its memory at once.
+  /// Copies from the host, which may reuse its memory at once.
   virtual void copy_in(void* to, const void* from, size_t bytes) = 0;
-  /// To the host. Waits for all earlier work of the device, and throws what went wrong in it.
+  /// Copies to the host. Waits for all earlier work of the device, and throws its errors.
   virtual void copy_out(void* to, const void* from, size_t bytes) = 0;
   /// The two do not overlap.
   virtual void copy_within(void* to, const void* from, size_t bytes) = 0;
   virtual void zero(void* to, size_t bytes) = 0;
 
-  /// For up to `bytes` at a time.
+  /// A lane for up to `bytes` at a time.
   virtual std::unique_ptr<InputLane> open_lane(size_t bytes) = 0;
   virtual std::unique_ptr<Stopwatch> start_stopwatch() = 0;
 
   /// Returns when all earlier work of the device is done. Throws like copy_out().
   virtual void wait() = 0;
-  /// Bytes that it has in all, taken or not.
+  /// Total size in bytes, used or free.
   virtual int64_t capacity() const = 0;
 };
 

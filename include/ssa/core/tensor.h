@@ -14,7 +14,7 @@
 namespace ssa {
 
 /// Where a tensor lives and which backend computes on it. `reference` and `cpu` both use host
-/// memory; they are told apart so that the slow, readable backend is never mixed in by accident.
+/// memory; they are two devices so that the slow, readable backend is never mixed in by accident.
 /// Tensors on `counting` have sizes but no elements (counting_memory.h).
 enum class Device { reference, cpu, cuda, counting };
 std::string_view name(Device device);
@@ -32,7 +32,7 @@ class Storage {
   Storage& operator=(const Storage&) = delete;
   std::byte* data() { return data_; }
   size_t bytes() const { return bytes_; }
-  /// How often a pointer for writing was given out.
+  /// How often a pointer for writing was requested.
   uint64_t version() const { return version_.load(std::memory_order_relaxed); }
   void mark_written() { version_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -80,15 +80,15 @@ class Tensor {
   /// True if no other tensor views the same storage.
   bool unique() const { return storage_.use_count() == 1; }
 
-  /// Changes whenever somebody asks this storage for a pointer to write through, which is how
-  /// derived copies (packed weights) know that they are out of date. So: ask again for a pointer
-  /// before writing again.
+  /// Changes with every request for a pointer for writing to this storage. Derived copies (packed
+  /// weights) compare it to know that they are out of date, so request a new pointer before each
+  /// write.
   uint64_t version() const { return storage_ ? storage_->version() : 0; }
 
   /// The same elements, contiguous, on a device: a copy, or, if it is there and contiguous already,
   /// this tensor. Waits for the device's work if it moves elements to the host.
   Tensor to(Device device, MemoryCategory category = MemoryCategory::activations) const;
-  /// This tensor, or if the host cannot read it, a contiguous copy that it can.
+  /// This tensor, or a contiguous copy on the host if the host cannot read it.
   Tensor on_host() const { return is_host(device_) ? *this : to(Device::cpu); }
   /// Overwrites the elements of this contiguous tensor with those of another of the same shape and
   /// dtype, wherever it is. Throws ShapeError if they differ.

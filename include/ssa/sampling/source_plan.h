@@ -91,8 +91,7 @@ void validate(const PlanSpec& spec);
 /// - local_1d: position j has eps of word j and the order is that of j + (sigma·N)·eps in f64
 ///   (ties: the lower position). Stream 0; causal: window v shuffles [0, (v+1)·T) with stream v.
 /// - local_2d: a shuffled region of n cells, cell i in raster order, reads word i for the
-/// horizontal
-///   pass and word n + i for the vertical pass, where i is the cell that the element stands in
+///   horizontal pass and word n + i for the vertical pass, where i is the cell of the element
 ///   before that pass. Stream 0; causal: band v shuffles rows [0, (v+1)·rows/W) with stream v.
 /// - swin_windows: the same inside each window (sigma times the window's side); stream = the
 ///   window's number in raster order of the shifted grid. The plan's windows are the sub-windows,

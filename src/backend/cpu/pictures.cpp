@@ -12,7 +12,7 @@
 namespace ssa {
 
 using cpu::parallel_parts;
-using cpu::rows_a_part;
+using cpu::rows_per_part;
 using cpu::visit_data;
 
 namespace {
@@ -39,7 +39,7 @@ void cut_patches(const PatchArgs& args, const F& pixel) {
   const In* pixels = args.in.data<In>();
   Tensor out = args.out;
   Out* rows = out.data<Out>();
-  parallel_parts(args.out.dim(0), rows_a_part(width), [&](int64_t row, int64_t count) {
+  parallel_parts(args.out.dim(0), rows_per_part(width), [&](int64_t row, int64_t count) {
     Out* to = rows + row * width;
     for (const int64_t end = row + count; row < end; ++row) {
       // Pictures follow each other in memory, and so do their rows of patches.
@@ -100,7 +100,7 @@ void CpuBackend::mean_positions_backward(const Tensor& grad_out, Tensor& grad_in
   visit_data(grad_in.dtype(), [&]<class T>(TypeTag<T>, const auto& kernels) {
     const T* dy = grad_out.data<T>();
     T* dx = grad_in.data<T>();
-    parallel_parts(grad_in.dim(0) * positions, rows_a_part(width), [&](int64_t row, int64_t count) {
+    parallel_parts(grad_in.dim(0) * positions, rows_per_part(width), [&](int64_t row, int64_t count) {
       for (const int64_t end = row + count; row < end; ++row) {
         kernels.scale(dy + row / positions * width, factor, dx + row * width, width);
       }

@@ -265,7 +265,7 @@ void CpuBackend::soft_cross_entropy(const Tensor& logits, const SoftTargets& tar
   float *nats = loss.data<float>(), *log_total = lse.data<float>();
   visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
     const T* x = logits.data<T>();
-    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+    parallel_parts(rows, rows_per_part(columns), [&](int64_t first, int64_t count) {
       for (int64_t r = first; r < first + count; ++r) {
         const T* row = x + r * columns;
         const cpu::SoftTargetRow target = target_row(targets, r, columns);
@@ -297,7 +297,7 @@ void CpuBackend::soft_cross_entropy_backward(const Tensor& logits, const SoftTar
   visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
     const T* x = logits.data<T>();
     T* dx = grad_logits.data<T>();
-    parallel_parts(rows, rows_a_part(columns), [&](int64_t first, int64_t count) {
+    parallel_parts(rows, rows_per_part(columns), [&](int64_t first, int64_t count) {
       for (int64_t r = first; r < first + count; ++r) {
         on_data.soft_target_gradient(x + r * columns, target_row(targets, r, columns), log_total[r],
                                      grad[r], dx + r * columns, columns,
