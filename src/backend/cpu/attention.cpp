@@ -439,7 +439,9 @@ class BackwardPass {
 
 std::vector<int64_t> cpu::attention_backward_workspaces(const AttentionBackwardArgs& args) {
   const BackwardSizes sizes(args.forward, extents_of(args.forward));
-  return {sizes.scratch.bytes(), sizes.sums.bytes(), sizes.parts.bytes()};
+  std::vector<int64_t> bytes = {sizes.scratch.bytes(), sizes.sums.bytes()};
+  if (sizes.by_window) bytes.push_back(sizes.parts.bytes());
+  return bytes;
 }
 
 void CpuBackend::attention_backward(AttentionBackwardArgs& args) {
