@@ -1,39 +1,56 @@
 #include "ssa/train/step_recorder.h"
 
+#include <algorithm>
+
 #include <spdlog/spdlog.h>
 
 namespace ssa {
 
-void StepRecorder::run(uint32_t step, const std::vector<double>& kind,
-                       const std::function<void()>& work) {
+std::vector<Tensor> StepRecorder::run(uint32_t step, const std::vector<double>& kind,
+                                      const Work& work) {
   if (!enabled_) return work();
-  if (kind != kind_) {  // once call by call: that is when libraries choose and buffers are made
-    recorded_.reset();
-    kind_ = kind;
-    return work();
-  }
-  if (!recorded_ || !recorded_->usable()) record(step, work);
-  if (!recorded_) return work();
-  recorded_->replay(step);
+  const auto [found, is_new] = entries_.try_emplace(kind);
+  Entry& entry = found->second;
+  entry.last_used = ++runs_;
+  drop_unused();
+  if (is_new) return work();  // libraries choose their kernels, and buffers are made
+  const bool captured = entry.graph && entry.graph->usable();
+  if (!captured && !capture(step, entry, work)) return work();
+  entry.graph->replay(step);
+  return entry.results;
 }
 
-void StepRecorder::record(uint32_t step, const std::function<void()>& work) {
-  recorded_.reset();
+void StepRecorder::drop_unused() {
+  std::erase_if(entries_,
+                [&](const auto& item) { return runs_ - item.second.last_used > kMostIdleSteps; });
+  if (entries_.size() <= kMostKinds) return;
+  entries_.erase(std::min_element(
+      entries_.begin(), entries_.end(),
+      [](const auto& a, const auto& b) { return a.second.last_used < b.second.last_used; }));
+}
+
+bool StepRecorder::capture(uint32_t step, Entry& entry, const Work& work) {
+  entry.results.clear();
+  entry.graph.reset();
   try {
-    recorded_ = backend(device_).record(step, work);
-    enabled_ = recorded_ != nullptr;
+    entry.graph = backend(device_).record(step, [&] { entry.results = work(); });
+    enabled_ = entry.graph != nullptr;
+    return enabled_;
   } catch (const OutOfMemoryError& error) {
-    // Asked for call by call, the step frees what it needs; then there may be room.
-    kind_.clear();
+    // The graphs give their memory back. Launched one by one, the step frees what it needs; then
+    // there may be room.
+    entries_.clear();
     if (++times_without_room_ == kMostTimesWithoutRoom) give_up(error);
   } catch (const Error& error) {
     give_up(error);
   }
+  return false;
 }
 
 void StepRecorder::give_up(const Error& error) {
   enabled_ = false;
-  spdlog::warn("steps are not recorded (train.cuda_graphs): {}", error.what());
+  entries_.clear();
+  spdlog::warn("kernels are launched one by one from now on (train.cuda_graphs): {}", error.what());
 }
 
 }  // namespace ssa

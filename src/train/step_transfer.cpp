@@ -1,6 +1,7 @@
 #include "ssa/train/step_transfer.h"
 
 #include <cstring>
+#include <utility>
 
 #include "ssa/tasks/model_input.h"
 
@@ -81,26 +82,38 @@ void StepTransfer::send(const StepItem& item) {
 const std::vector<ModelInput>& StepTransfer::receive() {
   SSA_CHECK(waiting_, "train step: no inputs were sent for it");
   waiting_ = false;
-  if (sent_shapes_ != shapes_) make_tensors();
-  lane_->receive(buffer_.raw(), staged_.size());
-  for (size_t m = 0; m < inputs_.size(); ++m) {
-    for (auto& [name, tensor] : inputs_[m].fields) {
+  auto found = received_.find(sent_shapes_);
+  if (found == received_.end()) {
+    if (received_.size() == kMostShapes) received_.clear();  // shapes that never come back
+    found = received_.emplace(sent_shapes_, make_tensors()).first;
+  }
+  Received& received = found->second;
+  last_shapes_ = sent_shapes_;
+  lane_->receive(received.buffer.raw(), staged_.size());
+  for (size_t m = 0; m < received.inputs.size(); ++m) {
+    for (auto& [name, tensor] : received.inputs[m].fields) {
       if (model_.reads_on_host(name)) {
         tensor = to_tensor(sent_.micro_batches[m].field(name), model_, device_);
       }
     }
   }
-  return inputs_;
+  return received.inputs;
 }
 
-void StepTransfer::make_tensors() {
-  shapes_.clear();  // there are none if there is no memory
-  buffer_ = Tensor::empty({static_cast<int64_t>(staged_.size())}, DType::u8, device_,
-                          MemoryCategory::data);
-  inputs_.clear();
-  BufferReader reader(buffer_);
+std::vector<double> StepTransfer::identity() const {
+  std::vector<double> identity(last_shapes_.begin(), last_shapes_.end());
+  const Tensor& buffer = received_.at(last_shapes_).buffer;
+  identity.push_back(static_cast<double>(reinterpret_cast<uintptr_t>(std::as_const(buffer).raw())));
+  return identity;
+}
+
+StepTransfer::Received StepTransfer::make_tensors() const {
+  Received received;
+  received.buffer = Tensor::empty({static_cast<int64_t>(staged_.size())}, DType::u8, device_,
+                                  MemoryCategory::data);
+  BufferReader reader(received.buffer);
   for (const Batch& batch : sent_.micro_batches) {
-    ModelInput& input = inputs_.emplace_back();
+    ModelInput& input = received.inputs.emplace_back();
     input.examples = batch.examples();
     for (const BatchField& field : batch.fields()) {
       const bool on_host = model_.reads_on_host(field.name());
@@ -113,8 +126,8 @@ void StepTransfer::make_tensors() {
     const Tensor targets = reader.next(DType::i32, {plan.windows, plan.targets_per_window});
     plans.push_back({targets, reader.next(DType::i32, {plan.windows, plan.sources_per_window})});
   }
-  for (ModelInput& input : inputs_) input.plans = plans;
-  shapes_ = sent_shapes_;
+  for (ModelInput& input : received.inputs) input.plans = plans;
+  return received;
 }
 
 }  // namespace ssa

@@ -27,23 +27,24 @@ Stepper::Stepper(const Task& task, Device device, Communicator* ranks)
 
 /// Leaves the losses, and adds every micro-batch's share, times the loss scale, to the gradients.
 void Stepper::compute(int64_t number, const Inputs& inputs) {
-  std::vector<double> kind(transfer_.shapes().begin(), transfer_.shapes().end());
+  std::vector<double> kind = transfer_.identity();
   kind.push_back(scaler_.scale());
-  recorder_.run(static_cast<uint32_t>(number), kind, [&, records = recorder_.enabled()] {
+  losses_.clear();
+  losses_ = recorder_.run(static_cast<uint32_t>(number), kind, [&, records = recorder_.enabled()] {
     // What is recorded must contain the copies that are made of weights, even if they are up to
     // date just now; and what is done after a recording that failed must, as those were not made.
     if (records) session_.parameters().mark_written();
     session_.parameters().zero_grad();
-    forward_backward(number, inputs);
+    return forward_backward(number, inputs);
   });
 }
 
-void Stepper::forward_backward(int64_t number, const Inputs& inputs) {
+std::vector<Tensor> Stepper::forward_backward(int64_t number, const Inputs& inputs) {
   const Device device = session_.device();
   const auto micro_batches = static_cast<int64_t>(inputs.size());
   const int64_t before = ranks_.rank() * micro_batches;  // those of lower ranks
   const double weight = 1.0 / terms_of_all_ranks(inputs);
-  losses_.clear();
+  std::vector<Tensor> all_losses;
   for (int64_t m = 0; m < micro_batches; ++m) {
     const nn::Context context{true, RngKey{.seed = config_.train.seed,
                                            .step = static_cast<uint32_t>(number),
@@ -52,13 +53,14 @@ void Stepper::forward_backward(int64_t number, const Inputs& inputs) {
       const TraceRange range("forward", m);
       return session_.model().losses(inputs[static_cast<size_t>(m)], context);
     }();
-    losses_.push_back(losses.value());
+    all_losses.push_back(losses.value());
     Tensor grad = Tensor::empty_like(losses.value());
     backend(device).fill(grad, weight * scaler_.scale());
     if (m + 1 == micro_batches) reducer_.begin_last_backward();
     const TraceRange range("backward", m);
     losses.backward(grad);
   }
+  return all_losses;
 }
 
 /// Loss terms of the global batch: each rank has as many.

@@ -176,6 +176,67 @@ TEST_CASE("recorded steps have the bits of steps asked for call by call") {
   CHECK(recorded.parameters() == asked.parameters());
 }
 
+namespace {
+
+/// Steps of work of several kinds, which differ in shape: dropout of a tensor by the step's key.
+struct KindsOfWork {
+  StepRecorder recorder{Device::cuda, true};
+  std::vector<Tensor> inputs;
+  std::vector<int> calls;  // of the work itself, to launch or to capture it
+
+  explicit KindsOfWork(size_t kinds) : calls(kinds, 0) {
+    for (size_t kind = 0; kind < kinds; ++kind) {
+      const auto length = static_cast<int64_t>(40 + kind);
+      inputs.push_back(Tensor::from(std::vector<float>(40 + kind, 1.0f), {length}, Device::cuda));
+    }
+  }
+  std::vector<Tensor> dropped(size_t kind, uint32_t step) const {
+    Tensor out = Tensor::empty_like(inputs[kind]);
+    backend(Device::cuda).dropout({0.5, {.seed = 1, .step = step}}, inputs[kind], Tensor(), out);
+    return {out};
+  }
+  void take(size_t kind, uint32_t step) {
+    CAPTURE(kind, step);
+    const std::vector<Tensor> got = recorder.run(step, {static_cast<double>(kind)}, [&] {
+      ++calls[kind];
+      return dropped(kind, step);
+    });
+    CHECK(values(got.at(0)) == values(dropped(kind, step).at(0)));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("steps of two shapes in turn are captured once each, with the bits of launched ones") {
+  KindsOfWork work(2);
+  const int launched = emulation::graph_launches();
+  for (uint32_t step = 0; step < 12; ++step) work.take(step % 2, step);
+  CHECK(work.calls == std::vector<int>{2, 2});  // launched, then captured
+  CHECK(emulation::graph_launches() - launched == 10);
+}
+
+TEST_CASE("of more kinds of steps than are kept, the least recently used graph is dropped") {
+  KindsOfWork work(StepRecorder::kMostKinds + 1);
+  uint32_t step = 0;
+  for (const int round : {0, 1}) {
+    for (size_t kind = 0; kind < work.inputs.size(); ++kind) work.take(kind, step++);
+    CHECK(work.calls == std::vector<int>(work.inputs.size(), round + 1));
+  }
+  const int launched = emulation::graph_launches();
+  work.take(work.inputs.size() - 1, step++);  // the last one is still there
+  CHECK(emulation::graph_launches() - launched == 1);
+}
+
+TEST_CASE("a graph that steps do without gives its memory back") {
+  KindsOfWork work(2);
+  uint32_t step = 0;
+  for (int i = 0; i < 3; ++i) work.take(0, step++);
+  CHECK(work.calls[0] == 2);
+  for (int64_t i = 0; i <= StepRecorder::kMostIdleSteps; ++i) work.take(1, step++);
+  work.take(0, step++);
+  CHECK(work.calls == std::vector<int>{3, 2});
+}
+
 TEST_CASE("two models that record their steps in turn keep to their own memory") {
   const TinyRun run;
   const Overrides other = {"train.seed=2"};

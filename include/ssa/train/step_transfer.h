@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -18,14 +19,21 @@ class StepTransfer {
   /// For the next step; what was sent before and not received is forgotten.
   void send(const StepItem& item);
   /// The micro-batches of what was sent last. Steps of the same shapes find them in the same
-  /// tensors, but for fields that the model reads on the host. Throws ShapeError if nothing was
-  /// sent since the last call.
+  /// tensors, but for fields that the model reads on the host, as long as not more than kMostShapes
+  /// come in between. Throws ShapeError if nothing was sent since the last call.
   const std::vector<ModelInput>& receive();
-  /// Of what was received last: the dimensions of every field and plan.
-  const std::vector<int64_t>& shapes() const { return shapes_; }
+  /// Of what was received last: where it is, and the dimensions of every field and plan. A captured
+  /// step may be replayed where this has not changed.
+  std::vector<double> identity() const;
+
+  static constexpr size_t kMostShapes = 8;
 
  private:
-  void make_tensors();
+  struct Received {
+    Tensor buffer;  // (bytes) u8: what the tensors are parts of
+    std::vector<ModelInput> inputs;
+  };
+  Received make_tensors() const;
 
   const Model& model_;
   Device device_;
@@ -36,10 +44,9 @@ class StepTransfer {
   std::vector<std::byte> staged_;  // fields and plans, as they lie in the buffer
   std::vector<int64_t> sent_shapes_;
   StepItem sent_;
-  // Received last.
-  std::vector<int64_t> shapes_;
-  Tensor buffer_;  // (bytes) u8: what the tensors are parts of
-  std::vector<ModelInput> inputs_;
+  // Received so far, by the shapes of items.
+  std::map<std::vector<int64_t>, Received> received_;
+  std::vector<int64_t> last_shapes_;
 };
 
 }  // namespace ssa
