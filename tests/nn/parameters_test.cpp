@@ -94,6 +94,28 @@ TEST_CASE("init: the same numbers in f64, and rounded in half precision", "[nn]"
   }
 }
 
+TEST_CASE("init: draws are those of Philox, seed 7, first parameter", "[nn]") {
+  // Computed by a Philox written in Python, and statistics.NormalDist's quantiles.
+  const std::vector<double> uniform = {0.04855629679514095, -0.06197499035624787,
+                                       0.07792558457003906, -0.08345700794598088,
+                                       0.05030762049136683};
+  const std::vector<double> normal = {0.004917608099573171, -0.006317430167815323,
+                                      0.008023326778878813, -0.008628153557044674,
+                                      0.00509879801085444};
+  const std::vector<double> flat = drawn(Init::uniform(0.25), 7, {5});
+  const std::vector<double> bell = drawn(Init::normal(0.02), 7, {5});
+  for (size_t i = 0; i < 5; ++i) {
+    CHECK(flat[i] == Approx(uniform[i]).epsilon(1e-7));
+    CHECK(bell[i] == Approx(normal[i]).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("parameter store: a matrix that must not decay does not", "[nn]") {
+  ParameterStore store(Device::reference, DType::f64, 1);
+  store.add("table", {3, 5}, Init::normal(1), Decay::never);
+  CHECK_FALSE(store.all()[0].decayed);
+}
+
 TEST_CASE("parameter store: order, shapes and which parameters decay", "[nn]") {
   ParameterStore store(Device::reference, DType::f64, 1);
   store.add("matrix", {3, 5}, Init::normal(1));

@@ -110,6 +110,26 @@ TEST_CASE("every optimizer follows the update written out by hand, decaying matr
   }
 }
 
+TEST_CASE("weight decay leaves a matrix alone that was added with Decay::never") {
+  for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd}) {
+    CAPTURE(static_cast<int>(kind));
+    const auto updated = [&](Decay decay, double weight_decay) {
+      ParameterStore store(Device::reference, DType::f64, 5);
+      const Variable table = store.add("table", {3, 2}, Init::normal(1.0), decay);
+      OptimizerConfig config;
+      config.kind = kind;
+      config.weight_decay = weight_decay;
+      Optimizer optimizer(config, store);
+      table.zero_grad();
+      table.slot().accumulate(f64({1, -2, 3, 0, 0, 1}, {3, 2}));
+      optimizer.step(kRate, kScale);
+      return values(table.value());
+    };
+    CHECK(updated(Decay::never, 0.3) == updated(Decay::never, 0.0));
+    CHECK(updated(Decay::matrices, 0.3) != updated(Decay::matrices, 0.0));
+  }
+}
+
 TEST_CASE("the sum of squares is that of all gradients together") {
   const Store store(Device::reference, DType::f64);
   const Optimizer optimizer({}, store.store);
