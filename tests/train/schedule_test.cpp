@@ -12,7 +12,7 @@ TrainConfig schedule(DecayKind decay, int64_t steps, int64_t warmup) {
   TrainConfig train;
   train.steps = steps;
   train.optimizer.lr = 1.0;
-  train.schedule = {warmup, 0.0, decay, 0.2};
+  train.schedule = {.warmup_steps = warmup, .decay = decay, .min_lr = 0.2};
   return train;
 }
 
@@ -73,7 +73,7 @@ TEST_CASE("the published Enwik8 schedule: 4,000 steps up, then linear from 0.001
   TrainConfig train;
   train.steps = 10000;
   train.optimizer.lr = 1e-3;
-  train.schedule = {4000, 0.0, DecayKind::linear, 5e-4};
+  train.schedule = {.warmup_steps = 4000, .decay = DecayKind::linear, .min_lr = 5e-4};
   CHECK(learning_rate(train, 1999) == Approx(5e-4));
   CHECK(learning_rate(train, 3999) == Approx(1e-3));
   CHECK(learning_rate(train, 6999) == Approx(7.5e-4));
