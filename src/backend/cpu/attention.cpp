@@ -185,11 +185,12 @@ struct BufferSizes {
 
 class Workspace {
  public:
-  explicit Workspace(const BufferSizes& sizes)
-      : floats_(sizes.floats),
-        buffer_(Tensor::empty({sizes.count, floats_}, DType::f32, Device::cpu,
-                              MemoryCategory::workspace)),
-        data_(buffer_.data<float>()) {}
+  explicit Workspace(const BufferSizes& sizes) : floats_(sizes.floats) {
+    if (floats_ == 0) return;
+    buffer_ =
+        Tensor::empty({sizes.count, floats_}, DType::f32, Device::cpu, MemoryCategory::workspace);
+    data_ = buffer_.data<float>();
+  }
   float* part(int64_t number) const { return data_ + number * floats_; }
   float* mine() const { return part(omp_get_thread_num()); }
   int64_t floats() const { return floats_; }
@@ -197,7 +198,7 @@ class Workspace {
  private:
   int64_t floats_;
   Tensor buffer_;
-  float* data_;
+  float* data_ = nullptr;
 };
 
 /// Targets handled by one call of the forward kernel: many, since each call packs its keys and
