@@ -10,7 +10,6 @@
 #include "ssa/core/error.h"
 #include "ssa/storage/checksum.h"
 #include "ssa/tasks/task.h"
-#include "ssa/tasks/task.h"
 
 namespace ssa {
 

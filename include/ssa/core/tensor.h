@@ -110,8 +110,8 @@ class Tensor {
 
   /// The same elements in another shape; the tensor must be contiguous.
   Tensor view(const Shape& shape) const;
-  /// The same bytes as (n) elements of another dtype; the tensor must be contiguous, and its bytes a
-  /// multiple of the dtype's that begins where the dtype may.
+  /// The same bytes as (n) elements of another dtype. The tensor must be contiguous, its bytes a
+  /// whole number of such elements, and its beginning aligned for them.
   Tensor view_as(DType dtype) const;
   /// Elements start … start+length-1 of an axis.
   Tensor slice(int axis, int64_t start, int64_t length) const;

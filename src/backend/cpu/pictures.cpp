@@ -100,11 +100,12 @@ void CpuBackend::mean_positions_backward(const Tensor& grad_out, Tensor& grad_in
   visit_data(grad_in.dtype(), [&]<class T>(TypeTag<T>, const auto& kernels) {
     const T* dy = grad_out.data<T>();
     T* dx = grad_in.data<T>();
-    parallel_parts(grad_in.dim(0) * positions, rows_per_part(width), [&](int64_t row, int64_t count) {
-      for (const int64_t end = row + count; row < end; ++row) {
-        kernels.scale(dy + row / positions * width, factor, dx + row * width, width);
-      }
-    });
+    parallel_parts(grad_in.dim(0) * positions, rows_per_part(width),
+                   [&](int64_t row, int64_t count) {
+                     for (const int64_t end = row + count; row < end; ++row) {
+                       kernels.scale(dy + row / positions * width, factor, dx + row * width, width);
+                     }
+                   });
   });
 }
 

@@ -169,12 +169,15 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   };
   const TileRange range = source_tiles(
       p, item, sources, block_positions(p, item, targets, first, rows, p.targets), kColumns);
-  stream.load_positions(range.begin);
-  stream.load_positions(range.begin + 1);
+  // Without pair terms no tile in front is skipped. A constant keeps a register free, and this kernel
+  // has none to spare.
+  const int begin = kPairTerms ? range.begin : 0;
+  stream.load_positions(begin);
+  stream.load_positions(begin + 1);
   load_tile<T, kHead>(query, rows, p, {p, p.query, item}, row_of_target);
   cp_async_wait_all();
   __syncthreads();
-  if (range.begin < range.end) stream.load(range.begin);
+  if (begin < range.end) stream.load(begin);
 
   int target[2 * kRowTiles];  // positions of this lane's rows
   bool valid[2 * kRowTiles];
@@ -188,7 +191,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   const LogitScale scale(p, item.head, kPairTerms);
   RunningSoftmax<2 * kRowTiles> softmax;
   float out[kRowTiles][kHead / 8][4] = {};
-  for (int tile = range.begin; tile < range.end; ++tile) {
+  for (int tile = begin; tile < range.end; ++tile) {
     stream.advance(tile, range.end);
     float logits[kRowTiles][kTiles][4] = {};
     multiply_transposed<T, kHead>(logits, query, warp_row, stream.first(tile));
