@@ -169,8 +169,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   };
   const TileRange range = source_tiles(
       p, item, sources, block_positions(p, item, targets, first, rows, p.targets), kColumns);
-  // Without pair terms no tile in front is skipped. A constant keeps a register free, and this kernel
-  // has none to spare.
+  // Without pair terms no tile in front is skipped. A constant keeps a register free, and this
+  // kernel has none to spare.
   const int begin = kPairTerms ? range.begin : 0;
   stream.load_positions(begin);
   stream.load_positions(begin + 1);
