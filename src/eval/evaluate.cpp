@@ -30,9 +30,9 @@ struct Job {
   bool report(int64_t done, double value) const {
     return !options.progress || options.progress({done, set.total_terms(), value});
   }
-  /// Items from `first` on, `at_a_time` of them if there are as many.
-  int64_t count_from(int64_t first, int64_t at_a_time) const {
-    return std::min(at_a_time, set.items() - first);
+  /// Items from `first` on, `items_per_piece` of them if there are as many.
+  int64_t count_from(int64_t first, int64_t items_per_piece) const {
+    return std::min(items_per_piece, set.items() - first);
   }
   std::vector<std::vector<double>> predictions(int64_t first, int64_t count, Sources sources,
                                                const RngKey& key) const;
@@ -79,14 +79,14 @@ std::vector<double> metric_values(const std::vector<Metric>& metrics, double los
 /// Dense attention. A piece of work is a batch of items, its numbers their scores.
 EvalResult renorm(const Job& job) {
   EvalResult result;
-  const int64_t at_a_time = std::max<int64_t>(1, job.options.batch_size);
+  const int64_t items_per_piece = std::max<int64_t>(1, job.options.batch_size);
   const size_t numbers_per_item = 1 + job.counted_metrics();
   int64_t scored = 0;  // items
   std::vector<double> sums(numbers_per_item, 0.0);
   SharedWork work;
-  work.items = (job.set.items() + at_a_time - 1) / at_a_time;
+  work.items = (job.set.items() + items_per_piece - 1) / items_per_piece;
   work.compute = [&](int64_t piece) {
-    const int64_t first = piece * at_a_time, count = job.count_from(first, at_a_time);
+    const int64_t first = piece * items_per_piece, count = job.count_from(first, items_per_piece);
     const auto predictions = job.predictions(first, count, Sources::all, RngKey{});
     std::vector<double> numbers;
     for (int64_t i = 0; i < count; ++i) {
@@ -151,23 +151,24 @@ std::vector<std::vector<double>> unpacked(const std::vector<double>& numbers) {
 EvalResult ensemble(const Job& job) {
   EvalResult result;
   const int64_t samples = job.options.samples;
-  const int64_t at_a_time = std::max<int64_t>(1, job.set.items_per_draw());
+  const int64_t items_per_piece = std::max<int64_t>(1, job.set.items_per_draw());
   EnsembleCurve curve(job.set, samples, job.counted_metrics());
   int64_t scored = 0;  // items
   double value = 0;
   SharedWork work;
-  work.items = (job.set.items() + at_a_time - 1) / at_a_time * samples;
+  work.items = (job.set.items() + items_per_piece - 1) / items_per_piece * samples;
   work.compute = [&](int64_t piece) {
-    const int64_t first = piece / samples * at_a_time;
+    const int64_t first = piece / samples * items_per_piece;
     const RngKey key{.seed = job.task.config().train.seed,
                      .purpose = RngPurpose::ensemble,
                      .step = static_cast<uint32_t>(first),
                      .rank = static_cast<uint16_t>(piece % samples)};
-    return packed(job.predictions(first, job.count_from(first, at_a_time), Sources::sampled, key));
+    return packed(
+        job.predictions(first, job.count_from(first, items_per_piece), Sources::sampled, key));
   };
   const auto terms_at_hand = [&] {
     int64_t terms = 0;
-    for (int64_t i = 0; i < job.count_from(scored, at_a_time); ++i) {
+    for (int64_t i = 0; i < job.count_from(scored, items_per_piece); ++i) {
       terms += job.set.terms(scored + i);
     }
     return terms;
@@ -176,7 +177,7 @@ EvalResult ensemble(const Job& job) {
     curve.add(scored, unpacked(numbers));
     if (curve.samples_at_hand() > 0) return;
     result.terms += terms_at_hand();
-    scored += job.count_from(scored, at_a_time);
+    scored += job.count_from(scored, items_per_piece);
     value = curve_point(job, curve, samples).metrics.front().value;
   };
   work.go_on = [&] {

@@ -21,9 +21,10 @@ namespace {
 const Overrides kLong = {"--set", "train.steps=300", "train.checkpoint_every=20",
                          "train.eval_every=0", "distributed.timeout_seconds=3"};
 
-test::MpiJob train(const AppRun& run, int ranks, const std::string& name, const Overrides& more,
-                   bool survive = false) {
-  test::MpiJob job = test::mpirun(ranks, "ssa-train", run.train_arguments(name, more), survive);
+testing::MpiJob train(const AppRun& run, int ranks, const std::string& name, const Overrides& more,
+                      bool survive = false) {
+  testing::MpiJob job =
+      testing::mpirun(ranks, "ssa-train", run.train_arguments(name, more), survive);
   UNSCOPED_INFO("mpirun returned " << job.code << " and wrote:\n" << job.output);
   CHECK(job.left_behind == 0);
   return job;
@@ -115,7 +116,7 @@ TEST_CASE("whoever outlives a killed rank says which it was", "[slow]") {
   SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   const Accident accident(run.dir / "run", 1, SIGKILL);
-  const test::MpiJob job = train(run, 3, "run", kLong + Overrides{"train.batch_size=6"}, true);
+  const testing::MpiJob job = train(run, 3, "run", kLong + Overrides{"train.batch_size=6"}, true);
   CHECK_THAT(job.output,
              Contains("rank 0 of 3, step ") && Contains("rank 1 is gone: its process has died"));
   // The first of them to end the job has mpirun end the other.
@@ -127,7 +128,7 @@ TEST_CASE("a stopped rank ends the job with code 6 and its name", "[slow]") {
   const AppRun run;
   {
     const Accident accident(run.dir / "run", 1, SIGSTOP);
-    const test::MpiJob job = train(run, 2, "run", kLong);
+    const testing::MpiJob job = train(run, 2, "run", kLong);
     CHECK(job.code == 6);
     CHECK_THAT(job.output, Contains("did not finish within 3 s (distributed.timeout_seconds)") &&
                                Contains("rank 1 has been silent"));
@@ -156,10 +157,10 @@ TEST_CASE("a signal to one rank makes all save the same step and end with 75", "
 TEST_CASE("what all ranks trip over is said once", "[slow]") {
   SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
-  const test::MpiJob typo = train(run, 2, "typo", {"--set", "train.stepz=3"});
+  const testing::MpiJob typo = train(run, 2, "typo", {"--set", "train.stepz=3"});
   CHECK(typo.code == 2);
   CHECK(times(typo.output, "did you mean train.steps?") == 1);
-  const test::MpiJob uneven = train(run, 3, "uneven", {});
+  const testing::MpiJob uneven = train(run, 3, "uneven", {});
   CHECK(uneven.code == 2);
   CHECK(times(uneven.output, "numbers of ranks that can: 1, 2, 4") == 1);
   CHECK_FALSE(path_exists(run.dir / "uneven"));

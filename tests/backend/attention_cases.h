@@ -8,7 +8,7 @@
 
 #include "backend/cases.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 enum class Sources { dense, unbiased, local, random, shuffled };
 
@@ -254,4 +254,4 @@ inline AttentionResults run_on_reference(const AttentionInputs& inputs) {
   return results;
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

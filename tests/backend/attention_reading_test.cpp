@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 /// The call that continues at `start` with `count` positions, all of them targets of `windows`
 /// windows from number `first_window` on.

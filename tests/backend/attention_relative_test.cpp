@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 // clang-format off
 const std::vector<AttentionCase> kCases = {

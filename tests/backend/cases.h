@@ -19,7 +19,7 @@
 // In f32, errors have fixed bounds. In bf16 and f16 (low_precision_cases.h) they may be twice those
 // of the reference in that precision.
 
-namespace ssa::test {
+namespace ssa::testing {
 
 inline constexpr Activation kActivations[] = {Activation::gelu, Activation::gelu_tanh,
                                               Activation::relu, Activation::elu};
@@ -161,4 +161,4 @@ void for_each_variant(F&& f) {
   select_variant(chosen);
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

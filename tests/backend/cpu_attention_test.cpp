@@ -7,7 +7,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 TEST_CASE("cpu attention gives the same bits for any number of threads") {
   // One head: threads share its windows, and chunks of its targets.

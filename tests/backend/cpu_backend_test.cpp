@@ -9,7 +9,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 TEST_CASE("the cpu backend is found by its device and says what it runs on") {
   Backend& found = backend(Device::cpu);

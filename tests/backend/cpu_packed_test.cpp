@@ -7,7 +7,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 TEST_CASE("packed weights stay usable when the instruction set changes") {
   const std::string chosen = cpu::kernels().isa;

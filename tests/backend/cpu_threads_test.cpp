@@ -7,7 +7,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 // How oneDNN divides a product among threads is its own affair.
 std::vector<Tensor> run_bf16() {

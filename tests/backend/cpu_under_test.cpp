@@ -4,7 +4,7 @@
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/device_under_test.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 Device device_under_test() { return Device::cpu; }
 
@@ -22,4 +22,4 @@ std::string current_variant() { return cpu::kernels().isa; }
 
 void select_variant(const std::string& variant) { cpu::select_kernels(variant.c_str()); }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -8,7 +8,7 @@
 // Which backend the table of conformance tests is about: a program that runs it has one definition
 // of these.
 
-namespace ssa::test {
+namespace ssa::testing {
 
 Device device_under_test();
 /// Dtypes of activations, other than f32, that it supports.
@@ -27,4 +27,4 @@ inline std::vector<DType> data_dtypes() {
 
 inline Backend& tested() { return backend(device_under_test()); }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

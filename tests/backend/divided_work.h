@@ -7,7 +7,7 @@
 // What must give the same bits however its work is divided among threads, and in whatever order
 // they run.
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// Calls of kernels whose work is divided among threads.
 struct Operation {
@@ -108,4 +108,4 @@ inline std::vector<Operation> divided_work() {
           {"attention", run_attention}};
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -8,7 +8,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 using cuda::Epilogue;
 
 bool is_made(Epilogue epilogue, DType dtype, DType out_dtype, bool with_bias, bool transpose_a) {

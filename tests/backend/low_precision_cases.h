@@ -5,7 +5,7 @@
 
 #include "backend/cases.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// `values` in another dtype, those too large for f16 being its largest.
 inline Tensor saturated(const Tensor& values, DType dtype) {
@@ -97,4 +97,4 @@ inline Tensor random_data(const Shape& shape, uint32_t seed, double amplitude = 
   return converted(random_tensor(shape, seed, amplitude), DType::bf16);
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

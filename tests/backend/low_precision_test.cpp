@@ -8,7 +8,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 const std::vector<int64_t> kSizes = {1, 3, 16, 17, 63, 100, 1001, 16384 + 5};
 

@@ -6,7 +6,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 const std::vector<AttentionCase> kCases = {
     {.length = 1},

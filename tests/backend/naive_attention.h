@@ -3,7 +3,7 @@
 #include "backend/attention_cases.h"
 #include "backend/position_grid.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// Attention in the low precision of its inputs step by step: weights, their gradients and those of
 /// the logits are rounded, sums within a step are f64. What fused kernels are measured against.
@@ -138,4 +138,4 @@ class NaiveAttention {
   std::optional<PositionGrid> grid_;
 };
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

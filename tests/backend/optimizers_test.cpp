@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 TEST_CASE("Adam equals the reference over several steps") {
   for_each_variant([] {

@@ -2,7 +2,7 @@
 
 #include "backend/low_precision_cases.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// Weights (n_i, inner) of maps side by side.
 inline std::vector<Tensor> weights(const std::vector<int64_t>& rows, int64_t inner, uint32_t seed) {
@@ -21,4 +21,4 @@ inline Tensor product_with(const std::shared_ptr<PackedMatrix>& packed) {
   return args.out;
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 /// What is added to a product, and what it is written to.
 struct Ending {

@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 struct Pictures {
   int64_t count, height, width, channels, side;

@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 /// What a step might do: random numbers in two kernels, a product, sums, buffers of its own.
 struct Work {

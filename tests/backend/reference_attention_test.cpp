@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 /// Σ grad_out · out.
 double loss(const AttentionInputs& inputs, const Tensor& table) {

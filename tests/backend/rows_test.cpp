@@ -3,7 +3,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 struct Extent {
   int64_t rows, columns;

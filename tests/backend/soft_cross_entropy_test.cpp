@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 struct Case {
   int64_t rows, columns, labels;

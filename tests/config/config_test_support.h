@@ -7,7 +7,7 @@
 #include "ssa/config/config.h"
 #include "ssa/core/error.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// Two lines that every valid config begins with: tests that look at line numbers start on line 3.
 inline const std::string kRequired = "task: byte_lm\ndata: {path: d}\n";
@@ -32,4 +32,4 @@ inline auto lines_in(const std::string& text) {
   return text.empty() ? 0 : std::count(text.begin(), text.end(), '\n') + 1;
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

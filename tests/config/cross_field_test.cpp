@@ -3,7 +3,7 @@
 #include "config/config_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 TEST_CASE("values that do not fit together are refused with valid neighbours", "[config]") {
   struct Case {

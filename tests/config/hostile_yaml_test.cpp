@@ -5,7 +5,7 @@
 #include "config/yaml_reader.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 namespace {
 

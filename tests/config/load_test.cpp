@@ -4,7 +4,7 @@
 #include "config/config_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 TEST_CASE("keys that are not given keep their defaults", "[config]") {
   Config expected;

@@ -3,7 +3,7 @@
 #include "config/config_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 TEST_CASE("overrides win over the file, later ones over earlier ones", "[config]") {
   const Config config = parse_config(

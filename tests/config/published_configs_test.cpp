@@ -5,7 +5,7 @@
 #include "config/config_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 namespace fs = std::filesystem;
 
 namespace {

@@ -3,7 +3,7 @@
 #include "config/config_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 TEST_CASE("a dumped config reads back exactly", "[config]") {
   Config config;

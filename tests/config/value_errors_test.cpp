@@ -4,7 +4,7 @@
 #include "config/config_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 TEST_CASE("a wrong value is refused with its line", "[config]") {
   struct Case {

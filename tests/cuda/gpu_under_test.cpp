@@ -2,7 +2,7 @@
 
 #include "backend/device_under_test.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 Device device_under_test() {
   static const Device device = backend(Device::cuda).device();  // or throws why it cannot be used
@@ -15,4 +15,4 @@ std::vector<std::string> variants() { return {"as it is"}; }
 std::string current_variant() { return "as it is"; }
 void select_variant(const std::string&) {}
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

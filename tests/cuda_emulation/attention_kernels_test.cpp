@@ -8,7 +8,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 /// Makes the device look larger or smaller while it lives.
 class OtherDevice {

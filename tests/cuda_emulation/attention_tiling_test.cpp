@@ -49,10 +49,10 @@ TEST_CASE("attention blocks cover all rows, and no block is idle") {
       for (const int64_t windows : {1, 50, 5000}) {
         const HalfProblem problem{rows, windows, kSharedMemoryEverywhere, 100};
         const AttentionLaunch shape = half_forward_launch(head, false, problem);
-        const int rows_a_block = shape.threads / 32 * 16 * forward_tile(head, false).row_tiles;
+        const int rows_per_block = shape.threads / 32 * 16 * forward_tile(head, false).row_tiles;
         INFO("heads of " << head << ", " << rows << " rows, " << windows << " windows");
-        CHECK(shape.row_blocks * rows_a_block >= rows);
-        CHECK((shape.row_blocks - 1) * rows_a_block < rows);
+        CHECK(shape.row_blocks * rows_per_block >= rows);
+        CHECK((shape.row_blocks - 1) * rows_per_block < rows);
       }
     }
   }

@@ -9,7 +9,7 @@
 #include "backend/registry.h"
 #include "fibers.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 namespace {
 
@@ -39,4 +39,4 @@ void select_variant(const std::string& variant) {
   emulation::set_order(order);
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

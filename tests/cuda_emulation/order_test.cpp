@@ -5,7 +5,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 TEST_CASE("cuda kernels give the same bits for any order of threads") {
   for (const Operation& operation : divided_work()) {

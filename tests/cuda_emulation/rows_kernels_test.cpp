@@ -7,7 +7,7 @@
 namespace ssa {
 namespace {
 
-using namespace test;
+using namespace testing;
 
 struct Lookup {
   int64_t rows, words, columns;

@@ -5,7 +5,7 @@
 #include "test_files.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 TEST_CASE("windows by hand") {
   CHECK(sliding_windows(10, 4, 2) ==

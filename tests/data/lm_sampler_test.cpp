@@ -8,7 +8,7 @@
 #include "test_files.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 namespace {
 

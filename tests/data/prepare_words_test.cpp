@@ -11,7 +11,7 @@
 #include "test_files.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 namespace fs = std::filesystem;
 
 namespace {

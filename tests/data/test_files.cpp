@@ -12,7 +12,7 @@
 
 #include "ssa/core/philox.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 namespace fs = std::filesystem;
 
@@ -102,4 +102,4 @@ void write_archive(const std::string& path, const std::string& format, const std
   archive_write_free(writer);
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -12,7 +12,7 @@
 #include "ssa/data/batch.h"
 #include "ssa/data/token_dataset.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// A folder of its own for one test case, removed behind it.
 class TempFolder {
@@ -85,4 +85,4 @@ inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

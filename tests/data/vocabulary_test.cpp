@@ -5,7 +5,7 @@
 #include "test_files.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 namespace {
 

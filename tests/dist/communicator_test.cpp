@@ -22,7 +22,7 @@ TEST_CASE("one process is a communicator of one rank") {
 
 TEST_CASE("collectives combine what the ranks give") {
   const int size = GENERATE(2, 3);
-  test::on_ranks(size, [&](Communicator& ranks) {
+  testing::on_ranks(size, [&](Communicator& ranks) {
     const auto rank = static_cast<float>(ranks.rank());
     std::vector<float> sum(6, rank + 1);
     const PendingCollective first = ranks.all_reduce({sum.data(), 6, DType::f32}, "a sum");
@@ -60,11 +60,11 @@ TEST_CASE("collectives combine what the ranks give") {
 }
 
 TEST_CASE("what one rank dies of reaches the others") {
-  CHECK_THROWS_WITH(test::on_ranks(3,
-                                   [](Communicator& ranks) {
-                                     if (ranks.rank() == 1) throw DataError("no such file");
-                                     ranks.barrier("the end");
-                                   }),
+  CHECK_THROWS_WITH(testing::on_ranks(3,
+                                      [](Communicator& ranks) {
+                                        if (ranks.rank() == 1) throw DataError("no such file");
+                                        ranks.barrier("the end");
+                                      }),
                     Catch::Matchers::Contains("rank 1 failed: no such file"));
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace ssa::test {
+namespace ssa::testing {
 
 using dist::PeerReport;
 using dist::Request;
@@ -131,4 +131,4 @@ void FakeRollCall::shut_down() noexcept {
   goodbye_ = true;
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -10,7 +10,7 @@
 #include "dist/roll_call.h"
 #include "dist/transport.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// What a fake transport does, and what became of it. The functions are called on the progress
 /// thread.
@@ -68,4 +68,4 @@ class FakeRollCall final : public dist::RollCall {
   bool goodbye_ = false;
 };
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

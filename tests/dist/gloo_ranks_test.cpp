@@ -13,7 +13,7 @@ namespace ssa::dist {
 namespace {
 
 using Catch::Contains;
-using test::RankProcess;
+using testing::RankProcess;
 
 int free_port() { return port_of(listen_on(0)); }
 

@@ -15,7 +15,7 @@ namespace {
 using Catch::Contains;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using test::Ranks;
+using testing::Ranks;
 
 /// A transport a rank, in threads.
 void on_transports(int size, const std::function<void(Transport&)>& body) {

@@ -11,9 +11,9 @@ namespace {
 using Catch::Matchers::Contains;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::Equals;
-using test::fake_transport;
-using test::FakeRollCall;
-using test::TransportScript;
+using testing::fake_transport;
+using testing::FakeRollCall;
+using testing::TransportScript;
 
 constexpr Seconds kLong = std::chrono::seconds(60);
 constexpr Seconds kShort = std::chrono::milliseconds(50);

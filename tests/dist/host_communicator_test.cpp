@@ -13,8 +13,8 @@
 namespace ssa::dist {
 namespace {
 
-using test::fake_transport;
-using test::TransportScript;
+using testing::fake_transport;
+using testing::TransportScript;
 
 /// A communicator over a fake transport.
 struct Rank {

@@ -5,7 +5,7 @@
 
 #include <catch2/catch.hpp>
 
-namespace ssa::test {
+namespace ssa::testing {
 namespace {
 
 using Catch::Matchers::Contains;
@@ -108,4 +108,4 @@ TEST_CASE("a rank that leaves in the midst is missed", "[dist][slow]") {
 }
 
 }  // namespace
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace ssa::test {
+namespace ssa::testing {
 
 namespace {
 
@@ -90,4 +90,4 @@ int RankProcess::wait() {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

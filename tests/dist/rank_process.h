@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// A program of this build that runs beside the test. Killed if it outlives this object.
 class RankProcess {
@@ -32,4 +32,4 @@ class RankProcess {
   std::string errors_;
 };
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

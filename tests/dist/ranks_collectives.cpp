@@ -6,7 +6,7 @@
 
 #include "dist/ranks_program.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 namespace {
 
@@ -138,4 +138,4 @@ void check_gather(Communicator& ranks) {
   }
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -5,7 +5,7 @@
 
 #include "dist/ranks_program.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 namespace {
 
@@ -97,4 +97,4 @@ void measure_overlap(Communicator& ranks) {
       together.waiting * 1e3, together.cpu * 1e3);
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -18,7 +18,7 @@
 
 #include "ssa/dist/launch.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(3);    // where it is what ends the job
@@ -114,9 +114,9 @@ int run(const std::string& mode, int culprit) {
 }
 
 }  // namespace
-}  // namespace ssa::test
+}  // namespace ssa::testing
 
 int main(int count, char** words) {
   if (count < 2) return 2;
-  return ssa::test::run(words[1], count > 2 ? std::atoi(words[2]) : -1);
+  return ssa::testing::run(words[1], count > 2 ? std::atoi(words[2]) : -1);
 }

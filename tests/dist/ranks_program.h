@@ -2,7 +2,7 @@
 
 #include "ssa/dist/communicator.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// Every collective against values worked out by each rank alone. Throws ConfigError where one is
 /// wrong.
@@ -15,4 +15,4 @@ void measure_bandwidth(Communicator& ranks);
 /// several.
 void measure_overlap(Communicator& ranks);
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -9,9 +9,9 @@ namespace ssa::dist {
 namespace {
 
 using std::chrono::seconds;
-using test::joined;
-using test::RankProcess;
-using test::within;
+using testing::joined;
+using testing::RankProcess;
+using testing::within;
 
 RankProcess start_rank(int rank, int size, int port, const std::string& what) {
   return RankProcess("ssa_roll_call_rank",

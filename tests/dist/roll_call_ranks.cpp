@@ -2,7 +2,7 @@
 
 #include <thread>
 
-namespace ssa::test {
+namespace ssa::testing {
 
 std::unique_ptr<dist::RollCall> joined(int rank, int size, int port, const std::string& token,
                                        const std::string& address) {
@@ -24,4 +24,4 @@ bool within(double seconds, const std::function<bool()>& condition) {
   return true;
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -7,7 +7,7 @@
 
 #include "dist/roll_call.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 std::unique_ptr<dist::RollCall> joined(int rank, int size, int port, const std::string& token = "",
                                        const std::string& address = "127.0.0.1");
@@ -27,4 +27,4 @@ class Ranks {
 /// Whether the condition becomes true in that many seconds.
 bool within(double seconds, const std::function<bool()>& condition);
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

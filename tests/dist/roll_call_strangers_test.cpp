@@ -15,8 +15,8 @@ namespace {
 using Catch::Contains;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using test::joined;
-using test::within;
+using testing::joined;
+using testing::within;
 
 Descriptor connection_to(int port) {
   std::string why;

@@ -13,9 +13,9 @@ namespace {
 
 using Catch::Contains;
 using std::chrono::seconds;
-using test::joined;
-using test::Ranks;
-using test::within;
+using testing::joined;
+using testing::Ranks;
+using testing::within;
 
 TEST_CASE("The roll call says where every rank is", "[dist][roll_call]") {
   Ranks ranks(3);

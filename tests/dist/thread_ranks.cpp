@@ -8,7 +8,7 @@
 #include <optional>
 #include <thread>
 
-namespace ssa::test {
+namespace ssa::testing {
 
 namespace {
 
@@ -231,4 +231,4 @@ void on_ranks(int size, const std::function<void(Communicator&)>& body) {
   }
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -38,7 +38,7 @@ struct TinyRanks {
   std::vector<EvalResult> evaluate(const ScoreOptions& options,
                                    const std::function<void(int, ScoreOptions&)>& of_rank = {}) {
     std::vector<EvalResult> results(models.size());
-    test::on_ranks(static_cast<int>(models.size()), [&](Communicator& ranks) {
+    testing::on_ranks(static_cast<int>(models.size()), [&](Communicator& ranks) {
       omp_set_num_threads(1);
       const auto own = static_cast<size_t>(ranks.rank());
       ScoreOptions with_ranks = options;

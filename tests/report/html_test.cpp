@@ -5,7 +5,7 @@
 #include "report/report_test_support.h"
 
 using namespace ssa::report;
-using ssa::test::contains;
+using ssa::testing::contains;
 
 TEST_CASE("escape leaves nothing that a browser could take for markup") {
   CHECK(escape(R"(<b a="1" c='2'>&amp;</b>)") ==
@@ -45,7 +45,7 @@ TEST_CASE("tables have heading cells in the first row and column") {
   const std::string html = render(table);
   CHECK(contains(html, R"(<th scope="col">b</th>)"));
   CHECK(contains(html, R"(<th scope="row">x</th><td>1</td><td>2</td>)"));
-  CHECK(ssa::test::nesting_problem(html).empty());
+  CHECK(ssa::testing::nesting_problem(html).empty());
   const Table turned = transposed(table);
   CHECK(turned.rows == decltype(turned.rows){{"key", "x"}, {"a", "1"}, {"b", "2"}});
   CHECK(turned.numbers);

@@ -7,7 +7,7 @@
 #include "report/report_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include "report/report_test_support.h"
 
 using namespace ssa;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 namespace {
 

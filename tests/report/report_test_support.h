@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// A folder that goes when the test ends.
 class TemporaryFolder {
@@ -118,4 +118,4 @@ inline std::string nesting_problem(std::string_view html) {
   return open.empty() ? "" : open.back() + " is not closed";
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -11,7 +11,7 @@
 
 using namespace ssa;
 using namespace ssa::report;
-using namespace ssa::test;
+using namespace ssa::testing;
 
 namespace {
 

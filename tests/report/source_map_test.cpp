@@ -8,8 +8,8 @@
 
 using namespace ssa;
 using namespace ssa::report;
-using ssa::test::contains;
-using ssa::test::count;
+using ssa::testing::contains;
+using ssa::testing::count;
 
 namespace {
 
@@ -129,5 +129,5 @@ TEST_CASE("the picture says what it is, and equal cells are drawn as one") {
   const size_t begin = html.find("<path class=\"heat\"");
   // Each window is a staircase of 16 columns.
   CHECK(count(html.substr(begin, html.find("/>", begin) - begin), "z") == 64);
-  CHECK(ssa::test::nesting_problem(html).empty());
+  CHECK(ssa::testing::nesting_problem(html).empty());
 }

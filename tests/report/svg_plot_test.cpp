@@ -8,9 +8,9 @@
 #include "report/report_test_support.h"
 
 using namespace ssa::report;
-using ssa::test::contains;
-using ssa::test::count;
-using ssa::test::nesting_problem;
+using ssa::testing::contains;
+using ssa::testing::count;
+using ssa::testing::nesting_problem;
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace ssa::test {
+namespace ssa::testing {
 
 namespace {
 
@@ -96,4 +96,4 @@ MpiJob mpirun(int ranks, const std::string& program, const std::vector<std::stri
   return job;
 }
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

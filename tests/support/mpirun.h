@@ -5,7 +5,7 @@
 
 #include "support/skip.h"
 
-namespace ssa::test {
+namespace ssa::testing {
 
 /// What became of a job under mpirun.
 struct MpiJob {
@@ -18,9 +18,9 @@ struct MpiJob {
 /// one can.
 std::string why_no_mpirun();
 
-#define SSA_SKIP_WITHOUT_MPIRUN()                                         \
-  if (const std::string why = ssa::test::why_no_mpirun(); !why.empty()) { \
-    SSA_SKIP_WITHOUT_TOOL(why);                                           \
+#define SSA_SKIP_WITHOUT_MPIRUN()                                            \
+  if (const std::string why = ssa::testing::why_no_mpirun(); !why.empty()) { \
+    SSA_SKIP_WITHOUT_TOOL(why);                                              \
   }
 
 /// Runs a program of this build on so many ranks, as root as well. With `survive`, mpirun does not
@@ -29,4 +29,4 @@ std::string why_no_mpirun();
 MpiJob mpirun(int ranks, const std::string& program, const std::vector<std::string>& arguments,
               bool survive = false);
 
-}  // namespace ssa::test
+}  // namespace ssa::testing

@@ -122,7 +122,7 @@ struct Result {
 /// After kSteps; the same on all ranks, or the test fails.
 Result train(const Setup& setup, int size) {
   std::vector<Result> results(static_cast<size_t>(size));
-  ssa::test::on_ranks(size, [&](Communicator& ranks) {
+  ssa::testing::on_ranks(size, [&](Communicator& ranks) {
     omp_set_num_threads(1);
     Rank rank(setup, ranks);
     Result& result = results[static_cast<size_t>(ranks.rank())];

@@ -114,7 +114,7 @@ std::vector<double> elements(const Tensor& tensor) {
 
 /// Calls body(rank's communicator, its number as an index) on threads of one OpenMP thread each.
 void on_ranks(int size, const std::function<void(Communicator&, size_t)>& body) {
-  ssa::test::on_ranks(size, [&](Communicator& ranks) {
+  ssa::testing::on_ranks(size, [&](Communicator& ranks) {
     omp_set_num_threads(1);
     body(ranks, static_cast<size_t>(ranks.rank()));
   });

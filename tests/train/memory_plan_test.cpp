@@ -176,7 +176,7 @@ TEST_CASE("the predicted memory of gradients and optimizer holds for a rank of s
   allocator.trim();
   allocator.reset_peaks();
   const MemoryStats before = allocator.stats();
-  ssa::test::on_ranks(kRanks, [&](Communicator& ranks) {
+  ssa::testing::on_ranks(kRanks, [&](Communicator& ranks) {
     omp_set_num_threads(1);
     ModelSession session(LanguageModelTask(config), Device::cpu);
     GradientReducer reducer(session.parameters(), ranks, config.distributed);

@@ -73,7 +73,7 @@ int64_t wrong_elements(const Rank& rank) {
 }
 
 void save_on(int size, const std::string& run_dir, bool sharded, int64_t step) {
-  ssa::test::on_ranks(size, [&](Communicator& ranks) {
+  ssa::testing::on_ranks(size, [&](Communicator& ranks) {
     const Rank rank(ranks, sharded);
     fill_state(rank);
     save_checkpoint(ranks, run_dir, rank.data(step), sharded, 2);
@@ -104,7 +104,7 @@ TEST_CASE("rank checkpoint: any number of ranks loads what another has saved, sh
     for (const bool into_shards : {true, false}) {
       CAPTURE(loading, into_shards);
       std::vector<int64_t> wrong(static_cast<size_t>(loading), -1);
-      ssa::test::on_ranks(loading, [&](Communicator& ranks) {
+      ssa::testing::on_ranks(loading, [&](Communicator& ranks) {
         Rank rank(ranks, into_shards);
         load_optimizer_state(open_checkpoint(path), *rank.optimizer);
         wrong[static_cast<size_t>(ranks.rank())] = wrong_elements(rank);
@@ -143,7 +143,7 @@ TEST_CASE("rank checkpoint: a write that fails on one rank fails the save on all
     const HookGuard hook([&](FileOp op, const std::string& path) {
       return FileFault{op == FileOp::sync && path.ends_with(failing) ? ENOSPC : 0, false};
     });
-    ssa::test::on_ranks(3, [&](Communicator& ranks) {
+    ssa::testing::on_ranks(3, [&](Communicator& ranks) {
       const Rank rank(ranks, sharded);
       fill_state(rank);
       try {

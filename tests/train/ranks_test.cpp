@@ -29,7 +29,7 @@ std::string train_on(const TinyRun& run, int ranks, const Overrides& overrides,
   spdlog::set_level(spdlog::level::off);
   const std::string folder = run.dir / name;
   const StopSignal stop;
-  test::on_ranks(ranks, [&](Communicator& communicator) {
+  testing::on_ranks(ranks, [&](Communicator& communicator) {
     omp_set_num_threads(1);
     Trainer trainer(run.config(overrides), {folder, resume, Device::cpu, &communicator});
     trainer.train();
@@ -130,7 +130,7 @@ TEST_CASE("a gradient that is not finite on one rank is skipped on all") {
   const LanguageModelTask task(run.config({"train.max_skipped_steps=20"}));
   std::vector<StepResult> results(2);
   std::vector<std::vector<double>> after(2);
-  test::on_ranks(2, [&](Communicator& ranks) {
+  testing::on_ranks(2, [&](Communicator& ranks) {
     omp_set_num_threads(1);
     Stepper stepper(task, Device::cpu, &ranks);
     const TokenDataset dataset = TokenDataset::open(run.text_path);
@@ -169,7 +169,7 @@ TEST_CASE("a signal on one rank stops all after the same step, saved") {
       signal_self(SIGUSR1);
     return FileFault{};
   });
-  test::on_ranks(2, [&](Communicator& ranks) {
+  testing::on_ranks(2, [&](Communicator& ranks) {
     omp_set_num_threads(1);
     const auto own = static_cast<size_t>(ranks.rank());
     Trainer trainer(run.config({"train.eval_every=0"}), {folder, "none", Device::cpu, &ranks});

@@ -192,7 +192,7 @@ class Workspace {
     data_ = buffer_.data<float>();
   }
   float* part(int64_t number) const { return data_ + number * floats_; }
-  float* mine() const { return part(omp_get_thread_num()); }
+  float* of_thread() const { return part(omp_get_thread_num()); }
   int64_t floats() const { return floats_; }
 
  private:
@@ -203,7 +203,7 @@ class Workspace {
 
 /// Targets handled by one call of the forward kernel: many, since each call packs its keys and
 /// values again; few enough to stay in the cache and to occupy every thread.
-int64_t targets_a_call(const cpu::AttentionProblem& problem, int64_t sequences) {
+int64_t targets_per_call(const cpu::AttentionProblem& problem, int64_t sequences) {
   constexpr int64_t kCachedElements = 65536, kCallsPerThread = 4;
   int64_t targets = cpu::kMostTargets;
   const auto too_few_calls = [&] {
@@ -223,7 +223,7 @@ int64_t window_sequences(const AttentionArgs& args) {
 }
 
 BufferSizes forward_scratch(const AttentionArgs& args, const cpu::AttentionProblem& problem) {
-  const int64_t chunk = targets_a_call(problem, window_sequences(args));
+  const int64_t chunk = targets_per_call(problem, window_sequences(args));
   return {omp_get_max_threads(), attention_kernels(args).forward_scratch(problem, chunk)};
 }
 
@@ -242,7 +242,7 @@ void CpuBackend::attention(AttentionArgs& args) {
   const cpu::AttentionKernels& chosen = attention_kernels(args);
   const int64_t windows = args.plan.windows();
   const int64_t sequences = window_sequences(args);
-  const int64_t chunk = targets_a_call(problem, sequences);
+  const int64_t chunk = targets_per_call(problem, sequences);
   const int64_t chunks = (problem.targets_per_window + chunk - 1) / chunk;
   const Workspace scratch(forward_scratch(args, problem));
   cpu::parallel_items(sequences * chunks, [&](int64_t item) {
@@ -251,7 +251,7 @@ void CpuBackend::attention(AttentionArgs& args) {
     const int64_t head = item / chunks / windows % problem.heads;
     const int64_t batch = item / chunks / windows / problem.heads;
     const int64_t count = std::min(chunk, problem.targets_per_window - first);
-    chosen.forward(problem, {batch, head, window, first, count}, scratch.mine());
+    chosen.forward(problem, {batch, head, window, first, count}, scratch.of_thread());
   });
 }
 
@@ -324,7 +324,7 @@ class BackwardPass {
       const Sums sums = cleared_sums(head);
       for (int64_t window = 0; window < windows_; ++window) {
         Sums own = sums;
-        if (band_size_ > 0) own.band = cleared_band(window_bands_.mine());
+        if (band_size_ > 0) own.band = cleared_band(window_bands_.of_thread());
         run_window(head, window, own, problem_.source_rows + window * problem_.sources_per_window);
         add_band(own, sums);
       }
@@ -365,7 +365,7 @@ class BackwardPass {
         {head_rows(args_.grad_out), head_rows(args_.grad_query), sums.key, sums.value, rows,
          sums.band},
         {head / problem_.heads, head % problem_.heads, window, 0, problem_.targets_per_window},
-        scratch_.mine());
+        scratch_.of_thread());
   }
 
   void add_row(const cpu::SumRows& from, int64_t from_row, const cpu::SumRows& to,
@@ -386,7 +386,7 @@ class BackwardPass {
   /// Zeros: the gradients themselves where they are f32, else this thread's buffer.
   Sums cleared_sums(int64_t head) const {
     const int64_t rows = args_.grad_key.dim(1);
-    float* own = in_place_ ? nullptr : sums_.mine();
+    float* own = in_place_ ? nullptr : sums_.of_thread();
     float* band = band_size_ > 0 ? cleared_band(bands_.part(head)) : nullptr;
     const Sums sums =
         in_place_ ? Sums{in_place(args_.grad_key, head), in_place(args_.grad_value, head), band}

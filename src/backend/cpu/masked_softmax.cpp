@@ -54,7 +54,7 @@ void CpuBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
                                         .slope = slopes ? slopes[row / per_head % heads] : 0.0f,
                                         .causal = args.causal};
             on_data.masked_softmax(masked, x + row * columns, y + row * columns, columns,
-                                   static_cast<float*>(scratch.mine()));
+                                   static_cast<float*>(scratch.of_thread()));
           }
         });
   });

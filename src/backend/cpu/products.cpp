@@ -150,7 +150,7 @@ void transposed_product(const Extents& extents, const MatmulArgs& args) {
     block.out += row * whole.out_stride + column;
     block.rows = std::min(whole.rows, extents.rows - row);
     block.columns = std::min(whole.columns, extents.columns - column);
-    cpu::kernels().transposed_product(block, scratch.mine());
+    cpu::kernels().transposed_product(block, scratch.of_thread());
   });
 }
 

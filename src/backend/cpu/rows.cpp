@@ -301,7 +301,7 @@ void CpuBackend::soft_cross_entropy_backward(const Tensor& logits, const SoftTar
       for (int64_t r = first; r < first + count; ++r) {
         on_data.soft_target_gradient(x + r * columns, target_row(targets, r, columns), log_total[r],
                                      grad[r], dx + r * columns, columns,
-                                     static_cast<float*>(scratch.mine()));
+                                     static_cast<float*>(scratch.of_thread()));
       }
     });
   });

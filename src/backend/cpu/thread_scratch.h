@@ -14,7 +14,7 @@ class ThreadScratch {
         buffer_(Tensor::empty({omp_get_max_threads(), stride_}, DType::u8, Device::cpu,
                               MemoryCategory::workspace)),
         data_(buffer_.raw()) {}
-  void* mine() const { return data_ + omp_get_thread_num() * stride_; }
+  void* of_thread() const { return data_ + omp_get_thread_num() * stride_; }
 
  private:
   int64_t stride_;

@@ -169,8 +169,8 @@ __device__ uint32_t draw_kept(const AttentionProblem& p, ElementOf&& element_of)
 template <int kHead, bool kRelative>
 __global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
     attention_forward_kernel(const AttentionProblem p, const int row_blocks) {
-  constexpr int kRows = float_forward_tile(kHead).rows_a_thread;
-  constexpr int kColumns = float_forward_tile(kHead).columns_a_thread, kTile = 16 * kColumns;
+  constexpr int kRows = float_forward_tile(kHead).rows_per_thread;
+  constexpr int kColumns = float_forward_tile(kHead).columns_per_thread, kTile = 16 * kColumns;
   const AttentionItem item = attention_item(p, row_blocks);
   const int first = (row_blocks - 1 - item.row_block) * 16 * kRows;
   const int32_t* targets = p.target_positions + int64_t{item.window} * p.targets;
@@ -270,8 +270,8 @@ template <int kHead, bool kBySource>
 __global__ void __launch_bounds__(kFloatThreads, 2)
     attention_gradient_kernel(const AttentionProblem p, const AttentionGradients g,
                               const int row_blocks) {
-  constexpr int kRows = float_gradient_tile(kHead).rows_a_thread;
-  constexpr int kColumns = float_gradient_tile(kHead).columns_a_thread, kTile = 16 * kColumns;
+  constexpr int kRows = float_gradient_tile(kHead).rows_per_thread;
+  constexpr int kColumns = float_gradient_tile(kHead).columns_per_thread, kTile = 16 * kColumns;
   const AttentionItem item = attention_item(p, row_blocks);
   const int first = item.row_block * 16 * kRows;
   const int32_t* targets = p.target_positions + int64_t{item.window} * p.targets;
@@ -395,8 +395,8 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
     logit_gradients_kernel(const AttentionProblem p, const AttentionGradients g,
                            const LogitGradients logits, const int row_blocks,
                            const int column_blocks) {
-  constexpr int kRows = float_gradient_tile(kHead).rows_a_thread;
-  constexpr int kColumns = float_gradient_tile(kHead).columns_a_thread, kTile = 16 * kColumns;
+  constexpr int kRows = float_gradient_tile(kHead).rows_per_thread;
+  constexpr int kColumns = float_gradient_tile(kHead).columns_per_thread, kTile = 16 * kColumns;
   const LogitTile tile(p, logits, row_blocks, column_blocks);
   const int first = tile.item.row_block * 16 * kRows, first_source = tile.column_block * kTile;
   const int32_t* targets = p.target_positions + int64_t{tile.item.window} * p.targets;
@@ -510,7 +510,7 @@ void attention_logit_gradients_f32(const AttentionProblem& p, const AttentionGra
   visit_head(p.head_size, [&](auto head) {
     constexpr int kHead = decltype(head)::value;
     const AttentionLaunch shape = float_gradient_launch(kHead, p.targets);
-    const int columns = 16 * float_gradient_tile(kHead).columns_a_thread;
+    const int columns = 16 * float_gradient_tile(kHead).columns_per_thread;
     const int column_blocks = (p.sources + columns - 1) / columns;
     launch("attention_backward", logit_gradients_kernel<kHead>,
            logit_grid(p, logits, shape.row_blocks, column_blocks),

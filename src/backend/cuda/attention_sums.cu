@@ -11,15 +11,15 @@ namespace ssa::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kRowsABlock = kThreads / kWarp;  // of kernels that give a warp a row
+constexpr int kRowsPerBlock = kThreads / kWarp;  // of kernels that give a warp a row
 
 template <class T>
 __device__ T* row_data(const HeadRows& rows, int64_t batch, int64_t row) {
   return reinterpret_cast<T*>(rows.data) + batch * rows.batch_stride + row * rows.row_stride;
 }
 
-unsigned blocks_for(int64_t items, int64_t items_a_block) {
-  const int64_t blocks = (items + items_a_block - 1) / items_a_block;
+unsigned blocks_for(int64_t items, int64_t items_per_block) {
+  const int64_t blocks = (items + items_per_block - 1) / items_per_block;
   SSA_CHECK(blocks <= INT_MAX, "attention: {} rows are too many for the cuda backend", items);
   return static_cast<unsigned>(blocks);
 }
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     clear_kernel(const HeadRows out, const int64_t batch, const int rows, const int columns) {
-  const int64_t number = int64_t{blockIdx.x} * kRowsABlock + threadIdx.x / kWarp;
+  const int64_t number = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.x / kWarp;
   if (number >= batch * rows) return;
   T* row = row_data<T>(out, number / rows, number % rows);
   for (int i = static_cast<int>(threadIdx.x % kWarp); i < columns; i += kWarp) {
@@ -165,7 +165,7 @@ void attention_statistics(const AttentionProblem& p, const HeadRows& grad_out, f
 
 template <class T>
 void clear_heads(const AttentionProblem& p, const HeadRows& out, int rows) {
-  const unsigned blocks = blocks_for(int64_t{p.batch} * rows, kRowsABlock);
+  const unsigned blocks = blocks_for(int64_t{p.batch} * rows, kRowsPerBlock);
   launch("attention_backward", clear_kernel<T>, dim3(blocks), dim3(kThreads), 0, out,
          int64_t{p.batch}, rows, p.heads * p.head_size);
 }

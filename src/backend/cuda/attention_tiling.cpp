@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kHalfBytes = 2, kFloatBytes = 4;
 
-int blocks_of(int rows, int rows_a_block) { return (rows + rows_a_block - 1) / rows_a_block; }
+int blocks_of(int rows, int rows_per_block) { return (rows + rows_per_block - 1) / rows_per_block; }
 
 int smallest_of(std::initializer_list<int> sizes, int head_size) {
   for (const int size : sizes) {
@@ -67,14 +67,14 @@ AttentionLaunch half_gradient_launch(int padded_head, bool by_source, const Half
 
 AttentionLaunch float_forward_launch(int padded_head, int rows) {
   const FloatTile tile = float_forward_tile(padded_head);
-  const int own = 16 * tile.rows_a_thread, other = 16 * tile.columns_a_thread;
+  const int own = 16 * tile.rows_per_thread, other = 16 * tile.columns_per_thread;
   const int floats = (own + other) * float_pitch(padded_head) + own * float_pitch(other);
   return {blocks_of(rows, own), kFloatThreads, static_cast<size_t>(floats * kFloatBytes)};
 }
 
 AttentionLaunch float_gradient_launch(int padded_head, int rows) {
   const FloatTile tile = float_gradient_tile(padded_head);
-  const int own = 16 * tile.rows_a_thread, other = 16 * tile.columns_a_thread;
+  const int own = 16 * tile.rows_per_thread, other = 16 * tile.columns_per_thread;
   const int floats = 2 * (own + other) * float_pitch(padded_head) + 2 * own * float_pitch(other);
   return {blocks_of(rows, own), kFloatThreads, static_cast<size_t>(floats * kFloatBytes)};
 }

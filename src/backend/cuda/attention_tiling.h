@@ -50,9 +50,9 @@ constexpr HalfTile gradient_tile(int padded_head, bool by_source) {
 /// A block has at most as many warps.
 inline constexpr int kMaxWarps = 4;
 
-/// How the kernels for f32 do it: 16·rows_a_thread rows, 16·columns_a_thread columns.
+/// How the kernels for f32 do it: 16·rows_per_thread rows, 16·columns_per_thread columns.
 struct FloatTile {
-  int rows_a_thread, columns_a_thread;
+  int rows_per_thread, columns_per_thread;
 };
 constexpr FloatTile float_forward_tile(int padded_head) {
   return padded_head <= 128 ? FloatTile{4, 4} : FloatTile{2, 2};

@@ -47,7 +47,7 @@ __device__ void for_my_elements(const TensorList<Entry>& list, int mine, const F
 }
 
 __global__ void __launch_bounds__(kBlock) update_adam(TensorList<AdamUpdate> list) {
-  const int mine = list.mine();
+  const int mine = list.tensor_index();
   const AdamUpdate to = list.entries[mine];
   const bool aligned = is_aligned(to.parameter) && is_aligned(to.gradient) &&
                        is_aligned(to.first_moment) && is_aligned(to.second_moment);
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kBlock) update_adam(TensorList<AdamUpdate> lis
 }
 
 __global__ void __launch_bounds__(kBlock) update_sgd(TensorList<SgdUpdate> list) {
-  const int mine = list.mine();
+  const int mine = list.tensor_index();
   const SgdUpdate to = list.entries[mine];
   const bool aligned =
       is_aligned(to.parameter) && is_aligned(to.gradient) && is_aligned(to.momentum_buffer);

@@ -24,7 +24,7 @@ struct Summand {
 template <class T, bool kSquares>
 __global__ void __launch_bounds__(kBlock) sum_parts(TensorList<Summand<T>> list, double* sums) {
   constexpr int kSize = Chunk<T>::kSize;
-  const int mine = list.mine();
+  const int mine = list.tensor_index();
   const Summand<T> in = list.entries[mine];
   const int64_t first = int64_t{blockIdx.x - list.first_block[mine]} * kPart;
   const int64_t end = first + kPart < in.count ? first + kPart : in.count;

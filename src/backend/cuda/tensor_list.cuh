@@ -24,7 +24,7 @@ struct TensorList {
   int count;
 
   /// The number of this block's tensor.
-  __device__ int mine() const {
+  __device__ int tensor_index() const {
     int low = 0, high = count;
     while (high - low > 1) {
       const int middle = (low + high) / 2;
