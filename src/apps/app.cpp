@@ -18,7 +18,7 @@ namespace ssa {
 
 namespace {
 
-constexpr int kUnexpected = 1;  // exit code of what is no Error of ours
+constexpr int kUnexpected = 1;  // exit code of exceptions that are not ssa::Error
 
 struct CommonOptions {
   bool quiet = false;
@@ -74,7 +74,7 @@ int run_app(int argc, char** argv, const AppInfo& info,
 
 namespace {
 
-/// A process that could not join the others leaves at once: MPI may still be waiting for them.
+/// A process that could not join the others exits at once, because MPI may still wait for them.
 std::unique_ptr<Communicator> join(const std::string& program, const LaunchInfo& launch) {
   try {
     return join_ranks(launch);
@@ -101,7 +101,7 @@ int run_on_ranks(const std::string& program, const std::function<int(Communicato
   } catch (const std::exception& error) {
     message = error.what();
   }
-  // A rank that reports another's failure has none of its own to announce.
+  // A PeerError reports another rank's failure, which that rank announces itself.
   const bool printed = code != ExitCode::peer && ranks->announce_failure(code, message);
   if (!printed) {
     const std::string who = fmt::format("{}: rank {} of {}", program, ranks->rank(), ranks->size());

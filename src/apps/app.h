@@ -15,19 +15,19 @@ struct AppInfo {
   std::string name;           ///< "ssa-train"
   std::string summary;        ///< one line
   std::string examples;       ///< shown at the end of --help
-  bool stops_cleanly = true;  ///< checks StopSignal; false: signals end the program as usual
+  bool stops_cleanly = true;  ///< checks StopSignal; false: signals kill the program as usual
 };
 
-/// What every program shares: `define` adds the program's own options and returns what to run once
-/// they are parsed; --help with examples, --version, --quiet, --log-level; errors as one message on
-/// standard error and their exit code; StopSignal while running. Returns the exit code.
+/// The main function of every program. `define` adds the program's options and returns the function
+/// to call after parsing. Adds --help with examples, --version, --quiet and --log-level. Holds a
+/// StopSignal while running. Prints an error as one message and returns its exit code.
 int run_app(int argc, char** argv, const AppInfo& info,
             const std::function<std::function<int()>(CLI::App&)>& define);
 
 /// Runs `body` as one of the ranks that a launcher (mpirun, srun, environment variables) started,
-/// alone without one. Only rank 0 logs to the terminal below warnings. If `body` throws on one of
-/// several ranks, the others learn of it and do not wait, and the whole job ends with the error's
-/// exit code, theirs being 6; an error that rank 0 has too is printed by rank 0 alone.
+/// or as a single rank. Ranks other than 0 print only warnings and errors. If `body` throws on one
+/// rank, the other ranks are told and end with exit code 6; the job ends with the error's exit
+/// code. An error that rank 0 has too is printed by rank 0 only.
 int run_on_ranks(const std::string& program, const std::function<int(Communicator&)>& body);
 
 /// Writes JSON for --json: to a file, atomically, or to standard output for "-". Throws ConfigError

@@ -48,7 +48,7 @@ Tensor random_tensor(const Shape& shape, DType dtype, Device device, uint32_t st
   Tensor values = Tensor::empty(shape, DType::f32, Device::cpu);
   const RngKey key = RngKey{.purpose = RngPurpose::test}.with_stream(stream);
   float* data = values.data<float>();
-  // Large tensors repeat themselves, shifted from row to row: drawing takes longer than measuring.
+  // Large tensors repeat the first part: drawing all of it would take longer than the measurement.
   const int64_t drawn = std::min<int64_t>(values.numel(), (int64_t{1} << 20) + 7);
   for (int64_t i = 0; i < drawn; ++i) {
     data[i] = static_cast<float>(2 * uniform_open(key.word(static_cast<uint64_t>(i))) - 1);

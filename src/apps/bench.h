@@ -39,12 +39,12 @@ DType chosen_dtype(const Options& options, Device device);
 /// The plan of --length, --windows, --sigma and --causal.
 PlanSpec local_spec(const Options& options);
 
-/// Median seconds of a call until the device is done, after one call to warm up.
+/// Median seconds from a call until the device is done, after one call to warm up.
 double median_seconds(int64_t repeats, Device device, const std::function<void()>& call);
-/// The same for a call that a device only queues: several at a time, timed by the device's own
-/// events, so that what launching costs counts only where the device waits for it.
+/// The same for a call that only queues work on the device. Times several calls together by the
+/// device's events, so that launch overhead counts only if the device waits for it.
 double median_queued_seconds(int64_t repeats, Device device, const std::function<void()>& call);
-/// Numbers in ±1 that are the same in every run.
+/// Random numbers in ±1, the same in every run.
 Tensor random_tensor(const Shape& shape, DType dtype, Device device, uint32_t stream);
 
 /// One matrix product of a step: out (m, n) with sums of length k.
@@ -59,22 +59,22 @@ struct Product {
   }
 };
 double product_seconds(const Product& product, DType dtype, Device device, int64_t repeats);
-/// The best that the backend's matmul reaches on large squares: the measured peak, FLOP/s.
+/// The measured peak in FLOP/s: the best rate of the backend's matmul on large squares.
 double measured_peak(DType dtype, Device device);
 
 void finish(const Options& options, const nlohmann::json& json);
-/// The middle one; of an even number the upper. `seconds` must not be empty.
+/// The median; of an even number of values the upper one. `seconds` must not be empty.
 double median(std::vector<double> seconds);
 
-/// The step of --config, with --set, --precision, and micro_batch resolved.
+/// The config of --config with --set, --precision, and micro_batch resolved.
 Config step_config(const Options& options);
 /// Attention over one plan, forward and backward.
 int run_attention(const Options& options);
 int run_step(const Options& options);
-/// The same config's step, and that with dense attention, each with attention fused and
-/// materialised: C, M and S as the paper counts them.
+/// Steps of the config and of the same config with dense attention, each with fused and with
+/// materialized attention: C, M and S as the paper counts them.
 int run_compare(const Options& options);
-/// Collectives of the ranks that this process is one of.
+/// Collectives among the ranks of this process's job.
 int run_collective(const Options& options);
 
 }  // namespace ssa::bench

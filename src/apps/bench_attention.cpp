@@ -30,7 +30,7 @@ PlanSpec window_spec(const Options& options) {
   return spec;
 }
 
-/// Adds the gradient's buffer as well.
+/// Sets the relative bias's table, and the buffer for its gradient.
 void set_relative_bias(const Options& options, int64_t positions, AttentionBackwardArgs& args) {
   AttentionArgs& forward = args.forward;
   const int64_t columns = options.grid_columns;
@@ -81,7 +81,7 @@ int run_attention(const Options& options) {
       median_queued_seconds(options.repeats, device, [&] { compute.attention(args.forward); });
   const double backward_seconds =
       median_queued_seconds(options.repeats, device, [&] { compute.attention_backward(args); });
-  // Two products forward, five backward, over all pairs of a window, masked or not.
+  // Two matrix products forward and five backward, over all pairs of a window, masked ones too.
   const double pairs = static_cast<double>(options.batch * options.heads * plan.windows *
                                            plan.targets_per_window * plan.sources_per_window);
   const double forward_rate =

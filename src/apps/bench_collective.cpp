@@ -1,5 +1,5 @@
-// ssa-bench collective: what summing and sharing tensors among the ranks takes, by size. Sizes and
-// bandwidths are counted as NVIDIA's nccl-tests do, so that they can be held against theirs.
+// ssa-bench collective: times collectives among the ranks, by size. Sizes and bandwidths are
+// counted as in NVIDIA's nccl-tests, so that the results are comparable.
 
 #include <algorithm>
 #include <chrono>
@@ -22,13 +22,13 @@ using Start = PendingCollective (Communicator::*)(const CollectiveBuffer&, std::
 struct Collective {
   const char* name;
   Start start;
-  int64_t transfers;  // of the whole buffer that each rank's link takes part in, times (n-1)/n
+  int64_t transfers;  // how often a rank's link carries the buffer, to be multiplied by (n-1)/n
 };
 constexpr Collective kCollectives[] = {{"all_reduce", &Communicator::all_reduce, 2},
                                        {"reduce_scatter", &Communicator::reduce_scatter, 1},
                                        {"all_gather", &Communicator::all_gather, 1}};
 
-/// One collective on a buffer of `bytes`: those of all parts together.
+/// One collective on a buffer of `bytes`, the parts of all ranks together.
 struct Measurement {
   const Collective& collective;
   DType dtype;
@@ -37,7 +37,7 @@ struct Measurement {
   int64_t ranks;
 
   double algorithm_bandwidth() const { return static_cast<double>(bytes) / seconds; }
-  /// What links carry, whatever the number of ranks, if each byte takes the shortest way.
+  /// The rate of a link if every byte takes the shortest way: independent of the number of ranks.
   double bus_bandwidth() const {
     const auto n = static_cast<double>(ranks);
     return algorithm_bandwidth() * static_cast<double>(collective.transfers) * (n - 1) / n;
@@ -52,7 +52,7 @@ struct Measurement {
   }
 };
 
-/// Seconds of a call of the slowest rank, until its device is done; all begin together.
+/// Seconds per call of the slowest rank, until its device is done. All ranks begin together.
 double slowest_seconds(Communicator& ranks, Device device, int64_t calls,
                        const std::function<void()>& call) {
   ranks.barrier("beginning of a measurement");
@@ -72,8 +72,8 @@ Measurement measure(DeviceRanks& on, const Collective& collective, DType dtype, 
   Tensor values = Tensor::zeros({std::max<int64_t>(1, part) * size}, dtype, on.device());
   const CollectiveBuffer buffer{values.raw(), values.numel(), dtype};
   const auto call = [&] { (ranks.*collective.start)(buffer, collective.name).wait(); };
-  slowest_seconds(ranks, on.device(), 1, call);  // connects, allocates
-  // Several at a time, so that beginning and end weigh little.
+  slowest_seconds(ranks, on.device(), 1, call);  // connects and allocates
+  // Several calls per measurement, so that its beginning and end count little.
   const double once = slowest_seconds(ranks, on.device(), 1, call);
   const auto calls = static_cast<int64_t>(std::clamp(0.02 / once, 1.0, 200.0));
   std::vector<double> seconds;

@@ -1,5 +1,5 @@
-// ssa-bench step --compare: what subsampling saves, C, M and S of the paper, against dense
-// attention that is fused, as here, and materialised, as in the paper.
+// ssa-bench step --compare: what subsampling saves (C, M and S of the paper) against dense
+// attention, both fused, as here, and materialized, as in the paper.
 
 #include <chrono>
 #include <iostream>
@@ -23,10 +23,10 @@ namespace {
 
 using nlohmann::json;
 
-/// A model that takes steps in turn with others, and what one of its steps takes.
+/// One of the models that are compared, with the time and memory of its steps.
 class Contender {
  public:
-  /// With a first step, which allocates gradients and moments and warms up.
+  /// Runs a first step, which allocates gradients and moments and warms up.
   Contender(std::string label, const Config& config, Device device)
       : label_(std::move(label)),
         config_(config),
@@ -51,7 +51,7 @@ class Contender {
 
   const std::string& label() const { return label_; }
   double seconds() const { return median(seconds_); }
-  /// Tensors at most, its own parameters and optimizer included.
+  /// Peak of its tensors, with parameters and optimizer.
   int64_t peak_bytes() const { return peak_bytes_; }
   int64_t predicted_bytes() const {
     return plan_memory(config_, config_.train.micro_batch).total();
@@ -70,7 +70,7 @@ class Contender {
   std::string label_;
   Config config_;
   Device device_;
-  int64_t own_bytes_;  // before stepper_, which it is the size of
+  int64_t own_bytes_;  // size of stepper_; declared first, to measure the memory before
   std::unique_ptr<Task> task_;
   Stepper stepper_;
   StepItem item_;
@@ -78,8 +78,8 @@ class Contender {
   std::vector<double> seconds_;
 };
 
-/// M and S: of the memory of the baseline, and how many times as fast. Steps of +FT, which are
-/// those of dense attention, count as the part of the run that they are.
+/// M and S: memory as a fraction of the baseline's, and speed as a multiple of it. The dense steps
+/// of +FT count by their share of the run.
 struct Ratios {
   double memory, speed;
   Ratios(const Contender& own, const Contender& own_dense, const Contender& baseline,
@@ -99,7 +99,7 @@ struct Ratios {
 Config variant(Config config, bool dense, AttentionKind attention) {
   if (dense) config.ssa.kind = SsaKind::none;
   config.model.attention = attention;
-  config.train.cuda_graphs = false;  // a recorded step asks for no memory: peaks would not show
+  config.train.cuda_graphs = false;  // a replayed step allocates nothing: it would show no peak
   return config;
 }
 
@@ -120,10 +120,10 @@ json to_json(const PublishedMatch& match) {
           {"same_size", match.same_size}};
 }
 
-/// The four, and what they say about the config.
+/// The four models, and the ratios between them.
 struct Comparison {
   std::vector<std::unique_ptr<Contender>> all;
-  /// Measures them in turn, so that what else the machine does hits them alike.
+  /// Measures them in turn, so that other load on the machine affects them alike.
   Comparison(const Config& config, Device device, int64_t repeats) {
     const auto add = [&](const char* label, bool dense, AttentionKind kind) {
       const Config own = variant(config, dense, kind);

@@ -1,5 +1,5 @@
-// ssa-bench step: a whole training step, where its time goes, and how near it comes to a step that
-// would be nothing but matrix products at full speed.
+// ssa-bench step: times a whole training step and its parts, and compares it with a step that would
+// consist of matrix products at full speed only.
 
 #include <algorithm>
 #include <chrono>
@@ -23,7 +23,7 @@
 namespace ssa::bench {
 namespace {
 
-/// A line "NAME:   1234 kB" of /proc/self/status, in bytes; 0 where there is none.
+/// The line "NAME:   1234 kB" of /proc/self/status, in bytes; 0 if there is none.
 int64_t process_bytes(const std::string& name) {
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {
@@ -35,8 +35,8 @@ int64_t process_bytes(const std::string& name) {
   return 0;
 }
 
-/// FLOP/s of the backend's matmul over the step's own products with weights, each as often as the
-/// step has it.
+/// FLOP/s of the backend's matmul on the step's own products with weights, each weighted by how
+/// often the step computes it.
 double matmul_rate(const Config& config, DType dtype, Device device) {
   double flop = 0, seconds = 0;
   const Tally tally = count_step(config, config.train.micro_batch).tally;
@@ -52,11 +52,11 @@ double matmul_rate(const Config& config, DType dtype, Device device) {
   return flop / seconds;
 }
 
-/// One run of steps with what it showed.
+/// The measurements of a run of steps.
 struct StepRun {
   double seconds = 0;                       // median
-  double seconds_by_call = 0;               // without CUDA graphs; 0 where there are none anyway
-  std::map<std::string, double> breakdown;  // mean seconds a step
+  double seconds_by_call = 0;               // without CUDA graphs; 0 on devices without them
+  std::map<std::string, double> breakdown;  // mean seconds per step
   int64_t peak_bytes = 0;                   // of the allocator
   int64_t system_allocations = 0;           // after the second step
 };
@@ -69,7 +69,7 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
   StepItem item = typical_step(*task);
   int64_t step = 0, allocations = 0;
   double plan_seconds = 0;
-  // A profile waits for the device after every call, which a GPU's step must not be timed with.
+  // A profile waits for the device after every call, so a GPU's steps are timed without one.
   const bool profile_costs = device == Device::cuda;
   std::optional<BackendProfile> profile;
   if (!profile_costs) profile.emplace(device);
@@ -142,7 +142,7 @@ int run_step(const Options& options) {
   const int64_t resident_before = process_bytes("VmRSS");
   const StepRun run = run_steps(config, device, options.repeats);
   const int64_t resident_peak = process_bytes("VmHWM");
-  // After the step, so that its memory is the step's own.
+  // Measured after the steps, so that its memory does not count as theirs.
   const double peak = measured_peak(dtype, device), same = matmul_rate(config, dtype, device);
 
   const double tokens = static_cast<double>(config.train.batch_size * config.data.length);

@@ -1,4 +1,4 @@
-// ssa-bench: how fast the parts are, always as a fraction of what the machine's matmul reaches.
+// ssa-bench: measures the parts of the engine, as fractions of the machine's matmul rate.
 
 #include <algorithm>
 #include <iostream>

@@ -1,4 +1,4 @@
-// ssa-data: prepares data sets, shows what a prepared one holds, lists what is known.
+// ssa-data: prepares data sets, describes a prepared one, lists the known ones.
 
 #include <chrono>
 #include <iostream>
@@ -47,7 +47,7 @@ std::string grouped(int64_t number) {
 
 int64_t whole_mebibytes(int64_t bytes) { return bytes >> 20; }
 
-/// Shows how far `prepare` is, ten times a second at most.
+/// Shows the progress of `prepare`, at most ten times per second.
 class PrepareLine {
  public:
   void show(const PrepareProgress& now) {
@@ -117,7 +117,7 @@ int run_info(const Options& options) {
   const TokenDataset dataset = TokenDataset::open(options.directory);
   DatasetInfo info = dataset.info();
   if (options.verify) verify(dataset);
-  if (info.checksum.empty()) {  // a plain file states nothing: count
+  if (info.checksum.empty()) {  // a plain file has no metadata: read it
     const ByteScan found = scan(dataset);
     info.checksum = found.checksum;
     info.distinct_bytes = found.distinct_bytes;

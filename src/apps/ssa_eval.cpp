@@ -1,4 +1,4 @@
-// ssa-eval: scores a trained model, dense or as an ensemble of randomly drawn sub-models.
+// ssa-eval: scores a trained model, either dense or as an ensemble of randomly drawn sub-models.
 
 #include <iostream>
 #include <optional>
@@ -37,8 +37,8 @@ struct Scored {
   EvalResult result;
 };
 
-/// Standard deviation of the single sub-models' scores; the first one's stands for where they lie.
-/// That of their losses, where the metric does not follow from the loss.
+/// Standard deviation of the single sub-models' scores, taken at the first one's score. If the
+/// metric does not follow from the loss, the standard deviation of their losses.
 double spread(const EvalResult& result, const Metric& metric) {
   if (!metric.deviation) return result.spread;
   return metric.deviation(result.curve.front().loss, result.spread);
@@ -93,7 +93,7 @@ void print(const Scored& scored, const Options& options, const TaskTraits& trait
   }
 }
 
-/// Scoring other data is fine, as long as nobody takes them for the run's.
+/// Warns if the data is not the run's: scoring other data is allowed, mistaking it is not.
 void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TaskData& data) {
   const std::string difference =
       data_difference(run_state_from_json(checkpoint.state_json, checkpoint.path), data.identity());
@@ -102,7 +102,7 @@ void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TaskData& data
                difference);
 }
 
-/// The checkpoint to score. Rank 0 chooses: while a run goes on the newest one changes.
+/// The checkpoint to score. Rank 0 chooses it, because the newest one of an active run changes.
 LoadedCheckpoint checkpoint_for(Communicator& ranks, const Options& options) {
   std::optional<LoadedCheckpoint> chosen;
   if (ranks.rank() == 0) {
@@ -113,7 +113,7 @@ LoadedCheckpoint checkpoint_for(Communicator& ranks, const Options& options) {
   return chosen ? std::move(*chosen) : open_checkpoint(path);
 }
 
-/// Ranks that see other files would each score something else.
+/// Throws DataError unless all ranks see the same checkpoint and data.
 void require_same_everywhere(Communicator& ranks, const LoadedCheckpoint& checkpoint,
                              const DataIdentity& data) {
   const std::vector<std::string> all =
@@ -166,7 +166,7 @@ EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task
 
 void write(const Scored& scored, const Options& options, const TaskTraits& traits) {
   const nlohmann::json json = to_json(scored, options, traits);
-  if (options.json != "-") print(scored, options, traits);  // standard output is for one of them
+  if (options.json != "-") print(scored, options, traits);  // standard output holds text or JSON
   if (!options.json.empty()) write_json(options.json, json);
   if (!options.run.empty()) {
     write_json(fmt::format("{}/eval-{}-{}.json", options.run, json["mode"].get<std::string>(),
@@ -203,7 +203,7 @@ int run(Communicator& ranks, const Options& options) {
     return static_cast<int>(ExitCode::interrupted);
   }
   if (first) write(scored, options, task->traits());
-  ranks.barrier("the result");  // all end well, or none
+  ranks.barrier("the result");  // all ranks succeed, or none
   return 0;
 }
 

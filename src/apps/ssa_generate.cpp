@@ -32,7 +32,7 @@ struct Options {
   std::string output;
 };
 
-/// What the tokens of the run mean. Words are told by the run's data set; bytes need none.
+/// The vocabulary of the run's tokens. That of words is in the run's data set.
 Vocabulary vocabulary_of(const Config& config) {
   if (config.task != TaskKind::word_lm) return Vocabulary::bytes();
   const LanguageModelData data(TokenDataset::open(config.data.path));
@@ -40,7 +40,7 @@ Vocabulary vocabulary_of(const Config& config) {
   return data.dataset().vocabulary();
 }
 
-/// The prompt as a model reads it: as in training, the start token stands before a text.
+/// The prompt's tokens as the model reads them: after the start token, as in training.
 std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const std::string& prompt) {
   std::vector<int32_t> tokens = vocabulary.encode(prompt);
   if (const auto unknown = std::count(tokens.begin(), tokens.end(), vocabulary.unknown_token())) {
@@ -57,7 +57,7 @@ ReadingOptions reading_options(const Options& options, const Config& config) {
           .slide = options.slide};
 }
 
-/// Shows how far it is where the text itself does not, and at the end how fast it was.
+/// Shows the progress unless the text itself appears on the terminal, and at the end the speed.
 class Pace {
  public:
   Pace(const Options& options, const TaskTraits& traits)
@@ -106,7 +106,7 @@ int run(const Options& options) {
   }
   std::ostream& out = options.output.empty() ? std::cout : file;
   out << options.prompt;
-  // Words stand apart; a prompt of bytes may end within one.
+  // Words are separated by spaces. A prompt of bytes may end inside a word.
   const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
   if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
   Pace pace(options, traits_of(config.task));
@@ -121,9 +121,10 @@ int run(const Options& options) {
   out << '\n';
   out.flush();
   pace.finish();
-  if (!out)
+  if (!out) {
     throw ConfigError("the text could not be written to {}",
                       options.output.empty() ? "standard output" : options.output);
+  }
   return StopSignal::requested() ? static_cast<int>(ExitCode::interrupted) : 0;
 }
 

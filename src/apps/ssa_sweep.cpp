@@ -1,4 +1,4 @@
-// ssa-sweep: trains a config for every combination of some keys' values, and puts the results into
+// ssa-sweep: trains a config for every combination of some keys' values and prints the results as
 // one table.
 
 #include <algorithm>
@@ -33,7 +33,7 @@ struct Options {
   std::string json, csv, published;
 };
 
-/// Everything that can be known to go wrong is said before anything starts.
+/// Checks all run folders before the first run starts. Throws ConfigError with all problems.
 void check_run_folders(const SweepOptions& options, const std::vector<SweepPoint>& points) {
   std::string problems;
   for (const SweepPoint& point : points) {
@@ -62,7 +62,7 @@ std::vector<EvalMode> evaluations_from(const std::string& text) {
   return {text == "ensemble" ? EvalMode::ensemble : EvalMode::renorm};
 }
 
-/// The words of --run-under, the first as a path. Throws ConfigError if there is no such program.
+/// The words of --run-under, with the first as a path. Throws ConfigError if it is not on PATH.
 std::vector<std::string> launcher_from(const std::string& text) {
   std::istringstream words(text);
   std::vector<std::string> launcher{std::istream_iterator<std::string>(words), {}};
@@ -82,7 +82,7 @@ SweepGrid read_grid(const SweepOptions& options, std::vector<Variation>& variati
   return grid;
 }
 
-/// Held by the one ssa-sweep that starts points of this folder.
+/// Locks the folder: only one ssa-sweep may start its points.
 RunFolder lock_folder(const std::string& run_root) {
   try {
     return RunFolder(run_root);
@@ -108,7 +108,7 @@ std::string published_path(const Options& options) {
   return find_published_results(options.sweep.config, options.sweep.program_dir);
 }
 
-/// A page about the points that have begun. The sweep has succeeded without it.
+/// Writes a page about the points that have begun. If it fails, the sweep still succeeds.
 void write_page(const Options& options, const SweepGrid& grid) {
   std::vector<std::string> begun;
   const std::string output = options.sweep.run_root + "/report.html";
@@ -160,15 +160,15 @@ int run(Options options) {
   const SweepGrid grid = read_grid(sweep, variations);
   check_run_folders(sweep, grid.points);
   check_programs(sweep.program_dir);
-  const bool alone = sweep.only.empty();
-  if (alone) {
+  const bool whole_grid = sweep.only.empty();
+  if (whole_grid) {
     for (const std::string& note : grid.notes) spdlog::info("{}", note);
   }
   if (options.dry_run) {
     print_summary(options, grid, false);
     return 0;
   }
-  if (!alone) {  // a task of a job array, beside others in the same folder
+  if (!whole_grid) {  // a task of a job array; other tasks work in the same folder
     run_local(sweep, points_to_run(sweep, grid.points));
     return sweep_exit_code(sweep, grid.points);
   }
@@ -180,7 +180,7 @@ int run(Options options) {
     print_summary(options, grid, true);
     return 0;
   }
-  // By the whole grid, so that a restart for the last few points divides the threads as before.
+  // By the whole grid, so that a restart for the last few points uses the same number of threads.
   sweep.jobs = std::min(sweep.jobs, static_cast<int64_t>(grid.points.size()));
   run_local(sweep, points);
   print_summary(options, grid, true);

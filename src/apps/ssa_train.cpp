@@ -1,4 +1,4 @@
-// ssa-train: trains a model from a YAML config, or says what that would take.
+// ssa-train: trains a model from a YAML config, or prints what the training would need.
 
 #include <filesystem>
 #include <iostream>
@@ -77,7 +77,7 @@ int train(const Config& config, const Options& options, Communicator& host) {
   return 0;
 }
 
-/// What can be said of a config without training.
+/// Prints what is known about a config without training.
 void describe(const Config& config, const Options& options) {
   if (options.print_config) std::cout << dump_config(config);
   if (options.dry_run && options.json != "-") print_dry_run(config);
