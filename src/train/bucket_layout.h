@@ -27,14 +27,14 @@ struct PlacedPiece {
   int64_t offset = 0;
 };
 
-/// All parameters in reverse order, which is about that in which backward completes their
-/// gradients, in buckets of at most distributed.bucket_mib (or of one larger parameter). Every
-/// parameter begins on 64 bytes; a sharded optimizer's buckets divide into `ranks` equal parts that
-/// do so too.
+/// Puts all parameters into buckets of at most distributed.bucket_mib (or of one larger parameter),
+/// in reverse order, which is roughly the order in which backward completes their gradients. Every
+/// parameter is aligned to 64 bytes. The buckets of a sharded optimizer divide into `ranks` equal
+/// parts with the same alignment.
 std::vector<BucketLayout> lay_out_buckets(const std::vector<Parameter>& parameters, DType dtype,
                                           const DistributedConfig& config, int64_t ranks);
 
-/// What lies in elements begin … end-1 of a bucket.
+/// The pieces of parameters in elements begin … end-1 of a bucket.
 std::vector<PlacedPiece> pieces_between(const BucketLayout& bucket, int64_t begin, int64_t end);
 
 }  // namespace ssa

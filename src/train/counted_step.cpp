@@ -11,7 +11,7 @@ namespace ssa {
 
 namespace {
 
-/// Other ranks that are always there and give nothing.
+/// A communicator whose other ranks send nothing: it counts the bytes of copies that are sent.
 class CountedRanks : public Communicator {
  public:
   explicit CountedRanks(int64_t size) : size_(static_cast<int>(size)) {}
@@ -35,7 +35,7 @@ class CountedRanks : public Communicator {
   void set_timeout(std::chrono::duration<double>) override {}
   bool announce_failure(ExitCode, const std::string&) noexcept override { return false; }
   CommunicatorStats stats() const override { return {}; }
-  /// Bytes of the narrow copies of gradients that were sent in the last step.
+  /// Bytes of the bf16 copies of gradients that were sent in the last step.
   int64_t copies() const { return copies_; }
 
  protected:
@@ -53,7 +53,7 @@ class CountedRanks : public Communicator {
   int64_t copies_ = 0;
 };
 
-/// Plans of the right sizes. Their positions are not looked at.
+/// Plans of the right sizes. Counting does not read their positions.
 std::vector<SourcePlan> plans_of_sizes(const Task& task) {
   std::vector<SourcePlan> plans;
   for (const PlanSpec& spec : task.plan_specs(Sources::sampled, Use::training)) {
@@ -109,7 +109,7 @@ CountedStep count_step(const Config& config, int64_t sequences, int64_t ranks) {
   CountedStep counted;
   MemoryPlan& memory = counted.memory;
   memory.parameters = bytes(count.memory(), MemoryCategory::parameters);
-  // The first step makes gradients and packed weights, which the second finds there.
+  // The first step allocates gradients and packed weights; the second one reuses them.
   stepper.step(0, item);
   const Tally first = count.tally();
   stepper.step(1, item);
@@ -119,7 +119,7 @@ CountedStep count_step(const Config& config, int64_t sequences, int64_t ranks) {
   memory.packed_weights = bytes(stats, MemoryCategory::parameters) - memory.parameters;
   memory.gradients = bytes(stats, MemoryCategory::gradients) + others.copies();
   memory.optimizer = bytes(stats, MemoryCategory::optimizer);
-  // The rest of the peak. Not all activations need be there at that moment.
+  // The rest of the peak. At that moment some activations may already be freed.
   const int64_t rest = stats.peak_total_bytes - memory.total();
   const int64_t kept = kept_activations(count, stepper.session().model(), settings, item);
   memory.activations = std::min(rest, kept);

@@ -15,7 +15,7 @@ struct GradientReducer::Bucket {
   Tensor gradients;                    // flat; the leaves' buffers are its parts
   int64_t own_begin = 0, own_end = 0;  // elements whose sums this rank gets
   size_t incomplete = 0;               // parameters, since begin_last_backward()
-  Tensor sent;                         // under way: `gradients`, or its copy in another dtype
+  Tensor sent;                         // being sent: `gradients`, or its copy in another dtype
   PendingCollective pending;
 
   Tensor own(const Tensor& flat) const { return flat.slice(0, own_begin, own_end - own_begin); }
@@ -25,8 +25,8 @@ namespace {
 
 CollectiveBuffer buffer_of(Tensor tensor) { return {tensor.raw(), tensor.numel(), tensor.dtype()}; }
 
-/// Keeps memory that collectives may still write to, though nobody waits for them any more: an
-/// error is ending the process.
+/// Keeps memory alive that a collective may still write to, although nobody waits for it any more
+/// because an error is ending the process.
 void keep_until_exit(const Tensor& tensor) {
   static std::mutex mutex;
   static auto* const kept = new std::vector<Tensor>;

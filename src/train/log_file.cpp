@@ -14,16 +14,16 @@ namespace ssa {
 
 namespace {
 
-spdlog::sink_ptr console;  // none before set_up_console_log(), as in tests
+spdlog::sink_ptr console;  // null before set_up_console_log(), as in tests
 
-/// All log files. A sink of its own, since a logger's list of sinks must not change while other
+/// All log files. They are one sink, because a logger's list of sinks must not change while other
 /// threads log.
 const std::shared_ptr<spdlog::sinks::dist_sink_mt>& files() {
   static const auto instance = std::make_shared<spdlog::sinks::dist_sink_mt>();
   return instance;
 }
 
-/// Lets the default logger write to files(), if it does not yet.
+/// Makes the default logger write to files().
 void attach_files() {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
@@ -76,7 +76,7 @@ void LogFile::error(const std::string& message) noexcept {
   try {
     sink_->sink->log(spdlog::details::log_msg("", spdlog::level::err, message));
     sink_->sink->flush();
-  } catch (...) {  // a full disk must not hide the error that is on its way
+  } catch (...) {  // a full disk must not hide the original error
   }
 }
 

@@ -18,13 +18,13 @@ namespace {
 /// An eighth of the range of an int64_t leaves room for the sum of all parts.
 constexpr int64_t kMostBytes = std::numeric_limits<int64_t>::max() / 8;
 
-/// A config may ask for more than an int64_t holds, and has to be told so.
+/// A config may need more bytes than an int64_t holds. The plan then says kMostBytes.
 int64_t whole_bytes(double bytes) {
   return bytes < static_cast<double>(kMostBytes) ? static_cast<int64_t>(bytes) : kMostBytes;
 }
 
-/// The lowest limit that a file `name` states in a control group or one of those above it. In a
-/// container the group's own path may not be visible, the topmost then is.
+/// The lowest limit in the files `name` of a control group and of the groups above it. In a
+/// container the group's own path may not be visible; the topmost group is.
 int64_t lowest_limit(const std::string& mount, std::filesystem::path group,
                      const std::string& name) {
   int64_t lowest = std::numeric_limits<int64_t>::max();
@@ -46,7 +46,8 @@ std::vector<int64_t> divisors_descending(int64_t number) {
   return divisors;
 }
 
-/// The plan for a length or a batch that no memory holds, with the parts that depend on neither.
+/// The plan for a length or a batch that no memory can hold. Parts that depend on neither are
+/// exact.
 MemoryPlan beyond_measure(const Config& config, int64_t ranks) {
   Config shortest = config;
   shortest.ssa.kind = SsaKind::none;
@@ -56,7 +57,7 @@ MemoryPlan beyond_measure(const Config& config, int64_t ranks) {
   return plan;
 }
 
-/// Predicted from two plans, that for `base` sequences and that for twice as many.
+/// Extrapolates from the plans for a number of sequences and for twice as many.
 MemoryPlan extrapolated(const MemoryPlan& once, const MemoryPlan& twice, double factor) {
   const auto part = [&](int64_t MemoryPlan::*bytes) {
     const auto first = static_cast<double>(once.*bytes);
@@ -67,9 +68,9 @@ MemoryPlan extrapolated(const MemoryPlan& once, const MemoryPlan& twice, double 
           part(&MemoryPlan::activations), part(&MemoryPlan::workspace)};
 }
 
-/// Plans of one config for several sizes of its micro-batch. A step is counted for up to so many
-/// sequences or tokens; beyond, its memory grows evenly with them, but for the allocator's
-/// rounding, which halving and doubling do not change.
+/// Plans of one config for several micro-batch sizes. Steps of up to kMostSequences and kMostTokens
+/// are counted. Beyond that, memory grows linearly except for the allocator's rounding, which is
+/// the same after halving and doubling.
 class MemoryPlans {
  public:
   MemoryPlans(const Config& config, int64_t ranks) : config_(config), ranks_(ranks) {}

@@ -8,7 +8,7 @@ namespace ssa {
 
 namespace {
 
-/// Throws ConfigError if the device cannot compute in it.
+/// Throws ConfigError if the device cannot compute in this precision.
 void require_precision(Precision precision, Device device) {
   if (backend(device).supports(to_dtype(precision))) return;
   throw ConfigError(

@@ -61,7 +61,7 @@ void Progress::update(int64_t done, const std::string& details, bool log) {
   const std::string line =
       fmt::format("{} {}/{}  {}  {} left", label_, done, total_, details, left);
   if (terminal_) {
-    // One column less: a full line wraps on some terminals, and could not be written over.
+    // One column less, because a full line wraps on some terminals and cannot be overwritten.
     fmt::print(stderr, "\r\033[K{}", fit_line(line, terminal_columns() - 1));
     std::fflush(stderr);
     dirty_ = true;

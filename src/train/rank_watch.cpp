@@ -44,15 +44,14 @@ RankWatch::Summary RankWatch::take() {
 }
 
 bool has_straggler(const RankWatch::Summary& summary) {
-  constexpr double kSlow = 1.25, kSeconds = 0.01;  // below that it is the clock
+  constexpr double kSlow = 1.25, kSeconds = 0.01;  // smaller differences are noise
   return summary.slowest_seconds > kSlow * summary.median_seconds + kSeconds;
 }
 
 std::string straggler_message(const RankWatch::Summary& summary) {
   return fmt::format(
-      "rank {} is slow: {:.3f} s of computing a step, half of the ranks take at most {:.3f} s; "
-      "ranks "
-      "wait {:.3f} s a step for gradients",
+      "rank {} is slow: it computes {:.3f} s per step, half of the ranks at most {:.3f} s; ranks "
+      "wait {:.3f} s per step for gradients",
       summary.slowest_rank, summary.slowest_seconds, summary.median_seconds, summary.wait_seconds);
 }
 

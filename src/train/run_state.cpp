@@ -30,7 +30,7 @@ std::string to_json(const RunState& state) {
   return nlohmann::json{{"step", state.step},
                         {"tokens", state.tokens},
                         {"elapsed_seconds", state.elapsed_seconds},
-                        {"skipped_in_a_row", state.skipped_in_a_row},
+                        {"skipped_in_a_row", state.consecutive_skips},
                         {"skipped_samples", state.skipped_samples},
                         {"evaluation_due", state.evaluation_due},
                         {"optimizer_updates", state.optimizer_updates},
@@ -53,14 +53,14 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     json.at("step").get_to(state.step);
     json.at("tokens").get_to(state.tokens);
     json.at("elapsed_seconds").get_to(state.elapsed_seconds);
-    json.at("skipped_in_a_row").get_to(state.skipped_in_a_row);
+    json.at("skipped_in_a_row").get_to(state.consecutive_skips);
     json.at("evaluation_due").get_to(state.evaluation_due);
     json.at("optimizer_updates").get_to(state.optimizer_updates);
     json.at("seed").get_to(state.seed);
     json.at("batch_size").get_to(state.batch_size);
     json.at("length").get_to(state.length);
     json.at("data_bytes").get_to(state.data_bytes);
-    // Checkpoints of earlier versions do not have these.
+    // Older checkpoints do not have these keys.
     state.skipped_samples = json.value("skipped_samples", state.skipped_samples);
     state.ranks = json.value("ranks", state.ranks);
     state.micro_batch = json.value("micro_batch", state.micro_batch);

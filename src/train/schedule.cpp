@@ -10,7 +10,7 @@ double learning_rate(const TrainConfig& train, int64_t step) {
   const ScheduleConfig& schedule = train.schedule;
   const double peak = train.optimizer.lr;
   const auto warmup = static_cast<double>(schedule.warmup_steps);
-  const auto now = static_cast<double>(step + 1);  // the first update already moves
+  const auto now = static_cast<double>(step + 1);  // so that the first update changes something
   if (now <= warmup) return schedule.warmup_lr + (peak - schedule.warmup_lr) * now / warmup;
 
   const double decaying = static_cast<double>(train.steps) - warmup;

@@ -13,7 +13,7 @@ std::vector<Tensor> StepRecorder::run(uint32_t step, const std::vector<double>& 
   Entry& entry = found->second;
   entry.last_used = ++runs_;
   drop_unused();
-  if (is_new) return work();  // libraries choose their kernels, and buffers are made
+  if (is_new) return work();  // first, libraries choose kernels and buffers are allocated
   const bool captured = entry.graph && entry.graph->usable();
   if (!captured && !capture(step, entry, work)) return work();
   entry.graph->replay(step);
@@ -37,8 +37,8 @@ bool StepRecorder::capture(uint32_t step, Entry& entry, const Work& work) {
     enabled_ = entry.graph != nullptr;
     return enabled_;
   } catch (const OutOfMemoryError& error) {
-    // The graphs give their memory back. Launched one by one, the step frees what it needs; then
-    // there may be room.
+    // Dropping the graphs frees their memory. Running this step without a graph also frees
+    // buffers, so a later capture may succeed.
     entries_.clear();
     if (++times_without_room_ == kMostTimesWithoutRoom) give_up(error);
   } catch (const Error& error) {

@@ -84,7 +84,7 @@ const std::vector<ModelInput>& StepTransfer::receive() {
   waiting_ = false;
   auto found = received_.find(sent_shapes_);
   if (found == received_.end()) {
-    if (received_.size() == kMostShapes) received_.clear();  // shapes that never come back
+    if (received_.size() == kMostShapes) received_.clear();  // the shapes may never come back
     found = received_.emplace(sent_shapes_, make_tensors()).first;
   }
   Received& received = found->second;

@@ -21,18 +21,19 @@ Stepper::Stepper(const Task& task, Device device, Communicator* ranks)
       optimizer_(config_.train.optimizer, session_.parameters(), reducer_.pieces()),
       scaler_(config_.train.precision),
       transfer_(session_.model(), device),
-      // Of several ranks, the host starts collectives in the midst of the backward pass.
+      // With several ranks the host starts collectives during the backward pass: no capture.
       recorder_(device, config_.train.cuda_graphs && ranks_.size() == 1 &&
                             session_.model().has_fixed_shapes()) {}
 
-/// Leaves the losses, and adds every micro-batch's share, times the loss scale, to the gradients.
+/// Sets the losses, and the gradients times the loss scale, summed over the micro-batches.
 void Stepper::compute(int64_t number, const Inputs& inputs) {
   std::vector<double> kind = transfer_.identity();
   kind.push_back(scaler_.scale());
   losses_.clear();
   losses_ = recorder_.run(static_cast<uint32_t>(number), kind, [&, records = recorder_.enabled()] {
-    // What is recorded must contain the copies that are made of weights, even if they are up to
-    // date just now; and what is done after a recording that failed must, as those were not made.
+    // A captured step must pack the weights even if the packed copies are up to date now, because
+    // replays follow updates. After a failed capture this runs again: what the capture recorded was
+    // never computed.
     if (records) session_.parameters().mark_written();
     session_.parameters().zero_grad();
     return forward_backward(number, inputs);
@@ -42,7 +43,7 @@ void Stepper::compute(int64_t number, const Inputs& inputs) {
 std::vector<Tensor> Stepper::forward_backward(int64_t number, const Inputs& inputs) {
   const Device device = session_.device();
   const auto micro_batches = static_cast<int64_t>(inputs.size());
-  const int64_t before = ranks_.rank() * micro_batches;  // those of lower ranks
+  const int64_t before = ranks_.rank() * micro_batches;  // the micro-batches of lower ranks
   const double weight = 1.0 / terms_of_all_ranks(inputs);
   std::vector<Tensor> all_losses;
   for (int64_t m = 0; m < micro_batches; ++m) {
@@ -63,14 +64,14 @@ std::vector<Tensor> Stepper::forward_backward(int64_t number, const Inputs& inpu
   return all_losses;
 }
 
-/// Loss terms of the global batch: each rank has as many.
+/// Loss terms of the global batch. All ranks have the same number.
 double Stepper::terms_of_all_ranks(const Inputs& inputs) const {
   int64_t examples = 0;
   for (const ModelInput& input : inputs) examples += input.examples;
   return static_cast<double>(ranks_.size() * examples * task_.terms_per_example());
 }
 
-/// Of this rank's terms. Waits for the device.
+/// The sum of this rank's losses. Waits for the device.
 double Stepper::loss_sum() const {
   const TraceRange range("wait for losses");
   double sum = 0;
@@ -91,8 +92,8 @@ std::vector<RankStep> Stepper::exchange(const RankStep& own) {
   return reports;
 }
 
-/// Of the whole gradient. Where each rank updates a share, the shares' squares add up; else every
-/// rank has them all.
+/// The norm of the whole gradient. With a sharded optimizer the ranks' squares add up; otherwise
+/// every rank has the whole sum.
 double Stepper::gradient_norm(const std::vector<RankStep>& reports) const {
   double squares = reports.front().sum_squares;
   if (config_.distributed.shard_optimizer) {

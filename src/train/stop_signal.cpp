@@ -15,7 +15,7 @@ static_assert(std::atomic<int>::is_always_lock_free, "may be set by a signal han
 constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1};
 std::array<struct sigaction, kSignals.size()> previous;
 
-/// On the receiving thread; as a handler, in threads from before that block no signals.
+/// Runs on the receiving thread, and as a signal handler on threads that existed before.
 void on_signal(int number) {
   int none = 0;
   if (!arrived.compare_exchange_strong(none, number)) return;

@@ -40,7 +40,7 @@ TrainOutcome Trainer::run() {
   progress_ = std::make_unique<Progress>("step", train.steps, state_.step);
   if (state_.evaluation_due && evaluate()) {
     state_.evaluation_due = false;
-    save();  // or a run killed before its next checkpoint would be scored here twice
+    save();  // otherwise a run killed before its next checkpoint is evaluated here twice
   }
   stop_ = ranks_.any(StopSignal::requested(), "whether to stop");
   while (state_.step < train.steps && !stopping()) {
@@ -59,10 +59,10 @@ TrainOutcome Trainer::run() {
   return finished ? TrainOutcome::finished : TrainOutcome::interrupted;
 }
 
-/// Several ranks stop after the step in which one of them has told the others.
+/// Several ranks stop after the step in which one of them reports a signal.
 bool Trainer::stopping() const { return stop_ || (ranks_.size() == 1 && StopSignal::requested()); }
 
-/// What this rank computes in a step: a pure function, whatever thread it is made in.
+/// The inputs of this rank in a step: a pure function, called on any thread.
 StepItem Trainer::item_of_step(int64_t step) const {
   const int64_t batch = config_.train.batch_size, micro = config_.train.micro_batch;
   const int64_t share = batch / ranks_.size();
@@ -75,7 +75,7 @@ StepItem Trainer::item_of_step(int64_t step) const {
   return item;
 }
 
-/// Until the end, or a signal. Batches and plans are made ahead by threads of their own.
+/// Runs until the last step or a signal. Other threads prepare batches and plans ahead.
 void Trainer::run_steps() {
   ReadAhead<StepItem> items([this](int64_t step) { return item_of_step(step); }, state_.step,
                             config_.train.steps);
@@ -84,8 +84,8 @@ void Trainer::run_steps() {
   while (state_.step < config_.train.steps && !stopping()) step(items);
 }
 
-/// The inputs of the step behind the one that is computed. If they cannot be had, that one is still
-/// finished, logged and perhaps saved; the next one fails.
+/// Sends the inputs of the step after the one that is being computed. If they cannot be read, the
+/// present step is still finished, logged and perhaps saved; the next one fails.
 void Trainer::send_next(ReadAhead<StepItem>& items) {
   const int64_t next = state_.step + 1;
   if (next == config_.train.steps) return;
@@ -118,14 +118,14 @@ void Trainer::step(ReadAhead<StepItem>& items) {
   const bool last = state_.step == train.steps;
   const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
   if (last || due(train.eval_every)) state_.evaluation_due = !evaluate();
-  // A run in trouble keeps the checkpoint from before it, to go back to.
-  const bool sound = state_.skipped_in_a_row == 0;
+  // A run that skips updates keeps the checkpoint from before them, for a rollback.
+  const bool sound = state_.consecutive_skips == 0;
   if (last || (due(train.checkpoint_every) && sound)) save();
 }
 
 void Trainer::guard_divergence(const StepResult& result) {
   if (result.updated) {
-    state_.skipped_in_a_row = 0;
+    state_.consecutive_skips = 0;
     return;
   }
   progress_->clear();
@@ -134,20 +134,20 @@ void Trainer::guard_divergence(const StepResult& result) {
                  stepper_.scaler().scale());
     return;
   }
-  ++state_.skipped_in_a_row;
+  ++state_.consecutive_skips;
   spdlog::warn("step {}: loss {} and gradient norm {}; update skipped ({} in a row)", state_.step,
-               result.loss, result.grad_norm, state_.skipped_in_a_row);
-  if (state_.skipped_in_a_row > config_.train.max_skipped_steps) {
+               result.loss, result.grad_norm, state_.consecutive_skips);
+  if (state_.consecutive_skips > config_.train.max_skipped_steps) {
     throw DivergedError(
-        "step {}: {} updates in a row were not finite (train.max_skipped_steps is "
-        "{}). Lower train.optimizer.lr, lengthen train.schedule.warmup_steps or "
-        "set train.clip_norm, then start again or resume from an older checkpoint",
-        state_.step, state_.skipped_in_a_row, config_.train.max_skipped_steps);
+        "step {}: {} updates in a row were not finite (train.max_skipped_steps is {}). Lower "
+        "train.optimizer.lr, lengthen train.schedule.warmup_steps or set train.clip_norm, then "
+        "start again or resume from an older checkpoint",
+        state_.step, state_.consecutive_skips, config_.train.max_skipped_steps);
   }
 }
 
-/// Back to the newest checkpoint, on all ranks, and on with the data that come after those which
-/// led here. False if there is none, or this has not helped often enough.
+/// Goes back to the newest checkpoint, on all ranks, and continues with data after the samples that
+/// led here. Returns false if there is no checkpoint or no rollback left.
 bool Trainer::roll_back(const DivergedError& reason) {
   if (rollbacks_ >= config_.train.max_rollbacks) return false;
   const std::string latest = latest_checkpoint();
@@ -159,7 +159,7 @@ bool Trainer::roll_back(const DivergedError& reason) {
   const int64_t led_astray = (failed - state_.step) * config_.train.batch_size;
   state_.skipped_samples = skipped_before + led_astray;
   state_.elapsed_seconds = elapsed;
-  state_.skipped_in_a_row = 0;
+  state_.consecutive_skips = 0;
   state_.ranks = ranks_.size();
   open_records();
   spdlog::warn(
@@ -200,7 +200,7 @@ void Trainer::log_step(const StepResult& result, double seconds) {
   record(event);
 }
 
-/// What only several ranks have to tell.
+/// Adds what is only measured with several ranks.
 void Trainer::watch_ranks(MetricsEvent& event) {
   if (ranks_.size() == 1) return;
   const RankWatch::Summary summary = watch_.take();
@@ -217,8 +217,8 @@ void Trainer::watch_ranks(MetricsEvent& event) {
   straggler_ = straggler;
 }
 
-/// Renorm over the validation split, whatever eval.mode says: it is what training can afford.
-/// False if a signal cut it short.
+/// Scores the validation split in renorm mode, whatever eval.mode says: an ensemble takes too long.
+/// Returns false if a signal interrupted it.
 bool Trainer::evaluate() {
   const EvalOptions options{
       .mode = EvalMode::renorm,

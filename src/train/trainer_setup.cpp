@@ -1,5 +1,5 @@
-// What a Trainer does before its first step: claims the run folder, resumes, settles what depends
-// on machine and ranks, and says so.
+// What a Trainer does before its first step: it claims the run folder, resumes, resolves what
+// depends on machine and ranks, and logs it.
 
 #include <filesystem>
 #include <numeric>
@@ -24,19 +24,18 @@ namespace {
 bool names_checkpoint(const std::string& resume) { return resume != "none" && resume != "auto"; }
 
 bool lies_in(const std::string& checkpoint, const std::string& folder) {
-  std::error_code error;  // of a folder that does not exist: nothing lies in it
+  std::error_code error;  // set if the folder does not exist
   const auto parent = std::filesystem::canonical(checkpoint, error).parent_path();
   return !error && std::filesystem::equivalent(parent, folder, error);
 }
 
-/// The folder's metrics say that a run lives there already; going on from somewhere else would
-/// remove its records.
+/// Throws ConfigError if the folder holds the metrics of another run: continuing from elsewhere
+/// would delete them.
 void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
   if (!path_exists(folder.metrics_path())) return;
   if (resume == "none") {
     throw ConfigError(
-        "{} holds a run already: continue it with --resume auto, or give another "
-        "--run-dir",
+        "{} holds a run already: continue it with --resume auto, or give another --run-dir",
         folder.path());
   }
   if (names_checkpoint(resume) && !lies_in(resume, folder.checkpoints_path())) {
@@ -47,7 +46,8 @@ void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
   }
 }
 
-/// The config for this data, if the ranks can share its batches evenly.
+/// The config, resolved for this data. Throws ConfigError if the ranks cannot share the batch
+/// evenly.
 Config checked_config(const Config& config, const TaskData& data, int ranks) {
   const int64_t batch = config.train.batch_size;
   if (batch % ranks != 0) {
@@ -77,7 +77,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
       state_(initial_state(config, data_->identity())),
       watch_(ranks_) {
   ranks_.set_timeout(std::chrono::duration<double>(config_.distributed.timeout_seconds));
-  // The folder comes after what may throw: a wrong config or checkpoint leaves none behind.
+  // Checks come before the folder is made: a wrong config or checkpoint leaves no folder behind.
   if (names_checkpoint(options.resume)) restore(open_checkpoint(options.resume));
   together(ranks_, "claiming the run folder", [this] { claim_folder(); });
   log_ = std::make_unique<LogFile>(
@@ -95,13 +95,13 @@ void Trainer::claim_folder() {
   if (ranks_.size() > 1) make_directories(folder_->path() + "/logs");
 }
 
-/// Nothing of a run that is there is changed before it is clear that this one can go on.
+/// Changes nothing of a run in the folder before it is clear that this run can continue it.
 void Trainer::open_run() {
   together(ranks_, "looking at the run folder", [this] {
     if (path_exists(options_.run_dir)) return;
     throw ConfigError(
-        "{} cannot be seen by this rank: the run folder must be on a file system "
-        "that all ranks share",
+        "{} cannot be seen by this rank: the run folder must be on a file system that all ranks "
+        "share",
         options_.run_dir);
   });
   if (options_.resume == "auto") {
@@ -113,13 +113,13 @@ void Trainer::open_run() {
   }
   settle_micro_batch();
   if (leads()) folder_->write_config(dump_config(config_));
-  // From here on the named checkpoint is the run's newest, whenever the run is stopped: before
-  // metrics of later steps, which belong to the branch that is left, are removed.
+  // Makes the named checkpoint the run's newest, before open_records() removes the metrics of later
+  // steps: a stopped run then resumes from it, not from the branch that was left.
   if (names_checkpoint(options_.resume)) save();
   open_records();
 }
 
-/// Metrics and events, without what was recorded after the step that this run stands at.
+/// Opens metrics and events, and removes what was recorded after the present step.
 void Trainer::open_records() {
   if (!leads()) return;
   const int64_t last_line = resumed_from_.empty() ? -1 : state_.step;
@@ -145,8 +145,8 @@ void Trainer::check_state(const RunState& saved, const std::string& path) const 
   const auto same = [&](const char* key, auto before, auto now) {
     if (before == now) return;
     throw ConfigError(
-        "{}: the run was started with {} = {}, the config now says {}. The order "
-        "of the data depends on it: put it back, or start a new run",
+        "{}: the run was started with {} = {}, the config now says {}. The order of the data "
+        "depends on it: put it back, or start a new run",
         path, key, before, now);
   };
   same("train.seed", saved.seed, config_.train.seed);
@@ -180,9 +180,9 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   resumed_from_ = checkpoint.path;
 }
 
-/// Makes `auto` a number: that of the run that is resumed, else what the machines have room for. On
-/// several ranks it must divide what each has of the batch. Another one would sum gradients in
-/// another order and draw other dropout masks.
+/// Resolves train.micro_batch = auto: to the value of the resumed run, otherwise to what the
+/// machines have memory for. It must divide a rank's share of the batch. Another value sums
+/// gradients in another order and draws other dropout masks.
 void Trainer::settle_micro_batch() {
   int64_t& micro_batch = config_.train.micro_batch;
   const int64_t share = config_.train.batch_size / ranks_.size();
@@ -235,7 +235,7 @@ void Trainer::announce() const {
       config_.train.batch_size);
 }
 
-/// What was expected, for those whose memory was not enough.
+/// The memory plan in words, for the message of an OutOfMemoryError.
 std::string Trainer::planned_memory() const {
   const MemoryPlan plan = plan_memory(config_, config_.train.micro_batch, ranks_.size());
   const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; };

@@ -7,7 +7,7 @@
 
 namespace ssa {
 
-/// Calls `body`; the error that ends it, which the program prints, is also put into the log file.
+/// Calls `body`. An error that it throws is written to the log file and thrown on.
 template <class Body>
 auto with_errors_in(LogFile& log, Body&& body) {
   try {

@@ -14,7 +14,7 @@ RunState some_state() {
   state.step = 3;
   state.tokens = 384;
   state.elapsed_seconds = 1.5;
-  state.skipped_in_a_row = 1;
+  state.consecutive_skips = 1;
   state.evaluation_due = true;
   state.optimizer_updates = 2;
   state.seed = 18446744073709551615u;

@@ -8,17 +8,17 @@
 
 namespace ssa {
 
-/// The device named by `--device` for this rank: auto, cpu, cuda or reference, on all ranks the
-/// same; with auto a GPU if every rank has one. Of several GPUs of a machine each rank takes its
-/// own. Throws ConfigError if it cannot be used.
+/// The device of this rank. `name` is the value of `--device`: auto, cpu, cuda or reference, the
+/// same on all ranks. `auto` is a GPU if every rank has one. Where a machine has several GPUs, each
+/// rank takes its own. Throws ConfigError if the device cannot be used.
 Device device_of_rank(const std::string& name, Communicator& ranks);
 
-/// The device that a rank computes on, and the communicator that reaches its memory: `host` itself,
-/// or NCCL where that device is a GPU and there are several ranks.
+/// The device that a rank computes on, and the communicator that reaches its memory: NCCL if there
+/// are several ranks on GPUs, else `host` itself.
 class DeviceRanks {
  public:
-  /// By device_of_rank(). `host` must outlive it. Throws ConfigError also if this build has no NCCL
-  /// and needs it.
+  /// Takes the device from device_of_rank(). `host` must outlive this. Also throws ConfigError if
+  /// NCCL is needed and this build does not have it.
   DeviceRanks(const std::string& device, Communicator& host);
 
   Device device() const { return device_; }

@@ -9,15 +9,16 @@
 
 namespace ssa {
 
-/// Sums the gradients of all ranks, a bucket of parameters at a time, while backward computes the
-/// next ones. The leaves collect their gradients in the buckets, so that sums in fp32 copy nothing.
-/// The losses of a rank are weighted by the global batch: sums need no division.
+/// Sums the gradients over all ranks, one bucket of parameters at a time, while the backward pass
+/// computes the next bucket. Gradients are collected in the buckets themselves, so fp32 sums need
+/// no copy. Each rank weights its losses by the global batch, so the sums need no division.
 ///
-/// With distributed.shard_optimizer (ZeRO stage 1, Rajbhandari et al. 2020) a rank gets the sums of
-/// its part of every bucket only, updates those pieces of the parameters, and is sent the others.
+/// With distributed.shard_optimizer (ZeRO stage 1, Rajbhandari et al. 2020) a rank receives only
+/// the sums of its part of every bucket. It updates those pieces of the parameters and receives the
+/// other pieces from the ranks that updated them.
 ///
-/// All ranks make the same calls; they throw PeerError if another rank fails. One rank alone keeps
-/// its gradients where they were: then nothing here does anything.
+/// All ranks make the same calls; these throw PeerError if another rank fails. With a single rank
+/// there are no buckets and all calls do nothing.
 class GradientReducer {
  public:
   /// Both must outlive it.
@@ -30,14 +31,14 @@ class GradientReducer {
   /// What this rank updates, in the parameters' order: everything, or its share.
   std::vector<ParameterPiece> pieces() const;
 
-  /// The next backward pass is the step's last: from here on what is complete is sent. Earlier
-  /// passes only add to the gradients.
+  /// Announces the step's last backward pass: a bucket is sent as soon as its gradients are
+  /// complete. Earlier passes only add to the gradients.
   void begin_last_backward();
-  /// Sends the rest and waits. From here on the gradients of pieces() are sums over the ranks, and
-  /// a parameter has one if it has one on any rank. Other pieces' gradients are undefined.
+  /// Sends the remaining buckets and waits. Then the gradients of pieces() are sums over the ranks;
+  /// a parameter has a gradient if it has one on any rank. Other pieces' gradients are undefined.
   void finish();
-  /// After an update: sends every rank the pieces that others have updated. Forgets the gradients,
-  /// whose memory it uses.
+  /// Call after an update: sends the updated pieces to all ranks. The gradients are lost, because
+  /// their memory is used for it.
   void share_parameters();
 
  private:

@@ -5,17 +5,16 @@
 
 namespace ssa {
 
-/// Sends the log to standard error, messages from `level` on: debug, info, warn or error. The
-/// level is the console's alone: a LogFile gets what the console does not show.
+/// Prints log messages of at least `level` (debug, info, warn or error) to standard error. The
+/// level applies to the console only; a LogFile also gets the messages below it.
 void set_up_console_log(const std::string& level);
-/// For one of several ranks: the console shows messages of rank 0 as they are, and of others only
-/// from warnings on, with the rank in front. Log files get everything.
+/// Call this on each of several ranks. Rank 0 prints as before; the other ranks print only warnings
+/// and errors, with the rank in front. Log files get everything.
 void log_as_rank(int rank, int size);
 /// Whether standard error shows messages of level info.
 bool console_shows_info();
 
-/// While one exists, log messages from debug on also go to a file, with date and time, behind what
-/// is there already.
+/// While one exists, all log messages are also appended to a file, with date and time.
 class LogFile {
  public:
   /// Throws CheckpointError if the file cannot be opened.
@@ -24,7 +23,7 @@ class LogFile {
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
 
-  /// For the error that ends the program, which prints it itself: a message for the file alone.
+  /// Writes a message to the file only: for the error that ends the program and is printed by it.
   void error(const std::string& message) noexcept;
 
  private:

@@ -8,8 +8,8 @@ namespace ssa {
 
 /// Dynamic loss scaling (Micikevicius et al. 2018): the loss is multiplied by a power of two before
 /// backward, so that small gradients do not vanish in fp16's narrow range, and gradients are
-/// divided by it again before they are used. Halved whenever a gradient overflows, doubled after
-/// kGrowthInterval good steps in a row. fp32 and bf16 have range enough: their scale stays 1.
+/// divided by it again before they are used. The scale is halved whenever a gradient overflows and
+/// doubled after kGrowthInterval good steps in a row. fp32 and bf16 need no scaling: it stays 1.
 class LossScaler {
  public:
   static constexpr double kInitialScale = 65536, kLargestScale = 0x1p24;
@@ -21,12 +21,12 @@ class LossScaler {
   double scale() const { return scale_; }
   /// Good steps since the scale last changed.
   int64_t good_steps() const { return good_steps_; }
-  /// Takes up where a checkpoint left off; a scale that is fixed stays 1.
+  /// Continues from a checkpoint's state. A fixed scale stays 1.
   void restore(double scale, int64_t good_steps);
 
   void succeeded();
-  /// A gradient was not finite. True if the scale was lowered, so that the next step may do better;
-  /// false if the scale cannot be to blame.
+  /// Call this if a gradient was not finite. Returns whether the scale was lowered, so that the
+  /// next step may succeed. False means that the scale is not the cause.
   bool overflowed();
 
  private:

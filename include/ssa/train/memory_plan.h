@@ -8,12 +8,12 @@
 
 namespace ssa {
 
-/// Predicted peak of one rank, in bytes. Each part is at most an eighth of what an int64_t holds:
-/// sizes beyond count as that.
+/// Predicted peak memory of one rank, in bytes. No part exceeds an eighth of the largest int64_t,
+/// so that their sum never overflows.
 struct MemoryPlan {
   int64_t parameters = 0;
-  int64_t packed_weights = 0;  ///< the copies that products use
-  int64_t gradients = 0;       ///< and their bf16 copies that are sent to other ranks
+  int64_t packed_weights = 0;  ///< copies of the weights that matrix products use
+  int64_t gradients = 0;       ///< with the bf16 copies that are sent to other ranks
   int64_t optimizer = 0;
   int64_t activations = 0;  ///< of one micro-batch, kept for backward
   int64_t workspace = 0;    ///< temporaries of the step
@@ -22,21 +22,20 @@ struct MemoryPlan {
   }
 };
 
-/// Of one of `ranks`, for a micro-batch of `sequences`: the peak of a step on the counting device,
-/// with the workspaces that the cpu backend has with as many threads as OpenMP has now.
+/// The plan of one of `ranks` for a micro-batch of `sequences`: the peak of a step on the counting
+/// device, with the workspaces that the cpu backend needs for OpenMP's present number of threads.
 MemoryPlan plan_memory(const Config& config, int64_t sequences, int64_t ranks = 1);
 
-/// Bytes that this process may fill: the machine's memory, or less where a control group (of a
-/// container, of a scheduler's job) limits it. Tests put a folder of their own before /proc and
-/// /sys.
+/// Bytes that this process may use: the machine's memory, or less if a control group (of a
+/// container, of a scheduler's job) limits it. `root` is put before /proc and /sys, for tests.
 int64_t usable_memory(const std::string& root = "");
 
-/// The same for the memory that a device's tensors live in.
+/// The same for the memory of a device.
 int64_t usable_memory(Device device);
 
-/// train.micro_batch, or for `auto` the largest divisor of what a rank has of the batch whose plan
-/// fits into half of `memory` (at least 1). Ranks on one machine share its memory: `memory` is one
-/// rank's.
+/// train.micro_batch. For `auto`, the largest divisor of a rank's share of the batch whose plan
+/// fits into half of `memory`, at least 1. Ranks on one machine share its memory: `memory` is the
+/// part of one rank.
 int64_t resolve_micro_batch(const Config& config, int64_t memory = usable_memory(),
                             int64_t ranks = 1);
 

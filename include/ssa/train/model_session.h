@@ -9,10 +9,10 @@
 
 namespace ssa {
 
-/// A model with its parameters on a device: what training, evaluation and generation share.
+/// A model with its parameters on a device: for training, evaluation and generation.
 class ModelSession {
  public:
-  /// Initialised from train.seed. Throws ConfigError if the device cannot compute in
+  /// Initialises the parameters from train.seed. Throws ConfigError if the device cannot compute in
   /// train.precision.
   ModelSession(const Task& task, Device device);
 
@@ -20,8 +20,8 @@ class ModelSession {
   ParameterStore& parameters() { return parameters_; }
   const ParameterStore& parameters() const { return parameters_; }
   const Model& model() const { return *model_; }
-  /// Takes the parameters of a checkpoint. Throws CheckpointError naming the parameter if names or
-  /// shapes differ from the config's.
+  /// Loads the parameters of a checkpoint. Throws CheckpointError naming the parameter if names or
+  /// shapes differ from the model's.
   void load(const SafetensorsFile& file);
   std::vector<NamedTensor> named_parameters() const;
 

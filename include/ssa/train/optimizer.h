@@ -9,8 +9,8 @@
 
 namespace ssa {
 
-/// Adam, AdamW or SGD with Nesterov momentum over the parameters of a store, or over pieces of
-/// them: where others update the rest. How parameters are cut changes no bit of the result.
+/// Adam, AdamW or SGD with Nesterov momentum over the parameters of a store, or over pieces of them
+/// if other ranks update the rest. How the parameters are cut does not change the result's bits.
 class Optimizer {
  public:
   Optimizer(const OptimizerConfig& config, const ParameterStore& store)
@@ -18,11 +18,10 @@ class Optimizer {
   Optimizer(const OptimizerConfig& config, const ParameterStore& store,
             std::vector<ParameterPiece> pieces);
 
-  /// One update from the gradients collected in the store, each first multiplied by
-  /// `gradient_scale`. Parameters without a gradient stay as they are.
+  /// Updates the parameters from the gradients in the store, which are multiplied by
+  /// `gradient_scale` first. Parameters without a gradient do not change.
   void step(double learning_rate, double gradient_scale);
-  /// Σ g² over the gradients of all pieces: the square of the gradient's norm, or this rank's share
-  /// of it.
+  /// Σ g² over the gradients of all pieces: the squared norm of the gradient, or this rank's share.
   double sum_squares() const;
 
   /// A tensor of the optimizer's state.
@@ -34,7 +33,7 @@ class Optimizer {
   };
   const std::vector<State>& state() const { return state_; }
   const ParameterStore& store() const { return store_; }
-  /// Updates made so far; part of what a resume needs.
+  /// Updates made so far. A resume restores it.
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
 

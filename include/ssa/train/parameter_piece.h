@@ -7,7 +7,7 @@
 
 namespace ssa {
 
-/// Elements begin … end-1 of a parameter, counted through all its axes: what one rank updates.
+/// Elements begin … end-1 of a parameter as a flat tensor: the piece that one rank updates.
 struct ParameterPiece {
   size_t parameter = 0;  ///< its number in the store
   int64_t begin = 0;
@@ -20,8 +20,8 @@ struct ParameterPiece {
 /// All parameters, each in one piece.
 std::vector<ParameterPiece> whole_parameters(const ParameterStore& store);
 
-/// A piece's elements of a contiguous tensor of the parameter's shape: a flat view, or for a piece
-/// of the whole parameter the tensor itself.
+/// The elements of a piece in a contiguous tensor of the parameter's shape: a flat view, or the
+/// tensor itself if the piece is the whole parameter.
 Tensor elements_of(const ParameterPiece& piece, const Tensor& tensor);
 
 }  // namespace ssa

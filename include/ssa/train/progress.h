@@ -9,25 +9,25 @@ namespace ssa {
 /// "1h02m", "3m20s", "12s"
 std::string format_duration(double seconds);
 
-/// As much of a line of UTF-8 as fits into `columns`, each character counted as one.
+/// Cuts a line of UTF-8 to `columns` characters.
 std::string fit_line(const std::string& line, int columns);
 
-/// How far a long job is. On a terminal one line that is written over, otherwise a log line now
-/// and then; nothing when quiet.
+/// Shows the progress of a long job: on a terminal as one line that is rewritten in place,
+/// otherwise as a log line from time to time. Quiet logs show nothing.
 class Progress {
  public:
-  /// `done` of `total` units are behind us already (a resumed run). When not on a terminal,
-  /// `log_interval` without a line is followed by one.
+  /// A resumed run begins at `done` of `total` units. Off a terminal, a line is logged when
+  /// `log_interval` has passed since the last one.
   Progress(std::string label, int64_t total, int64_t done = 0,
            std::chrono::duration<double> log_interval = std::chrono::seconds(15));
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// `details` is shown behind the counter, before the time left. With `log`, a line is logged in
-  /// any case; on a terminal, where it is seen already, at level debug, for the log file.
+  /// Shows `details` between the counter and the time left. With `log`, the line is always logged;
+  /// on a terminal at level debug, so that it only goes to the log file.
   void update(int64_t done, const std::string& details, bool log);
-  /// Ends the line on a terminal, so that something else can be printed.
+  /// Erases the line on a terminal, so that other text can be printed.
   void clear();
 
  private:

@@ -9,21 +9,20 @@
 
 namespace ssa {
 
-/// Which rank the others wait for, and how much of the communication backward hides.
+/// Measures which rank the others wait for, and how much communication overlaps with computing.
 class RankWatch {
  public:
   explicit RankWatch(const Communicator& ranks);
 
   void add(const std::vector<RankStep>& step);
 
-  /// Means a step since the last call of take().
+  /// Means per step since the last call of take().
   struct Summary {
     int slowest_rank = 0;
-    double slowest_seconds = 0;  ///< that it computes: forward and backward
-    double median_seconds = 0;   ///< that the rank in the middle does
-    double wait_seconds = 0;     ///< that a rank spends waiting for gradients, mean over ranks
-    double overlap =
-        1;  ///< part of the time gradients are on their way in which this rank computes
+    double slowest_seconds = 0;  ///< the slowest rank's time for forward and backward
+    double median_seconds = 0;   ///< the median rank's time for the same
+    double wait_seconds = 0;     ///< time that ranks wait for gradients, mean over ranks
+    double overlap = 1;          ///< share of this rank's communication time that it computes in
   };
   Summary take();
 
@@ -34,9 +33,9 @@ class RankWatch {
   double busy_before_ = 0;
 };
 
-/// One rank computes longer than half of the ranks do, by a quarter at least.
+/// Whether the slowest rank computes at least a quarter longer than the median rank.
 bool has_straggler(const RankWatch::Summary& summary);
-/// It as a line for the log: "rank 3 is slow: …".
+/// A line for the log: "rank 3 is slow: …".
 std::string straggler_message(const RankWatch::Summary& summary);
 
 }  // namespace ssa

@@ -14,20 +14,20 @@ namespace ssa {
 class StepRecorder {
  public:
   using Work = std::function<std::vector<Tensor>()>;
-  /// Graphs that are kept at most. For one more, the least recently used one is dropped.
+  /// The most graphs that are kept. When there is one more, the least recently used is dropped.
   static constexpr size_t kMostKinds = 8;
-  /// A graph that so many steps did without is dropped too, and gives its memory back: its kind
-  /// may be gone for good (another loss scale, fine-tuning).
+  /// A graph that was not used for this many steps is dropped too, so that its memory is free: its
+  /// kind may never come back (another loss scale, fine-tuning).
   static constexpr int64_t kMostIdleSteps = 64;
 
-  /// Not `enabled`, or on a device that cannot capture: all kernels are launched one by one.
+  /// If not `enabled`, or if the device cannot capture, all kernels are launched one by one.
   StepRecorder(Device device, bool enabled) : device_(device), enabled_(enabled) {}
 
   bool enabled() const { return enabled_; }
   /// Runs work() for this step and returns the tensors that it returned, or those of the captured
   /// call. `kind` are all numbers that work() depends on beside the contents of tensors and
-  /// RngKey::step. If capturing fails, the kernels are launched. After that, or the third time that
-  /// memory does not suffice, no more is captured, and the log says so.
+  /// RngKey::step. If capturing fails, the kernels are launched one by one, and nothing is captured
+  /// any more; the log says so. Running out of memory counts as a failure only the third time.
   std::vector<Tensor> run(uint32_t step, const std::vector<double>& kind, const Work& work);
 
  private:

@@ -9,21 +9,22 @@
 
 namespace ssa {
 
-/// Copies the inputs of steps to the device, all fields and plans as one buffer: those of a step
-/// while the step before is computed.
+/// Copies the inputs of a step to the device, all fields and plans as one buffer, while the step
+/// before it is computed.
 class StepTransfer {
  public:
   /// `model` must outlive it.
   StepTransfer(const Model& model, Device device) : model_(model), device_(device) {}
 
-  /// For the next step; what was sent before and not received is forgotten.
+  /// Sends the inputs of the next step. An item that was sent before and not received is lost.
   void send(const StepItem& item);
-  /// The micro-batches of what was sent last. Steps of the same shapes find them in the same
-  /// tensors, but for fields that the model reads on the host, as long as not more than kMostShapes
-  /// come in between. Throws ShapeError if nothing was sent since the last call.
+  /// The micro-batches of the item that was sent last. Items of the same shapes are received in the
+  /// same tensors, except for fields that the model reads on the host, and unless more than
+  /// kMostShapes other shapes come in between. Throws ShapeError if nothing was sent since the last
+  /// call.
   const std::vector<ModelInput>& receive();
-  /// Of what was received last: where it is, and the dimensions of every field and plan. A captured
-  /// step may be replayed where this has not changed.
+  /// The address and all dimensions of the fields and plans that were received last. A captured
+  /// step may be replayed if these are the same.
   std::vector<double> identity() const;
 
   static constexpr size_t kMostShapes = 8;

@@ -13,44 +13,45 @@
 
 namespace ssa {
 
-/// What a rank tells the others at the end of a step.
+/// What a rank reports to the others at the end of a step.
 struct RankStep {
-  double loss_sum = 0;         ///< over its terms
-  double sum_squares = 0;      ///< of the gradients that it updates with
-  double stop = 0;             ///< not 0: it was asked to stop
-  double compute_seconds = 0;  ///< from the step's start to the end of backward
-  double waited_seconds = 0;   ///< in collectives, in this step until this report
+  double loss_sum = 0;         ///< over the rank's loss terms
+  double sum_squares = 0;      ///< of the gradients in the rank's pieces
+  double stop = 0;             ///< not 0: the rank was asked to stop
+  double compute_seconds = 0;  ///< from the start of the step to the end of backward
+  double waited_seconds = 0;   ///< time in collectives, from the step's start to this report
 };
 
-/// What one step showed, the same on all ranks.
+/// The result of a step, the same on all ranks.
 struct StepResult {
   double loss = 0;       ///< mean over the global batch's terms
   double grad_norm = 0;  ///< before clipping
   double learning_rate = 0;
-  bool updated = false;   ///< false: loss or gradient not finite, parameters left alone
-  bool rescaled = false;  ///< not updated, but the loss scale was lowered: not a sign of divergence
+  bool updated = false;   ///< false: loss or gradient not finite, parameters unchanged
+  bool rescaled = false;  ///< not updated because fp16 overflowed; the loss scale was lowered
   bool stop = false;      ///< some rank was asked to stop
   std::vector<RankStep> ranks;
 };
 
-/// A model in training, and its steps; knows no files. Each rank computes its share of the global
-/// batch; gradients are summed over the ranks, so that all take the same update.
+/// Trains a model step by step; knows no files. Each rank computes its share of the global batch;
+/// gradients are summed over the ranks, so that all ranks make the same update.
 class Stepper {
  public:
-  /// `task` and `ranks` (null: one process) must outlive it. Parameters as train.seed draws them,
-  /// the same on all ranks. Throws ConfigError if the device cannot compute in train.precision.
+  /// `task` and `ranks` (null: one process) must outlive it. The parameters are drawn from
+  /// train.seed, the same on all ranks. Throws ConfigError if the device cannot compute in
+  /// train.precision.
   Stepper(const Task& task, Device device, Communicator* ranks = nullptr);
 
-  /// Takes the inputs of the next step on their way to the device: this rank's micro-batches, of as
-  /// many examples as the other ranks', and its plans.
+  /// Starts to copy the inputs of the next step to the device: this rank's micro-batches, with as
+  /// many examples as on every other rank, and its plans.
   void send(const StepItem& item) { transfer_.send(item); }
-  /// Forward and backward over the micro-batches that were sent, clipping to train.clip_norm,
-  /// update. `stop`, asked at the end of the step, says whether this rank was told to stop.
-  /// `meanwhile` is called when the device has the step's work, which the host then waits for: time
-  /// to send() the next inputs.
+  /// Runs forward and backward over the micro-batches that were sent, clips to train.clip_norm, and
+  /// updates. `stop` is called at the end of the step and says whether this rank was asked to stop.
+  /// `meanwhile` is called while the device works on the step and the host would only wait: the
+  /// time to send() the next inputs.
   StepResult step(int64_t number, const std::function<bool()>& stop = {},
                   const std::function<void()>& meanwhile = {});
-  /// Sends and takes a step.
+  /// Sends the item and runs its step.
   StepResult step(int64_t number, const StepItem& item);
 
   ModelSession& session() { return session_; }
@@ -78,7 +79,7 @@ class Stepper {
   LossScaler scaler_;
   StepTransfer transfer_;
   StepRecorder recorder_;
-  std::vector<Tensor> losses_;  // of the micro-batches; read at a step's end: the host waits once
+  std::vector<Tensor> losses_;  // of the micro-batches; read at the end, so the host waits once
 };
 
 }  // namespace ssa

@@ -6,13 +6,14 @@
 
 namespace ssa {
 
-/// While one exists, SIGINT, SIGTERM and SIGUSR1 ask for a stop instead of killing the process:
+/// While one exists, SIGINT, SIGTERM and SIGUSR1 request a stop instead of killing the process:
 /// training finishes its step, saves and ends with exit code 75. A second signal changes nothing,
-/// so that a save is never cut short; SIGKILL still kills, and the last checkpoint survives it.
+/// so a save is never cut short. SIGKILL still kills; the last checkpoint survives it.
 ///
-/// A thread of its own receives them; the thread that makes one, and those that it starts from then
-/// on, never do. oneDNN's kernels keep a pointer into the heap in the stack register (issue 4845
-/// there): a signal that met a thread inside one would overwrite memory there.
+/// A thread of its own receives the signals. They are blocked in the thread that makes a StopSignal
+/// and in all threads that it starts later. The reason is oneDNN: its kernels keep a heap pointer
+/// in the stack register (oneDNN issue 4845), so a signal handler on their thread would overwrite
+/// the heap.
 class StopSignal {
  public:
   StopSignal();

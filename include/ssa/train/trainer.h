@@ -30,25 +30,25 @@ struct TrainOptions {
 
 enum class TrainOutcome { finished, interrupted };
 
-/// Trains the model of a task in a run folder: config.yaml, metrics.jsonl, event
-/// file, log.txt, checkpoints. The same config gives the same bits on the same machine and numbers
-/// of threads and ranks, interrupted and resumed or not.
+/// Trains the model of a task. Writes a run folder: config.yaml, metrics.jsonl, event file,
+/// log.txt, checkpoints. On the same machine, with the same numbers of threads and ranks, the same
+/// config gives the same bits, whether the run was interrupted or not.
 ///
-/// Every rank has a Trainer, and all make the same calls. Rank 0 writes the folder, but for the
-/// shares of a sharded optimizer and the other ranks' logs (logs/rank-N.txt).
+/// Every rank has a Trainer, and all make the same calls. Rank 0 writes the folder; the other ranks
+/// write only their shards of a sharded optimizer and their logs (logs/rank-N.txt).
 class Trainer {
  public:
-  /// Opens data and run folder, builds the model, resumes if asked to. Throws ConfigError if the
-  /// folder holds a run and resume is `none` or a checkpoint from elsewhere, if the checkpoint is
-  /// of another run or past train.steps, if the ranks cannot share train.batch_size evenly, and
-  /// what its parts throw; a run in the folder is then untouched.
+  /// Opens data and run folder, builds the model, and resumes if requested. Throws ConfigError if
+  /// the folder holds a run and resume is `none` or a checkpoint from elsewhere, if the checkpoint
+  /// belongs to another run or is past train.steps, and if the ranks cannot share train.batch_size
+  /// evenly. An error leaves a run in the folder unchanged.
   Trainer(const Config& config, const TrainOptions& options);
   ~Trainer();
 
-  /// Runs the remaining steps, or until a StopSignal on any rank; saves at the end in both cases.
-  /// After train.max_skipped_steps non-finite steps in a row it goes back to the last checkpoint
-  /// and on with other data; throws DivergedError when that has not helped train.max_rollbacks
-  /// times, or if there is no checkpoint.
+  /// Runs the remaining steps, or until any rank receives a stop signal; saves at the end in both
+  /// cases. After more than train.max_skipped_steps consecutive non-finite steps it rolls back to
+  /// the last checkpoint and continues with other data. Throws DivergedError if there is no
+  /// checkpoint, or after train.max_rollbacks rollbacks that did not help.
   TrainOutcome train();
 
   int64_t completed_steps() const { return state_.step; }
@@ -85,7 +85,7 @@ class Trainer {
   Communicator& ranks_;
   TrainOptions options_;
   std::unique_ptr<TaskData> data_;
-  Config config_;  // with what was settled when data and machine were seen
+  Config config_;  // resolved: with what depends on data and machine
   std::unique_ptr<Task> task_;
   std::unique_ptr<TrainingSet> training_;
   std::unique_ptr<EvalSet> validation_;
