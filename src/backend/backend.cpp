@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "ssa/backend/choose_gpu.h"
+#include "ssa/backend/gpu_stream.h"
 
 #include "backend/counting/counting_backend.h"
 #include "backend/cpu/cpu_backend.h"
@@ -43,6 +44,15 @@ Backend& cuda_backend() {
 }  // namespace
 
 void choose_gpu(int index) { chosen_gpu = index; }
+
+void* gpu_stream() {
+  cuda_backend();
+#ifdef SSA_WITH_CUDA
+  return cuda_stream();
+#else
+  throw ConfigError("an emulated GPU has no stream for other libraries");
+#endif
+}
 
 void install_cuda_backend(std::unique_ptr<Backend> backend) {
   const std::lock_guard lock(cuda_mutex);

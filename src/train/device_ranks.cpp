@@ -2,13 +2,9 @@
 
 #include "ssa/backend/backend.h"
 #include "ssa/backend/choose_gpu.h"
-#include "ssa/train/model_session.h"
-
-#ifdef SSA_WITH_NCCL
+#include "ssa/backend/gpu_stream.h"
 #include "ssa/dist/nccl.h"
-
-#include "backend/cuda/launch.h"
-#endif
+#include "ssa/train/model_session.h"
 
 namespace ssa {
 
@@ -18,24 +14,9 @@ Device device_of_rank(const std::string& name, Communicator& ranks) {
   return ranks.any(!is_usable(Device::cuda), "which device to use") ? Device::cpu : Device::cuda;
 }
 
-namespace {
-
-std::unique_ptr<Communicator> join_gpus(Communicator& host) {
-#ifdef SSA_WITH_NCCL
-  return make_nccl(host, cuda::stream());
-#else
-  throw ConfigError(
-      "--device cuda on {} ranks: this build has no NCCL; build with -DSSA_NCCL=ON, or start one "
-      "rank",
-      host.size());
-#endif
-}
-
-}  // namespace
-
 DeviceRanks::DeviceRanks(const std::string& device, Communicator& host)
     : host_(host), device_(device_of_rank(device, host)) {
-  if (device_ == Device::cuda && host.size() > 1) nccl_ = join_gpus(host);
+  if (device_ == Device::cuda && host.size() > 1) nccl_ = make_nccl(host, gpu_stream());
 }
 
 }  // namespace ssa

@@ -6,15 +6,14 @@
 #include <catch2/catch.hpp>
 
 #include "ssa/backend/backend.h"
-
-#include "backend/cuda/launch.h"
+#include "ssa/backend/gpu_stream.h"
 
 namespace ssa {
 
 TEST_CASE("NCCL among one rank leaves buffers as they are") {
   Backend& compute = backend(Device::cuda);
   const auto host = make_single_process();
-  const auto ranks = make_nccl(*host, cuda::stream());
+  const auto ranks = make_nccl(*host, gpu_stream());
   CHECK(ranks->size() == 1);
   CHECK(ranks->description().find("NCCL") != std::string::npos);
   for (const DType dtype : {DType::f32, DType::bf16}) {

@@ -87,4 +87,6 @@ std::string CudaBackend::description() const {
 
 std::unique_ptr<Backend> make_cuda_backend(int gpu) { return std::make_unique<CudaBackend>(gpu); }
 
+void* cuda_stream() { return cuda::stream(); }
+
 }  // namespace ssa

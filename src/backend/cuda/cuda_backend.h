@@ -91,4 +91,7 @@ class CudaBackend : public Backend {
 /// Throws like the constructor.
 std::unique_ptr<Backend> make_cuda_backend(int gpu = 0);
 
+/// The stream of all work, a cudaStream_t.
+void* cuda_stream();
+
 }  // namespace ssa
