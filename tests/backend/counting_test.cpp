@@ -58,6 +58,56 @@ TEST_CASE("counting: attention holds what the cpu backend's holds", "[counting]"
   }
 }
 
+/// The most that forward and backward of graph_attention hold as workspace.
+int64_t graph_workspace(Device device, DType dtype, int64_t heads) {
+  const int32_t sizes[] = {3, 1, 17, 2, 5, 4, 6, 2, 1, 3, 2};
+  std::vector<int32_t> nodes{0}, sources, pairs{0};
+  for (const int32_t size : sizes) {
+    for (int32_t i = 0; i < size; ++i) sources.push_back(i);
+    nodes.push_back(nodes.back() + size);
+    pairs.push_back(pairs.back() + size * size);
+  }
+  const Shape shape{nodes.back(), heads, 8}, table{7, heads};
+  const auto list = [&](const std::vector<int32_t>& values) {
+    return Tensor::from(values, {static_cast<int64_t>(values.size())}, device);
+  };
+  GraphAttentionBackwardArgs args;
+  GraphAttentionArgs& forward = args.forward;
+  for (Tensor* data : {&forward.query, &forward.key, &forward.value, &forward.out, &args.grad_out,
+                       &args.grad_query, &args.grad_key, &args.grad_value}) {
+    *data = zeros(shape, dtype, device);
+  }
+  forward.nodes = forward.sampled = list(nodes);
+  forward.sources = list(sources);
+  forward.pairs = list(pairs);
+  forward.classes = zeros({pairs.back()}, DType::u8, device);
+  for (Tensor* values :
+       {&forward.bias_table, &forward.gate_table, &args.grad_bias_table, &args.grad_gate_table}) {
+    *values = zeros(table, DType::f32, device);
+  }
+  forward.lse = zeros({shape[0], heads}, DType::f32, device);
+  forward.gate_sum = zeros({shape[0], heads}, DType::f32, device);
+  allocator(device).reset_peaks();
+  backend(device).graph_attention(forward);
+  const int64_t held = peak(device, MemoryCategory::workspace);
+  backend(device).graph_attention_backward(args);
+  const int64_t held_by_both = peak(device, MemoryCategory::workspace);
+  CHECK(held > 0);
+  CHECK(held_by_both > held);
+  return held_by_both;
+}
+
+TEST_CASE("counting: attention inside graphs holds what the cpu backend's holds", "[counting]") {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const int64_t heads : {3, 32}) {
+      CAPTURE(name(dtype), heads);
+      const Count count;
+      CHECK(graph_workspace(Device::counting, dtype, heads) ==
+            graph_workspace(Device::cpu, dtype, heads));
+    }
+  }
+}
+
 TEST_CASE("counting: packed weights take what the cpu backend's take", "[counting]") {
   const auto packed = [](Device device, DType dtype, bool transpose) {
     const std::vector<Tensor> parts = {zeros({37, 19}, DType::f32, device),

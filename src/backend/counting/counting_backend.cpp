@@ -120,10 +120,12 @@ void CountingBackend::attention_backward(AttentionBackwardArgs& args) {
 
 void CountingBackend::graph_attention(GraphAttentionArgs& args) {
   tally_.attention_flop += kForward * pair_elements(args);
+  const Held held(cpu::graph_attention_workspaces(args));
 }
 
 void CountingBackend::graph_attention_backward(GraphAttentionBackwardArgs& args) {
   tally_.attention_backward_flop += kBackward * pair_elements(args.forward);
+  const Held held(cpu::graph_attention_backward_workspaces(args));
 }
 
 void CountingBackend::masked_softmax(const MaskedSoftmaxArgs& args) {

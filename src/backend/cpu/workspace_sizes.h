@@ -21,5 +21,9 @@ std::vector<int64_t> packing_workspace(const std::vector<Tensor>& parts, bool tr
 /// Of each buffer that a call of attention() holds. Depends on the number of threads.
 std::vector<int64_t> attention_workspaces(const AttentionArgs& args);
 std::vector<int64_t> attention_backward_workspaces(const AttentionBackwardArgs& args);
+/// The same of graph_attention(). Where the arguments are those of the counting backend: if no
+/// graph has more than 64 sources.
+std::vector<int64_t> graph_attention_workspaces(const GraphAttentionArgs& args);
+std::vector<int64_t> graph_attention_backward_workspaces(const GraphAttentionBackwardArgs& args);
 
 }  // namespace ssa::cpu

@@ -308,8 +308,8 @@ SSA_INLINE bool is_invisible(const AttentionProblem& problem, const TargetTile& 
          relative.code[targets.lowest] - relative.code[sources.highest] > relative.reach;
 }
 
-/// Dropout of the weights of kLanes targets, one source after the other: element
-/// ((b·H + h)·N + i)·N + j.
+/// Dropout of the weights of kLanes targets or heads, one source after the other. In attention()
+/// the weight of (i, j) is element ((b·H + h)·N + i)·N + j.
 struct WeightDropout {
   const DropoutStream& stream;
   UintVec base_block, base_rest;  // of element (i, 0): index / 4 and index mod 4
@@ -317,18 +317,28 @@ struct WeightDropout {
   uint32_t drawn;                 // aligned: which block `word` holds, counted within a row
   UintVec word[4];
 
+  /// `first(lane)` is a lane's element 0; all of them are multiples of 4 if `aligned_rows`.
+  template <class First>
+  WeightDropout(const DropoutStream& words, bool aligned_rows, const First& first)
+      : stream(words), aligned(aligned_rows), drawn(~0u) {
+    uint32_t block[kLanes], rest[kLanes];
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      const uint64_t element = first(lane);
+      block[lane] = static_cast<uint32_t>(element >> 2);
+      rest[lane] = static_cast<uint32_t>(element & 3);
+    }
+    __builtin_memcpy(&base_block, block, sizeof block);
+    __builtin_memcpy(&base_rest, rest, sizeof rest);
+  }
   WeightDropout(const AttentionProblem& problem, const AttentionSlice& slice,
                 const TargetTile& targets, int64_t vector)
-      : stream(*problem.dropout), aligned(problem.length % 4 == 0), drawn(~0u) {
-    const auto length = static_cast<uint64_t>(problem.length);
-    const auto row0 = static_cast<uint64_t>(slice.batch * problem.heads + slice.head) * length;
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      const auto target = static_cast<uint64_t>(targets.position[vector * kLanes + lane]);
-      const uint64_t first = (row0 + target) * length;
-      base_block[lane] = static_cast<uint32_t>(first >> 2);
-      base_rest[lane] = static_cast<uint32_t>(first & 3);
-    }
-  }
+      : WeightDropout(*problem.dropout, problem.length % 4 == 0, [&](int64_t lane) {
+          const auto length = static_cast<uint64_t>(problem.length);
+          const auto row0 =
+              static_cast<uint64_t>(slice.batch * problem.heads + slice.head) * length;
+          const auto target = static_cast<uint64_t>(targets.position[vector * kLanes + lane]);
+          return (row0 + target) * length;
+        }) {}
 
   /// 0 where dropped, else 1/(1-p).
   SSA_INLINE Vec factor(int32_t source_position) {

@@ -97,6 +97,41 @@ struct AttentionKernels {
   void (*write_row)(const float* sum, void* out, int64_t count);
 };
 
+/// GraphAttentionArgs in raw form. Batch strides of rows are not looked at.
+struct GraphAttentionProblem {
+  HeadRows query, key, value, out;
+  float *lse, *gate_sum;  ///< (R, H)
+  const int32_t *nodes, *sampled, *sources, *pairs;
+  const uint8_t* classes;
+  const float *bias, *gate;  ///< (C, table_stride); gates after the sigmoid, or null
+  int64_t table_stride;      ///< the heads, rounded up to a multiple of kGraphHeads
+  int64_t heads, head_size, virtual_nodes;
+  int64_t most_nodes, most_sources;  ///< of a graph
+  float scale, logit_clip;           ///< infinity: no clipping
+  const DropoutStream* dropout;      ///< or null
+};
+
+/// A graph and some of its heads, kGraphHeads at most.
+struct GraphSlice {
+  int64_t graph, first_head, heads;
+};
+inline constexpr int64_t kGraphHeads = 16;
+
+struct GraphAttentionGradients {
+  HeadRows grad_out, grad_query, grad_key, grad_value;
+  float *bias_sums, *gate_sums;  ///< (C, kGraphHeads) of the slice's heads, added to
+};
+
+/// Attention inside graphs on data of one dtype; scratch as above. A graph's results depend neither
+/// on other graphs nor on how heads are cut into slices.
+struct GraphAttentionKernels {
+  int64_t (*forward_scratch)(const GraphAttentionProblem& problem);
+  void (*forward)(const GraphAttentionProblem& problem, const GraphSlice& slice, float* scratch);
+  int64_t (*backward_scratch)(const GraphAttentionProblem& problem);
+  void (*backward)(const GraphAttentionProblem& problem, const GraphAttentionGradients& gradients,
+                   const GraphSlice& slice, float* scratch);
+};
+
 /// out (rows, columns) [+]= leftᵀ · right, of left (inner, rows) and right (inner, columns). All
 /// extents are multiples of 32, strides in elements.
 struct TransposedProduct {
@@ -228,6 +263,7 @@ struct Kernels {
               float* momentum, int64_t count);
 
   AttentionKernels attention_f32, attention_bf16;
+  GraphAttentionKernels graph_attention_f32, graph_attention_bf16;
 };
 
 /// The fastest kernels that this machine can run; the environment variable SSA_CPU_ISA (baseline,

@@ -131,6 +131,29 @@ SSA_INLINE Vec expm1_negative(Vec x) {
   return x > -0.346f ? p : exp(x) - 1.0f;
 }
 
+/// ln x for normal x > 0, within 2 units in the last place of the result or of 1, whichever is
+/// more. NaN gives NaN. Splits x = 2ⁿ·m with √½ ≤ m < √2; ln m = 2·artanh(s), s = (m - 1)/(m + 1),
+/// by its series, cut off where the relative error is 2e-9.
+SSA_INLINE Vec log(Vec x) {
+  const IntVec bits = reinterpret_cast<IntVec>(x);
+  const IntVec exponent = (bits - 0x3f3504f3) >> 23;  // of √½
+  const Vec n = __builtin_convertvector(exponent, Vec);
+  const Vec m = reinterpret_cast<Vec>(bits - (exponent << 23));
+  const Vec s = (m - 1.0f) / (m + 1.0f), square = s * s;
+  Vec p = (2.0f / 9) * square + (2.0f / 7);
+  p = p * square + (2.0f / 5);
+  p = p * square + (2.0f / 3);
+  const Vec of_m = (p * square) * s + 2.0f * s;
+  const Vec result = n * 0.693359375f + (of_m - n * 2.12194440e-4f);  // ln 2 in two parts
+  return x == x ? result : x;
+}
+
+/// ln(1 + x) for x ≥ 0, without cancellation near 0: adds what rounding 1 + x has lost.
+SSA_INLINE Vec log1p_positive(Vec x) {
+  const Vec sum = 1.0f + x;
+  return log(sum) + (x - (sum - 1.0f)) / sum;
+}
+
 /// Φ(-t)/e^(-t²/2) for t ≥ 0: a smooth function that falls from 1/2 like 0.4/t. A minimax fit in
 /// u = 1/(1 + 0.35 t) over t ≤ 20, relative error 4.6e-8.
 SSA_INLINE Vec scaled_normal_tail(Vec t) {

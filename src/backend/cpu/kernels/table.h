@@ -10,6 +10,7 @@ void fill_rows(Kernels& table);
 void fill_optimizers(Kernels& table);
 void fill_attention_forward(Kernels& table);
 void fill_attention_backward(Kernels& table);
+void fill_graph_attention(Kernels& table);
 #if defined(__AMX_BF16__)
 // Instead of the above, for bf16.
 void fill_attention_amx_forward(Kernels& table);
