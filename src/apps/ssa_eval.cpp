@@ -5,6 +5,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/core/version.h"
+#include "ssa/dist/agreement.h"
 #include "ssa/eval/evaluate.h"
 #include "ssa/train/device_ranks.h"
 #include "ssa/train/model_session.h"
@@ -113,22 +115,6 @@ LoadedCheckpoint checkpoint_for(Communicator& ranks, const Options& options) {
   return chosen ? std::move(*chosen) : open_checkpoint(path);
 }
 
-/// Throws DataError unless all ranks see the same checkpoint and data.
-void require_same_everywhere(Communicator& ranks, const LoadedCheckpoint& checkpoint,
-                             const DataIdentity& data) {
-  const std::vector<std::string> all =
-      ranks.gather(fmt::format("step {}, data of {} bytes with checksum {}", checkpoint.step,
-                               data.bytes, data.checksum),
-                   "what is scored");
-  for (size_t rank = 1; rank < all.size(); ++rank) {
-    if (all[rank] == all[0]) continue;
-    throw DataError(
-        "rank {} would score something else than rank 0: {} there, {} here. All ranks need the "
-        "same files: put run and data on a file system that their machines share",
-        rank, all[rank], all[0]);
-  }
-}
-
 EvalMode mode_for(const Options& options, const Config& config) {
   if (options.mode.empty()) return config.eval.mode;
   return options.mode == "ensemble" ? EvalMode::ensemble : EvalMode::renorm;
@@ -137,6 +123,21 @@ EvalMode mode_for(const Options& options, const Config& config) {
 int64_t samples_for(const Options& options, const Config& config) {
   if (mode_for(options, config) == EvalMode::renorm) return 1;
   return options.samples > 0 ? options.samples : config.eval.samples;
+}
+
+/// Ranks that differ would each score something else.
+void require_same_everywhere(Communicator& ranks, const Options& options, const Config& config,
+                             const LoadedCheckpoint& checkpoint, const DataIdentity& data) {
+  Statements own = flatten_config(config);
+  own.insert(own.end(), {{"program", fmt::format("{} (commit {})", version(), git_commit())},
+                         {"step", std::to_string(checkpoint.step)},
+                         {"mode", std::string(name(mode_for(options, config)))},
+                         {"samples", std::to_string(samples_for(options, config))},
+                         {"split", options.split},
+                         {"--max-tokens", std::to_string(options.max_tokens)},
+                         {"size of the data", fmt::format("{} bytes", data.bytes)},
+                         {"checksum of the data", data.checksum}});
+  require_agreement(ranks, own);
 }
 
 EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task& task,
@@ -189,7 +190,7 @@ int run(Communicator& ranks, const Options& options) {
   ModelSession session(*task, device_of_rank(options.device, ranks));
   const LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
   session.load(checkpoint.model);
-  require_same_everywhere(ranks, checkpoint, data->identity());
+  require_same_everywhere(ranks, options, config, checkpoint, data->identity());
   const bool first = ranks.rank() == 0;
   if (first) warn_of_other_data(checkpoint, *data);
 

@@ -3,12 +3,14 @@
 #include "ssa/backend/backend.h"
 #include "ssa/backend/choose_gpu.h"
 #include "ssa/backend/gpu_stream.h"
+#include "ssa/dist/agreement.h"
 #include "ssa/dist/nccl.h"
 #include "ssa/train/model_session.h"
 
 namespace ssa {
 
 Device device_of_rank(const std::string& name, Communicator& ranks) {
+  require_agreement(ranks, {{"--device", name}});
   choose_gpu(ranks.local_rank());
   if (name != "auto" || ranks.size() == 1) return device_from_name(name);
   return ranks.any(!is_usable(Device::cuda), "which device to use") ? Device::cpu : Device::cuda;

@@ -8,6 +8,7 @@
 
 #include "ssa/core/valid_neighbours.h"
 #include "ssa/core/version.h"
+#include "ssa/dist/agreement.h"
 #include "ssa/dist/together.h"
 #include "ssa/models/cost.h"
 #include "ssa/train/memory_plan.h"
@@ -46,6 +47,23 @@ void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
   }
 }
 
+/// The data, once it is clear that all ranks are about to train the same run. Throws ConfigError on
+/// all of them if they are not.
+std::unique_ptr<TaskData> open_agreed_data(Communicator& ranks, const Config& config,
+                                           const TrainOptions& options) {
+  std::unique_ptr<TaskData> data = options.make_task(config)->open_data();
+  const DataIdentity identity = data->identity();
+  Statements own = flatten_config(config);
+  own.insert(own.end(), {{"program", fmt::format("{} (commit {})", version(), git_commit())},
+                         {"run folder", options.run_dir},
+                         {"--resume", options.resume},
+                         {"device", std::string(name(options.device))},
+                         {"size of the data", fmt::format("{} bytes", identity.bytes)},
+                         {"checksum of the data", identity.checksum}});
+  require_agreement(ranks, own);
+  return data;
+}
+
 /// The config, resolved for this data. Throws ConfigError if the ranks cannot share the batch
 /// evenly.
 Config checked_config(const Config& config, const TaskData& data, int ranks) {
@@ -69,7 +87,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
     : alone_(options.ranks ? nullptr : make_single_process()),
       ranks_(options.ranks ? *options.ranks : *alone_),
       options_(options),
-      data_(options.make_task(config)->open_data()),
+      data_(open_agreed_data(ranks_, config, options)),
       config_(checked_config(config, *data_, ranks_.size())),
       task_(options.make_task(config_)),
       training_(data_->training(config_)),

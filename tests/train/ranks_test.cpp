@@ -125,6 +125,42 @@ TEST_CASE("ranks that cannot share the batch are refused with those that can") {
                     Catch::Contains("train.micro_batch: 4 does not divide the 6 sequences"));
 }
 
+TEST_CASE("ranks of different runs are refused before anything is written, with both values") {
+  spdlog::set_level(spdlog::level::off);
+  const TinyRun run;
+  write_bytes(run.dir / "longer.txt", sample_text(6001));
+  const auto message_for = [&](const Overrides& of_rank_1, const std::string& resume = "none") {
+    return message_of<ConfigError>([&] {
+      testing::on_ranks(2, [&](Communicator& ranks) {
+        omp_set_num_threads(1);
+        const bool other = ranks.rank() == 1;
+        const Config config = run.config(other ? of_rank_1 : Overrides{});
+        Trainer trainer(config, {run.dir / "run", other ? resume : "none", Device::cpu, &ranks});
+        trainer.train();
+      });
+    });
+  };
+  const auto same_size = "data.path=" + run.dir / "other.txt";
+  write_bytes(run.dir / "other.txt", sample_text(6000, 4));
+  for (const auto& [override, expected] :
+       {std::pair<std::string, std::string>{"train.optimizer.lr=0.5", "0.01 on rank 0; 0.5 on"},
+        {"train.seed=7", "train.seed: 1 on rank 0; 7 on rank 1"},
+        {"ssa.windows=8", "ssa.windows: 4 on rank 0; 8 on rank 1"},
+        {"train.batch_size=8", "train.batch_size: 4 on rank 0; 8 on rank 1"},
+        {"train.batch_size=6", "train.batch_size: 4 on rank 0; 6 on rank 1"},
+        {"model.activation=relu", "model.activation: gelu on rank 0; relu on rank 1"},
+        {"model.width=32", "model.width: 16 on rank 0; 32 on rank 1"},
+        {"train.steps=9", "train.steps: 8 on rank 0; 9 on rank 1"},
+        {"train.eval_every=2", "train.eval_every: 3 on rank 0; 2 on rank 1"},
+        {"data.path=" + run.dir / "longer.txt", "6000 bytes on rank 0; 6001 bytes on rank 1"},
+        {same_size, "other.txt on rank 1"}}) {
+    CAPTURE(override);
+    CHECK_THAT(message_for({override}), Catch::Contains(expected));
+  }
+  CHECK_THAT(message_for({}, "auto"), Catch::Contains("--resume: none on rank 0; auto on rank 1"));
+  CHECK_FALSE(path_exists(run.dir / "run"));
+}
+
 TEST_CASE("a gradient that is not finite on one rank is skipped on all") {
   const TinyRun run;
   const LanguageModelTask task(run.config({"train.max_skipped_steps=20"}));

@@ -1,0 +1,61 @@
+// Ranks that only environment variables connect, each started by hand: what a launcher could not do
+// to them.
+
+#include <csignal>
+
+#include "apps/child_process.h"
+#include "dist/rank_process.h"
+#include "dist/sockets.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+using Catch::Contains;
+
+namespace {
+
+/// Starts one rank after the other, with arguments of its own.
+struct Job {
+  int size;
+  int port = dist::port_of(dist::listen_on(0));
+
+  RankProcess start(int rank, const std::string& program,
+                    const std::vector<std::string>& arguments) const {
+    return RankProcess(
+        program, arguments,
+        {"RANK=" + std::to_string(rank), "WORLD_SIZE=" + std::to_string(size),
+         "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + std::to_string(port), "OMP_NUM_THREADS=1"});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("ranks with other configs, seeds or data end with code 2 and both values") {
+  const AppRun run;
+  write_bytes(run.dir / "longer.txt", sample_text(6001));
+  for (const auto& [override, expected] :
+       {std::pair<std::string, std::string>{"train.optimizer.lr=0.5",
+                                            "train.optimizer.lr: 0.01 on rank 0; 0.5 on rank 1"},
+        {"model.width=32", "model.width: 16 on rank 0; 32 on rank 1"},
+        {"data.path=" + run.dir / "longer.txt", "6000 bytes on rank 0; 6001 bytes on rank 1"}}) {
+    const Job job{2};
+    RankProcess rank_0 = job.start(0, "ssa-train", run.train_arguments("run"));
+    RankProcess rank_1 = job.start(1, "ssa-train", run.train_arguments("run", {"--set", override}));
+    CHECK(rank_0.wait() == 2);
+    CHECK(rank_1.wait() == 2);
+    CHECK_THAT(rank_0.errors(), Contains(expected));
+    CHECK_FALSE(path_exists(run.dir / "run"));
+  }
+}
+
+TEST_CASE("ranks that would score different things end with code 2 and both values") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const Job job{2};
+  RankProcess rank_0 =
+      job.start(0, "ssa-eval", {"--run", run.dir / "run", "--mode", "ensemble", "--samples", "2"});
+  RankProcess rank_1 =
+      job.start(1, "ssa-eval", {"--run", run.dir / "run", "--mode", "ensemble", "--samples", "3"});
+  CHECK(rank_0.wait() == 2);
+  CHECK(rank_1.wait() == 2);
+  CHECK_THAT(rank_0.errors(), Contains("samples: 2 on rank 0; 3 on rank 1"));
+}
