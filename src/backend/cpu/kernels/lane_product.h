@@ -33,12 +33,27 @@ SSA_INLINE T* heads_of_row(const HeadRows& rows, int64_t row, HeadBlock heads) {
   return static_cast<T*>(rows.data) + row * rows.row_stride + heads.first * rows.head_stride;
 }
 
+/// Rows fetched ahead of those in use. Hardware does not foresee a block of heads, which is a part
+/// of each row; without this, half of the time is spent waiting for memory (docs/performance.md).
+constexpr int64_t kRowsAhead = 12;
+
+/// Fetches the row kRowsAhead behind this one into the second cache; the first is too small to keep
+/// it until then. Where there is no such row nothing happens.
+template <bool kToWrite, class T>
+SSA_INLINE void fetch_ahead(const HeadRows& rows, const T* row, HeadBlock heads,
+                            int64_t head_size) {
+  const auto* bytes = reinterpret_cast<const char*>(row + kRowsAhead * rows.row_stride);
+  const int64_t count = heads.count * head_size * static_cast<int64_t>(sizeof(T));
+  for (int64_t i = 0; i < count; i += 64) __builtin_prefetch(bytes + i, kToWrite, 2);
+}
+
 /// out (count, head_size) of vectors = factor · the rows from `first` on.
 template <class T>
 void pack_heads(const HeadRows& rows, int64_t first, int64_t count, HeadBlock heads,
                 int64_t head_size, float factor, float* out) {
   for (int64_t row = first; row < first + count; ++row, out += head_size * kLanes) {
     const T* from = heads_of_row<T>(rows, row, heads);
+    fetch_ahead<false>(rows, from, heads, head_size);
     for (int64_t d = 0; d < head_size; d += kLanes) {
       const int64_t width = head_size - d < kLanes ? head_size - d : kLanes;
       Vec block[kLanes];
@@ -60,6 +75,7 @@ template <class T>
 void unpack_heads(const float* in, Vec factor, const HeadRows& rows, int64_t row, HeadBlock heads,
                   int64_t head_size) {
   T* to = heads_of_row<T>(rows, row, heads);
+  fetch_ahead<true>(rows, to, heads, head_size);
   for (int64_t d = 0; d < head_size; d += kLanes) {
     const int64_t width = head_size - d < kLanes ? head_size - d : kLanes;
     Vec block[kLanes];
