@@ -13,6 +13,13 @@
 
 namespace ssa::bench {
 
+/// A batch of graphs.
+struct GraphOptions {
+  int64_t graphs = 128, heads = 32, head_size = 16, virtual_nodes = 4;
+  std::string nodes = "10-26";  // of each graph, virtual ones included
+  double drop = 0;              // part of the real nodes that are no sources
+};
+
 struct Options {
   std::string device = "auto";
   std::string precision;  // empty: not given
@@ -26,6 +33,7 @@ struct Options {
   bool causal = true;
   std::string bias = "alibi";  // or relative_2d, none
   int64_t grid_rows = 0, grid_columns = 0, window = 0, block = 0, shift = 0;
+  GraphOptions graph;
   // step
   std::string config;
   std::vector<std::string> set;
@@ -70,6 +78,8 @@ double median(std::vector<double> seconds);
 Config step_config(const Options& options);
 /// Attention over one plan, forward and backward.
 int run_attention(const Options& options);
+/// Attention inside a batch of graphs, forward and backward.
+int run_graph_attention(const Options& options);
 int run_step(const Options& options);
 /// Steps of the config and of the same config with dense attention, each with fused and with
 /// materialized attention: C, M and S as the paper counts them.

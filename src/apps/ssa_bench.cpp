@@ -99,6 +99,20 @@ void add_attention_options(CLI::App& command, Options& options) {
   add_extent("--shift", options.shift, "Cyclic shift of the windows");
 }
 
+void add_graph_options(CLI::App& command, GraphOptions& options) {
+  add_size(command, "--graphs", options.graphs, "Graphs");
+  command.add_option("--nodes", options.nodes, "LO-HI: nodes of a graph, virtual ones included")
+      ->capture_default_str();
+  command.add_option("--virtual-nodes", options.virtual_nodes, "Virtual nodes of a graph")
+      ->check(CLI::Range(0, 200))
+      ->capture_default_str();
+  command.add_option("--drop", options.drop, "Part of the real nodes that are no sources")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  add_size(command, "--heads", options.heads, "Heads");
+  add_size(command, "--head-size", options.head_size, "Width of a head");
+}
+
 }  // namespace
 }  // namespace ssa::bench
 
@@ -106,6 +120,7 @@ int main(int argc, char** argv) {
   const ssa::AppInfo info{"ssa-bench", "Measure the parts of the engine",
                           "  ssa-bench gemm --m 4096 --n 1024 --k 1024\n"
                           "  ssa-bench attention --length 3072 --windows 4\n"
+                          "  ssa-bench graph-attention --graphs 128 --nodes 10-26 --drop 0.2\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml --compare\n"
                           "  ssa-bench plan --length 4096 --windows 4\n"
@@ -128,6 +143,9 @@ int main(int argc, char** argv) {
     ssa::bench::add_size(*gemm, "--k", options->k, "Length of the sums");
     CLI::App* attention = add("attention", "Attention over one plan", ssa::bench::run_attention);
     ssa::bench::add_attention_options(*attention, *options);
+    CLI::App* graphs = add("graph-attention", "Attention inside a batch of graphs",
+                           ssa::bench::run_graph_attention);
+    ssa::bench::add_graph_options(*graphs, options->graph);
     CLI::App* step = add("step", "A whole training step with its breakdown", ssa::bench::run_step);
     step->add_option("--config", options->config, "YAML config")->required();
     step->add_option("--set", options->set, "key=value …: override keys of the config");

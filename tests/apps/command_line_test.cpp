@@ -57,6 +57,9 @@ TEST_CASE("a wrong command line is code 2 for every program") {
   CHECK(contains(refusal(2, "ssa-bench", {"gemm", "--m", "0"}), "--m"));
   CHECK(contains(refusal(2, "ssa-bench", {"plan", "--length", "-8"}), "--length"));
   CHECK(contains(refusal(2, "ssa-bench", {"attention", "--heads", "0"}), "--heads"));
+  CHECK(contains(refusal(2, "ssa-bench", {"graph-attention", "--nodes", "9-3"}),
+                 "--nodes 9-3: 9 is more than 3"));
+  CHECK(contains(refusal(2, "ssa-bench", {"graph-attention", "--nodes", "9x"}), "should be LO-HI"));
 }
 
 TEST_CASE("common options may stand behind a subcommand, whose help has examples too") {
