@@ -145,11 +145,6 @@ bool in_vectors(std::initializer_list<const Tensor*> tensors) {
   return true;
 }
 
-cuda::WeightDropout weight_dropout(const Dropout& dropout) {
-  return {cuda::step_key(dropout.key), dropout.threshold(),
-          static_cast<float>(1.0 / (1.0 - dropout.probability))};
-}
-
 cuda::RelativeBias relative_bias(const AttentionArgs& args) {
   if (!args.relative_table.defined()) return {};
   const PositionGrid grid(args);
@@ -188,7 +183,7 @@ AttentionProblem make_problem(const AttentionArgs& args) {
           .relative = relative_bias(args),
           .regions = args.regions.defined() ? args.regions.data<int32_t>() : nullptr,
           .region_stride = args.regions.defined() ? size(region_stride(args)) : 0,
-          .dropout = weight_dropout(args.dropout),
+          .dropout = cuda::weight_dropout(args.dropout),
           .errors = cuda::error_record()};
 }
 
@@ -284,6 +279,11 @@ AttentionDevice& cuda::attention_device() {
                            gpu.multiProcessorCount};
   }();
   return instance;
+}
+
+cuda::WeightDropout cuda::weight_dropout(const Dropout& dropout) {
+  return {step_key(dropout.key), dropout.threshold(),
+          static_cast<float>(1.0 / (1.0 - dropout.probability))};
 }
 
 dim3 cuda::attention_grid(const AttentionProblem& p, const AttentionLaunch& shape) {

@@ -8,6 +8,10 @@
 // Attention over a source plan as the kernels read it: pointers and numbers. The meaning is that
 // of AttentionArgs (ssa/backend/backend.h).
 
+namespace ssa {
+struct Dropout;
+}
+
 namespace ssa::cuda {
 
 /// A (B, N, H, D) tensor whose heads are contiguous; strides in elements.
@@ -22,6 +26,7 @@ struct WeightDropout {
   uint32_t threshold;  ///< 0: nothing is dropped
   float kept_factor;   ///< 1 / (1 - probability)
 };
+WeightDropout weight_dropout(const Dropout& dropout);
 
 /// A learned 2-D bias as kernels look it up (PositionGrid).
 struct RelativeBias {

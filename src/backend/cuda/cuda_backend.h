@@ -76,6 +76,8 @@ class CudaBackend : public Backend {
 
   void attention(AttentionArgs& args) override;
   void attention_backward(AttentionBackwardArgs& args) override;
+  void graph_attention(GraphAttentionArgs& args) override;
+  void graph_attention_backward(GraphAttentionBackwardArgs& args) override;
   void masked_softmax(const MaskedSoftmaxArgs& args) override;
   void masked_softmax_backward(const Tensor& weights, double scale, const Tensor& grad_weights,
                                Tensor& grad_logits) override;

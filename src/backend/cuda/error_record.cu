@@ -59,6 +59,12 @@ Words words_for(Lookup primitive) {
       return {"attention", "sources"};
     case Lookup::attention_targets:
       return {"attention", "targets"};
+    case Lookup::graph_classes:
+      return {"graph_attention", "classes"};
+    case Lookup::graph_sources:
+      return {"graph_attention", "sources"};
+    case Lookup::graph_offsets:
+      return {"graph_attention", "nodes, sampled or pairs"};
   }
   return {"a primitive", "ids"};
 }

@@ -22,7 +22,10 @@ enum class Lookup : uint32_t {
   embedding_backward,
   embedding,
   attention_sources,
-  attention_targets
+  attention_targets,
+  graph_classes,
+  graph_sources,
+  graph_offsets
 };
 
 /// The first of kRecordWords words. Word 0: 0, or from the top: 4 bits of Lookup, 28 of (largest -

@@ -17,6 +17,8 @@ set(SSA_CUDA_KERNEL_SOURCES
   embedding.cu
   error_record.cu
   gather.cu
+  graph_attention.cpp
+  graph_attention.cu
   launch.cpp
   layer_norm.cu
   masked_softmax.cu
