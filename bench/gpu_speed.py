@@ -136,6 +136,18 @@ def measure_attention(bench, case):
         bench.measure(f"attention.{case.name}.{attention}", lambda s: bench.torch(job, s), 100)
 
 
+def measure_graph_attention(bench):
+    """One layer's of EGT-Simple on a batch of molecules, dense and with sampled sources."""
+    graphs = 4 if bench.options.tiny else 512
+    for precision in ("fp32", "bf16"):
+        for drop in (0, 0.5):
+            arguments = ["graph-attention", "--precision", precision, "--graphs", graphs,
+                         "--nodes", "10-26", "--virtual-nodes", 4, "--drop", drop, "--heads", 32,
+                         "--head-size", 16, "--repeats", bench.options.repeats]
+            name = f"graph_attention.{precision}_drop_{round(100 * drop)}"
+            bench.measure(name, lambda s: bench.ssa(arguments, s), 30)
+
+
 def measure_step(bench, case, folder):
     """ssa's step of a case in bf16."""
     path = pathlib.Path(folder) / f"{case.name}.yaml"
@@ -246,8 +258,8 @@ def parse():
     add("--record", type=pathlib.Path, default=pathlib.Path("gpu_speed.json"))
     add("--seconds", type=float, default=540, help="for everything (default: %(default)s)")
     add("--repeats", type=int, default=10, help="the median counts (default: %(default)s)")
-    add("--parts", nargs="+", default=["peaks", "attention", "step", "whole", "ratios", "peers"],
-        choices=["peaks", "attention", "step", "whole", "ratios", "peers"])
+    parts = ["peaks", "attention", "graphs", "step", "whole", "ratios", "peers"]
+    add("--parts", nargs="+", default=parts, choices=parts)
     add("--tiny", action="store_true", help="shapes that take no time")
     options = parser.parse_args()
     if not pathlib.Path(options.ssa_bench).is_file():
@@ -269,6 +281,8 @@ def main():
             measure_whole(bench, config)
         for case in both if "attention" in options.parts else ():
             measure_attention(bench, case)
+        if "graphs" in options.parts:
+            measure_graph_attention(bench)
         for compiled in (False, True):  # compiling takes longest
             for case in both if "peers" in options.parts else ():
                 measure_peers(bench, case, own.get(case.name), compiled)

@@ -186,11 +186,13 @@ stage_conformance() {
     return 0
   fi
   sanitized memcheck attention 90 "attention and*" "attention gives*" "attention that reads on g*"
+  sanitized memcheck graphs 60 "graph_attention*"
   sanitized memcheck rows 60 "layer norm*" "embedding*" "cross-entropy*" "column_sum*" \
     "masked_softmax*" "gather_rows*"
   sanitized memcheck rest 60 "add and*" "activations*" "dropout*" "copy*" "sums*" "Adam*" "SGD*" \
     "products of low*"
   sanitized racecheck attention 90 "attention and*" "attention gives*"
+  sanitized racecheck graphs 60 "graph_attention*"
   sanitized racecheck rows 60 "layer norm*" "embedding and*" "cross-entropy and*" "column_sum*" \
     "masked_softmax and*" "sums*"
   sanitized initcheck attention 60 "attention gives*" "attention that reads on g*"
