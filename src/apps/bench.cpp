@@ -11,7 +11,10 @@
 
 namespace ssa::bench {
 
-double median_seconds(int64_t repeats, Device device, const std::function<void()>& call) {
+namespace {
+
+std::vector<double> seconds_of_calls(int64_t repeats, Device device,
+                                     const std::function<void()>& call) {
   DeviceMemory& memory = device_memory(device);
   std::vector<double> seconds;
   call();
@@ -23,11 +26,18 @@ double median_seconds(int64_t repeats, Device device, const std::function<void()
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   }
-  return median(std::move(seconds));
+  return seconds;
 }
 
-double median_queued_seconds(int64_t repeats, Device device, const std::function<void()>& call) {
-  if (device != Device::cuda) return median_seconds(repeats, device, call);
+}  // namespace
+
+double median_seconds(int64_t repeats, Device device, const std::function<void()>& call) {
+  return median(seconds_of_calls(repeats, device, call));
+}
+
+std::vector<double> queued_seconds(int64_t repeats, Device device,
+                                   const std::function<void()>& call) {
+  if (device != Device::cuda) return seconds_of_calls(repeats, device, call);
   const double once = median_seconds(1, device, call);
   const auto calls = static_cast<int64_t>(std::clamp(0.02 / once, 1.0, 200.0));
   const auto watch = device_memory(device).start_stopwatch();
@@ -36,7 +46,9 @@ double median_queued_seconds(int64_t repeats, Device device, const std::function
     for (int64_t i = 0; i < calls; ++i) call();
     watch->mark();
   }
-  return median(watch->laps()) / static_cast<double>(calls);
+  std::vector<double> seconds = watch->laps();
+  for (double& lap : seconds) lap /= static_cast<double>(calls);
+  return seconds;
 }
 
 double median(std::vector<double> seconds) {
@@ -78,7 +90,7 @@ double product_seconds(const Product& product, DType dtype, Device device, int64
     args.b = random_tensor({k, n}, dtype, device, 2);
     args.out = Tensor::empty({m, n}, wide(dtype), device);
   }
-  return median_queued_seconds(repeats, device, [&] { compute.matmul(args); });
+  return median(queued_seconds(repeats, device, [&] { compute.matmul(args); }));
 }
 
 double measured_peak(DType dtype, Device device) {

@@ -10,7 +10,7 @@
 
 namespace ssa::testing {
 
-enum class Sources { dense, unbiased, local, random, shuffled };
+enum class Sources { dense, unbiased, local, random, shuffled, swin };
 
 /// One attention problem.
 struct AttentionCase {
@@ -25,6 +25,7 @@ struct AttentionCase {
   int64_t relative_rows = 0, relative_columns = 0;  // of its table; 0: those of the grid
   int64_t regions = 0;                              // so many of them; 0: none are given
   bool regions_by_sequence = false;
+  int64_t shift = 0;  // of Swin's windows, which have the size of the table and divide the grid
   DType dtype = DType::f32;
 };
 
@@ -34,7 +35,8 @@ inline std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
              << c.sources_per_window << " causal " << c.causal << " alibi " << c.alibi
              << " dropout " << c.dropout << " amplitude " << c.amplitude << " compact " << c.compact
              << " grid of " << c.grid_columns << " table of " << c.relative_rows << " × "
-             << c.relative_columns << " regions " << c.regions << " " << name(c.dtype);
+             << c.relative_columns << " regions " << c.regions << " shift " << c.shift << " "
+             << name(c.dtype);
 }
 
 /// Windows of any targets with any sources, in any order.
@@ -75,6 +77,14 @@ inline SourcePlan make_plan(const AttentionCase& c) {
       spec.kind = PlanKind::local_1d;
       spec.windows = c.windows;
       spec.sigma = 0.1;
+      break;
+    case Sources::swin:
+      spec.kind = PlanKind::swin_windows;
+      spec.rows = c.length / c.grid_columns;
+      spec.columns = c.grid_columns;
+      spec.window_rows = spec.block_rows = c.relative_rows;
+      spec.window_columns = spec.block_columns = c.relative_columns;
+      spec.shift_rows = spec.shift_columns = c.shift;
       break;
     default:
       return random_plan(c);

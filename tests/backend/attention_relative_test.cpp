@@ -27,6 +27,10 @@ const std::vector<AttentionCase> kCases = {
     {.length = 192, .heads = 1, .head_size = 17, .sources = Sources::local, .windows = 4, .causal = true, .grid_columns = 16, .relative_rows = 5, .relative_columns = 16},
     {.length = 70, .heads = 2, .head_size = 33, .sources = Sources::random, .sources_per_window = 31, .compact = true, .grid_columns = 7, .relative_rows = 2, .relative_columns = 3, .regions = 3},
     {.batch = 3, .length = 98, .heads = 2, .head_size = 32, .sources = Sources::shuffled, .windows = 2, .sources_per_window = 49, .grid_columns = 14, .relative_rows = 7, .relative_columns = 7, .regions = 2, .regions_by_sequence = true},
+    // Windows that share shapes: one, four, and four with regions on top.
+    {.batch = 1, .length = 180, .heads = 2, .head_size = 32, .sources = Sources::swin, .grid_columns = 15, .relative_rows = 3, .relative_columns = 5},
+    {.length = 400, .heads = 3, .head_size = 7, .sources = Sources::swin, .grid_columns = 20, .relative_rows = 5, .relative_columns = 5, .shift = 2},
+    {.batch = 1, .length = 972, .heads = 1, .head_size = 32, .sources = Sources::swin, .grid_columns = 27, .relative_rows = 9, .relative_columns = 9, .regions = 2, .shift = 4},
 };
 // clang-format on
 

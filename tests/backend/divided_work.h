@@ -81,6 +81,20 @@ inline std::vector<Tensor> run_attention() {
   return run_on_device(inputs).tensors;
 }
 
+/// Windows that share shapes, of fewer heads than threads.
+inline std::vector<Tensor> run_window_attention() {
+  const AttentionInputs inputs({.batch = 1,
+                                .length = 400,
+                                .heads = 1,
+                                .head_size = 24,
+                                .sources = Sources::swin,
+                                .grid_columns = 20,
+                                .relative_rows = 5,
+                                .relative_columns = 5,
+                                .shift = 2});
+  return run_on_device(inputs).tensors;
+}
+
 inline std::vector<Tensor> run_batched_products() {
   const Tensor a = random_tensor({2, 5, 90, 70}, 1), b = random_tensor({2, 5, 70, 33}, 2);
   const Tensor out = Tensor::empty({2, 5, 90, 33}, DType::f32, device_under_test());
@@ -105,7 +119,8 @@ inline std::vector<Operation> divided_work() {
           {"embedding", run_embedding},
           {"cross-entropy", run_cross_entropy},
           {"elementwise", run_elementwise},
-          {"attention", run_attention}};
+          {"attention", run_attention},
+          {"attention in windows", run_window_attention}};
 }
 
 }  // namespace ssa::testing

@@ -4,20 +4,22 @@
 #include <numeric>
 #include <vector>
 
-#include <omp.h>
-
 #include "backend/checks.h"
+#include "backend/cpu/bias_gradient.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/dropout_stream.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/relative_bias.h"
+#include "backend/cpu/workspace.h"
 #include "backend/cpu/workspace_sizes.h"
 #include "backend/regions.h"
 
 namespace ssa {
 
+using cpu::BufferSizes;
 using cpu::kernels;
+using cpu::Workspace;
 
 namespace {
 
@@ -175,32 +177,6 @@ cpu::AttentionProblem make_problem(const AttentionArgs& args, const PlanIndices&
   return problem;
 }
 
-/// Buffers of f32, each a multiple of 64 bytes: one a thread, or one an item.
-struct BufferSizes {
-  BufferSizes(int64_t buffers, int64_t floats_each)
-      : count(buffers), floats((floats_each + 15) / 16 * 16) {}
-  int64_t bytes() const { return count * floats * int64_t{sizeof(float)}; }
-  int64_t count, floats;
-};
-
-class Workspace {
- public:
-  explicit Workspace(const BufferSizes& sizes) : floats_(sizes.floats) {
-    if (floats_ == 0) return;
-    buffer_ =
-        Tensor::empty({sizes.count, floats_}, DType::f32, Device::cpu, MemoryCategory::workspace);
-    data_ = buffer_.data<float>();
-  }
-  float* part(int64_t number) const { return data_ + number * floats_; }
-  float* of_thread() const { return part(omp_get_thread_num()); }
-  int64_t floats() const { return floats_; }
-
- private:
-  int64_t floats_;
-  Tensor buffer_;
-  float* data_ = nullptr;
-};
-
 /// Targets handled by one call of the forward kernel: many, since each call packs its keys and
 /// values again; few enough to stay in the cache and to occupy every thread.
 int64_t targets_per_call(const cpu::AttentionProblem& problem, int64_t sequences) {
@@ -261,7 +237,7 @@ namespace {
 /// the threads, and their gradients of keys and values are added up afterwards.
 struct BackwardSizes {
   BackwardSizes(const AttentionArgs& args, const cpu::AttentionProblem& problem,
-                int64_t band_size = 0)
+                int64_t bias_size = 0)
       : heads(args.query.dim(0) * problem.heads),
         row_stride((problem.head_size + 15) / 16 * 16),
         by_window(heads < omp_get_max_threads() && args.plan.windows() > 1),
@@ -269,7 +245,7 @@ struct BackwardSizes {
         scratch(omp_get_max_threads(), attention_kernels(args).backward_scratch(problem)),
         sums(in_place ? 0 : omp_get_max_threads(), 2 * args.key.dim(1) * row_stride),
         parts(by_window ? heads * args.plan.windows() : 0,
-              2 * problem.sources_per_window * row_stride + band_size) {}
+              2 * problem.sources_per_window * row_stride + bias_size) {}
 
   int64_t heads;  // of all sequences
   int64_t row_stride;
@@ -280,8 +256,7 @@ struct BackwardSizes {
 
 /// All gradients. A position may be sampled by several windows: what they give is
 /// added in the order of the windows, in f32, and rounded once. The order is the same whether a
-/// thread does all the windows of a head or just one. So is that of the gradient of a learned 2-D
-/// bias: a window's pairs, then windows, then sequences.
+/// thread does all the windows of a head or just one. So is that of a learned 2-D bias.
 class BackwardPass {
  public:
   BackwardPass(AttentionBackwardArgs& args, const cpu::AttentionProblem& problem,
@@ -291,16 +266,14 @@ class BackwardPass {
         row_numbers_(row_numbers.data()),
         kernels_(attention_kernels(args.forward)),
         windows_(args.forward.plan.windows()),
-        band_size_(args.grad_relative_table.defined() ? bias.band_size() : 0),
-        sizes_(args.forward, problem, band_size_),
+        bias_gradient_(bias, args.forward.query.dim(0) * problem.heads,
+                       args.grad_relative_table.defined()),
+        sizes_(args.forward, problem, bias_gradient_.window_size()),
         heads_(sizes_.heads),
         row_stride_(sizes_.row_stride),
         in_place_(sizes_.in_place),
         scratch_(sizes_.scratch),
-        sums_(sizes_.sums),
-        bias_(bias),
-        bands_({band_size_ > 0 ? heads_ : 0, band_size_}),
-        window_bands_({band_size_ > 0 ? omp_get_max_threads() : 0, band_size_}) {}
+        sums_(sizes_.sums) {}
 
   void run() {
     if (sizes_.by_window) {
@@ -308,62 +281,74 @@ class BackwardPass {
     } else {
       run_heads();
     }
-    if (band_size_ == 0) return;
-    bias_.add_gradient(bands_.part(0), bands_.floats(), heads_ / problem_.heads,
-                       args_.grad_relative_table);
+    bias_gradient_.add_to(args_.grad_relative_table, args_.forward.query.dim(0));
   }
 
  private:
   struct Sums {
     cpu::SumRows key, value;
-    float* band;  // null without a gradient of a learned 2-D bias
   };
 
   void run_heads() {
     cpu::parallel_items(heads_, [&](int64_t head) {
       const Sums sums = cleared_sums(head);
+      bias_gradient_.begin_head(head);
       for (int64_t window = 0; window < windows_; ++window) {
-        Sums own = sums;
-        if (band_size_ > 0) own.band = cleared_band(window_bands_.of_thread());
-        run_window(head, window, own, problem_.source_rows + window * problem_.sources_per_window);
-        add_band(own, sums);
+        float* bias = bias_gradient_.begin_window(window);
+        const int32_t* rows = problem_.source_rows + window * problem_.sources_per_window;
+        run_window(head, window, sums, bias, rows);
+        bias_gradient_.add_window(head, window, bias);
       }
+      bias_gradient_.end_head(head);
       write(head, sums);
     });
   }
 
+  /// Windows first, each on its own; then the sums over the windows of each head.
   void run_windows() {
-    const int64_t sources = problem_.sources_per_window;
     const Workspace parts(sizes_.parts);
-    const auto part = [&](int64_t number) {
-      float* first = parts.part(number);
-      float* band = band_size_ > 0 ? first + 2 * sources * row_stride_ : nullptr;
-      return Sums{{first, row_stride_}, {first + sources * row_stride_, row_stride_}, band};
-    };
     cpu::parallel_items(heads_ * windows_, [&](int64_t item) {
       std::fill_n(parts.part(item), parts.floats(), 0.0f);
-      run_window(item / windows_, item % windows_, part(item), row_numbers_);
+      const auto [sums, bias] = window_part(parts, item);
+      run_window(item / windows_, item % windows_, sums, bias, row_numbers_);
     });
     cpu::parallel_items(heads_, [&](int64_t head) {
       const Sums sums = cleared_sums(head);
+      bias_gradient_.begin_head(head);
       for (int64_t window = 0; window < windows_; ++window) {
-        const Sums from = part(head * windows_ + window);
-        const int32_t* row = problem_.source_rows + window * sources;
-        for (int64_t s = 0; s < sources; ++s) {
+        const auto [from, bias] = window_part(parts, head * windows_ + window);
+        const int32_t* row = problem_.source_rows + window * problem_.sources_per_window;
+        for (int64_t s = 0; s < problem_.sources_per_window; ++s) {
           add_row(from.key, s, sums.key, row[s]);
           add_row(from.value, s, sums.value, row[s]);
         }
-        add_band(from, sums);
+        bias_gradient_.add_window(head, window, bias);
       }
+      bias_gradient_.end_head(head);
       write(head, sums);
     });
   }
 
-  void run_window(int64_t head, int64_t window, const Sums& sums, const int32_t* rows) const {
+  /// The sums of one window of one head, and where its gradient of the bias is.
+  std::pair<Sums, float*> window_part(const Workspace& parts, int64_t number) const {
+    float* keys = parts.part(number);
+    float* values = keys + problem_.sources_per_window * row_stride_;
+    float* bias = values + problem_.sources_per_window * row_stride_;
+    return {{{keys, row_stride_}, {values, row_stride_}}, bias};
+  }
+
+  void run_window(int64_t head, int64_t window, const Sums& sums, float* bias,
+                  const int32_t* rows) const {
+    cpu::AttentionGradients gradients{.grad_out = head_rows(args_.grad_out),
+                                      .grad_query = head_rows(args_.grad_query),
+                                      .grad_key = sums.key,
+                                      .grad_value = sums.value,
+                                      .rows = rows,
+                                      .relative_band = nullptr,
+                                      .relative_tile = nullptr};
+    bias_gradient_.add_at(bias, gradients);
     kernels_.backward(
-        problem_,
-        {head_rows(args_.grad_out), head_rows(args_.grad_query), sums.key, sums.value, rows,
-         sums.band},
+        problem_, gradients,
         {head / problem_.heads, head % problem_.heads, window, 0, problem_.targets_per_window},
         scratch_.of_thread());
   }
@@ -375,22 +360,13 @@ class BackwardPass {
     for (int64_t d = 0; d < problem_.head_size; ++d) out[d] += in[d];
   }
 
-  float* cleared_band(float* band) const {
-    std::fill_n(band, band_size_, 0.0f);
-    return band;
-  }
-  void add_band(const Sums& from, const Sums& to) const {
-    for (int64_t i = 0; i < band_size_; ++i) to.band[i] += from.band[i];
-  }
-
   /// Zeros: the gradients themselves where they are f32, else this thread's buffer.
   Sums cleared_sums(int64_t head) const {
     const int64_t rows = args_.grad_key.dim(1);
     float* own = in_place_ ? nullptr : sums_.of_thread();
-    float* band = band_size_ > 0 ? cleared_band(bands_.part(head)) : nullptr;
-    const Sums sums =
-        in_place_ ? Sums{in_place(args_.grad_key, head), in_place(args_.grad_value, head), band}
-                  : Sums{{own, row_stride_}, {own + rows * row_stride_, row_stride_}, band};
+    const Sums sums = in_place_
+                          ? Sums{in_place(args_.grad_key, head), in_place(args_.grad_value, head)}
+                          : Sums{{own, row_stride_}, {own + rows * row_stride_, row_stride_}};
     for (const cpu::SumRows& part : {sums.key, sums.value}) {
       for (int64_t n = 0; n < rows; ++n) {
         std::fill_n(part.data + n * part.row_stride, problem_.head_size, 0.0f);
@@ -424,16 +400,13 @@ class BackwardPass {
   const int32_t* row_numbers_;
   const cpu::AttentionKernels& kernels_;
   int64_t windows_;
-  int64_t band_size_;  // 0 without a gradient of a learned 2-D bias
+  cpu::BiasGradient bias_gradient_;
   BackwardSizes sizes_;
   int64_t heads_;  // of all sequences
   int64_t row_stride_;
   bool in_place_;
   Workspace scratch_;
   Workspace sums_;
-  const cpu::RelativeBias& bias_;
-  Workspace bands_;  // of every head
-  Workspace window_bands_;
 };
 
 }  // namespace

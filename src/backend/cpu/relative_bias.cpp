@@ -1,6 +1,7 @@
 #include "backend/cpu/relative_bias.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "backend/checks.h"
@@ -16,6 +17,7 @@ RelativeBias::RelativeBias(const AttentionArgs& args) {
                          {grid_->table_rows(), heads_});
   set_codes(args);
   fill_tables(args.relative_table);
+  fill_tiles(args);
 }
 
 RelativeTables RelativeBias::tables(int64_t start) const {
@@ -57,6 +59,67 @@ void RelativeBias::fill_tables(const Tensor& table) {
     }
   });
   tables_.tables = out;
+}
+
+std::vector<int32_t> RelativeBias::codes_of(const Tensor& positions, int64_t shape) const {
+  const int64_t count = positions.dim(1);
+  const int32_t* position = positions.data<int32_t>() + shapes_.first_window(shape) * count;
+  std::vector<int32_t> codes;
+  for (int64_t i = 0; i < count; ++i) codes.push_back(codes_[static_cast<size_t>(position[i])]);
+  return codes;
+}
+
+void RelativeBias::fill_tiles(const AttentionArgs& args) {
+  constexpr int64_t kMostFloatsPerTile = 1 << 16, kMostFloats = 1 << 22;
+  const int64_t windows = args.plan.windows();
+  const int64_t stride =
+      (args.plan.targets_per_window() + kBiasTileTargets - 1) / kBiasTileTargets * kBiasTileTargets;
+  const int64_t size = args.plan.sources_per_window() * stride;
+  if (size > kMostFloatsPerTile) return;
+  WindowShapes shapes(args.plan, codes_);
+  const bool shared = args.query.dim(0) * windows >= 2 * shapes.count();
+  if (!shared || shapes.count() * heads_ * size > kMostFloats) return;
+
+  shapes_ = std::move(shapes);
+  plan_ = args.plan;
+  tile_size_ = size;
+  tiles_for_gradients_ = windows >= 2 * shapes_.count();
+  tiles_ = Tensor::empty({shapes_.count() * heads_, size}, DType::f32, Device::cpu,
+                         MemoryCategory::workspace);
+  tables_.tiles = tiles_.data<float>();
+  tables_.window_shape = shapes_.of_windows().data();
+  tables_.tile_stride = stride;
+  float* out = tiles_.data<float>();
+  parallel_items(shapes_.count() * heads_, [&](int64_t item) {
+    const int64_t shape = item / heads_, head = item % heads_;
+    fill_tile(shape, tables_.tables + head * tables_.size + tables_.center, out + item * size);
+  });
+}
+
+void RelativeBias::fill_tile(int64_t shape, const float* center, float* tile) const {
+  const auto targets = codes_of(plan_.targets, shape), sources = codes_of(plan_.sources, shape);
+  for (const int32_t source : sources) {
+    float* end = tile;
+    for (const int32_t target : targets) *end++ = center[target - source];
+    std::fill(end, tile + tables_.tile_stride, 0.0f);
+    tile += tables_.tile_stride;
+  }
+}
+
+void RelativeBias::add_tile(int64_t shape, const float* tile, float* band) const {
+  const auto targets = codes_of(plan_.targets, shape), sources = codes_of(plan_.sources, shape);
+  const auto [lowest, highest] = std::minmax_element(targets.begin(), targets.end());
+  for (const int32_t source : sources) {
+    float* center = band + tables_.reach - source;
+    if (source - *lowest <= tables_.reach && *highest - source <= tables_.reach) {
+      for (size_t t = 0; t < targets.size(); ++t) center[targets[t]] += tile[t];
+    } else {  // some pairs are farther apart than the band reaches; they are masked
+      for (size_t t = 0; t < targets.size(); ++t) {
+        if (std::abs(targets[t] - source) <= tables_.reach) center[targets[t]] += tile[t];
+      }
+    }
+    tile += tables_.tile_stride;
+  }
 }
 
 void RelativeBias::add_gradient(const float* bands, int64_t stride, int64_t batch,

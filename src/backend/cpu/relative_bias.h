@@ -6,18 +6,33 @@
 #include "ssa/backend/backend.h"
 
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/window_shapes.h"
 #include "backend/position_grid.h"
 
 namespace ssa::cpu {
 
 /// The learned 2-D bias of an attention call, spread out for the kernels; nothing without one.
+///
+/// A kernel finds the biases of a pair in the table of a head. Where many windows, or sequences,
+/// share a small window's biases, they are written out once as a tile and read from there. The
+/// gradient goes the same way back: into a band, which is a table without its unreachable ends, or
+/// where windows of a sequence share a shape, into a tile that is added to the band in the end.
 class RelativeBias {
  public:
   explicit RelativeBias(const AttentionArgs& args);
   /// Codes are looked up by positions that are counted from `start`.
   RelativeTables tables(int64_t start) const;
+
   /// Floats of AttentionGradients::relative_band.
   int64_t band_size() const { return tables_.tables ? 2 * int64_t{tables_.reach} + 1 : 0; }
+  /// Floats of AttentionGradients::relative_tile.
+  int64_t tile_size() const { return tile_size_; }
+  /// Of the shapes that gradients have a tile for: all or none.
+  int64_t gradient_tiles() const { return tiles_for_gradients_ ? shapes_.count() : 0; }
+  int64_t shape_of(int64_t window) const { return tables_.window_shape[window]; }
+  /// band += the gradients of a tile. In the order of sources, then targets.
+  void add_tile(int64_t shape, const float* tile, float* band) const;
+
   /// grad_table += the bands of all sequences and heads, (B, H) of them, `stride` floats apart. In
   /// the order of the sequences.
   void add_gradient(const float* bands, int64_t stride, int64_t batch, Tensor& grad_table) const;
@@ -25,12 +40,21 @@ class RelativeBias {
  private:
   void set_codes(const AttentionArgs& args);
   void fill_tables(const Tensor& table);
+  void fill_tiles(const AttentionArgs& args);
+  void fill_tile(int64_t shape, const float* center, float* tile) const;
+  std::vector<int32_t> codes_of(const Tensor& positions, int64_t shape) const;
+
   std::optional<PositionGrid> grid_;
   int64_t heads_ = 0;
   int64_t rows_ = 0, columns_ = 0;  // of the table, no more than those of the grid
   int64_t stride_ = 0;              // from one difference of rows to the next
   std::vector<int32_t> codes_;
   Tensor buffer_;
+  PlanTensors plan_;
+  WindowShapes shapes_;
+  int64_t tile_size_ = 0;
+  bool tiles_for_gradients_ = false;
+  Tensor tiles_;
   RelativeTables tables_{};
 };
 

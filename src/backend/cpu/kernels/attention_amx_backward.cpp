@@ -230,11 +230,9 @@ void add_tile(const AttentionProblem& problem, const AttentionGradients& gradien
     (problem.dropout ? (masked ? weigh_block<true, true> : weigh_block<true, false>)
                      : (masked ? weigh_block<false, true> : weigh_block<false, false>))(
         problem, slice, scale, targets, tile, bias, first, lane, state);
-    if (!gradients.relative_band) continue;
     for (int64_t v = lane / kLanes; v < (lane + kBlock) / kLanes; ++v) {
-      add_relative_gradient<kBlock>(problem, targets, tile, v,
-                                    state.grad_weights + v * kLanes - lane,
-                                    gradients.relative_band);
+      add_relative_gradient<kBlock>(problem, gradients, targets, tile, v,
+                                    state.grad_weights + v * kLanes - lane);
     }
   }
   amx_product(sources, padded, columns, {state.weights, kTargets},

@@ -152,11 +152,9 @@ void add_tile(const AttentionProblem& problem, const AttentionGradients& gradien
   (problem.dropout ? weigh_tile<true> : weigh_tile<false>)(problem, slice, targets, sources,
                                                            state.lse + first, state.delta + first,
                                                            state.logits, state.grad_weights);
-  if (gradients.relative_band) {
-    for (int64_t v = 0; v < targets.vectors; ++v) {
-      add_relative_gradient<kTargetTile>(problem, targets, sources, v,
-                                         state.grad_weights + v * kLanes, gradients.relative_band);
-    }
+  for (int64_t v = 0; v < targets.vectors; ++v) {
+    add_relative_gradient<kTargetTile>(problem, gradients, targets, sources, v,
+                                       state.grad_weights + v * kLanes);
   }
   tile_product(sources.count, size_vectors, targets.count, {state.logits, kTargetTile, 1},
                {grad_out, padded}, {state.grad_values, padded, true});

@@ -74,6 +74,7 @@ struct TargetTile {
   const int32_t* position;  ///< of a whole tile, padded with the last one
   int32_t lowest, highest;
   uint64_t regions;  ///< see region_set()
+  int64_t first;     ///< number of the first one in its window
 };
 
 /// Some sources, kSourceTile at most.
@@ -83,6 +84,7 @@ struct SourceTile {
   const int32_t* row;  ///< of key and value
   int32_t lowest, highest;
   uint64_t regions;  ///< see region_set()
+  int64_t first;     ///< number of the first one in its window
 };
 
 SSA_INLINE void find_range(const int32_t* position, int64_t count, int32_t& lowest,
@@ -116,8 +118,13 @@ SSA_INLINE SourceTile source_tile(const AttentionProblem& problem, const Attenti
                                   int64_t first) {
   const int64_t rest = problem.sources_per_window - first;
   const int64_t number = slice.window * problem.sources_per_window + first;
-  SourceTile tile{
-      rest < kMost ? rest : kMost, problem.sources + number, problem.source_rows + number, 0, 0, 0};
+  SourceTile tile{.count = rest < kMost ? rest : kMost,
+                  .position = problem.sources + number,
+                  .row = problem.source_rows + number,
+                  .lowest = 0,
+                  .highest = 0,
+                  .regions = 0,
+                  .first = first};
   find_range(tile.position, tile.count, tile.lowest, tile.highest);
   tile.regions = region_set(problem, slice, tile.position, tile.count);
   return tile;
@@ -132,7 +139,13 @@ SSA_INLINE TargetTile target_tile(const AttentionProblem& problem, const Attenti
   for (int64_t t = 0; t < kMost; ++t) {
     padded_positions[t] = targets[t < count ? t : count - 1];
   }
-  TargetTile tile{count, (count + kLanes - 1) / kLanes, padded_positions, 0, 0, 0};
+  TargetTile tile{.count = count,
+                  .vectors = (count + kLanes - 1) / kLanes,
+                  .position = padded_positions,
+                  .lowest = 0,
+                  .highest = 0,
+                  .regions = 0,
+                  .first = targets - (problem.targets + slice.window * problem.targets_per_window)};
   find_range(targets, count, tile.lowest, tile.highest);
   tile.regions = region_set(problem, slice, targets, count);
   return tile;
@@ -193,6 +206,13 @@ struct TargetCodes {
   }
 };
 
+/// Where the pairs of kLanes targets and the first source of a tile lie in a tile of biases, whose
+/// next row is that of the next source.
+SSA_INLINE int64_t bias_element(const RelativeTables& relative, const TargetTile& targets,
+                                const SourceTile& sources, int64_t vector) {
+  return sources.first * relative.tile_stride + targets.first + vector * kLanes;
+}
+
 /// logits = scale·logits + unit·bias for kLanes targets against a tile of sources, with the learned
 /// 2-D bias, and -inf where it masks. Rows of logits are kStride apart.
 template <int64_t kStride>
@@ -200,21 +220,32 @@ SSA_INLINE void add_relative_bias(const AttentionProblem& problem, const Attenti
                                   const TargetTile& targets, const SourceTile& sources,
                                   int64_t vector, float scale, float unit, float* logits) {
   const RelativeTables& relative = problem.relative;
-  const float* center = relative.tables + slice.head * relative.size + relative.center;
-  const TargetCodes codes(problem, targets, vector);
-  const auto add = [&](auto biases) SSA_INLINE_LAMBDA {
+  const auto add = [&](auto bias_of) SSA_INLINE_LAMBDA {
     for (int64_t s = 0; s < sources.count; ++s) {
-      const Vec bias = biases(center - relative.code[sources.position[s]]);
+      const Vec bias = bias_of(s);
       float* place = logits + s * kStride;
       const Vec logit = scale * load(place) + unit * bias;
       store(place, bias == -__builtin_inff() ? bias : logit);
     }
   };
+  if (relative.tiles) {
+    const int64_t tile = relative.window_shape[slice.window] * problem.heads + slice.head;
+    const float* biases = relative.tiles +
+                          tile * problem.sources_per_window * relative.tile_stride +
+                          bias_element(relative, targets, sources, vector);
+    add([&](int64_t s) SSA_INLINE_LAMBDA { return load(biases + s * relative.tile_stride); });
+    return;
+  }
+  const float* center = relative.tables + slice.head * relative.size + relative.center;
+  const auto table_at = [&](int64_t s) SSA_INLINE_LAMBDA {
+    return center - relative.code[sources.position[s]];
+  };
+  const TargetCodes codes(problem, targets, vector);
   if (codes.consecutive) {
-    add([&](const float* from) SSA_INLINE_LAMBDA { return load(from + codes.code[0]); });
+    add([&](int64_t s) SSA_INLINE_LAMBDA { return load(table_at(s) + codes.code[0]); });
   } else {
     const IntVec all = load_positions(codes.code);
-    add([&](const float* from) SSA_INLINE_LAMBDA { return gather(from, all); });
+    add([&](int64_t s) SSA_INLINE_LAMBDA { return gather(table_at(s), all); });
   }
 }
 
@@ -236,12 +267,26 @@ SSA_INLINE void mask_regions(const AttentionProblem& problem, const AttentionSli
   }
 }
 
-/// Adds gradients of the logits of kLanes targets against a tile of sources to those of the learned
-/// 2-D bias. They are 0 where a pair is masked. Rows of gradients are kStride apart.
+/// Adds gradients of the logits of kLanes targets against a tile of sources to the gradient of a
+/// window's biases. Rows of gradients are kStride apart.
 template <int64_t kStride>
-SSA_INLINE void add_relative_gradient(const AttentionProblem& problem, const TargetTile& targets,
-                                      const SourceTile& sources, int64_t vector,
-                                      const float* gradients, float* band) {
+SSA_INLINE void add_to_tile(const AttentionProblem& problem, const TargetTile& targets,
+                            const SourceTile& sources, int64_t vector, const float* gradients,
+                            float* tile) {
+  const RelativeTables& relative = problem.relative;
+  float* to = tile + bias_element(relative, targets, sources, vector);
+  for (int64_t s = 0; s < sources.count; ++s) {
+    float* place = to + s * relative.tile_stride;
+    store(place, load(place) + load(gradients + s * kStride));
+  }
+}
+
+/// The same for the gradient of the table that the biases come from. Gradients are 0 where a pair
+/// is masked.
+template <int64_t kStride>
+SSA_INLINE void add_to_band(const AttentionProblem& problem, const TargetTile& targets,
+                            const SourceTile& sources, int64_t vector, const float* gradients,
+                            float* band) {
   const RelativeTables& relative = problem.relative;
   const TargetCodes codes(problem, targets, vector);
   const int64_t rest = targets.count - vector * kLanes, lanes = rest < kLanes ? rest : kLanes;
@@ -260,6 +305,20 @@ SSA_INLINE void add_relative_gradient(const AttentionProblem& problem, const Tar
         if (element >= 0 && element <= 2 * relative.reach) band[element] += gradient[t];
       }
     }
+  }
+}
+
+/// Adds gradients of the logits of kLanes targets against a tile of sources to those of the learned
+/// 2-D bias, if they are wanted. Rows of logits are kStride apart.
+template <int64_t kStride>
+SSA_INLINE void add_relative_gradient(const AttentionProblem& problem,
+                                      const AttentionGradients& gradients,
+                                      const TargetTile& targets, const SourceTile& sources,
+                                      int64_t vector, const float* grad_logits) {
+  if (gradients.relative_tile) {
+    add_to_tile<kStride>(problem, targets, sources, vector, grad_logits, gradients.relative_tile);
+  } else if (gradients.relative_band) {
+    add_to_band<kStride>(problem, targets, sources, vector, grad_logits, gradients.relative_band);
   }
 }
 

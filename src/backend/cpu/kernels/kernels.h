@@ -36,7 +36,14 @@ struct RelativeTables {
   const int32_t* code;  ///< of every position; ascending
   int32_t size, center;
   int32_t reach;  ///< pairs whose codes differ by more are masked
+  /// (shapes, H, S, tile_stride), or null: the biases of whole windows, written out so that no
+  /// window has to gather them. Windows of one shape share a tile.
+  const float* tiles;
+  const int32_t* window_shape;  ///< (W)
+  int64_t tile_stride;          ///< T, rounded up to a multiple of kBiasTileTargets
 };
+/// No kernel computes more targets at once, without a bound in between, where they are padded.
+inline constexpr int64_t kBiasTileTargets = 32;
 
 /// AttentionArgs in raw form. Nothing is written through query, key and value.
 struct AttentionProblem {
@@ -72,8 +79,9 @@ struct AttentionGradients {
   HeadRows grad_out, grad_query;
   SumRows grad_key, grad_value;  ///< added to
   const int32_t* rows;           ///< (S): the rows of grad_key and grad_value for this window
-  /// (2·reach + 1), or null: of the head's learned 2-D bias by code[i] - code[j] + reach, added to.
-  float* relative_band;
+  /// Of the head's learned 2-D bias, added to; one of them, or none.
+  float* relative_band;  ///< (2·reach + 1) by code[i] - code[j] + reach, or null
+  float* relative_tile;  ///< (S, tile_stride) by the numbers of source and target, or null
 };
 
 /// Slices of targets start at multiples of this.
