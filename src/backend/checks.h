@@ -13,7 +13,7 @@ struct Op {
   Device device = Device::cpu;
   Op(const char* of_cpu) : name(of_cpu) {}  // NOLINT: an op by its name alone is the CPU backend's
   Op(std::string_view op, Device where) : name(op), device(where) {}
-  /// Whether it can use this tensor's memory: the host's is shared by two backends.
+  /// Whether its backend can read this tensor. `cpu` and `reference` share the host's memory.
   bool reaches(const Tensor& tensor) const {
     return (tensor.device() == Device::cuda) == (device == Device::cuda);
   }
@@ -29,25 +29,26 @@ struct Named {
   const Tensor& tensor;
 };
 
-/// Throws ShapeError unless the tensor is given, where op computes, and of this dtype and shape.
+/// Throws ShapeError unless the tensor is defined, on the op's device, and of this dtype and shape.
 inline void require(const Op& op, const Named& argument, DType dtype, const Shape& shape) {
   const auto& [label, tensor] = argument;
   SSA_CHECK(tensor.defined(), "{}: {} is not given", op.name, label);
   SSA_CHECK(op.reaches(tensor), "{}: {} is on {}, not on the {}", op.name, label,
             name(tensor.device()), name(op.device));
-  SSA_CHECK(tensor.dtype() == dtype, "{}: {} is {}, but the {} backend wants {} here", op.name,
+  SSA_CHECK(tensor.dtype() == dtype, "{}: {} is {}, but the {} backend needs {} here", op.name,
             label, name(tensor.dtype()), name(op.device), name(dtype));
   SSA_CHECK(tensor.shape() == shape, "{}: {} has shape {} instead of {}", op.name, label,
             to_string(tensor.shape()), to_string(shape));
 }
 
-/// The same, and contiguous.
+/// Like require(), and contiguous.
 inline void require_packed(const Op& op, const Named& argument, DType dtype, const Shape& shape) {
   require(op, argument, dtype, shape);
   SSA_CHECK(argument.tensor.is_contiguous(), "{}: {} is not contiguous", op.name, argument.name);
 }
 
-/// Throws ShapeError unless the tensor is given and in a dtype this backend computes in.
+/// Throws ShapeError unless the tensor is defined and its dtype is one that this backend computes
+/// in.
 inline void require_data_dtype(const Op& op, const Named& argument) {
   SSA_CHECK(argument.tensor.defined(), "{}: {} is not given", op.name, argument.name);
   SSA_CHECK(op.computes_in(argument.tensor.dtype()),
@@ -73,7 +74,7 @@ inline void require_alike(const Op& op, std::initializer_list<Named> arguments) 
   }
 }
 
-/// (R, N) whose rows are contiguous, but may have room between them.
+/// (R, N). Each row is contiguous; there may be gaps between rows.
 inline void require_rows(const Op& op, const Named& argument, DType dtype, const Shape& shape) {
   require(op, argument, dtype, shape);
   const Tensor& tensor = argument.tensor;
@@ -81,18 +82,30 @@ inline void require_rows(const Op& op, const Named& argument, DType dtype, const
       (shape[1] <= 1 || tensor.stride(1) == 1) && (shape[0] <= 1 || tensor.stride(0) >= shape[1]),
       "{}: the rows of {} are not contiguous", op.name, argument.name);
 }
-/// The distance of such rows.
+
+/// (…, H, D). Each row of H·D is contiguous; there may be gaps between rows.
+inline void require_head_rows(const Op& op, const Named& argument, DType dtype,
+                              const Shape& shape) {
+  require(op, argument, dtype, shape);
+  const Tensor& tensor = argument.tensor;
+  const int64_t heads = tensor.dim(-2), head_size = tensor.dim(-1);
+  SSA_CHECK(
+      (head_size <= 1 || tensor.stride(-1) == 1) && (heads <= 1 || tensor.stride(-2) == head_size),
+      "{}: the {}-wide rows of {} must be contiguous", op.name, heads * head_size, argument.name);
+}
+
+/// Elements from one such row to the next.
 inline int64_t row_stride(const Tensor& rows) {
   return rows.dim(0) > 1 ? rows.stride(0) : rows.dim(1);
 }
 
 inline void require_rank(const Op& op, const Named& argument, int rank) {
   SSA_CHECK(argument.tensor.defined(), "{}: {} is not given", op.name, argument.name);
-  SSA_CHECK(argument.tensor.rank() == rank, "{}: {} has shape {}, but {} axes are wanted", op.name,
+  SSA_CHECK(argument.tensor.rank() == rank, "{}: {} has shape {}, but must have {} axes", op.name,
             argument.name, to_string(argument.tensor.shape()), rank);
 }
 
-/// Throws ShapeError on an id outside lowest … rows-1. For ids that the host can read.
+/// Throws ShapeError if an id is outside lowest … rows-1. The ids are on the host.
 inline void require_ids(const Op& op, std::string_view label, const Tensor& ids, int64_t count,
                         int64_t lowest, int64_t rows) {
   require_packed(op, {label, ids}, DType::i32, {count});

@@ -59,16 +59,6 @@ inline void require_graphs(std::string_view op, const GraphAttentionArgs& args) 
   }
 }
 
-/// (·, H, D) whose rows of H·D are contiguous, but may have room between them.
-inline void require_head_rows(const Op& op, const Named& argument, DType dtype,
-                              const Shape& shape) {
-  require(op, argument, dtype, shape);
-  const Tensor& tensor = argument.tensor;
-  SSA_CHECK(
-      (shape[2] <= 1 || tensor.stride(2) == 1) && (shape[1] <= 1 || tensor.stride(1) == shape[2]),
-      "{}: the {}-wide rows of {} are not contiguous", op.name, shape[1] * shape[2], argument.name);
-}
-
 /// Throws ShapeError unless shapes and dtypes fit, for backends that compute in low precision.
 inline void require_graph_attention(const Op& op, const GraphAttentionArgs& args) {
   require_rank(op, {"query", args.query}, 3);

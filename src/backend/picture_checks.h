@@ -1,6 +1,6 @@
 #pragma once
 
-// Argument checks of what image models and regression need, shared by backends.
+// Argument checks of the primitives of image models, shared by backends.
 
 #include "ssa/backend/backend.h"
 
@@ -8,7 +8,7 @@
 
 namespace ssa::checks {
 
-/// Throws ShapeError unless patches() can do this.
+/// Throws ShapeError unless these are valid arguments of patches().
 inline void require_patches(const Op& op, const PatchArgs& args) {
   require_rank(op, {"in", args.in}, 4);
   require_rank(op, {"out", args.out}, 2);
@@ -37,16 +37,6 @@ inline void require_means(const Op& op, const Named& all, const Named& means) {
   const Shape& shape = all.tensor.shape();
   require_packed(op, means, all.tensor.dtype(), {shape[0], shape[2]});
   SSA_CHECK(shape[1] > 0, "{}: {} has no positions", op.name, all.name);
-}
-
-/// Labels and weights of one shape for so many rows; the labels' values are not looked at.
-inline void require_soft_targets(const Op& op, const SoftTargets& targets, int64_t rows) {
-  require_rank(op, {"labels", targets.labels}, 2);
-  const Shape shape{rows, targets.labels.dim(1)};
-  require_packed(op, {"labels", targets.labels}, DType::i32, shape);
-  require_packed(op, {"weights", targets.weights}, DType::f32, shape);
-  SSA_CHECK(targets.smoothing >= 0 && targets.smoothing <= 1, "{}: smoothing {} is outside [0, 1]",
-            op.name, targets.smoothing);
 }
 
 }  // namespace ssa::checks

@@ -6,11 +6,11 @@
 
 namespace ssa {
 
-/// The grid on which a learned 2-D bias counts, and the size of its table
-/// (AttentionArgs::relative_table): position p is cell (p / grid columns, p % grid columns).
+/// The grid of a learned 2-D bias, and the size of its table (AttentionArgs::relative_table).
+/// Position p is cell (p / grid_columns, p % grid_columns).
 class PositionGrid {
  public:
-  /// Throws ShapeError unless the table has the size that the call says.
+  /// Throws ShapeError unless the table has the size that rows, columns and heads ask for.
   explicit PositionGrid(const AttentionArgs& args)
       : grid_columns_(args.grid_columns),
         rows_(args.relative_rows),
@@ -33,8 +33,8 @@ class PositionGrid {
   int64_t columns() const { return columns_; }
   int64_t table_rows() const { return (2 * rows_ - 1) * columns_across(); }
 
-  /// The table's row for a pair this far apart, target less source; -1 where it has none, and the
-  /// pair is masked.
+  /// The table's row for a pair at this distance, target minus source. -1 if the table has no row
+  /// for it: the pair is masked.
   int64_t entry(int64_t down, int64_t right) const {
     if (std::abs(down) >= rows_ || std::abs(right) >= columns_) return -1;
     return (down + rows_ - 1) * columns_across() + right + columns_ - 1;

@@ -13,7 +13,7 @@ struct Extents {
   int64_t rows, columns, inner;
 };
 
-/// Throws ShapeError unless matmul() can do this.
+/// Throws ShapeError unless these are valid arguments of matmul(). Returns the product's extents.
 inline Extents require_product(const Op& op, const MatmulArgs& args) {
   const PackedMatrix* packed = args.packed_b.get();
   require_rank(op, {"a", args.a}, 2);
@@ -49,17 +49,17 @@ inline Extents require_product(const Op& op, const MatmulArgs& args) {
   return {rows, columns, inner};
 }
 
-/// The distance of the rows of each matrix, of which the last two axes are rows and columns.
+/// Elements from one row of a matrix to the next. The last two axes are rows and columns.
 inline int64_t matrix_row_stride(const Tensor& matrices) {
   return matrices.dim(-2) > 1 ? matrices.stride(-2) : matrices.dim(-1);
 }
 
-/// Elements from one matrix to the next along a batch axis; 0 where they share one.
+/// Elements from one matrix to the next along a batch axis; 0 if the axis is broadcast.
 inline int64_t batch_stride(const Tensor& matrices, int axis) {
   return matrices.dim(axis) > 1 ? matrices.stride(axis) : 0;
 }
 
-/// (I, J, rows, columns), each matrix of rows that are contiguous, but may have room between them.
+/// (I, J, rows, columns). Each row is contiguous; there may be gaps between rows.
 inline void require_matrices(const Op& op, const Named& argument, DType dtype, const Shape& shape) {
   require(op, argument, dtype, shape);
   const Tensor& tensor = argument.tensor;
@@ -68,7 +68,8 @@ inline void require_matrices(const Op& op, const Named& argument, DType dtype, c
       "{}: the rows of {} are not contiguous", op.name, argument.name);
 }
 
-/// Throws ShapeError unless batched_matmul() can do this. Returns the extents of one product.
+/// Throws ShapeError unless these are valid arguments of batched_matmul(). Returns the extents of
+/// one product.
 inline Extents require_batched_product(const Op& op, const BatchedMatmulArgs& args) {
   require_rank(op, {"a", args.a}, 4);
   require_rank(op, {"b", args.b}, 4);
@@ -97,7 +98,7 @@ inline Extents require_batched_product(const Op& op, const BatchedMatmulArgs& ar
   return {rows, columns, inner};
 }
 
-/// Throws ShapeError unless pack() can stack these. Returns (rows, columns) of the result.
+/// Throws ShapeError unless pack() can stack these parts. Returns (rows, columns) of the result.
 inline Shape require_parts(const Op& op, const std::vector<Tensor>& parts, bool transpose) {
   SSA_CHECK(!parts.empty(), "{}: no parts", op.name);
   int64_t stacked = 0;

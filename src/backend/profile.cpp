@@ -1,12 +1,14 @@
 #include "ssa/backend/profile.h"
 
 #include <chrono>
+#include <type_traits>
+#include <utility>
 
 #include "backend/registry.h"
 
 namespace ssa {
 
-/// Forwards everything and adds up the time, waiting after every call.
+/// Forwards every call, waits for the device, and adds up the time.
 class BackendProfile::Wrapper : public Backend {
  public:
   explicit Wrapper(Backend& inner) : inner_(inner) {}
@@ -16,166 +18,156 @@ class BackendProfile::Wrapper : public Backend {
   std::string description() const override { return inner_.description(); }
   bool supports(DType dtype) const override { return inner_.supports(dtype); }
 
-  void fill(Tensor& out, double value) override {
-    timed("fill", [&] { inner_.fill(out, value); });
-  }
-  void copy(const Tensor& in, Tensor& out) override {
-    timed("copy", [&] { inner_.copy(in, out); });
-  }
+  void fill(Tensor& out, double value) override { timed("fill", &Backend::fill, out, value); }
+  void copy(const Tensor& in, Tensor& out) override { timed("copy", &Backend::copy, in, out); }
   void add(const Tensor& a, const Tensor& b, Tensor& out) override {
-    timed("add", [&] { inner_.add(a, b, out); });
+    timed("add", &Backend::add, a, b, out);
   }
   void scale(const Tensor& in, double factor, Tensor& out) override {
-    timed("scale", [&] { inner_.scale(in, factor, out); });
+    timed("scale", &Backend::scale, in, factor, out);
   }
   void activation(Activation kind, const Tensor& in, Tensor& out) override {
-    timed("activation", [&] { inner_.activation(kind, in, out); });
+    timed("activation", &Backend::activation, kind, in, out);
   }
   void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
                            Tensor& grad_in, Tensor& out) override {
-    timed("activation_backward",
-          [&] { inner_.activation_backward(kind, in, grad_out, grad_in, out); });
+    timed("activation_backward", &Backend::activation_backward, kind, in, grad_out, grad_in, out);
   }
   void dropout(const Dropout& dropout, const Tensor& in, const Tensor& residual,
                Tensor& out) override {
-    timed("dropout", [&] { inner_.dropout(dropout, in, residual, out); });
+    timed("dropout", &Backend::dropout, dropout, in, residual, out);
   }
   void gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) override {
-    timed("gather_rows", [&] { inner_.gather_rows(in, rows, out); });
+    timed("gather_rows", &Backend::gather_rows, in, rows, out);
   }
   void gather_rows_backward(const Tensor& rows, const Tensor& grad_out, Tensor& grad_in) override {
-    timed("gather_rows_backward", [&] { inner_.gather_rows_backward(rows, grad_out, grad_in); });
+    timed("gather_rows_backward", &Backend::gather_rows_backward, rows, grad_out, grad_in);
   }
-  void matmul(const MatmulArgs& args) override {
-    timed("matmul", [&] { inner_.matmul(args); });
-  }
+  void matmul(const MatmulArgs& args) override { timed("matmul", &Backend::matmul, args); }
   void batched_matmul(const BatchedMatmulArgs& args) override {
-    timed("batched_matmul", [&] { inner_.batched_matmul(args); });
+    timed("batched_matmul", &Backend::batched_matmul, args);
   }
   std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
                                      std::shared_ptr<PackedMatrix> reuse) override {
-    std::shared_ptr<PackedMatrix> packed;
-    timed("pack", [&] { packed = inner_.pack(parts, transpose, data, std::move(reuse)); });
-    return packed;
+    return timed("pack", &Backend::pack, parts, transpose, data, std::move(reuse));
   }
   bool fuses(Activation kind, DType data) const override { return inner_.fuses(kind, data); }
-  // What is made of several calls is timed as those.
+  // Where these are made of other primitives, those are timed.
   void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) override {
     if (!fuses(kind, args.a.dtype())) return Backend::matmul_activation(args, kind, activated);
-    timed("matmul_activation", [&] { inner_.matmul_activation(args, kind, activated); });
+    timed("matmul_activation", &Backend::matmul_activation, args, kind, activated);
   }
   void matmul_activation_backward(const MatmulArgs& args, Activation kind, const Tensor& in,
                                   Tensor& again) override {
     if (!fuses(kind, args.a.dtype())) {
       return Backend::matmul_activation_backward(args, kind, in, again);
     }
-    timed("matmul_activation_backward",
-          [&] { inner_.matmul_activation_backward(args, kind, in, again); });
+    timed("matmul_activation_backward", &Backend::matmul_activation_backward, args, kind, in,
+          again);
   }
   void weight_gradient(const WeightGradientArgs& args) override {
     if (device() != Device::cuda) return Backend::weight_gradient(args);
-    timed("weight_gradient", [&] { inner_.weight_gradient(args); });
+    timed("weight_gradient", &Backend::weight_gradient, args);
   }
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override {
-    timed("column_sum", [&] { inner_.column_sum(in, out, accumulate); });
+    timed("column_sum", &Backend::column_sum, in, out, accumulate);
   }
   void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
                   Tensor& out, Tensor& mean, Tensor& rstd) override {
-    timed("layer_norm", [&] { inner_.layer_norm(in, gain, shift, eps, out, mean, rstd); });
+    timed("layer_norm", &Backend::layer_norm, in, gain, shift, eps, out, mean, rstd);
   }
   void layer_norm_backward(const LayerNormBackwardArgs& args) override {
-    timed("layer_norm_backward", [&] { inner_.layer_norm_backward(args); });
+    timed("layer_norm_backward", &Backend::layer_norm_backward, args);
   }
   void embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) override {
-    timed("embedding", [&] { inner_.embedding(table, ids, factor, out); });
+    timed("embedding", &Backend::embedding, table, ids, factor, out);
   }
   void embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
                           Tensor& grad_table) override {
-    timed("embedding_backward",
-          [&] { inner_.embedding_backward(ids, factor, grad_out, grad_table); });
+    timed("embedding_backward", &Backend::embedding_backward, ids, factor, grad_out, grad_table);
   }
   void cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
                      Tensor& lse) override {
-    timed("cross_entropy", [&] { inner_.cross_entropy(logits, targets, loss, lse); });
+    timed("cross_entropy", &Backend::cross_entropy, logits, targets, loss, lse);
   }
   void cross_entropy_backward(const Tensor& logits, const Tensor& targets, const Tensor& lse,
                               const Tensor& grad_loss, Tensor& grad_logits) override {
-    timed("cross_entropy_backward",
-          [&] { inner_.cross_entropy_backward(logits, targets, lse, grad_loss, grad_logits); });
+    timed("cross_entropy_backward", &Backend::cross_entropy_backward, logits, targets, lse,
+          grad_loss, grad_logits);
   }
   void soft_cross_entropy(const Tensor& logits, const SoftTargets& targets, Tensor& loss,
                           Tensor& lse) override {
-    timed("soft_cross_entropy", [&] { inner_.soft_cross_entropy(logits, targets, loss, lse); });
+    timed("soft_cross_entropy", &Backend::soft_cross_entropy, logits, targets, loss, lse);
   }
   void soft_cross_entropy_backward(const Tensor& logits, const SoftTargets& targets,
                                    const Tensor& lse, const Tensor& grad_loss,
                                    Tensor& grad_logits) override {
-    timed("soft_cross_entropy_backward", [&] {
-      inner_.soft_cross_entropy_backward(logits, targets, lse, grad_loss, grad_logits);
-    });
+    timed("soft_cross_entropy_backward", &Backend::soft_cross_entropy_backward, logits, targets,
+          lse, grad_loss, grad_logits);
   }
   void absolute_error(const Tensor& prediction, const Tensor& target, Tensor& loss) override {
-    timed("absolute_error", [&] { inner_.absolute_error(prediction, target, loss); });
+    timed("absolute_error", &Backend::absolute_error, prediction, target, loss);
   }
   void absolute_error_backward(const Tensor& prediction, const Tensor& target,
                                const Tensor& grad_loss, Tensor& grad_prediction) override {
-    timed("absolute_error_backward",
-          [&] { inner_.absolute_error_backward(prediction, target, grad_loss, grad_prediction); });
+    timed("absolute_error_backward", &Backend::absolute_error_backward, prediction, target,
+          grad_loss, grad_prediction);
   }
-  void patches(const PatchArgs& args) override {
-    timed("patches", [&] { inner_.patches(args); });
-  }
+  void patches(const PatchArgs& args) override { timed("patches", &Backend::patches, args); }
   void mean_positions(const Tensor& in, Tensor& out) override {
-    timed("mean_positions", [&] { inner_.mean_positions(in, out); });
+    timed("mean_positions", &Backend::mean_positions, in, out);
   }
   void mean_positions_backward(const Tensor& grad_out, Tensor& grad_in) override {
-    timed("mean_positions_backward", [&] { inner_.mean_positions_backward(grad_out, grad_in); });
+    timed("mean_positions_backward", &Backend::mean_positions_backward, grad_out, grad_in);
   }
-  void attention(AttentionArgs& args) override {
-    timed("attention", [&] { inner_.attention(args); });
-  }
+  void attention(AttentionArgs& args) override { timed("attention", &Backend::attention, args); }
   void attention_backward(AttentionBackwardArgs& args) override {
-    timed("attention_backward", [&] { inner_.attention_backward(args); });
+    timed("attention_backward", &Backend::attention_backward, args);
   }
   void graph_attention(GraphAttentionArgs& args) override {
-    timed("graph_attention", [&] { inner_.graph_attention(args); });
+    timed("graph_attention", &Backend::graph_attention, args);
   }
   void graph_attention_backward(GraphAttentionBackwardArgs& args) override {
-    timed("graph_attention_backward", [&] { inner_.graph_attention_backward(args); });
+    timed("graph_attention_backward", &Backend::graph_attention_backward, args);
   }
   void masked_softmax(const MaskedSoftmaxArgs& args) override {
-    timed("masked_softmax", [&] { inner_.masked_softmax(args); });
+    timed("masked_softmax", &Backend::masked_softmax, args);
   }
   void masked_softmax_backward(const Tensor& weights, double scale, const Tensor& grad_weights,
                                Tensor& grad_logits) override {
-    timed("masked_softmax_backward",
-          [&] { inner_.masked_softmax_backward(weights, scale, grad_weights, grad_logits); });
+    timed("masked_softmax_backward", &Backend::masked_softmax_backward, weights, scale,
+          grad_weights, grad_logits);
   }
   double sum_squares(const std::vector<Tensor>& in) override {
-    double result = 0;
-    timed("gradient_norm", [&] { result = inner_.sum_squares(in); });
-    return result;
+    return timed("gradient_norm", &Backend::sum_squares, in);
   }
-  double sum(const Tensor& in) override {
-    double result = 0;
-    timed("sum", [&] { result = inner_.sum(in); });
-    return result;
-  }
+  double sum(const Tensor& in) override { return timed("sum", &Backend::sum, in); }
   void adam_step(const std::vector<AdamArgs>& updates) override {
-    timed("optimizer", [&] { inner_.adam_step(updates); });
+    timed("optimizer", &Backend::adam_step, updates);
   }
   void sgd_step(const std::vector<SgdArgs>& updates) override {
-    timed("optimizer", [&] { inner_.sgd_step(updates); });
+    timed("optimizer", &Backend::sgd_step, updates);
   }
 
  private:
-  template <class F>
-  void timed(const char* part, F&& call) {
+  /// Calls the primitive, waits for the device, and adds the time to `part`.
+  template <class Result, class... Parameters>
+  Result timed(const char* part, Result (Backend::*primitive)(Parameters...),
+               std::type_identity_t<Parameters>... args) {
     const auto started = std::chrono::steady_clock::now();
-    call();
-    device_memory(inner_.device()).wait();
-    seconds[part] +=
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    const auto stop = [&] {
+      device_memory(inner_.device()).wait();
+      seconds[part] +=
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    };
+    if constexpr (std::is_void_v<Result>) {
+      (inner_.*primitive)(std::forward<Parameters>(args)...);
+      stop();
+    } else {
+      Result result = (inner_.*primitive)(std::forward<Parameters>(args)...);
+      stop();
+      return result;
+    }
   }
 
   Backend& inner_;

@@ -6,11 +6,11 @@
 
 namespace ssa {
 
-/// Puts a wrapper in front of the backend of its device for everyone; nullptr takes it away.
+/// Makes backend() return this wrapper in place of the backend of its device; nullptr ends that.
 void set_backend_wrapper(Backend* wrapper);
 
-/// Makes this the backend of Device::cuda, whether the build has one or not: for tests of kernels
-/// on an emulated GPU. It stays until the program ends.
+/// Makes this the backend of Device::cuda until the program ends, in any build. Tests install the
+/// emulated GPU with it.
 void install_cuda_backend(std::unique_ptr<Backend> backend);
 
 }  // namespace ssa

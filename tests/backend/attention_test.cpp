@@ -229,7 +229,7 @@ TEST_CASE("attention says what it lacks and what does not fit") {
                args.key = Tensor::empty(args.key.shape(), DType::bf16, device_under_test());
              }),
              contains("key is bf16, but the " + std::string(name(device_under_test())) +
-                      " backend wants f32"));
+                      " backend needs f32"));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What attention on the CPU does beyond the table of conformance tests.
+// Tests of CPU attention beyond the table of conformance tests.
 
 #include <omp.h>
 
@@ -51,7 +51,7 @@ TEST_CASE("cpu attention says which position of a plan does not exist") {
   inputs.args.lse = Tensor::empty({1, 1, 8}, DType::f32, Device::cpu);
   inputs.args.plan.sources.data<int32_t>()[3] = 8;
   CHECK_THROWS_WITH(tested().attention(inputs.args),
-                    Catch::Contains("sources has position 8 at 3, outside 0 … 7"));
+                    Catch::Contains("sources has 8 at 3, outside 0 … 7"));
 }
 
 TEST_CASE("cpu attention that reads on says which target does not belong to it") {

@@ -1,4 +1,4 @@
-// A count and its scope: one for each thread.
+// The scope of a count: one per thread.
 
 #include "ssa/backend/counting.h"
 #include "ssa/core/counting_memory.h"

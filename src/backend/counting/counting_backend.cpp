@@ -12,7 +12,7 @@ Tensor buffer(int64_t bytes, MemoryCategory category) {
   return Tensor::empty({bytes}, DType::u8, Device::counting, category);
 }
 
-/// What a backend holds during a call, until this object goes.
+/// The workspace of a call, held as long as this object lives.
 class Held {
  public:
   Held() = default;
@@ -25,7 +25,7 @@ class Held {
   std::vector<Tensor> buffers_;
 };
 
-/// Other dtypes are other devices', which need nothing beside the tensors, as far as is known here.
+/// Only other devices compute in other dtypes. Their workspaces are not counted.
 bool cpu_supports(DType data) { return data == DType::f32 || data == DType::bf16; }
 
 int64_t packed_bytes(int64_t rows, int64_t columns, DType data) {
@@ -49,7 +49,7 @@ double pair_elements(const AttentionArgs& args) {
          real(args.plan.targets_per_window()) * real(args.plan.sources_per_window());
 }
 
-/// The same for graphs: a graph's part of the sampled sources is taken to be that of all.
+/// The same for graphs, as if every graph had the same share of its nodes sampled.
 double pair_elements(const GraphAttentionArgs& args) {
   const Shape& shape = args.query.shape();
   if (shape[0] == 0) return 0;
@@ -101,7 +101,7 @@ std::shared_ptr<PackedMatrix> CountingBackend::pack(const std::vector<Tensor>& p
   const int64_t width = parts.front().dim(1);
   const Held held(cpu::packing_workspace(parts, transpose));
   tally_.elements["pack"] += real(stacked) * real(width);
-  if (reuse) return reuse;  // made for the same shapes
+  if (reuse) return reuse;  // it has the same shapes
   return transpose ? std::make_shared<CountedMatrix>(width, stacked, data)
                    : std::make_shared<CountedMatrix>(stacked, width, data);
 }
@@ -137,7 +137,8 @@ void CountingBackend::masked_softmax_backward(const Tensor&, double, const Tenso
   count("masked_softmax_backward", grad_logits);
 }
 
-// ---- what reads and writes elements once -------------------------------------------------------
+// ---- primitives that read and write each element once
+// -------------------------------------------------------
 
 void CountingBackend::fill(Tensor& out, double) { count("fill", out); }
 void CountingBackend::copy(const Tensor&, Tensor& out) { count("copy", out); }
@@ -212,7 +213,7 @@ double CountingBackend::sum(const Tensor& in) {
   return 0;
 }
 void CountingBackend::update(std::string_view primitive, Tensor parameter) {
-  parameter.raw();  // written: copies that are kept of it are made again
+  parameter.raw();  // marks it as written, so that packed copies are made again
   count(primitive, parameter);
 }
 void CountingBackend::adam_step(const std::vector<AdamArgs>& updates) {

@@ -8,8 +8,8 @@
 
 namespace ssa {
 
-/// Adds every call to a tally, and holds what the cpu backend would hold during it. Looks at no
-/// element. See Count.
+/// Adds every call to a tally, and holds the workspace that the CPU backend would hold during the
+/// call. Reads no element. See Count.
 class CountingBackend : public Backend {
  public:
   const Tally& tally() const { return tally_; }

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <vector>
 
-#include "backend/checks.h"
+#include "backend/attention_checks.h"
 #include "backend/cpu/bias_gradient.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/dropout_stream.h"
@@ -13,7 +13,6 @@
 #include "backend/cpu/relative_bias.h"
 #include "backend/cpu/workspace.h"
 #include "backend/cpu/workspace_sizes.h"
-#include "backend/regions.h"
 
 namespace ssa {
 
@@ -32,66 +31,14 @@ const cpu::AttentionKernels& attention_kernels(const AttentionArgs& args) {
   return data_type(args) == DType::bf16 ? kernels().attention_bf16 : kernels().attention_f32;
 }
 
-/// (B, N, H, D) with contiguous heads; rows may be strided.
-void require_heads(const checks::Named& argument, DType dtype, const Shape& shape) {
-  checks::require("attention", argument, dtype, shape);
-  const Tensor& tensor = argument.tensor;
-  SSA_CHECK(
-      (shape[3] == 1 || tensor.stride(3) == 1) && (shape[2] == 1 || tensor.stride(2) == shape[3]),
-      "attention: the {}-wide rows of {} must be contiguous", shape[2] * shape[3], argument.name);
-}
-
-/// Positions from `first` up to `end`, without it.
-void require_positions(const checks::Named& argument, const Shape& shape, int64_t first,
-                       int64_t end) {
-  checks::require_packed("attention", argument, DType::i32, shape);
-  const auto* position = argument.tensor.data<int32_t>();
-  for (int64_t i = 0; i < argument.tensor.numel(); ++i) {
-    SSA_CHECK(position[i] >= first && position[i] < end,
-              "attention: {} has position {} at {}, outside {} … {}", argument.name, position[i], i,
-              first, end - 1);
-  }
-}
-
-/// Of key, value and their gradients.
-Shape source_shape(const AttentionArgs& args) {
-  const Shape& shape = args.query.shape();
-  const int64_t rows =
-      args.compact_sources ? args.plan.sources_per_window() : args.query_start + shape[1];
-  return {shape[0], rows, shape[2], shape[3]};
-}
-
 void require_valid(const AttentionArgs& args) {
-  checks::require_rank("attention", {"query", args.query}, 4);
-  checks::require_rank("attention", {"targets", args.plan.targets}, 2);
-  checks::require_rank("attention", {"sources", args.plan.sources}, 2);
-  SSA_CHECK(!args.compact_sources || args.plan.windows() == 1,
-            "attention: compact sources want a plan of one window, not of {}", args.plan.windows());
-  const Shape &shape = args.query.shape(), sources = source_shape(args);
-  const DType dtype = data_type(args);
-  const int64_t batch = shape[0], length = shape[1], heads = shape[2];
-  require_heads({"query", args.query}, dtype, shape);
-  require_heads({"key", args.key}, dtype, sources);
-  require_heads({"value", args.value}, dtype, sources);
-  require_heads({"out", args.out}, dtype, shape);
-  checks::require_packed("attention", {"lse", args.lse}, DType::f32, {batch, heads, length});
-  const int64_t windows = args.plan.windows();
-  SSA_CHECK(windows * args.plan.targets_per_window() == length,
-            "attention: {} windows of {} targets do not make up {} positions", windows,
-            args.plan.targets_per_window(), length);
-  const int64_t start = args.query_start, end = start + length;
-  SSA_CHECK(start >= 0, "attention: queries cannot start at position {}", start);
-  SSA_CHECK(start == 0 || !args.dropout.active(),
-            "attention: no dropout where queries start at position {}", start);
-  SSA_CHECK(end <= (1 << 24), "attention: {} positions, but the cpu backend stops at {}", end,
-            1 << 24);
-  require_positions({"targets", args.plan.targets}, args.plan.targets.shape(), start, end);
-  require_positions({"sources", args.plan.sources}, {windows, args.plan.sources_per_window()}, 0,
-                    end);
-  if (args.alibi_slopes.defined()) {
-    checks::require_packed("attention", {"alibi_slopes", args.alibi_slopes}, DType::f32, {heads});
-  }
-  require_regions(args);
+  checks::require_attention("attention", args);
+  const Tensor &targets = args.plan.targets, &sources = args.plan.sources;
+  const int64_t start = args.query_start, end = start + args.query.dim(1);
+  const int64_t target_count = targets.numel(), source_count = sources.numel();
+  checks::require_ids("attention", "targets", targets.view({target_count}), target_count, start,
+                      end);
+  checks::require_ids("attention", "sources", sources.view({source_count}), source_count, 0, end);
 }
 
 /// The kernels only write through the outputs; one type serves inputs and outputs.
@@ -421,20 +368,7 @@ std::vector<int64_t> cpu::attention_backward_workspaces(const AttentionBackwardA
 void CpuBackend::attention_backward(AttentionBackwardArgs& args) {
   const AttentionArgs& forward = args.forward;
   require_valid(forward);
-  SSA_CHECK(forward.query_start == 0, "attention: no gradient where queries start at {}",
-            forward.query_start);
-  const Shape &shape = forward.query.shape(), sources = source_shape(forward);
-  const DType dtype = data_type(forward);
-  require_heads({"grad_out", args.grad_out}, dtype, shape);
-  require_heads({"grad_query", args.grad_query}, dtype, shape);
-  require_heads({"grad_key", args.grad_key}, dtype, sources);
-  require_heads({"grad_value", args.grad_value}, dtype, sources);
-  if (args.grad_relative_table.defined()) {
-    SSA_CHECK(forward.relative_table.defined(),
-              "attention: grad_relative_table without a relative_table");
-    checks::require_packed("attention", {"grad_relative_table", args.grad_relative_table},
-                           DType::f32, forward.relative_table.shape());
-  }
+  checks::require_attention_gradients("attention", args);
   const cpu::DropoutStream dropout = cpu::dropout_stream("attention", forward.dropout);
   const PlanIndices plan(forward);
   const cpu::RelativeBias bias(forward);

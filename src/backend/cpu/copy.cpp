@@ -32,8 +32,8 @@ void fill_all(Tensor& out, double value) {
                  [&](int64_t i, int64_t count) { std::fill_n(y + i, count, element); });
 }
 
-/// Two tensors of one shape as rows: the innermost axes that are contiguous in both, taken
-/// together, and the offsets at which the rows begin.
+/// Two tensors of one shape, seen as rows. A row covers the innermost axes that are contiguous in
+/// both tensors.
 struct RowWalk {
   int64_t rows = 1, row_length = 1;
   std::vector<int64_t> extents, in_strides, out_strides;  // of the outer axes

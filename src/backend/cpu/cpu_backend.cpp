@@ -1,4 +1,4 @@
-// The instance of the CPU backend and what it says of itself.
+// The instance of the CPU backend, and its description.
 
 #include "backend/cpu/cpu_backend.h"
 
@@ -15,7 +15,8 @@ Backend& cpu_backend() {
   return instance;
 }
 
-// Not left to the first op: thrown inside a parallel region, the error would end the program.
+// Chooses the kernels now: an error thrown by the first op, in a parallel region, would end the
+// program.
 CpuBackend::CpuBackend() { cpu::kernels_asked_for(); }
 
 namespace {
@@ -26,7 +27,7 @@ const char* bf16_products() {
   }
   return cpu::onednn_bf16_instructions() == cpu::Bf16Instructions::none
              ? "in f32: this machine has no bf16 instructions"
-             : "in f32: SSA_CPU_ISA asks for less than this machine has";
+             : "in f32: SSA_CPU_ISA is lower than this machine's instruction set";
 }
 
 }  // namespace

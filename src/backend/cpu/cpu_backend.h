@@ -6,20 +6,21 @@
 
 namespace ssa {
 
-/// The fast backend of host processors: own kernels in the widest vectors the machine has, oneDNN
-/// for matrix products, OpenMP threads. Activations are f32 or bf16; kernels compute in f32.
+/// The fast backend for CPUs. It has its own kernels in the widest vectors of the machine, takes
+/// matrix products from oneDNN, and runs on OpenMP threads. Activations are f32 or bf16; kernels
+/// compute in f32.
 ///
-/// Own kernels give the same bits for any number of threads: work is divided by output elements,
-/// and sums across rows by parts whose size does not depend on the threads.
+/// Its kernels give the same bits for any number of threads: they divide work by output elements,
+/// and sums over rows into parts whose size does not depend on the threads.
 class CpuBackend : public Backend {
  public:
-  /// Throws ConfigError for an SSA_CPU_ISA that cannot be had.
+  /// Throws ConfigError if this machine or build does not have the instruction set in SSA_CPU_ISA.
   CpuBackend();
   Device device() const override { return Device::cpu; }
   std::string description() const override;
   bool supports(DType dtype) const override { return dtype == DType::f32 || dtype == DType::bf16; }
-  /// Whether products of bf16 use instructions for it. If not (this machine has none, or
-  /// SSA_CPU_ISA asks for less) they are done in f32 and rounded: right, but slower than f32 data.
+  /// Whether bf16 products use bf16 instructions. Without them (the machine has none, or
+  /// SSA_CPU_ISA is lower) products are computed in f32 and rounded, which is slower than f32 data.
   static bool bf16_is_native();
 
   void fill(Tensor& out, double value) override;

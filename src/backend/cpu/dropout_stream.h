@@ -7,8 +7,8 @@
 
 namespace ssa::cpu {
 
-/// The counters that RngKey::words would use, written out for the kernels, which draw a word for
-/// each element. Throws ShapeError unless 0 ≤ probability < 1 and the group is 1.
+/// The counter and key of RngKey::words as plain numbers for the kernels, which draw one word per
+/// element. Throws ShapeError unless 0 ≤ probability < 1 and the group is 1.
 inline DropoutStream dropout_stream(std::string_view op, const Dropout& dropout) {
   checks::require_dropout(op, dropout);
   checks::require_single_elements(op, dropout);

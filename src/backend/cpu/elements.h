@@ -6,8 +6,8 @@
 
 namespace ssa::cpu {
 
-/// Calls f(TypeTag<T>{}, kernels on T) with the C++ type of data that checks.h's require_data()
-/// has let through.
+/// Calls f(TypeTag<T>{}, kernels for T), where T is the C++ type of this dtype. The dtype has
+/// passed require_data() of checks.h.
 template <class F>
 void visit_data(DType dtype, F&& f) {
   if (dtype == DType::bf16) return f(TypeTag<BFloat16>{}, kernels().bf16);

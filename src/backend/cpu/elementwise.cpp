@@ -1,4 +1,4 @@
-// Elementwise primitives, rows picked by index, and plain sums.
+// Elementwise primitives, gathered rows, and sums of all elements.
 
 #include <algorithm>
 #include <cstring>
@@ -110,8 +110,8 @@ void CpuBackend::activation_backward(Activation kind, const Tensor& in, const Te
 
 namespace {
 
-/// Dropout with one decision for every `group` elements. The parts that threads work on may begin
-/// and end inside a group.
+/// Dropout with one decision per `group` elements. A thread's part may begin and end inside a
+/// group.
 void drop_groups(const Dropout& dropout, const Tensor& in, const Tensor& residual, Tensor& out) {
   checks::require_dropout("dropout", dropout);
   const auto keep_scale = static_cast<float>(1.0 / (1.0 - dropout.probability));
@@ -195,7 +195,7 @@ void CpuBackend::gather_rows_backward(const Tensor& rows, const Tensor& grad_out
 
 namespace {
 
-/// Σ over parts of kPart elements, then over the parts in order.
+/// Sums each part of kPart elements, then adds up the parts in order.
 template <class T, class F>
 double sum_parts(const Tensor& in, F&& sum_part) {
   const T* x = in.data<T>();

@@ -1,10 +1,10 @@
 // The softmax of attention on stored logits.
 
-#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/elements.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/thread_scratch.h"
+#include "backend/row_checks.h"
 
 namespace ssa {
 
@@ -12,27 +12,8 @@ using cpu::parallel_parts;
 using cpu::rows_per_part;
 using cpu::visit_data;
 
-namespace {
-
-void require_valid(const MaskedSoftmaxArgs& args) {
-  constexpr const char* kOp = "masked_softmax";
-  const PlanTensors& plan = args.plan;
-  checks::require_rank(kOp, {"logits", args.logits}, 5);
-  checks::require_rank(kOp, {"plan.targets", plan.targets}, 2);
-  checks::require_rank(kOp, {"plan.sources", plan.sources}, 2);
-  const Shape& shape = args.logits.shape();
-  checks::require_packed(kOp, {"plan.targets", plan.targets}, DType::i32, {shape[2], shape[3]});
-  checks::require_packed(kOp, {"plan.sources", plan.sources}, DType::i32, {shape[2], shape[4]});
-  checks::require_data(kOp, {{"logits", args.logits}, {"out", args.out}});
-  if (args.alibi_slopes.defined()) {
-    checks::require_packed(kOp, {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[1]});
-  }
-}
-
-}  // namespace
-
 void CpuBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
-  require_valid(args);
+  checks::require_masked_softmax("masked_softmax", args);
   const int64_t heads = args.logits.dim(1), columns = args.logits.dim(4);
   const int64_t per_window = args.logits.dim(3), per_head = args.logits.dim(2) * per_window;
   if (args.logits.numel() == 0) return;
@@ -62,10 +43,8 @@ void CpuBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
 
 void CpuBackend::masked_softmax_backward(const Tensor& weights, double scale,
                                          const Tensor& grad_weights, Tensor& grad_logits) {
-  constexpr const char* kOp = "masked_softmax_backward";
-  checks::require_rank(kOp, {"weights", weights}, 5);
-  checks::require_data(
-      kOp, {{"weights", weights}, {"grad_weights", grad_weights}, {"grad_logits", grad_logits}});
+  checks::require_masked_softmax_gradients("masked_softmax_backward", weights, grad_weights,
+                                           grad_logits);
   const int64_t columns = weights.dim(4);
   if (weights.numel() == 0) return;
   visit_data(weights.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {

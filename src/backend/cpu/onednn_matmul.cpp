@@ -1,5 +1,5 @@
-// The only file that knows oneDNN. Every product is its matmul primitive, with what is added to the
-// product as post-ops, applied while the result is in cache. Versions 2.6 and 3.x.
+// The only file that knows oneDNN, versions 2.6 and 3.x. Every product is one matmul primitive.
+// Bias, residual and accumulation are its post-ops, applied while the result is in cache.
 
 #include "backend/cpu/onednn_matmul.h"
 
@@ -31,7 +31,7 @@ dnnl::stream& host_stream() {
   return stream;
 }
 
-/// Runs f, and turns what oneDNN throws into an Error that says what was being done.
+/// Runs f. Turns an exception of oneDNN into an Error that names the product.
 template <class F>
 auto in_words(std::string_view what, int64_t rows, int64_t columns, int64_t inner, const F& f) {
   try {
@@ -71,20 +71,20 @@ dnnl::matmul::primitive_desc describe_product(const memory::desc& a, const memor
 #endif
 }
 
-/// A view of `description` whose address is given by each call.
+/// A memory object without an address, which each call sets.
 memory unbound(const memory::desc& description) {
   return {description, host_engine(), DNNL_MEMORY_NONE};
 }
 
 void bind(memory& view, const void* data) {
-  // oneDNN takes writable pointers for its inputs too; it does not write to them.
+  // oneDNN takes its inputs as writable pointers, but does not write to them.
   view.set_data_handle(const_cast<void*>(data));
 }
 
 // ---- packed weights --------------------------------------------------------------------------
 
-/// What oneDNN wants for products with this many rows, if it takes the same with one row too;
-/// else plain rows.
+/// The layout that oneDNN prefers for b, if it accepts this layout for products of one row too;
+/// otherwise plain rows.
 memory::desc packed_layout(int64_t inner, int64_t columns, DType dtype) {
   constexpr int64_t kTypicalRows = 4096;
   const auto product_of = [&](int64_t rows, const memory::desc& b) {
@@ -101,7 +101,7 @@ memory::desc packed_layout(int64_t inner, int64_t columns, DType dtype) {
   }
 }
 
-/// One layout for each shape, so that equal shapes share primitives.
+/// One layout per shape, so that equal shapes share primitives.
 const memory::desc& shared_layout(int64_t inner, int64_t columns, DType dtype) {
   static std::mutex mutex;
   static std::map<std::tuple<int64_t, int64_t, DType>, memory::desc> layouts;
@@ -119,7 +119,7 @@ void reorder(const void* from, const memory::desc& description, memory to) {
   host_stream().wait();
 }
 
-/// Where a part of n rows begins and what it covers in (inner, columns).
+/// Position and size of a part of n rows in the (inner, columns) matrix.
 struct Place {
   memory::dims extent, offset;
 };
@@ -165,7 +165,7 @@ struct OnednnWeights::State {
                              MemoryCategory::parameters)),
         view(layout, host_engine(), buffer.raw()) {}
 
-  /// False if the blocks of the layout do not end where a part ends.
+  /// Returns false if a part ends inside a block of the layout.
   bool write_parts(const std::vector<Tensor>& parts, bool transpose) {
     std::vector<memory::desc> places;
     int64_t first = 0;
@@ -216,7 +216,7 @@ struct ProductKey {
   int64_t out_stride;
   DType dtype, out_dtype;
   bool a_transposed, b_transposed, bias, residual, accumulate;
-  bool one_thread;  // a primitive divides its work when it is made
+  bool one_thread;  // a primitive divides its work among threads when it is created
   auto operator<=>(const ProductKey&) const = default;
 
   explicit ProductKey(const OnednnProduct& product)
@@ -237,7 +237,7 @@ struct ProductKey {
         one_thread(omp_in_parallel() != 0) {}
 };
 
-/// A primitive with views for its arguments.
+/// A primitive with memory objects for its arguments.
 class Product {
  public:
   Product(const ProductKey& key, const OnednnWeights::State* packed)
@@ -279,7 +279,7 @@ class Product {
     if (product.residual.data) pass(residual_argument_, residual_, product.residual.data);
     pass(DNNL_ARG_DST, out_, product.out);
     if (scratch_bytes_ > 0) pass(DNNL_ARG_SCRATCHPAD, scratch_, scratch.raw());
-    // Not primitive::execute(), which would put its arguments into a map.
+    // Avoids primitive::execute(), which builds a map of its arguments.
     dnnl::error::wrap_c_api(
         dnnl_primitive_execute(primitive_.get(), host_stream().get(), count, arguments),
         "could not execute a product");
@@ -305,7 +305,7 @@ class Product {
   int residual_argument_;
 };
 
-/// Kept a thread: a training step uses some tens of shapes over and over.
+/// Each thread keeps its primitives: a training step uses some tens of shapes again and again.
 Product& cached_product(const OnednnProduct& product) {
   constexpr size_t kMost = 512;
   thread_local std::map<ProductKey, Product> products;
@@ -329,7 +329,7 @@ std::string onednn_description() {
 }
 
 Bf16Instructions onednn_bf16_instructions() {
-  const auto has = [](dnnl::cpu_isa wanted) {  // each instruction set is a bit mask
+  const auto has = [](dnnl::cpu_isa wanted) {  // an instruction set is a bit mask
     const auto bits = static_cast<unsigned>(wanted);
     return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
   };

@@ -18,16 +18,17 @@ struct MatrixView {
   bool transposed = false;
 };
 
-/// A second operand (inner, columns) in the layout that oneDNN multiplies fastest, for any number
-/// of rows of the first.
+/// A right operand (inner, columns) in the layout that oneDNN multiplies fastest. Works for any
+/// number of rows of the left operand.
 class OnednnWeights {
  public:
-  /// Zeros. dtype is f32 or bf16. Throws Error if oneDNN fails.
+  /// Begins with zeros. dtype is f32 or bf16. Throws Error if oneDNN fails.
   OnednnWeights(int64_t inner, int64_t columns, DType dtype);
   ~OnednnWeights();
   OnednnWeights(const OnednnWeights&) = delete;
   OnednnWeights& operator=(const OnednnWeights&) = delete;
-  /// Overwrites all of it with f32 `parts`, stacked over their rows, then transposed if asked.
+  /// Overwrites the weights with f32 `parts`, stacked over their rows, and transposed if
+  /// `transpose`.
   void write(const std::vector<Tensor>& parts, bool transpose);
   DType dtype() const;
 
@@ -57,7 +58,8 @@ struct OnednnProduct {
   int64_t out_stride = 0;  ///< of its rows; 0: contiguous
 };
 
-/// Inside a parallel region the calling thread computes it alone. Throws Error if oneDNN fails.
+/// Inside a parallel region the calling thread computes the product alone. Throws Error if oneDNN
+/// fails.
 void onednn_matmul(const OnednnProduct& product);
 
 /// "oneDNN 2.6.0"

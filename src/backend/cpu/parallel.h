@@ -5,8 +5,8 @@
 
 namespace ssa::cpu {
 
-/// Calls f(item) for 0 ≤ item < items, on OpenMP's threads. f must not throw, and items must not
-/// write the same memory: then neither their order nor the number of threads shows in the result.
+/// Calls f(item) for 0 ≤ item < items, on OpenMP's threads. f must not throw. Items must not write
+/// the same memory, so that the result depends neither on their order nor on the number of threads.
 template <class F>
 void parallel_items(int64_t items, const F& f) {
 #pragma omp parallel for schedule(dynamic) if (items > 1)
@@ -22,10 +22,10 @@ void parallel_parts(int64_t count, int64_t part, const F& f) {
   });
 }
 
-/// Elements that are worth a thread's attention; a multiple of a Philox block of any width.
+/// Elements per part of work for a thread. A multiple of a Philox block of any vector width.
 inline constexpr int64_t kPart = 16384;
 
-/// Rows of this many columns that make a part of about kPart elements.
+/// Rows per part, so that a part has about kPart elements.
 inline int64_t rows_per_part(int64_t columns) {
   return std::max<int64_t>(1, kPart / std::max<int64_t>(1, columns));
 }

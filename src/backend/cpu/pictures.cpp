@@ -17,7 +17,7 @@ using cpu::visit_data;
 
 namespace {
 
-/// What the 256 values of a byte become in each channel: a byte is looked up, not computed.
+/// The 256 normalised values of a byte, for each channel. A byte is looked up, not computed.
 template <class T>
 std::vector<T> normalised_bytes(const PatchArgs& args) {
   std::vector<T> table;

@@ -1,5 +1,5 @@
-// Matrix products: their checks, packed weights, and products of bf16 on machines that cannot
-// multiply it.
+// Matrix products: their checks, packed weights, and bf16 products on machines without bf16
+// instructions.
 
 #include <algorithm>
 #include <exception>
@@ -26,8 +26,8 @@ struct CpuPackedMatrix : PackedMatrix {
       : PackedMatrix(rows, columns, data), weights(rows, columns, stored) {}
 };
 
-/// True while kernels are in use that need less than this machine has: by SSA_CPU_ISA, or in a
-/// test.
+/// Whether SSA_CPU_ISA or a test has chosen kernels of a lower instruction set than this machine
+/// has.
 bool instructions_lowered() {
   for (const char* isa : {"amx", "avx512", "avx2", "baseline"}) {
     if (const cpu::Kernels* best = cpu::find_kernels(isa)) return best != &cpu::kernels();
@@ -35,7 +35,7 @@ bool instructions_lowered() {
   return false;
 }
 
-/// The dtype in which data of this dtype are multiplied.
+/// The dtype that products of this data are computed in.
 DType product_dtype(DType data) {
   return data == DType::bf16 && CpuBackend::bf16_is_native() ? DType::bf16 : DType::f32;
 }
@@ -53,7 +53,7 @@ int64_t cpu::packed_bytes(int64_t rows, int64_t columns, DType data) {
 }
 
 std::vector<int64_t> cpu::packing_workspace(const std::vector<Tensor>& parts, bool transpose) {
-  // oneDNN packs blocks of columns, and each part into blocks of its own.
+  // oneDNN packs blocks of columns, and each part begins a new block.
   constexpr int64_t kBlock = 64;
   int64_t scalars = 0;
   bool blocks_end_with_parts = true;
@@ -107,8 +107,7 @@ void multiply(const Extents& extents, const MatmulArgs& args, const CpuPackedMat
                       .out_dtype = out.dtype()});
 }
 
-/// Whether the own kernel for gradients of weights takes this product. Its sums are f32, like
-/// oneDNN's.
+/// Whether our own kernel for weight gradients computes this product. It sums in f32, like oneDNN.
 bool suits_transposed_product(const Extents& extents, const MatmulArgs& args) {
   constexpr int64_t kShortest = 256;  // below, packing costs more than it saves
   return cpu::kernels().transposed_product && args.a.dtype() == DType::bf16 && args.transpose_a &&
@@ -117,13 +116,13 @@ bool suits_transposed_product(const Extents& extents, const MatmulArgs& args) {
          extents.columns % 32 == 0 && extents.inner % 32 == 0 && extents.inner >= kShortest;
 }
 
-/// `extent` divided into this many parts, as even as multiples of 32 can be.
+/// The length of one of `parts` nearly equal parts of `extent`, a multiple of 32.
 int64_t even_part(int64_t extent, int64_t parts) {
   return ((extent + parts - 1) / parts + 31) / 32 * 32;
 }
 
-/// Blocks of `out` that fit the cache, as many for each thread; how it is divided does not change
-/// any sum.
+/// Divides `out` into blocks that fit the cache, equally many per thread. The division changes no
+/// sum.
 void transposed_product(const Extents& extents, const MatmulArgs& args) {
   constexpr int64_t kRows = 512, kColumns = 512;
   int64_t across = (extents.rows + kRows - 1) / kRows;
@@ -154,7 +153,7 @@ void transposed_product(const Extents& extents, const MatmulArgs& args) {
   });
 }
 
-/// The same elements as f32, or the tensor itself if it is f32 already or not given.
+/// A copy in f32, or the tensor itself if it is f32 or undefined.
 Tensor widened(const Tensor& tensor) {
   if (!tensor.defined() || tensor.dtype() == DType::f32) return tensor;
   Tensor wide = Tensor::empty(tensor.shape(), DType::f32, Device::cpu, MemoryCategory::workspace);
@@ -185,7 +184,7 @@ void CpuBackend::matmul(const MatmulArgs& args) {
 
 namespace {
 
-/// The matrices of one operand: where they begin, and how far apart they are.
+/// The matrices of one operand: the first one's address, and the steps to the next.
 struct MatrixBatch {
   Tensor tensor;
   std::byte* first;
@@ -205,7 +204,7 @@ struct MatrixBatch {
 void multiply_batch(const Extents& extents, const BatchedMatmulArgs& args) {
   const MatrixBatch a(args.a), b(args.b), out(args.out);
   const int64_t inner_batch = args.out.dim(1);
-  std::exception_ptr failure;  // must not leave the parallel region
+  std::exception_ptr failure;  // an exception must not leave the parallel region
   cpu::parallel_items(args.out.dim(0) * inner_batch, [&](int64_t item) {
     const int64_t i = item / inner_batch, j = item % inner_batch;
     try {

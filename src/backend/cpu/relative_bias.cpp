@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <limits>
 
-#include "backend/checks.h"
 #include "backend/cpu/parallel.h"
 
 namespace ssa::cpu {
@@ -13,8 +12,6 @@ RelativeBias::RelativeBias(const AttentionArgs& args) {
   if (!args.relative_table.defined()) return;
   grid_.emplace(args);
   heads_ = args.query.dim(2);
-  checks::require_packed("attention", {"relative_table", args.relative_table}, DType::f32,
-                         {grid_->table_rows(), heads_});
   set_codes(args);
   fill_tables(args.relative_table);
   fill_tiles(args);

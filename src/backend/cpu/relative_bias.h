@@ -11,7 +11,8 @@
 
 namespace ssa::cpu {
 
-/// The learned 2-D bias of an attention call, spread out for the kernels; nothing without one.
+/// The learned 2-D bias of an attention call, in the layout that kernels read. Empty if the
+/// call has none.
 ///
 /// A kernel finds the biases of a pair in the table of a head. Where many windows, or sequences,
 /// share a small window's biases, they are written out once as a tile and read from there. The
@@ -20,7 +21,7 @@ namespace ssa::cpu {
 class RelativeBias {
  public:
   explicit RelativeBias(const AttentionArgs& args);
-  /// Codes are looked up by positions that are counted from `start`.
+  /// The tables for positions that are counted from `start`.
   RelativeTables tables(int64_t start) const;
 
   /// Floats of AttentionGradients::relative_band.
@@ -33,8 +34,8 @@ class RelativeBias {
   /// band += the gradients of a tile. In the order of sources, then targets.
   void add_tile(int64_t shape, const float* tile, float* band) const;
 
-  /// grad_table += the bands of all sequences and heads, (B, H) of them, `stride` floats apart. In
-  /// the order of the sequences.
+  /// grad_table += the bands of all sequences and heads: (B, H) bands, `stride` floats apart, added
+  /// in the order of the sequences.
   void add_gradient(const float* bands, int64_t stride, int64_t batch, Tensor& grad_table) const;
 
  private:
@@ -46,8 +47,8 @@ class RelativeBias {
 
   std::optional<PositionGrid> grid_;
   int64_t heads_ = 0;
-  int64_t rows_ = 0, columns_ = 0;  // of the table, no more than those of the grid
-  int64_t stride_ = 0;              // from one difference of rows to the next
+  int64_t rows_ = 0, columns_ = 0;  // of the table, at most those of the grid
+  int64_t stride_ = 0;              // code distance of neighbouring rows
   std::vector<int32_t> codes_;
   Tensor buffer_;
   PlanTensors plan_;

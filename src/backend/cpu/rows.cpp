@@ -2,18 +2,14 @@
 
 #include <algorithm>
 
-#include "backend/checks.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/elements.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/thread_scratch.h"
-#include "backend/picture_checks.h"
+#include "backend/row_checks.h"
 
 namespace ssa {
 
-using checks::require_data;
-using checks::require_packed;
-using checks::require_rank;
 using cpu::kernels;
 using cpu::parallel_parts;
 using cpu::rows_per_part;
@@ -21,8 +17,8 @@ using cpu::visit_data;
 
 namespace {
 
-/// Rows of a matrix that are summed by one thread: enough to be worth it, and at most kMostSums
-/// partial sums. A function of the shape alone, so that results do not depend on the threads.
+/// Rows per partial sum: at least 64, and few enough partial sums (at most kMostSums). A function
+/// of the shape alone, so that results do not depend on the threads.
 constexpr int64_t kMostSums = 64;
 int64_t rows_per_sum(int64_t rows) {
   return std::max<int64_t>(64, (rows + kMostSums - 1) / kMostSums);
@@ -42,11 +38,11 @@ void add_partial_sums(const Tensor& sums, Tensor& out) {
 }  // namespace
 
 void CpuBackend::column_sum(const Tensor& in, Tensor& out, bool accumulate) {
-  require_rank("column_sum", {"in", in}, 2);
+  checks::require_rank("column_sum", {"in", in}, 2);
   const int64_t rows = in.dim(0), columns = in.dim(1), part = rows_per_sum(rows);
   checks::require_data_dtype("column_sum", {"in", in});
   checks::require_rows("column_sum", {"in", in}, in.dtype(), in.shape());
-  require_packed("column_sum", {"out", out}, DType::f32, {columns});
+  checks::require_packed("column_sum", {"out", out}, DType::f32, {columns});
   const int64_t stride = checks::row_stride(in);
   Tensor sums = partial_sums((rows + part - 1) / part, columns);
   auto* partial = sums.data<float>();
@@ -63,13 +59,8 @@ void CpuBackend::column_sum(const Tensor& in, Tensor& out, bool accumulate) {
 
 void CpuBackend::layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
                             Tensor& out, Tensor& mean, Tensor& rstd) {
-  require_rank("layer_norm", {"in", in}, 2);
+  checks::require_layer_norm("layer_norm", in, gain, shift, out, mean, rstd);
   const int64_t rows = in.dim(0), columns = in.dim(1);
-  require_data("layer_norm", {{"in", in}, {"out", out}});
-  require_packed("layer_norm", {"gain", gain}, DType::f32, {columns});
-  require_packed("layer_norm", {"shift", shift}, DType::f32, {columns});
-  require_packed("layer_norm", {"mean", mean}, DType::f32, {rows});
-  require_packed("layer_norm", {"rstd", rstd}, DType::f32, {rows});
   const float *scale = gain.data<float>(), *offset = shift.data<float>();
   float *mu = mean.data<float>(), *inverse = rstd.data<float>();
   visit_data(in.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
@@ -82,27 +73,8 @@ void CpuBackend::layer_norm(const Tensor& in, const Tensor& gain, const Tensor& 
   });
 }
 
-namespace {
-
-void require_valid(const LayerNormBackwardArgs& args) {
-  constexpr const char* kOp = "layer_norm_backward";
-  require_rank(kOp, {"in", args.in}, 2);
-  const int64_t rows = args.in.dim(0), columns = args.in.dim(1);
-  require_data(kOp, {{"in", args.in}, {"grad_out", args.grad_out}, {"grad_in", args.grad_in}});
-  require_packed(kOp, {"gain", args.gain}, DType::f32, {columns});
-  require_packed(kOp, {"grad_gain", args.grad_gain}, DType::f32, {columns});
-  require_packed(kOp, {"grad_shift", args.grad_shift}, DType::f32, {columns});
-  require_packed(kOp, {"mean", args.mean}, DType::f32, {rows});
-  require_packed(kOp, {"rstd", args.rstd}, DType::f32, {rows});
-  if (!args.out.defined()) return;
-  require_data(kOp, {{"in", args.in}, {"out", args.out}});
-  require_packed(kOp, {"shift", args.shift}, DType::f32, {columns});
-}
-
-}  // namespace
-
 void CpuBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
-  require_valid(args);
+  checks::require_layer_norm_gradients("layer_norm_backward", args);
   const int64_t rows = args.in.dim(0), columns = args.in.dim(1), part = rows_per_sum(rows);
   const int64_t parts = (rows + part - 1) / part;
   Tensor gain_sums = partial_sums(parts, columns), shift_sums = partial_sums(parts, columns);
@@ -139,12 +111,8 @@ void CpuBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
 }
 
 void CpuBackend::embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) {
-  require_rank("embedding", {"table", table}, 2);
-  require_rank("embedding", {"out", out}, 2);
+  checks::require_embedding("embedding", {"table", table}, {"out", out});
   const int64_t rows = out.dim(0), columns = table.dim(1);
-  require_packed("embedding", {"table", table}, DType::f32, table.shape());
-  checks::require_data_dtype("embedding", {"out", out});
-  require_packed("embedding", {"out", out}, out.dtype(), {rows, columns});
   checks::require_ids("embedding", "ids", ids, rows, 0, table.dim(0));
   const auto* from = table.data<float>();
   const auto* id = ids.data<int32_t>();
@@ -159,16 +127,13 @@ void CpuBackend::embedding(const Tensor& table, const Tensor& ids, double factor
   });
 }
 
-// Every thread goes through all the rows in order, for columns of its own.
+// Each thread reads all rows in order, and owns some of the columns.
 void CpuBackend::embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
                                     Tensor& grad_table) {
   constexpr int64_t kColumns = 64;
-  require_rank("embedding_backward", {"grad_table", grad_table}, 2);
-  require_rank("embedding_backward", {"grad_out", grad_out}, 2);
+  checks::require_embedding("embedding_backward", {"grad_table", grad_table},
+                            {"grad_out", grad_out});
   const int64_t rows = grad_out.dim(0), columns = grad_table.dim(1);
-  require_packed("embedding_backward", {"grad_table", grad_table}, DType::f32, grad_table.shape());
-  checks::require_data_dtype("embedding_backward", {"grad_out", grad_out});
-  require_packed("embedding_backward", {"grad_out", grad_out}, grad_out.dtype(), {rows, columns});
   checks::require_ids("embedding_backward", "ids", ids, rows, 0, grad_table.dim(0));
   const auto* id = ids.data<int32_t>();
   auto* to = grad_table.data<float>();
@@ -185,11 +150,8 @@ void CpuBackend::embedding_backward(const Tensor& ids, double factor, const Tens
 
 void CpuBackend::cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
                                Tensor& lse) {
-  require_rank("cross_entropy", {"logits", logits}, 2);
+  checks::require_losses("cross_entropy", logits, loss, lse);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  require_data("cross_entropy", {{"logits", logits}});
-  require_packed("cross_entropy", {"loss", loss}, DType::f32, {rows});
-  require_packed("cross_entropy", {"lse", lse}, DType::f32, {rows});
   checks::require_ids("cross_entropy", "targets", targets, rows, -1, columns);
   const auto* target = targets.data<int32_t>();
   float *nats = loss.data<float>(), *log_total = lse.data<float>();
@@ -209,11 +171,8 @@ void CpuBackend::cross_entropy_backward(const Tensor& logits, const Tensor& targ
                                         const Tensor& lse, const Tensor& grad_loss,
                                         Tensor& grad_logits) {
   constexpr const char* kOp = "cross_entropy_backward";
-  require_rank(kOp, {"logits", logits}, 2);
+  checks::require_loss_gradients(kOp, logits, lse, grad_loss, grad_logits);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  require_data(kOp, {{"logits", logits}, {"grad_logits", grad_logits}});
-  require_packed(kOp, {"lse", lse}, DType::f32, {rows});
-  require_packed(kOp, {"grad_loss", grad_loss}, DType::f32, {rows});
   checks::require_ids(kOp, "targets", targets, rows, -1, columns);
   const auto *log_total = lse.data<float>(), *grad = grad_loss.data<float>();
   const auto* target = targets.data<int32_t>();
@@ -256,11 +215,8 @@ cpu::SoftTargetRow target_row(const SoftTargets& targets, int64_t row, int64_t c
 void CpuBackend::soft_cross_entropy(const Tensor& logits, const SoftTargets& targets, Tensor& loss,
                                     Tensor& lse) {
   constexpr const char* kOp = "soft_cross_entropy";
-  require_rank(kOp, {"logits", logits}, 2);
+  checks::require_losses(kOp, logits, loss, lse);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  require_data(kOp, {{"logits", logits}});
-  require_packed(kOp, {"loss", loss}, DType::f32, {rows});
-  require_packed(kOp, {"lse", lse}, DType::f32, {rows});
   require_soft_targets(kOp, targets, rows, columns);
   float *nats = loss.data<float>(), *log_total = lse.data<float>();
   visit_data(logits.dtype(), [&]<class T>(TypeTag<T>, const auto& on_data) {
@@ -286,11 +242,8 @@ void CpuBackend::soft_cross_entropy_backward(const Tensor& logits, const SoftTar
                                              const Tensor& lse, const Tensor& grad_loss,
                                              Tensor& grad_logits) {
   constexpr const char* kOp = "soft_cross_entropy_backward";
-  require_rank(kOp, {"logits", logits}, 2);
+  checks::require_loss_gradients(kOp, logits, lse, grad_loss, grad_logits);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  require_data(kOp, {{"logits", logits}, {"grad_logits", grad_logits}});
-  require_packed(kOp, {"lse", lse}, DType::f32, {rows});
-  require_packed(kOp, {"grad_loss", grad_loss}, DType::f32, {rows});
   require_soft_targets(kOp, targets, rows, columns);
   const auto *log_total = lse.data<float>(), *grad = grad_loss.data<float>();
   const cpu::ThreadScratch scratch(targets.labels.dim(1) * int64_t{sizeof(float)});

@@ -5,20 +5,20 @@
 
 #include "ssa/backend/backend.h"
 
-// The memory that the CPU backend takes beside the tensors that it is given. It allocates by these
-// sizes, and the counting backend counts by them.
+// Sizes of the buffers that the CPU backend allocates during its calls. The counting backend counts
+// with the same functions.
 
 namespace ssa::cpu {
 
-/// Whether products of data of this dtype are done in it. If not, their operands are widened.
+/// Whether data of this dtype are multiplied as they are. If not, the operands are widened to f32.
 bool multiplies_in(DType data);
 
-/// Of packed weights (rows, columns) for products with data of this dtype.
+/// Bytes of packed weights (rows, columns) for products with data of this dtype.
 int64_t packed_bytes(int64_t rows, int64_t columns, DType data);
-/// Of each buffer that pack() holds for a moment.
+/// Bytes of each temporary buffer of pack().
 std::vector<int64_t> packing_workspace(const std::vector<Tensor>& parts, bool transpose);
 
-/// Of each buffer that a call of attention() holds. Depends on the number of threads.
+/// Bytes of each temporary buffer of attention(). They depend on the number of threads.
 std::vector<int64_t> attention_workspaces(const AttentionArgs& args);
 std::vector<int64_t> attention_backward_workspaces(const AttentionBackwardArgs& args);
 /// The same of graph_attention(). Where the arguments are those of the counting backend: if no

@@ -1,5 +1,5 @@
-// Checks of attention, what is chosen for a device, and the gradients' workspace; the kernels are
-// in attention_*.cu.
+// The host's side of attention: the choice of kernels, and the gradients' workspace. The kernels
+// are in attention_*.cu.
 
 #include <algorithm>
 #include <array>
@@ -7,16 +7,13 @@
 #include <cmath>
 #include <numbers>
 
-#include "backend/checks.h"
+#include "backend/attention_checks.h"
 #include "backend/cuda/attention_kernels.h"
 #include "backend/cuda/attention_sums.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/visit_data.h"
-#include "backend/dropout_checks.h"
-#include "backend/position_grid.h"
-#include "backend/regions.h"
 
 namespace ssa {
 
@@ -37,7 +34,7 @@ const checks::Op& op() {
 
 bool always(const AttentionProblem&, const AttentionDevice&) { return true; }
 
-/// Best first: the first that accepts a problem computes it.
+/// The first implementation that accepts a problem computes it; the best stands first.
 template <class T>
 constexpr std::array kImplementations = {AttentionImplementation{
     "mma.sync", always, std::numbers::log2e_v<float>, cuda::attention_forward_half<T>,
@@ -58,72 +55,12 @@ const AttentionImplementation& choose(const AttentionProblem& p, const Attention
 
 // ---- arguments ---------------------------------------------------------------------------------
 
-/// (B, N, H, D) with contiguous heads; rows may be strided.
-void require_heads(const checks::Named& argument, DType dtype, const Shape& shape) {
-  checks::require(op(), argument, dtype, shape);
-  const Tensor& tensor = argument.tensor;
-  SSA_CHECK(
-      (shape[3] == 1 || tensor.stride(3) == 1) && (shape[2] == 1 || tensor.stride(2) == shape[3]),
-      "attention: the {}-wide rows of {} must be contiguous", shape[2] * shape[3], argument.name);
-}
-
-/// Of key, value and their gradients.
-Shape source_shape(const AttentionArgs& args) {
-  const Shape& shape = args.query.shape();
-  const int64_t rows =
-      args.compact_sources ? args.plan.sources_per_window() : args.query_start + shape[1];
-  return {shape[0], rows, shape[2], shape[3]};
-}
-
-void require_plan(const AttentionArgs& args) {
-  const PlanTensors& plan = args.plan;
-  const int64_t length = args.query.dim(1), windows = plan.windows();
-  SSA_CHECK(!args.compact_sources || windows == 1,
-            "attention: compact sources want a plan of one window, not of {}", windows);
-  SSA_CHECK(windows * plan.targets_per_window() == length,
-            "attention: {} windows of {} targets do not make up {} positions", windows,
-            plan.targets_per_window(), length);
-  SSA_CHECK(plan.sources_per_window() > 0, "attention: windows without sources");
-  checks::require_packed(op(), {"targets", plan.targets}, DType::i32, plan.targets.shape());
-  checks::require_packed(op(), {"sources", plan.sources}, DType::i32,
-                         {windows, plan.sources_per_window()});
-  const int64_t start = args.query_start, end = start + length;
-  SSA_CHECK(start >= 0, "attention: queries cannot start at position {}", start);
-  SSA_CHECK(start == 0 || !args.dropout.active(),
-            "attention: no dropout where queries start at position {}", start);
-  SSA_CHECK(end <= (1 << 24), "attention: {} positions, but the cuda backend stops at {}", end,
-            1 << 24);
-  SSA_CHECK(windows * plan.sources_per_window() <= INT_MAX,
-            "attention: {} windows of {} sources are too many for the cuda backend", windows,
-            plan.sources_per_window());
-}
-
 void require_valid(const AttentionArgs& args) {
-  checks::require_rank(op(), {"query", args.query}, 4);
-  checks::require_data_dtype(op(), {"query", args.query});
-  checks::require_rank(op(), {"targets", args.plan.targets}, 2);
-  checks::require_rank(op(), {"sources", args.plan.sources}, 2);
-  require_plan(args);
-  const Shape &shape = args.query.shape(), sources = source_shape(args);
-  const DType dtype = args.query.dtype();
-  require_heads({"query", args.query}, dtype, shape);
-  require_heads({"key", args.key}, dtype, sources);
-  require_heads({"value", args.value}, dtype, sources);
-  require_heads({"out", args.out}, dtype, shape);
-  checks::require_packed(op(), {"lse", args.lse}, DType::f32, {shape[0], shape[2], shape[1]});
-  checks::require_dropout("attention", args.dropout);
-  checks::require_single_elements("attention", args.dropout);
-  if (args.alibi_slopes.defined()) {
-    checks::require_packed(op(), {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[2]});
-  }
-  if (args.relative_table.defined()) {
-    checks::require_packed(op(), {"relative_table", args.relative_table}, DType::f32,
-                           {PositionGrid(args).table_rows(), shape[2]});
-  }
-  if (args.regions.defined()) {
-    require_regions(args);
-    checks::require_packed(op(), {"regions", args.regions}, DType::i32, args.regions.shape());
-  }
+  checks::require_attention(op(), args);
+  const PlanTensors& plan = args.plan;
+  SSA_CHECK(plan.windows() * plan.sources_per_window() <= INT_MAX,
+            "attention: {} windows of {} sources are too many for the cuda backend", plan.windows(),
+            plan.sources_per_window());
 }
 
 // ---- problems ----------------------------------------------------------------------------------
@@ -136,9 +73,9 @@ HeadRows head_rows(const Tensor& tensor) {
 /// Whether every head of every row begins at a 16-byte boundary and fills whole 16 bytes.
 bool in_vectors(std::initializer_list<const Tensor*> tensors) {
   for (const Tensor* tensor : tensors) {
-    const auto a_vector = static_cast<int64_t>(16 / size_of(tensor->dtype()));
-    if (reinterpret_cast<uintptr_t>(tensor->raw()) % 16 != 0 || tensor->dim(3) % a_vector != 0 ||
-        tensor->stride(0) % a_vector != 0 || tensor->stride(1) % a_vector != 0) {
+    const auto per_vector = static_cast<int64_t>(16 / size_of(tensor->dtype()));
+    if (reinterpret_cast<uintptr_t>(tensor->raw()) % 16 != 0 || tensor->dim(3) % per_vector != 0 ||
+        tensor->stride(0) % per_vector != 0 || tensor->stride(1) % per_vector != 0) {
       return false;
     }
   }
@@ -197,8 +134,8 @@ bool empty(const AttentionProblem& p) {
   return p.batch == 0 || p.length == 0 || p.heads == 0 || p.head_size == 0;
 }
 
-/// Uninitialised bytes on the device until the end of the call: work is freed in the order of the
-/// stream.
+/// Uninitialised device memory for one call. It may be released while kernels still use it, since
+/// all work is ordered on one stream.
 class Workspace {
  public:
   explicit Workspace(int64_t floats)
@@ -212,13 +149,13 @@ class Workspace {
   Tensor tensor_;
 };
 
-/// Every position is a source of the one window, so that writing the gradients of the window's
-/// sources leaves out none. (Sources of a window are distinct.)
+/// Whether every row of key and value is a source of the only window, so that its kernel writes all
+/// their gradients. (Sources of a window are distinct.)
 bool covers_all(const AttentionProblem& p) {
   return p.compact || (p.windows == 1 && p.sources == p.length);
 }
 
-/// The gradients of keys and values by window, and their sum.
+/// Computes the gradients of keys and values by window, then their sum.
 template <class T>
 void backward_by_window(const AttentionProblem& p, AttentionGradients& gradients,
                         const AttentionImplementation& implementation, const int32_t* slots) {
@@ -231,14 +168,14 @@ void backward_by_window(const AttentionProblem& p, AttentionGradients& gradients
   cuda::add_partial_gradients<T>(p, gradients, slots);
 }
 
-/// Adds to the gradient of a learned 2-D bias, by as many heads at a time as there is room for.
+/// Adds to the gradient of a learned 2-D bias, for as many heads at a time as the workspace holds.
 void add_relative_gradient(const AttentionProblem& p, const AttentionGradients& gradients,
                            const AttentionImplementation& implementation, const int32_t* slots,
                            float* grad_table) {
   constexpr int64_t kMostFloats = int64_t{16} << 20;
-  const int64_t a_head = int64_t{p.length} * p.sources;
-  const int heads = static_cast<int>(std::clamp<int64_t>(kMostFloats / a_head, 1, p.heads));
-  Workspace sums(a_head * heads);
+  const int64_t per_head = int64_t{p.length} * p.sources;
+  const int heads = static_cast<int>(std::clamp<int64_t>(kMostFloats / per_head, 1, p.heads));
+  Workspace sums(per_head * heads);
   for (int first = 0; first < p.heads; first += heads) {
     const cuda::LogitGradients logits = {first, std::min(heads, p.heads - first), sums.as<float>()};
     implementation.logit_gradients(p, gradients, logits, cuda::attention_device());
@@ -308,20 +245,7 @@ void CudaBackend::attention(AttentionArgs& args) {
 void CudaBackend::attention_backward(AttentionBackwardArgs& args) {
   const AttentionArgs& forward = args.forward;
   require_valid(forward);
-  SSA_CHECK(forward.query_start == 0, "attention: no gradient where queries start at {}",
-            forward.query_start);
-  const Shape &shape = forward.query.shape(), sources = source_shape(forward);
-  const DType dtype = forward.query.dtype();
-  require_heads({"grad_out", args.grad_out}, dtype, shape);
-  require_heads({"grad_query", args.grad_query}, dtype, shape);
-  require_heads({"grad_key", args.grad_key}, dtype, sources);
-  require_heads({"grad_value", args.grad_value}, dtype, sources);
-  if (args.grad_relative_table.defined()) {
-    SSA_CHECK(forward.relative_table.defined(),
-              "attention: grad_relative_table without a relative_table");
-    checks::require_packed(op(), {"grad_relative_table", args.grad_relative_table}, DType::f32,
-                           forward.relative_table.shape());
-  }
+  checks::require_attention_gradients(op(), args);
   AttentionProblem problem = make_problem(forward);
   if (empty(problem)) return;
   problem.vectors = problem.vectors && in_vectors({&args.grad_out, &args.grad_query, &args.grad_key,
@@ -336,7 +260,7 @@ void CudaBackend::attention_backward(AttentionBackwardArgs& args) {
                                   .partial_stride = 0};
   float* grad_table =
       args.grad_relative_table.defined() ? args.grad_relative_table.data<float>() : nullptr;
-  cuda::visit_data(dtype,
+  cuda::visit_data(forward.query.dtype(),
                    [&]<class T>(TypeTag<T>) { backward<T>(problem, gradients, grad_table); });
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What all attention kernels share: which part of the problem a block has, what of the plan it
-// sees, dropout of weights.
+// What all attention kernels share: the part of the problem that a block works on, the tiles that
+// it can see, and dropout of weights.
 
 #include <climits>
 
@@ -11,7 +11,7 @@
 
 namespace ssa::cuda {
 
-/// Part of a block's work: block `row_block` of the rows of a window.
+/// A block's work: block `row_block` of the rows of a window, for one head and sequence.
 struct AttentionItem {
   int row_block, head, window, batch;
 };
@@ -29,8 +29,8 @@ __device__ inline AttentionItem attention_item(const AttentionProblem& p, int ro
   return item;
 }
 
-/// Part of a block's work in kernels for the gradients of logits: for all sequences, a tile of a
-/// window's targets and sources.
+/// A block's work in kernels for the gradients of logits: a tile of a window's targets and sources,
+/// for all sequences.
 struct LogitTile {
   AttentionItem item;  // of the first sequence
   int column_block;
@@ -58,19 +58,18 @@ __device__ inline int64_t statistics_row(const AttentionProblem& p, const Attent
   return (item.batch * int64_t{p.heads} + item.head) * p.length;
 }
 
-/// Row of query (and its like) that belongs to a target; 0 for a position that is none.
+/// Row of query (and its like) for a target; 0 if the position is not valid.
 __device__ inline int query_row(const AttentionProblem& p, int position) {
   const int row = position - p.query_start;
   return static_cast<unsigned>(row) < static_cast<unsigned>(p.length) ? row : 0;
 }
-/// Row of key and value (and their like) that belongs to source number s of a window.
+/// Row of key and value (and their like) for source s of a window.
 __device__ inline int source_row(const AttentionProblem& p, int s, int position) {
   const auto rows = static_cast<unsigned>(p.query_start + p.length);
   return p.compact ? s : static_cast<unsigned>(position) < rows ? position : 0;
 }
 
-/// Cell of the grid that a position numbers. Positions that only fill up a tile have cells too, of
-/// no meaning.
+/// Cell of the grid for a position. Positions that pad a tile have meaningless cells.
 struct GridCell {
   uint32_t row, column;
   __device__ GridCell(const AttentionProblem& p, int position) {
@@ -93,7 +92,7 @@ __device__ inline float relative_bias(const AttentionProblem& p, int head, const
   return __ldg(p.relative.table + int64_t{down * across + right} * p.heads + head);
 }
 
-/// The region of a position; of one that is none, any.
+/// The region of a position; any region if the position is not valid.
 __device__ inline int region_of(const AttentionProblem& p, const AttentionItem& item,
                                 int position) {
   const auto positions = static_cast<unsigned>(p.query_start + p.length);
@@ -101,7 +100,7 @@ __device__ inline int region_of(const AttentionProblem& p, const AttentionItem& 
   return __ldg(p.regions + int64_t{item.batch} * p.region_stride + position);
 }
 
-/// Reports positions of the plan that are none: each of them once in a launch.
+/// Reports invalid positions of the plan, each once per launch.
 __device__ inline void check_positions(const AttentionProblem& p, const AttentionItem& item,
                                        int first_target, int target_count) {
   if (item.head != 0 || item.batch != 0) return;
@@ -119,7 +118,7 @@ __device__ inline void check_positions(const AttentionProblem& p, const Attentio
   }
 }
 
-/// Word `element` of the key, compared.
+/// Whether the weight with this element index is kept.
 __device__ inline bool keeps_weight(const WeightDropout& dropout, uint64_t element) {
   const auto words = dropout.key.now().words(static_cast<uint32_t>(element >> 2));
   const uint32_t low = element & 1 ? words[1] : words[0];
@@ -138,27 +137,27 @@ __device__ inline int block_max(int value) {
   __shared__ int partial[kWarp];
   const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   value = warp_max(value);
-  __syncthreads();  // an earlier call may still be read
+  __syncthreads();  // the results of an earlier call may still be read
   if (lane == 0) partial[warp] = value;
   __syncthreads();
   return warp_max(lane < blockDim.x / kWarp ? partial[lane] : INT_MIN);
 }
 __device__ inline int block_min(int value) { return -block_max(-value); }
 
-/// Tiles begin … end-1 of the other side have something visible, the others need no look; only
-/// those outside whole_begin … whole_end-1 need masks. Exact where positions ascend, as they do in
-/// plans that were drawn, and safe in any order.
+/// Only tiles begin … end-1 of the other side have visible pairs. Of these, tiles whole_begin …
+/// whole_end-1 need no mask. Exact if positions ascend, as in all drawn plans, and safe in any
+/// order.
 struct TileRange {
   int begin, end, whole_begin, whole_end;
 };
 
-/// Of some targets or sources: positions and, where there are any, regions.
+/// The range of positions, and of regions if there are any, of some targets or sources.
 struct PositionRange {
   int lowest, highest;
   int lowest_region, highest_region;
 };
 
-/// Of rows first … first+count-1, those of them that exist.
+/// The range of rows first … first+count-1, as far as they exist.
 __device__ inline PositionRange block_positions(const AttentionProblem& p,
                                                 const AttentionItem& item, const int32_t* positions,
                                                 int first, int count, int size) {
@@ -181,8 +180,8 @@ __device__ inline PositionRange block_positions(const AttentionProblem& p,
   return range;
 }
 
-/// Whether a position is in reach of a learned 2-D bias and of the regions of some of the others.
-/// What is not has no visible pair with them.
+/// Whether a position may have a visible pair with the others: within reach of the learned 2-D
+/// bias, and in one of their regions.
 __device__ inline bool within_reach(const AttentionProblem& p, const AttentionItem& item,
                                     const PositionRange& others, int position) {
   if (p.relative.table != nullptr) {
@@ -195,7 +194,7 @@ __device__ inline bool within_reach(const AttentionProblem& p, const AttentionIt
   return region >= others.lowest_region && region <= others.highest_region;
 }
 
-/// Calls f(number, position) for each of `size` positions, by all threads of a block.
+/// Calls f(number, position) for each of `size` positions, divided among the block's threads.
 template <class F>
 __device__ void for_each_position(const int32_t* positions, int size, F&& f) {
   for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
@@ -226,8 +225,7 @@ __device__ inline TileRange source_tiles(const AttentionProblem& p, const Attent
   return {begin, (visible_end + columns - 1) / columns, 0, first_hidden / columns};
 }
 
-/// Tiles of targets for a block of sources. Targets that are filled up have weights 0 without
-/// masks.
+/// Tiles of targets for a block of sources. Padding targets have weight 0 without a mask.
 __device__ inline TileRange target_tiles(const AttentionProblem& p, const AttentionItem& item,
                                          const int32_t* targets, const PositionRange& sources,
                                          int columns) {

@@ -2,16 +2,15 @@
 // and c = kept / (1 - dropout probability):
 //
 //   dlogit_ij = w_ij · (c_ij · grad_out_i·value_j - δ_i)
-//   grad_query_i = scale · Σ_j dlogit_ij · key_j       one kernel: a block has targets, goes
-//                                                       through sources
-//   grad_key_j = scale · Σ_i dlogit_ij · query_i       one kernel: a block has sources, goes
-//   grad_value_j = Σ_i w_ij · c_ij · grad_out_i         through targets
+//   grad_query_i = scale · Σ_j dlogit_ij · key_j       one kernel: a block owns targets, loops
+//                                                       over sources
+//   grad_key_j = scale · Σ_i dlogit_ij · query_i       one kernel: a block owns sources, loops
+//   grad_value_j = Σ_i w_ij · c_ij · grad_out_i         over targets
 //
-// No number is summed by two blocks, so that nothing depends on their order. That takes seven
-// products instead of the five of a kernel that adds to grad_query atomically: logits and
-// grad_out·value are computed twice. All are one kernel here, since they differ in who has the rows
-// and who the columns: a block's own rows are (query, grad_out) or (key, value), the tiles that it
-// goes through the other pair.
+// One block computes each sum, so results do not depend on the order of blocks. This takes seven
+// products, while a kernel with atomic additions to grad_query takes five: logits and
+// grad_out·value are computed twice. Both kernels are one template: a block owns rows of (query,
+// grad_out) or of (key, value), and loops over tiles of the other pair.
 
 #include "backend/cuda/attention_half_gradient.cuh"
 #include "backend/cuda/attention_kernels.h"
@@ -21,7 +20,7 @@ namespace ssa::cuda {
 
 namespace {
 
-/// What a kernel computes. Heads of 256 leave registers for one sum at a time.
+/// What a kernel computes. With heads of 256 the registers hold one sum at a time.
 enum class Part { query, key_value, key, value };
 
 /// Two matrices with the same rows, and which rows of a window they are.
@@ -60,7 +59,7 @@ __device__ void store_partial(const AttentionProblem& p, const AttentionItem& it
   }
 }
 
-/// Statistics of the targets of a tile, for blocks of sources: beside the stream's own tiles.
+/// Loads the statistics of a tile's targets, for blocks of sources, beside the stream's tiles.
 template <class Stream>
 __device__ void load_statistics(const Stream& stream, int tile, int columns,
                                 const TargetStatistics* statistics, TargetStatistics* to) {
@@ -94,7 +93,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   T* own_second = own_first + rows * kHead;
   T* others = own_second + rows * kHead;
   auto* ring = reinterpret_cast<int32_t*>(others + 4 * kColumns * kHead);
-  auto* tile_statistics = reinterpret_cast<TargetStatistics*>(ring + 3 * kColumns);  // two tiles'
+  auto* tile_statistics =
+      reinterpret_cast<TargetStatistics*>(ring + 3 * kColumns);  // for two tiles
   const TileStream<T, kHead, kColumns, kBySource> stream{p,
                                                          {p, other.first, item},
                                                          {p, other.second, item},
@@ -144,7 +144,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     if (!kBySource && valid) row_statistics[row] = statistics[query_row(p, own_position[row])];
   }
   const int warp_row = warp_first_row<kRowTiles>();
-  // Of query or key, of value; the compiler drops what a part does not use.
+  // Sums for query or key, and for value. The compiler removes those that a part does not use.
   float first_sums[kRowTiles][kHead / 8][4] = {}, second_sums[kRowTiles][kHead / 8][4] = {};
 
   for (int tile = range.begin; tile < range.end; ++tile) {
@@ -182,7 +182,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     }
   }
 
-  // A warp reads no other of the block's own rows than its own, whose place results take.
+  // Results take the place of the block's own rows in shared memory: a warp reads only its own of
+  // them.
   const auto store = [&](const auto& sums, float factor, T* tile, const HeadRows& to,
                          float* partial) {
     if (kBySource && partial != nullptr) {

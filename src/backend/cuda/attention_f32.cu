@@ -1,9 +1,9 @@
 // Attention over a source plan and its gradients for f32 data, with fused multiply-adds on tiles in
-// shared memory. What attention_forward.cu and attention_backward.cu say of the algorithm holds
-// here; tiles are read when they are needed, not ahead.
+// shared memory. The algorithms are those of attention_forward.cu and attention_backward.cu, but
+// tiles are loaded when they are needed, not ahead.
 //
-// A block's 256 threads are a square of 16×16. Thread (y, x) has rows kRows·y … kRows·y + kRows-1,
-// and of the products the columns x, x + 16, …: half a warp has a row.
+// A block's 256 threads form a 16×16 square. Thread (y, x) owns rows kRows·y … kRows·y + kRows-1,
+// and columns x, x + 16, … of the products, so half a warp owns a row.
 
 #include "backend/cuda/attention.cuh"
 #include "backend/cuda/attention_kernels.h"
@@ -19,8 +19,8 @@ constexpr float kLog2E = 1.4426950408889634f;
 __device__ inline int thread_x() { return static_cast<int>(threadIdx.x % 16); }
 __device__ inline int thread_y() { return static_cast<int>(threadIdx.x / 16); }
 
-/// Brings `rows` rows of a head into a tile with rows of float_pitch(kHead): row r is row_of(r) of
-/// the tensor, or zeros where that is negative.
+/// Loads `rows` rows of a head into a tile with rows of float_pitch(kHead). Row r is row row_of(r)
+/// of the tensor, or zeros if that is negative.
 template <int kHead, class RowOf>
 __device__ void load_tile(float* tile, int rows, const AttentionProblem& p, const float* head,
                           int64_t row_stride, RowOf&& row_of) {
@@ -47,7 +47,7 @@ __device__ inline float dot(const float4& a, const float4& b, float sum) {
   return __fmaf_rn(a.w, b.w, sum);
 }
 
-/// This thread's part of (rows of a) · (rows of b)ᵀ.
+/// This thread's elements of (rows of a) · (rows of b)ᵀ.
 template <int kHead, int kRows, int kColumns>
 __device__ void multiply_transposed(float (&sums)[kRows][kColumns], const float* a,
                                     const float* b) {
@@ -69,7 +69,7 @@ __device__ void multiply_transposed(float (&sums)[kRows][kColumns], const float*
   }
 }
 
-/// Columns of a head that a thread has: vectors of kWidth at kWidth·x, with 16·kWidth between them.
+/// The columns of a head that a thread owns: vectors of kWidth at kWidth·x, 16·kWidth apart.
 template <int kHead>
 struct HeadColumns {
   static constexpr int kCount = kHead / 16, kWidth = kCount < 4 ? kCount : 4;
@@ -140,7 +140,7 @@ __device__ inline float row_sum(float value) {
   return value;
 }
 
-/// kRelative: there may be a learned 2-D bias, whose look-up wants registers.
+/// kRelative: there may be a learned 2-D bias, whose look-up needs registers.
 template <bool kRelative>
 __device__ float logit(const AttentionProblem& p, const AttentionItem& item, float product,
                        float slope, int target, int source) {
@@ -361,7 +361,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
         if constexpr (kBySource) weights[at] = weight * kept;
       }
     }
-    __syncwarp();  // half a warp has a row of these
+    __syncwarp();  // half a warp owns a row of these
     multiply<kHead>(first_sums, gradients, kTile, other_first);
     if constexpr (kBySource) multiply<kHead>(second_sums, weights, kTile, other_second);
   }
@@ -389,7 +389,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
   }
 }
 
-/// What attention_logit_gradients.cu does for 16-bit data.
+/// The f32 version of attention_logit_gradients.cu.
 template <int kHead>
 __global__ void __launch_bounds__(kFloatThreads, 2)
     logit_gradients_kernel(const AttentionProblem p, const AttentionGradients g,

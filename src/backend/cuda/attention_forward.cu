@@ -1,6 +1,6 @@
-// Attention over a source plan for 16-bit data: a block has some targets of a window and goes
-// through tiles of the window's sources, whose keys and values it gathers itself, with the running
-// softmax of Milakov and Gimelshein (2018) as FlashAttention-2 arranges it (Dao, 2023).
+// Attention over a source plan for 16-bit data. A block has some targets of a window and loops over
+// tiles of the window's sources, whose keys and values it gathers. It keeps the running softmax of
+// Milakov and Gimelshein (2018) in the order of FlashAttention-2 (Dao, 2023).
 
 #include "backend/cuda/attention_half.cuh"
 #include "backend/cuda/attention_kernels.h"
@@ -10,8 +10,8 @@ namespace ssa::cuda {
 
 namespace {
 
-/// Logits are powers of 2 here. Without biases they stay as they come out of the product, and
-/// `factor` is left for the exponent.
+/// Logits have base 2 here. Without biases they are the plain products, and the exponent is
+/// multiplied by `factor`.
 struct LogitScale {
   float before, factor, slope;
   bool plain;
@@ -45,7 +45,8 @@ __device__ inline float quad_sum(float value) {
   return value + __shfl_xor_sync(kAllLanes, value, 2);
 }
 
-/// Turns logits into weights relative to the highest so far; scales the sums of outputs to match.
+/// Turns logits into weights relative to the highest logit so far, and rescales the output sums to
+/// match.
 template <int kRowTiles, int kTiles, int kOutTiles>
 __device__ void update_softmax(RunningSoftmax<2 * kRowTiles>& softmax, float factor,
                                float (&logits)[kRowTiles][kTiles][4],
@@ -81,7 +82,7 @@ __device__ void update_softmax(RunningSoftmax<2 * kRowTiles>& softmax, float fac
   }
 }
 
-/// Logits of a tile of sources from products: scaled, with biases, masked.
+/// Turns the products of a tile of sources into logits: scales them, adds biases, masks.
 template <bool kPairTerms, int kRowTiles, int kTiles>
 __device__ void finish_logits(const AttentionProblem& p, const AttentionItem& item,
                               const LogitScale& scale, bool masked,
@@ -120,7 +121,7 @@ __device__ void drop_weights(const AttentionProblem& p, const AttentionItem& ite
   });
 }
 
-/// What the weights' sum leaves to do to this lane's rows of out; writes log-sum-exps.
+/// Computes the factors that normalise this lane's rows of out, and writes log-sum-exps.
 template <int kRows>
 __device__ void finish_rows(const AttentionProblem& p, const AttentionItem& item,
                             const LogitScale& scale, const RunningSoftmax<kRows>& softmax,
@@ -137,7 +138,7 @@ __device__ void finish_rows(const AttentionProblem& p, const AttentionItem& item
   }
 }
 
-/// kPairTerms: with a learned 2-D bias or regions, whose look-ups want registers.
+/// kPairTerms: with a learned 2-D bias or regions, whose look-ups need registers.
 template <class T, int kHead, bool kPairTerms>
 __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     attention_forward_kernel(const AttentionProblem p, const int row_blocks) {
@@ -206,7 +207,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
 
   float factors[2 * kRowTiles];
   finish_rows(p, item, scale, softmax, valid, target, factors);
-  // A warp reads no other rows of the queries than its own, whose place it takes.
+  // The output takes the place of the queries in shared memory: a warp reads only its own rows of
+  // them.
   __syncwarp();
   round_to_tile<T, kHead>(out, factors, query);
   store_rows<T, kHead>(query, warp_row, 16 * kRowTiles, p, {p, p.out, item}, row_of_target);

@@ -1,6 +1,6 @@
 #pragma once
 
-// Tiles of 16-bit numbers in shared memory and the products of a warp's rows with them.
+// Tiles of 16-bit numbers in shared memory, and their products with a warp's rows.
 
 #include "backend/cuda/attention.cuh"
 #include "backend/cuda/attention_tiling.h"
@@ -8,11 +8,11 @@
 
 namespace ssa::cuda {
 
-inline constexpr int kChunk = 8;  // numbers in 16 bytes, which move as one
+inline constexpr int kChunk = 8;  // numbers per 16-byte access
 inline constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
-/// Rows of kHead numbers, whose chunks change places within a row so that the same chunk of 8
-/// neighbouring rows, which ldmatrix reads at once, lies in different banks.
+/// Rows of kHead numbers. Chunks are swizzled within a row, so that ldmatrix finds the same chunk
+/// of 8 neighbouring rows in different banks.
 template <class T, int kHead>
 struct HalfRows {
   static_assert(sizeof(T) == 2 && kHead % 32 == 0);
@@ -27,7 +27,7 @@ struct HalfRows {
   }
 };
 
-/// Eight numbers of a row of `head_size`, those beyond it 0, with no demand on alignment.
+/// Reads eight numbers of a row of `head_size`, at any alignment; 0 beyond its end.
 template <class T>
 __device__ uint4 load_elements(const T* row, int first, int head_size, bool valid) {
   uint32_t pairs[4];
@@ -50,7 +50,7 @@ struct Head {
       : data(head_data<T>(p, rows, item)), row_stride(rows.row_stride) {}
 };
 
-/// Brings one chunk of row `row` of a head into a tile, zeros where the row is negative.
+/// Loads one chunk of row `row` of a head into a tile; zeros if the row is negative.
 template <class T>
 __device__ void gather_chunk(T* to, const AttentionProblem& p, const Head<const T>& head, int row,
                              int chunk) {
@@ -63,8 +63,8 @@ __device__ void gather_chunk(T* to, const AttentionProblem& p, const Head<const 
   }
 }
 
-/// Brings `rows` rows of two heads into two tiles, row r being row_of(r) of the tensors. Complete
-/// after cp_async_wait_all() and a barrier.
+/// Loads `rows` rows of two heads into two tiles. Row r of a tile is row row_of(r) of the tensor.
+/// Complete after cp_async_wait_all() and a barrier.
 template <class T, int kHead, class RowOf>
 __device__ void load_tiles(T* first_tile, T* second_tile, int rows, const AttentionProblem& p,
                            const Head<const T>& first, const Head<const T>& second,
@@ -93,9 +93,9 @@ __device__ void load_tile(T* tile, int rows, const AttentionProblem& p, const He
   }
 }
 
-/// What a block goes through, tile by tile: two matrices with the same rows, which are gathered
-/// one tile ahead, and the positions of the rows, which are read two tiles ahead. kTargets: rows
-/// are targets (query and its like), else sources (key and value).
+/// The tiles that a block loops over: two matrices with the same rows, loaded one tile ahead, and
+/// the positions of the rows, loaded two tiles ahead. kTargets: rows are targets (query and its
+/// like), else sources (key and value).
 template <class T, int kHead, int kColumns, bool kTargets>
 struct TileStream {
   const AttentionProblem& p;
@@ -109,7 +109,7 @@ struct TileStream {
   __device__ T* first(int tile) const { return first_tiles + tile % 2 * kColumns * kHead; }
   __device__ T* second(int tile) const { return second_tiles + tile % 2 * kColumns * kHead; }
 
-  /// Row of the tensors, or -1 behind the last.
+  /// Row of the tensors; -1 beyond the last.
   __device__ int row_of(int tile, int i) const {
     const int number = tile * kColumns + i;
     if (number >= size) return -1;
@@ -122,7 +122,8 @@ struct TileStream {
       if (number < size) {
         cp_async_small<4>(positions(tile) + i, all_positions + number);
       } else {
-        positions(tile)[i] = kTargets ? -1 : INT_MAX;  // sees nothing; is hidden from all
+        positions(tile)[i] =
+            kTargets ? -1 : INT_MAX;  // a target that sees nothing; a source that nothing sees
       }
     }
   }
@@ -130,7 +131,7 @@ struct TileStream {
     load_tiles<T, kHead>(first(tile), second(tile), kColumns, p, first_head, second_head,
                          [&](int i) { return row_of(tile, i); });
   }
-  /// Waits for this tile, when that before it is not needed any more; asks for the next.
+  /// Waits for this tile, and begins to load the next over the one before.
   __device__ void advance(int tile, int end) const {
     cp_async_wait_all();
     __syncthreads();
@@ -139,7 +140,8 @@ struct TileStream {
   }
 };
 
-/// Writes rows of a tile that this warp has filled: row_of(r) as above, none where negative.
+/// Writes the rows of a tile that this warp has filled to rows row_of(r) of the tensor; skips
+/// negative ones.
 template <class T, int kHead, class RowOf>
 __device__ void store_rows(const T* tile, int first, int rows, const AttentionProblem& p,
                            const Head<T>& head, RowOf&& row_of) {
@@ -159,8 +161,8 @@ __device__ void store_rows(const T* tile, int first, int rows, const AttentionPr
   }
 }
 
-// Sums and weights of a warp's 16·kRowTiles rows are in the layout of mma_16x8x16's sums, here
-// [row tile][columns / 8][4].
+// Sums and weights of a warp's 16·kRowTiles rows have the layout of mma_16x8x16's sums: [row
+// tile][columns / 8][4].
 
 /// sums += rows first_row … of `a` · (rows of `b`)ᵀ, over kHead.
 template <class T, int kHead, int kRowTiles, int kTiles>
@@ -226,8 +228,8 @@ __device__ void multiply(float (&sums)[kRowTiles][kHead / 8][4],
   }
 }
 
-/// Calls f(m, n, part, row, column) for the sums that this lane has of kTiles·8 columns: `row` is
-/// one of its 2·kRowTiles rows, `column` counts within the tile.
+/// Calls f(m, n, part, row, column) for this lane's sums of kTiles·8 columns. `row` is one of its
+/// 2·kRowTiles rows, `column` counts within the tile.
 template <int kRowTiles, int kTiles, class F>
 __device__ void for_each_sum(F&& f) {
   const int first_column = static_cast<int>(threadIdx.x % 4) * 2;
@@ -243,8 +245,8 @@ __device__ void for_each_sum(F&& f) {
   }
 }
 
-/// Adds the learned 2-D bias to logits that are powers of 2. Rows are sources if kBySource, else
-/// targets; `own` has the positions of this lane's rows, `others` those of the columns.
+/// Adds the learned 2-D bias to logits of base 2. Rows are sources if kBySource, else targets.
+/// `own` has the positions of this lane's rows, `others` those of the columns.
 template <bool kBySource, int kRowTiles, int kTiles>
 __device__ void add_relative_bias(const AttentionProblem& p, int head,
                                   const int (&own)[2 * kRowTiles], const int32_t* others,
@@ -256,7 +258,7 @@ __device__ void add_relative_bias(const AttentionProblem& p, int head,
   });
 }
 
-/// Makes those logits -inf whose source and target are of two regions.
+/// Sets logits to -inf where source and target are in different regions.
 template <int kRowTiles, int kTiles>
 __device__ void mask_regions(const AttentionProblem& p, const AttentionItem& item,
                              const int (&own)[2 * kRowTiles], const int32_t* others,
@@ -270,7 +272,7 @@ __device__ void mask_regions(const AttentionProblem& p, const AttentionItem& ite
   });
 }
 
-/// The block's row that is number `row` of this lane's 2·kRowTiles.
+/// The block's row for row `row` of this lane's 2·kRowTiles.
 template <int kRowTiles>
 __device__ int block_row(int row) {
   const int warp = static_cast<int>(threadIdx.x / kWarp);
@@ -313,7 +315,7 @@ struct Kept {
   }
 };
 
-/// element_of(first, second, column) numbers the weights, for this lane's row first + second.
+/// element_of(first, second, column) is the index of a weight in this lane's row first + second.
 template <int kRowTiles, int kTiles, class ElementOf>
 __device__ Kept<kRowTiles> draw_kept(const WeightDropout& dropout, ElementOf&& element_of) {
   static_assert(4 * kTiles <= 32);

@@ -1,14 +1,13 @@
 #pragma once
 
-// What kernels for the gradients of 16-bit data share: weights from products, and gradients of
-// logits.
+// What the gradient kernels for 16-bit data share: weights from products, and gradients of logits.
 
 #include "backend/cuda/attention_half.cuh"
 
 namespace ssa::cuda {
 
-/// Turns products of queries and keys into weights. Rows are sources if kBySource, else targets;
-/// statistics_of(row, column) are the target's.
+/// Turns products of queries and keys into weights. Rows are sources if kBySource, else targets.
+/// statistics_of(row, column) returns the target's statistics.
 template <bool kBySource, int kRowTiles, int kTiles, class StatisticsOf>
 __device__ void finish_weights(const AttentionProblem& p, const AttentionItem& item, bool masked,
                                const int (&own)[2 * kRowTiles], const int32_t* others,

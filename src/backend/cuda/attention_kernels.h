@@ -7,18 +7,19 @@
 #include "backend/cuda/attention_tiling.h"
 #include "backend/cuda/launch.h"
 
-// What the files of the attention kernels have for the host.
+// The host's interface to the attention kernels.
 
 namespace ssa::cuda {
 
-/// What implementations ask of a device.
+/// The properties of a device that implementations depend on.
 struct AttentionDevice {
   int architecture;     ///< 80 for sm_80
   size_t shared_limit;  ///< bytes of shared memory that a block may have
   int multiprocessors;
 };
 
-/// The GPU's. Tests change it to get other launch shapes; results are the same bits with all.
+/// The properties of this GPU. Tests change them to get other launch shapes; results have the same
+/// bits with all.
 AttentionDevice& attention_device();
 
 /// `rows` of a window: its targets, or its sources.
@@ -28,9 +29,9 @@ inline HalfProblem half_problem(const AttentionProblem& p, int rows,
           device.multiprocessors};
 }
 
-/// One way to compute attention. `backward` overwrites grad_query and, where no gradients by window
-/// are asked for, those rows of grad_key and grad_value that are sources; else these. It wants
-/// log-sum-exps times `lse_factor` in the statistics.
+/// One way to compute attention. `backward` overwrites grad_query. It overwrites the gradients by
+/// window if there are buffers for them, else the rows of grad_key and grad_value that are sources.
+/// The statistics must hold log-sum-exps times `lse_factor`.
 struct AttentionImplementation {
   const char* name;
   bool (*accepts)(const AttentionProblem& p, const AttentionDevice& device);
@@ -38,12 +39,12 @@ struct AttentionImplementation {
   void (*forward)(const AttentionProblem& p, const AttentionDevice& device);
   void (*backward)(const AttentionProblem& p, const AttentionGradients& gradients,
                    const AttentionDevice& device);
-  /// For learned biases: fills `logits`, with the statistics of `backward`.
+  /// For learned biases: fills `logits`. Takes the same statistics as `backward`.
   void (*logit_gradients)(const AttentionProblem& p, const AttentionGradients& gradients,
                           const LogitGradients& logits, const AttentionDevice& device);
 };
 
-/// For T = BFloat16 and Float16: products of sm_80, at least 99 KiB of shared memory.
+/// For T = BFloat16 and Float16. Needs the products of sm_80 and 99 KiB of shared memory.
 template <class T>
 void attention_forward_half(const AttentionProblem& p, const AttentionDevice& device);
 template <class T>
@@ -59,11 +60,11 @@ void attention_backward_f32(const AttentionProblem& p, const AttentionGradients&
 void attention_logit_gradients_f32(const AttentionProblem& p, const AttentionGradients& gradients,
                                    const LogitGradients& logits, const AttentionDevice& device);
 
-/// One block for each block of rows of each window, head and sequence. Throws ShapeError where a
-/// grid cannot have so many.
+/// One block per block of rows, window, head and sequence. Throws ShapeError if that exceeds a
+/// grid.
 dim3 attention_grid(const AttentionProblem& p, const AttentionLaunch& shape);
 
-/// One block for each tile of the logits of some heads. Throws likewise.
+/// One block per tile of the logits of some heads. Throws likewise.
 dim3 logit_grid(const AttentionProblem& p, const LogitGradients& logits, int row_blocks,
                 int column_blocks);
 

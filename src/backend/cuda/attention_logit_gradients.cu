@@ -1,7 +1,7 @@
-// Gradients of the logits, which only learned biases want: added up over the sequences of a batch,
-// which share a plan, so that what is stored does not grow with the batch. A block has a tile of a
-// window's targets and sources and goes through the sequences; it computes again what the kernels
-// of attention_backward.cu know, whose blocks see one sequence each.
+// Gradients of the logits, which only learned biases need. They are summed over the sequences of a
+// batch, which share a plan, so that memory does not grow with the batch. A block has a tile of a
+// window's targets and sources and loops over the sequences. It recomputes the weights, since a
+// block of attention_backward.cu sees only one sequence.
 
 #include "backend/cuda/attention_half_gradient.cuh"
 #include "backend/cuda/attention_kernels.h"
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   auto* positions = reinterpret_cast<int32_t*>(other_second + kColumns * kHead);
   for (int i = static_cast<int>(threadIdx.x); i < kColumns; i += static_cast<int>(blockDim.x)) {
     const int s = first_source + i;
-    positions[i] = s < p.sources ? __ldg(sources + s) : INT_MAX;  // hidden from all
+    positions[i] = s < p.sources ? __ldg(sources + s) : INT_MAX;  // nothing sees it
   }
   int target[2 * kRowTiles];
 #pragma unroll
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
   float sums[kRowTiles][kTiles][4] = {};
   AttentionItem item = tile.item;
   for (item.batch = 0; item.batch < p.batch; ++item.batch) {
-    __syncthreads();  // the positions are there, the tiles before are read
+    __syncthreads();  // positions are loaded, earlier tiles have been read
     load_tiles<T, kHead>(own_first, own_second, rows, p, {p, p.query, item}, {p, g.grad_out, item},
                          row_of_target);
     load_tiles<T, kHead>(other_first, other_second, kColumns, p, {p, p.key, item},

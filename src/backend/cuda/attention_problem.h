@@ -5,8 +5,7 @@
 
 #include "backend/cuda/recording.h"
 
-// Attention over a source plan as the kernels read it: pointers and numbers. The meaning is that
-// of AttentionArgs (ssa/backend/backend.h).
+// AttentionArgs (ssa/backend/backend.h) as the kernels read it: pointers and numbers.
 
 namespace ssa {
 struct Dropout;
@@ -55,8 +54,8 @@ struct AttentionProblem {
   unsigned long long* errors;  ///< the ErrorRecord
 };
 
-/// What backward needs to know of a target: its log-sum-exp, +inf where no source is visible, so
-/// that all its weights come out as 0; and δ = Σ_d grad_out · out.
+/// What backward needs of a target: its log-sum-exp, which is +inf if no source is visible, so that
+/// all its weights become 0; and δ = Σ_d grad_out · out.
 struct TargetStatistics {
   float lse, delta;
 };
@@ -64,14 +63,14 @@ struct TargetStatistics {
 struct AttentionGradients {
   HeadRows grad_out, grad_query, grad_key, grad_value;
   const TargetStatistics* statistics;  ///< (B, H, N)
-  /// Null, or where several windows may sample a position: gradients of keys and values by window,
-  /// (B, W, S, H, partial_stride) f32.
+  /// Gradients of keys and values by window, (B, W, S, H, partial_stride) f32, if several windows
+  /// may sample a position; else null.
   float *partial_key, *partial_value;
   int partial_stride;
 };
 
-/// Room for the gradients of the biased logits of some heads, added up over the sequences: (count,
-/// W, T, S).
+/// A buffer for the gradients of some heads' biased logits, summed over the sequences: (count, W,
+/// T, S).
 struct LogitGradients {
   int first_head, count;
   float* sums;

@@ -1,5 +1,5 @@
-// Before and after the products of attention's gradients: δ of every target, and the sums over
-// windows of what they give for a position that several of them sampled.
+// The parts of attention's gradients before and after the matrix products: δ of every target, and
+// the sums over windows, since several windows may sample the same position.
 
 #include "backend/cuda/attention.cuh"
 #include "backend/cuda/attention_kernels.h"
@@ -11,7 +11,7 @@ namespace ssa::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kRowsPerBlock = kThreads / kWarp;  // of kernels that give a warp a row
+constexpr int kRowsPerBlock = kThreads / kWarp;  // of kernels with one warp per row
 
 template <class T>
 __device__ T* row_data(const HeadRows& rows, int64_t batch, int64_t row) {
@@ -24,8 +24,7 @@ unsigned blocks_for(int64_t items, int64_t items_per_block) {
   return static_cast<unsigned>(blocks);
 }
 
-/// So many lanes have a row (b, n, h), a power of 2: as many as have 16 bytes of it, at most a
-/// warp.
+/// Lanes per row (b, n, h): one per 16 bytes, rounded to a power of two, at most 32.
 int statistics_lanes(int head_size, size_t element) {
   int lanes = 1;
   while (lanes < kWarp && lanes * 16 < head_size * static_cast<int>(element)) lanes *= 2;
@@ -62,7 +61,7 @@ __global__ void __launch_bounds__(kThreads)
       lse == -INFINITY ? TargetStatistics{INFINITY, 0.0f} : TargetStatistics{lse * lse_factor, sum};
 }
 
-/// A warp has a row (b, n).
+/// One warp per row (b, n).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     clear_kernel(const HeadRows out, const int64_t batch, const int rows, const int columns) {
@@ -83,11 +82,11 @@ __global__ void __launch_bounds__(kThreads) fill_slots_kernel(const int64_t coun
 __global__ void __launch_bounds__(kThreads) slots_kernel(const AttentionProblem p, int32_t* slots) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= int64_t{p.windows} * p.sources) return;
-  const int position = query_row(p, p.source_positions[i]);  // 0 for one that is none
+  const int position = query_row(p, p.source_positions[i]);  // 0 if it is not valid
   slots[position * int64_t{p.windows} + i / p.sources] = static_cast<int>(i % p.sources);
 }
 
-/// A block has a row (b, n): all heads of grad_key and of grad_value.
+/// One block per row (b, n): all heads of grad_key and grad_value.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     add_partial_kernel(const AttentionProblem p, const AttentionGradients g, const int32_t* slots) {
@@ -119,8 +118,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Where target `number` of the plan finds the source from which it is (down, right) away; -1 if
-/// its window has none.
+/// The slot of the source at distance (down, right) from target `number` of the plan; -1 if its
+/// window has not sampled that source.
 __device__ int slot_at(const AttentionProblem& p, const int32_t* slots, int number, int down,
                        int right) {
   const int target = query_row(p, __ldg(p.target_positions + number));
@@ -131,7 +130,7 @@ __device__ int slot_at(const AttentionProblem& p, const int32_t* slots, int numb
   return __ldg(slots + source * int64_t{p.windows} + number / p.targets);
 }
 
-/// A block has a row of the table, which is a way from sources to targets, for all of the heads.
+/// One block per row of the table, for all heads. A row is one distance from source to target.
 __global__ void __launch_bounds__(kThreads)
     relative_gradient_kernel(const AttentionProblem p, const LogitGradients logits,
                              const int32_t* slots, float* grad_table) {

@@ -2,7 +2,7 @@
 
 #include "backend/cuda/attention_problem.h"
 
-// What the gradients of attention need before and after their products.
+// The parts of attention's gradients that come before and after the matrix products.
 
 namespace ssa::cuda {
 
@@ -15,17 +15,17 @@ void attention_statistics(const AttentionProblem& p, const HeadRows& grad_out, f
 template <class T>
 void clear_heads(const AttentionProblem& p, const HeadRows& out, int rows);
 
-/// What the plan is turned into for the sums below: slots (N, W), for each position, where each
-/// window has it among its sources, or -1.
+/// Inverts the plan for the sums below. slots (N, W): the index of position n among the sources of
+/// window w, or -1.
 void find_slots(const AttentionProblem& p, int32_t* slots);
 
-/// Adds up gradients of keys and values that windows gave, in the order of the windows.
+/// Adds up the windows' gradients of keys and values, in the order of the windows.
 template <class T>
 void add_partial_gradients(const AttentionProblem& p, const AttentionGradients& gradients,
                            const int32_t* slots);
 
-/// Adds to the gradient of a learned 2-D bias, (rows of the table, H), what the logits of some
-/// heads give.
+/// Adds the contribution of some heads' logits to the gradient of a learned 2-D bias, (rows of the
+/// table, H).
 void add_relative_gradient(const AttentionProblem& p, const LogitGradients& logits,
                            const int32_t* slots, float* grad_table);
 

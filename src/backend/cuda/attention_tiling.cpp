@@ -22,9 +22,9 @@ int smallest_of(std::initializer_list<int> sizes, int head_size) {
                    kMaxHeadSize);
 }
 
-/// `own_tiles` tiles of the block's rows, and two times two tiles of columns: one that is read
-/// while the other arrives. The positions of three tiles of columns are held, and the statistics
-/// of two.
+/// Shared memory of a block: `own_tiles` tiles of its rows, and two stages of two column tiles, so
+/// that one stage is read while the other is loaded. Also the positions of three column tiles, and
+/// the statistics of two.
 size_t half_bytes(HalfTile tile, int padded_head, int own_tiles, int warps) {
   const int matrix_rows = own_tiles * 16 * tile.row_tiles * warps + 4 * tile.columns;
   return static_cast<size_t>(matrix_rows * padded_head * kHalfBytes) +
@@ -33,7 +33,7 @@ size_t half_bytes(HalfTile tile, int padded_head, int own_tiles, int warps) {
 
 AttentionLaunch half_launch(HalfTile tile, int padded_head, int own_tiles,
                             const HalfProblem& problem) {
-  // What a row costs: every block reads all of the other side, whatever its own size.
+  // The cost per row: a block of any size reads all of the other side.
   const auto cost = [&](int warps) {
     const int rows = 16 * tile.row_tiles * warps;
     const double all_rows = static_cast<double>(blocks_of(problem.rows, rows)) * rows;

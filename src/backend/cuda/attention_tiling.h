@@ -9,30 +9,30 @@ namespace ssa::cuda {
 
 inline constexpr int kMaxHeadSize = 256;
 
-/// The largest shared memory of a block that every device since sm_80 has room for.
+/// The shared memory that a block can have on every device since sm_80.
 inline constexpr size_t kSharedMemoryEverywhere = size_t{99} << 10;
 
-/// The head size that kernels for 16-bit data are compiled for and that holds this one:
-/// 32, 64, 96, 128 or 256. Heads are filled up with zeros.
+/// The smallest head size, of those that kernels for 16-bit data are compiled for (32, 64, 96, 128,
+/// 256), that holds this one. Heads are padded with zeros.
 int padded_head_size(int head_size);
-/// The same of the kernels for f32: 32, 64, 128 or 256.
+/// The same for the f32 kernels: 32, 64, 128 or 256.
 int padded_head_size_f32(int head_size);
 
-/// How the kernels for 16-bit data cut a window: a warp has 16·row_tiles rows (of targets, or of
-/// sources in the kernel for the gradients of keys and values) and a block goes through tiles of
-/// `columns` of the other side.
+/// How the kernels for 16-bit data cut a window. A warp has 16·row_tiles rows: targets, or sources
+/// in the kernel for the gradients of keys and values. A block loops over tiles of `columns` of the
+/// other side.
 struct HalfTile {
   int row_tiles, columns;
 };
-/// `relative`: with a learned 2-D bias or regions, whose look-ups want registers.
+/// `relative`: with a learned 2-D bias or regions, whose look-ups need registers.
 constexpr HalfTile forward_tile(int padded_head, bool relative) {
   if (relative) return {1, padded_head <= 64 ? 64 : 32};
   if (padded_head <= 64) return {2, 64};
   return padded_head <= 128 ? HalfTile{2, 32} : HalfTile{1, 32};
 }
-/// Of the kernel for the gradients of queries, and (by_source) of that for keys and values, which
-/// sums up two matrices at once. More row tiles let a warp use what it loads more often; what fits
-/// into registers decides.
+/// The tile of the kernel for the gradients of queries, or (by_source) of keys and values, which
+/// sums two matrices at once. With more row tiles a warp reuses its loads more often, as long as
+/// registers suffice.
 constexpr HalfTile gradient_tile(int padded_head, bool by_source) {
   switch (padded_head) {
     case 32:
@@ -47,10 +47,10 @@ constexpr HalfTile gradient_tile(int padded_head, bool by_source) {
       return {1, 16};
   }
 }
-/// A block has at most as many warps.
+/// The most warps of a block.
 inline constexpr int kMaxWarps = 4;
 
-/// How the kernels for f32 do it: 16·rows_per_thread rows, 16·columns_per_thread columns.
+/// How the f32 kernels cut a window: 16·rows_per_thread rows, 16·columns_per_thread columns.
 struct FloatTile {
   int rows_per_thread, columns_per_thread;
 };
@@ -62,7 +62,7 @@ constexpr FloatTile float_gradient_tile(int padded_head) {
   return padded_head == 128 ? FloatTile{2, 2} : FloatTile{1, 1};
 }
 inline constexpr int kFloatThreads = 256;
-/// Floats between the rows of a tile, with room that keeps rows apart in shared memory's banks.
+/// Floats from one row of a tile to the next. The padding avoids bank conflicts in shared memory.
 constexpr int float_pitch(int columns) { return columns + 4; }
 
 /// Blocks along a window, threads of a block, and its shared memory in bytes.
@@ -71,7 +71,7 @@ struct AttentionLaunch {
   size_t shared_bytes;
 };
 
-/// What launches of the kernels for 16-bit data depend on, apart from the head size.
+/// What launches of the kernels for 16-bit data depend on, besides the head size.
 struct HalfProblem {
   int rows;             ///< targets of a window, or sources
   int64_t windows;      ///< of all heads and sequences
@@ -79,8 +79,8 @@ struct HalfProblem {
   int multiprocessors;
 };
 
-/// Blocks have fewer warps where windows are short, or where few blocks would leave the device
-/// without work.
+/// Blocks have fewer warps if windows are short, or if there would be too few blocks to occupy the
+/// device.
 AttentionLaunch half_forward_launch(int padded_head, bool relative, const HalfProblem& problem);
 AttentionLaunch half_gradient_launch(int padded_head, bool by_source, const HalfProblem& problem);
 /// For windows of `rows`.

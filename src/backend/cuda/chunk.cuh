@@ -1,6 +1,6 @@
 #pragma once
 
-// Arrays in 16-byte pieces: what one load of one thread brings at best.
+// Arrays in chunks of 16 bytes, the most that one load of a thread brings.
 
 #include <algorithm>
 #include <cstdint>
@@ -24,15 +24,15 @@ __host__ __device__ bool is_aligned(const T* first) {
   return reinterpret_cast<uintptr_t>(first) % 16 == 0;
 }
 
-/// Whether rows that begin at `first`, `stride` elements apart, all begin on 16 bytes. Undefined
-/// (null) arrays are as aligned as any.
+/// Whether rows that begin at `first`, `stride` elements apart, all begin on 16 bytes. Null counts
+/// as aligned.
 template <class T>
 bool rows_are_aligned(const T* first, int64_t stride) {
   return is_aligned(first) && stride * static_cast<int64_t>(sizeof(T)) % 16 == 0;
 }
 
 #ifdef SSA_CUDA_EMULATION
-/// Faults on other addresses as a device does, and may be the memory of any type.
+/// Faults on unaligned addresses like a device, and may alias any type.
 using SixteenBytes = unsigned __attribute__((vector_size(16), may_alias));
 #else
 using SixteenBytes = uint4;
@@ -69,7 +69,7 @@ __device__ void store_part(T* to, const Chunk<T>& chunk, int count) {
   }
 }
 
-/// Elements i … of an array, up to its end, followed by zeros; i is a multiple of the chunk's size.
+/// The chunk at element i, with zeros from `end` on. i is a multiple of the chunk's size.
 template <class T>
 __device__ Chunk<T> read_chunk(const T* array, int64_t i, int64_t end, bool aligned) {
   if (aligned && end - i >= Chunk<T>::kSize) return load_chunk(array + i);
@@ -77,7 +77,7 @@ __device__ Chunk<T> read_chunk(const T* array, int64_t i, int64_t end, bool alig
                    static_cast<int>(end - i < Chunk<T>::kSize ? end - i : Chunk<T>::kSize));
 }
 
-/// Writes those that there are.
+/// Writes the chunk at element i, up to `end`.
 template <class T>
 __device__ void write_chunk(T* array, int64_t i, int64_t end, bool aligned, const Chunk<T>& chunk) {
   if (aligned && end - i >= Chunk<T>::kSize) return store_chunk(array + i, chunk);
@@ -85,7 +85,7 @@ __device__ void write_chunk(T* array, int64_t i, int64_t end, bool aligned, cons
              static_cast<int>(end - i < Chunk<T>::kSize ? end - i : Chunk<T>::kSize));
 }
 
-/// `kCount` f32 that stand beside a chunk of another type, likewise.
+/// kCount f32 that belong to the elements of a chunk of another type. Read and written likewise.
 template <int kCount>
 struct Floats {
   float values[kCount];

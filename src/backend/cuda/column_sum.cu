@@ -1,5 +1,5 @@
-// Sums over the rows of a matrix, in two passes: the rows are cut into parts, a function of the
-// shape alone, and what each part's block has summed up is then summed over the parts.
+// Sums over the rows of a matrix, in two passes: blocks sum parts of the rows, then the parts' sums
+// are added up. The parts depend on the shape alone.
 
 #include "backend/checks.h"
 #include "backend/cuda/chunk.cuh"
@@ -12,7 +12,7 @@ namespace ssa {
 namespace cuda {
 namespace {
 
-/// Rows of T, `stride` elements apart; array k of `arrays` begins k·columns further on.
+/// Rows of T, `stride` elements apart. Array k begins k·columns after the first.
 template <class T>
 struct Summands {
   const T* rows;
@@ -29,8 +29,8 @@ struct Sums {
   bool add;
 };
 
-// A lane has a chunk of columns, a warp every blockDim.y-th row of the block's part; the warps'
-// sums meet in shared memory. Grid: column tiles, parts, arrays.
+// A lane owns a chunk of columns, a warp every blockDim.y-th row of the block's part. Shared memory
+// combines the warps' sums. Grid: column tiles, parts, arrays.
 template <class T>
 __global__ void __launch_bounds__(1024) sum_rows(Summands<T> in, Sums out) {
   constexpr int kSize = Chunk<T>::kSize, kTile = kWarp * kSize;
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(1024) sum_rows(Summands<T> in, Sums out) {
   *to = out.add ? *to + total : total;
 }
 
-/// Warps of a block: at least as many as a chunk has elements, for the last additions.
+/// Warps per block: at least as many as a chunk has elements, for the last additions.
 constexpr unsigned kWarpsForRows = 8, kWarpsForParts = 32;
 
 template <class T>
@@ -74,7 +74,7 @@ void launch_sum(const Summands<T>& in, const Sums& out, int64_t parts, int array
          static_cast<size_t>(kTile) * warps * sizeof(float), in, out);
 }
 
-/// Parts of at least 64 rows, as many as make about a thousand blocks.
+/// Rows per part: at least 64, and enough that there are about a thousand blocks.
 int64_t rows_per_part(int64_t rows, int64_t columns, int64_t tile) {
   const int64_t tiles = (columns + tile - 1) / tile;
   const int64_t most_parts = std::clamp<int64_t>(1024 / tiles, 1, 512);

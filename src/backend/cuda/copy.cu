@@ -46,15 +46,15 @@ void fill_all(Tensor& out, T element) {
 
 constexpr int kMaxAxes = 8;
 
-/// Two arrays as rows that are contiguous in both, and where the rows begin.
+/// Two arrays of one shape, seen as rows that are contiguous in both.
 struct Rows {
   int64_t count = 1;
   int64_t length = 1;
-  int axes = 0;  ///< those that are no part of a row, innermost first, joined where they can be
+  int axes = 0;  ///< the outer axes, innermost first, joined where possible
   int64_t extents[kMaxAxes] = {}, in_strides[kMaxAxes] = {}, out_strides[kMaxAxes] = {};
 };
 
-/// a / b and a % b. Nearly always 32 bits are enough, and far faster.
+/// a / b and a % b. 32 bits suffice nearly always, and are far faster.
 struct Division {
   int64_t quotient, rest;
 };
@@ -88,8 +88,8 @@ struct Run {
   __device__ T& operator[](int k) { return chunks[k / kSize].values[k % kSize]; }
 };
 
-/// A thread copies kCount consecutive elements of a row, with 16-byte loads and stores; rows begin
-/// on 16 bytes then, unless kCount is 1.
+/// A thread copies kCount consecutive elements of a row. If kCount > 1, rows begin on 16 bytes, and
+/// it uses 16-byte loads and stores.
 template <class From, class To, int kCount>
 __global__ void __launch_bounds__(kThreads) copy_rows(const From* in, To* out, Rows rows) {
   const int64_t runs = kCount == 1 ? rows.length : (rows.length + kCount - 1) / kCount;
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kThreads) copy_rows(const From* in, To* out, R
   }
 }
 
-/// Axes of extent 1 vanish, and axes whose elements follow one another in both are joined.
+/// Drops axes of extent 1, and joins axes that are consecutive in both arrays.
 Rows find_rows(const Tensor& in, const Tensor& out) {
   Rows rows;
   for (int axis = in.rank() - 1; axis >= 0; --axis) {

@@ -1,12 +1,12 @@
-// Softmax cross-entropy over rows of any width: logits are read once forwards, and once backwards.
+// Softmax cross-entropy over rows of any width. Forward and backward read the logits once each.
 
-#include "backend/checks.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/log_sum_exp.cuh"
 #include "backend/cuda/row_groups.cuh"
 #include "backend/cuda/visit_data.h"
+#include "backend/row_checks.h"
 
 namespace ssa {
 namespace cuda {
@@ -28,7 +28,7 @@ template <class T, int kThreads>
 __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock) cross_entropy_rows(LossRows<T> all) {
   using Group = RowGroup<kThreads>;
   const int64_t row = Group::number();
-  if (row >= all.rows) return;  // a whole warp, where a block has several rows
+  if (row >= all.rows) return;  // for whole warps, where a block has several rows
   const T* logits = all.logits + row * all.columns;
   const float log_total =
       log_sum_exp<T, kThreads>(logits, all.columns, all.aligned, [](const auto&, int) {});
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
     for (int k = 0; k < kSize; ++k) {
       const float probability = expf(x[k] - log_total);
       const float value = grad * (c + k == target ? probability - 1.0f : probability);
-      result.set(k, target < 0 ? 0.0f : value);  // not NaN even where a logit is
+      result.set(k, target < 0 ? 0.0f : value);  // 0 even if a logit is NaN
     }
     write_chunk(grad_logits, c, all.columns, all.aligned, result);
   });
@@ -89,14 +89,10 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
 void CudaBackend::cross_entropy(const Tensor& logits, const Tensor& targets, Tensor& loss,
                                 Tensor& lse) {
   const checks::Op op("cross_entropy", Device::cuda);
-  checks::require_rank(op, {"logits", logits}, 2);
+  checks::require_losses(op, logits, loss, lse);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  checks::require_data(op, {{"logits", logits}});
-  checks::require_packed(op, {"loss", loss}, DType::f32, {rows});
-  checks::require_packed(op, {"lse", lse}, DType::f32, {rows});
   checks::require_packed(op, {"targets", targets}, DType::i32, {rows});
   if (rows == 0) return;
-  SSA_CHECK(columns > 0, "cross_entropy: logits have no columns");
   cuda::visit_data(logits.dtype(), [&]<class T>(TypeTag<T>) {
     const T* x = logits.data<T>();
     const cuda::LossRows<T> all{.logits = x,
@@ -107,11 +103,8 @@ void CudaBackend::cross_entropy(const Tensor& logits, const Tensor& targets, Ten
                                 .rows = rows,
                                 .columns = static_cast<int>(columns),
                                 .aligned = cuda::rows_are_aligned(x, columns)};
-    const int64_t bytes = columns * static_cast<int64_t>(sizeof(T));
-    cuda::visit_row_bytes(bytes, [&](auto threads) {
-      using Group = cuda::RowGroup<threads()>;
-      cuda::launch("cross_entropy", cuda::cross_entropy_rows<T, threads()>,
-                   dim3(Group::blocks(rows)), dim3(Group::kBlock), 0, all);
+    cuda::visit_row_threads<T>(columns, [&](auto threads) {
+      cuda::launch_rows<threads()>(op.name, cuda::cross_entropy_rows<T, threads()>, rows, all);
     });
   });
 }
@@ -120,11 +113,8 @@ void CudaBackend::cross_entropy_backward(const Tensor& logits, const Tensor& tar
                                          const Tensor& lse, const Tensor& grad_loss,
                                          Tensor& grad_logits) {
   const checks::Op op("cross_entropy_backward", Device::cuda);
-  checks::require_rank(op, {"logits", logits}, 2);
+  checks::require_loss_gradients(op, logits, lse, grad_loss, grad_logits);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  checks::require_data(op, {{"logits", logits}, {"grad_logits", grad_logits}});
-  checks::require_packed(op, {"lse", lse}, DType::f32, {rows});
-  checks::require_packed(op, {"grad_loss", grad_loss}, DType::f32, {rows});
   checks::require_packed(op, {"targets", targets}, DType::i32, {rows});
   if (logits.numel() == 0) return;
   cuda::visit_data(logits.dtype(), [&]<class T>(TypeTag<T>) {

@@ -1,5 +1,6 @@
-// The only file that knows cuBLASLt. It thinks in columns: a row-major matrix is the transpose of a
-// column-major one, so that out = a·b is asked for as outᵀ = bᵀ·aᵀ, and the operands change places.
+// The only file that knows cuBLASLt. cuBLASLt is column-major, and a row-major matrix is the
+// transpose of a column-major one. So out = a·b is computed as outᵀ = bᵀ·aᵀ: the operands change
+// places.
 
 #include <algorithm>
 #include <compare>
@@ -28,13 +29,13 @@ bool environment_says(const char* name, std::string_view what) {
   return value && value == what;
 }
 
-/// To measure what they save, the calls that they stand for can be asked for.
+/// SSA_CUDA_EPILOGUES=0 replaces epilogues by separate calls, to measure what they save.
 bool epilogues_are_off() {
   static const bool off = environment_says("SSA_CUDA_EPILOGUES", "0");
   return off;
 }
 
-/// TensorFloat-32 rounds f32 operands to 10 bits of mantissa. Never unless asked for.
+/// SSA_CUDA_TF32=1 allows TensorFloat-32, which rounds f32 operands to 10 bits of mantissa.
 bool tf32_is_asked_for() {
   static const bool asked = environment_says("SSA_CUDA_TF32", "1");
   return asked;
@@ -71,8 +72,8 @@ cublasLtHandle_t handle() {
   return instance;
 }
 
-/// The largest power of two, up to 256, that an address is a multiple of, and those a step of so
-/// many bytes further on.
+/// The largest power of two, up to 256, that divides the address and, if given, the step to the
+/// next matrix.
 uint32_t alignment_of(const void* address, uint64_t step_bytes = 0) {
   constexpr uintptr_t kMost = 256;
   const auto bits = reinterpret_cast<uintptr_t>(address) | step_bytes | kMost;
@@ -83,7 +84,7 @@ uint64_t bytes_of(int64_t elements, DType dtype) {
   return static_cast<uint64_t>(elements) * size_of(dtype);
 }
 
-/// Everything that the choice of an algorithm depends on.
+/// Everything that the choice of algorithm depends on.
 struct ProductKey {
   int64_t rows, columns, inner, a_stride, b_stride, added_stride, out_stride;
   uint32_t a_alignment, b_alignment, added_alignment, out_alignment;
@@ -119,8 +120,8 @@ struct ProductKey {
         batch(product.batch) {}
 };
 
-/// A row-major matrix as its column-major transpose: as many columns as there are rows in memory.
-/// The matrices of a batch are `batch_step` elements apart.
+/// A row-major matrix, described as its column-major transpose. The matrices of a batch are
+/// `batch_step` elements apart.
 class Layout {
  public:
   Layout(const Product& product, DType dtype, int64_t rows, int64_t columns, int64_t row_stride,
@@ -150,7 +151,7 @@ class Layout {
   cublasLtMatrixLayout_t layout_ = nullptr;
 };
 
-/// What is to be computed, on the transposes.
+/// The product to compute, on the transposes.
 class Description {
  public:
   explicit Description(const Product& product) {
@@ -177,7 +178,7 @@ class Description {
   Description& operator=(const Description&) = delete;
   cublasLtMatmulDesc_t get() const { return description_; }
 
-  /// What changes from call to call.
+  /// Sets the pointers, which change from call to call.
   void set_places(const Product& product) {
     const bool sums = product.epilogue == Epilogue::sums;
     if (const void* bias = sums ? product.beside : product.bias) {
@@ -192,7 +193,7 @@ class Description {
   static bool keeps_rows(const Product& product) {
     return product.epilogue == Epilogue::gelu || product.epilogue == Epilogue::gelu_gradient;
   }
-  /// cuBLASLt's word for it. "B" of the transposed product is a.
+  /// cuBLASLt's name of the epilogue. "B" of the transposed product is a.
   static cublasLtEpilogue_t epilogue_of(const Product& product) {
     switch (product.epilogue) {
       case Epilogue::none:
@@ -214,8 +215,8 @@ class Description {
   cublasLtMatmulDesc_t description_ = nullptr;
 };
 
-/// How algorithms are chosen: with the workspace and the alignment there are, and no reduction that
-/// depends on the order in which blocks come to it.
+/// Limits the choice of algorithms: to the workspace, the operands' alignment, and reductions in a
+/// fixed order.
 class Preference {
  public:
   Preference(const Product& product, const ProductKey& key) {
@@ -243,7 +244,7 @@ class Preference {
   cublasLtMatmulPreference_t preference_ = nullptr;
 };
 
-/// Descriptions and the algorithm of one kind of product, if there is one.
+/// The descriptions of one kind of product, and its algorithm if there is one.
 class Plan {
  public:
   Plan(const Product& product, const ProductKey& key)
@@ -268,7 +269,7 @@ class Plan {
     workspace_bytes_ = static_cast<int64_t>(found.workspaceSize);
   }
 
-  /// False if it cannot be had with its epilogue; some of what cannot shows here only.
+  /// Returns false if cuBLASLt does not support the epilogue. Some cases only fail here.
   bool run(const Product& product) {
     if (!possible_) return false;
     description_.set_places(product);
@@ -283,7 +284,8 @@ class Plan {
   }
 
  private:
-  /// Whether it went well. Throws if not, unless there is another way, without the epilogue.
+  /// Whether the call succeeded. On failure, throws unless the product can be computed without the
+  /// epilogue.
   static bool take(const Product& product, cublasStatus_t status) {
     if (product.epilogue == Epilogue::none) require(status, product);
     return status == CUBLAS_STATUS_SUCCESS;
@@ -304,7 +306,7 @@ bool multiply(const Product& product) {
   static std::map<ProductKey, Plan> plans;
   const std::lock_guard lock(mutex);
   if (product.epilogue != Epilogue::none && epilogues_are_off()) return false;
-  // Rows kept beside must be of whole 16 bytes.
+  // Rows of the auxiliary output must be multiples of 16 bytes.
   if (product.epilogue > Epilogue::sums && product.columns % 8 != 0) return false;
   const ProductKey key(product);
   auto found = plans.find(key);

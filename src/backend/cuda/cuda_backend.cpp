@@ -1,4 +1,4 @@
-// Which GPU is used, whether it can be, and what the backend says of itself.
+// Chooses the GPU, checks that it can be used, and describes the backend.
 
 #include "backend/cuda/cuda_backend.h"
 
@@ -21,7 +21,7 @@ std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
-/// How many GPUs are visible. Throws ConfigError unless CUDA finds any.
+/// The number of visible GPUs. Throws ConfigError if there is none.
 int require_gpus() {
   int driver = 0, runtime = 0, count = 0;
   cudaDriverGetVersion(&driver);
@@ -47,7 +47,7 @@ int require_gpus() {
   return count;
 }
 
-/// Makes this thread use the GPU with this number. Where there is one GPU only, all ranks share it.
+/// Makes this thread use GPU number `index`. If only one GPU is visible, all ranks share it.
 void use_gpu(int index) {
   const int count = require_gpus();
   if (count == 1) index = 0;

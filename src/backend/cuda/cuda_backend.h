@@ -8,18 +8,17 @@
 
 namespace ssa {
 
-/// The backend of NVIDIA GPUs, sm_80 and newer: own kernels for everything but matrix products,
-/// which are cuBLASLt's. Activations are f32, bf16 or f16; kernels compute in f32 and sum in an
-/// order that depends on shapes alone, so that the same call gives the same bits.
+/// The backend for NVIDIA GPUs, sm_80 and newer. Matrix products are cuBLASLt's; all other kernels
+/// are our own. Activations are f32, bf16 or f16. Kernels compute in f32 and sum in an order that
+/// depends on shapes alone, so that the same call gives the same bits.
 ///
-/// Work is queued on one stream. Only what returns a number to the host waits for it: sum(),
-/// sum_squares(), and copies to host tensors. Token ids and targets outside their range, which the
-/// host cannot see in time, count as 0 and raise an error at the next such wait.
+/// Work is queued on one stream. Only calls that return numbers to the host wait for it: sum(),
+/// sum_squares(), and copies to host tensors. The host does not see token ids and targets in time
+/// to check them. Those outside their range count as 0 and raise an error at the next such wait.
 class CudaBackend : public Backend {
  public:
-  /// On the GPU of this number among the visible ones; on the only one in any case. Throws
-  /// ConfigError where there is no usable GPU or its driver is too old. Tensors on Device::cuda
-  /// live on the GPU from then on.
+  /// Uses GPU number `gpu` of the visible ones, or the only one. Throws ConfigError if there is no
+  /// usable GPU or the driver is too old. From then on tensors on Device::cuda live on this GPU.
   explicit CudaBackend(int gpu);
   Device device() const override { return Device::cuda; }
   std::string description() const override;
@@ -90,7 +89,7 @@ class CudaBackend : public Backend {
   std::unique_ptr<RecordedWork> record(uint32_t step, const std::function<void()>& work) override;
 };
 
-/// Throws like the constructor.
+/// Throws ConfigError like the constructor.
 std::unique_ptr<Backend> make_cuda_backend(int gpu = 0);
 
 /// The stream of all work, a cudaStream_t.

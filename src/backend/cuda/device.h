@@ -1,9 +1,9 @@
 #pragma once
 
-// What every kernel of this backend stands on: conversions between storage types and f32, warp and
-// block reductions, dynamic shared memory. Kernel files include this and nothing of CUDA directly,
-// because they are compiled twice: by nvcc for devices, and as plain C++ by tests/cuda_emulation,
-// whose headers stand in for CUDA's and define SSA_CUDA_EMULATION.
+// The basis of all kernels: conversions between storage types and f32, warp and block reductions,
+// dynamic shared memory. Kernel files include this header and none of CUDA's, because they are
+// compiled twice: by nvcc for devices, and as plain C++ by tests/cuda_emulation, whose headers
+// replace CUDA's and define SSA_CUDA_EMULATION.
 
 #include <cstdint>
 
@@ -104,14 +104,14 @@ __device__ T warp_max(T value) {
   return value;
 }
 
-/// Sum over the block's threads, for all of them. blockDim.x is a multiple of 32, at most 1024, and
-/// the other extents are 1.
+/// The sum over the block's threads, returned to all of them. blockDim.x is a multiple of 32, at
+/// most 1024; the other extents are 1.
 template <class T>
 __device__ T block_sum(T value) {
   __shared__ T partial[kWarp];
   const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   value = warp_sum(value);
-  __syncthreads();  // an earlier call may still be read
+  __syncthreads();  // the results of an earlier call may still be read
   if (lane == 0) partial[warp] = value;
   __syncthreads();
   return warp_sum(lane < blockDim.x / kWarp ? partial[lane] : T{});

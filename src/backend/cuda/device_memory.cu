@@ -31,7 +31,7 @@ PinnedMemory allocate_pinned(size_t bytes) {
   return PinnedMemory(memory);
 }
 
-/// An event that takes no times.
+/// An event without timing.
 class OrderEvent {
  public:
   OrderEvent() {
@@ -51,8 +51,8 @@ class OrderEvent {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Pinned memory that small copies from the host go through: tokens and plans where no lane brings
-/// them. Those of a step fit in at once.
+/// Pinned staging buffers for small copies from the host, such as tokens and plans without a lane.
+/// There are enough for all copies of a step.
 class Staging {
  public:
   static constexpr size_t kSlotBytes = size_t{256} << 10;
@@ -102,16 +102,15 @@ class SideStream {
   cudaStream_t stream_ = nullptr;
 };
 
-/// Through pinned memory and a place on the device, on a stream of its own. Two events keep the
-/// order: nothing is taken before it has arrived, and nothing arrives where the last has not been
-/// taken.
+/// Copies through pinned memory into a buffer on the device, on a stream of its own. Two events
+/// keep the order: data are read after they have arrived, and overwritten after they were read.
 class GpuLane : public InputLane {
  public:
   explicit GpuLane(size_t bytes)
       : place_(Tensor::empty({static_cast<int64_t>(bytes)}, DType::u8, Device::cuda,
                              MemoryCategory::data)),
         pinned_(allocate_pinned(bytes)) {
-    taken_.record(stream());  // whose work may still be about what was in this place before
+    taken_.record(stream());  // its queued work may still use the memory of this buffer
   }
 
   void send(const void* from, size_t bytes) override {
@@ -137,7 +136,7 @@ class GpuLane : public InputLane {
   Tensor place_;
   PinnedMemory pinned_;
   OrderEvent arrived_, taken_;
-  SideStream beside_;  // last: its work is done before the others go
+  SideStream beside_;  // last, so that its work is done before the other members are destroyed
 };
 
 class GpuStopwatch : public Stopwatch {
@@ -174,7 +173,7 @@ class GpuMemory : public DeviceMemory {
     void* pointer = nullptr;
     const cudaError_t status = cudaMalloc(&pointer, bytes);
     if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // not to be found by a later call
+      cudaGetLastError();  // clears the error for later calls
       return nullptr;
     }
     check(status, "allocating GPU memory");
@@ -182,7 +181,7 @@ class GpuMemory : public DeviceMemory {
   }
 
   void free(void* pointer) noexcept override {
-    cudaStreamSynchronize(stream());  // CUDA only says that freeing may wait for work on it
+    cudaStreamSynchronize(stream());  // CUDA does not promise that freeing waits for work on it
     cudaFree(pointer);
   }
 
@@ -190,7 +189,7 @@ class GpuMemory : public DeviceMemory {
     if (bytes == 0) return;
     require_not_recording("a copy from the host");
     if (bytes <= Staging::kSlotBytes) return staging_.copy(to, from, bytes);
-    // From pageable memory: CUDA stages it and returns when the host may reuse it.
+    // CUDA copies pageable memory to a staging buffer and returns when the host may reuse it.
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream()), "copying to the GPU");
   }
 

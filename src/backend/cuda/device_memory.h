@@ -4,8 +4,9 @@
 
 namespace ssa::cuda {
 
-/// The memory of the GPU. Copies from the host are staged in pinned memory, so that the host goes
-/// on while they wait for their turn on the stream; the first waits until a stage is free again.
+/// The GPU's memory. Copies from the host go through pinned staging buffers, so that the host
+/// continues while they are queued on the stream. A copy waits only if all staging buffers are in
+/// use.
 DeviceMemory& memory();
 
 }  // namespace ssa::cuda

@@ -1,4 +1,4 @@
-// Elementwise primitives: one pass, a thread to every 16 bytes.
+// Elementwise primitives: one pass, one thread per 16 bytes.
 
 #include "backend/checks.h"
 #include "backend/cuda/chunk.cuh"
@@ -28,8 +28,7 @@ unsigned blocks_for(int64_t size) {
   return static_cast<unsigned>((size + kBlock - 1) / kBlock);
 }
 
-/// Elements of arrays, any of which may be the same one: a thread reads all that it needs before it
-/// writes.
+/// The extent of arrays that may be the same: a thread reads all its inputs before it writes.
 struct Extent {
   int64_t size;
   bool aligned;  ///< all arrays begin on 16 bytes
@@ -84,7 +83,7 @@ struct Scale {
   __device__ float operator()(float x) const { return factor * x; }
 };
 
-/// x·Φ(x), as exact as T can tell.
+/// GELU x·Φ(x), as exact as T can represent.
 template <class T>
 struct Gelu {
   __device__ float operator()(float x) const { return gelu<T>(x).value; }
@@ -96,7 +95,7 @@ struct GeluTanh {
   __device__ ValueAndSlope with_slope(float x) const { return gelu_tanh(x); }
 };
 
-// Comparisons that NaN passes on.
+// Written so that NaN stays NaN.
 struct Relu {
   __device__ float operator()(float x) const { return x > 0.0f ? x : 0.0f; }
   __device__ ValueAndSlope with_slope(float x) const {
@@ -112,7 +111,7 @@ struct Elu {
   }
 };
 
-/// Calls g(functor) with the function of this kind, for data of type T.
+/// Calls g(functor) with the activation function of this kind, for data of type T.
 template <class T, class G>
 void visit_activation(Activation kind, G&& g) {
   switch (kind) {
@@ -128,7 +127,7 @@ void visit_activation(Activation kind, G&& g) {
   throw ShapeError("activation: unknown kind {}", static_cast<int>(kind));
 }
 
-/// What a dropout kernel needs to know.
+/// The arguments of a dropout kernel.
 struct Mask {
   StepKey key;
   uint32_t threshold;
@@ -166,7 +165,7 @@ __global__ void __launch_bounds__(kThreads)
   Chunk<T> x = read_chunk(in, i, extent.size, extent.aligned), base;
   if (residual) base = read_chunk(residual, i, extent.size, extent.aligned);
   const RngKey key = mask.key.now();
-  int64_t number = i / group, left = group - i % group;  // of the group, and in it
+  int64_t number = i / group, left = group - i % group;  // of the group; elements left in it
   bool dropped = key.word(static_cast<uint64_t>(number)) < mask.threshold;
 #pragma unroll
   for (int k = 0; k < Chunk<T>::kSize; ++k) {
@@ -181,7 +180,7 @@ __global__ void __launch_bounds__(kThreads)
   write_chunk(out, i, extent.size, extent.aligned, x);
 }
 
-// Comparisons that leave 0 and NaN as they are.
+// Written so that a difference of 0 or NaN stays unchanged.
 __device__ inline float with_sign_of(float difference, float value) {
   if (difference > 0.0f) return value;
   return difference < 0.0f ? -value : difference;

@@ -1,12 +1,12 @@
 // Rows of a table by id, and the gradient of the table.
 
-#include "backend/checks.h"
 #include "backend/cuda/chunk.cuh"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/sort_ids.h"
 #include "backend/cuda/visit_data.h"
+#include "backend/row_checks.h"
 
 namespace ssa {
 namespace cuda {
@@ -43,10 +43,10 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarp) embed(EmbeddedRows<T> al
   }
 }
 
-// The gradient: rows are sorted by id, then tiles of as many sorted rows as a warp has lanes are
-// summed, one warp for each tile and 32 chunks of columns. Every run of equal ids has its beginning
-// in one tile, whose warp adds the sum of the run's part there to the table. What continues a run
-// from the tile before goes to `continued`, and a second kernel adds those to the table, in order.
+// The gradient. Rows are sorted by id and cut into tiles of 32 sorted rows. One warp sums a tile,
+// for 32 chunks of columns. A run of equal ids begins in one tile, whose warp adds its part of the
+// run to the table. A tile that continues a run from the tile before writes that part to
+// `continued`, and a second kernel adds these parts to the table, in order.
 
 template <class T>
 struct SortedRows {
@@ -54,7 +54,7 @@ struct SortedRows {
   const int32_t* ids;   ///< ascending
   const int32_t* from;  ///< rows of grad_out
   float* grad_table;    ///< (words, columns)
-  float* continued;     ///< (tiles, columns), used where a tile begins with the last one's id
+  float* continued;  ///< (tiles, columns), used if a tile begins with the previous tile's last id
   int64_t rows;
   int columns;
   float factor;
@@ -64,7 +64,7 @@ struct SortedRows {
 template <class T>
 __global__ void __launch_bounds__(kRowsPerBlock* kWarp) sum_tiles(SortedRows<T> all) {
   constexpr int kSize = Chunk<T>::kSize;
-  constexpr int kAhead = 8;  // rows that are being read at a time
+  constexpr int kAhead = 8;  // rows that are loaded at a time
   const int lane = static_cast<int>(threadIdx.x), columns = all.columns;
   const int64_t tile = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.y, first = tile * kWarp;
   if (first >= all.rows) return;  // a whole warp
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarp) sum_tiles(SortedRows<T> 
 #pragma unroll
     for (int k = 0; k < kAhead; ++k) {
       const int32_t id = __shfl_sync(kAllLanes, my_id, i + k);
-      if (id < 0) break;  // behind the last row; for all lanes
+      if (id < 0) break;  // past the last row, for all lanes
       if (id != run_id) {
         end_run();
         run_id = id;
@@ -125,7 +125,8 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarp) add_continued(SortedRows
   };
   if (!continues(first)) return;
   const int32_t id = all.ids[first * kWarp];
-  if (continues(first - 1) && all.ids[(first - 1) * kWarp] == id) return;  // an earlier warp's
+  if (continues(first - 1) && all.ids[(first - 1) * kWarp] == id)
+    return;  // an earlier warp adds this one
   int64_t end = first + 1;
   while (continues(end) && all.ids[end * kWarp] == id) ++end;
   float* to = all.grad_table + int64_t{id} * columns;
@@ -152,12 +153,8 @@ dim3 grid_of(int64_t rows, int64_t columns, int64_t columns_per_warp) {
 
 void CudaBackend::embedding(const Tensor& table, const Tensor& ids, double factor, Tensor& out) {
   const checks::Op op("embedding", Device::cuda);
-  checks::require_rank(op, {"table", table}, 2);
-  checks::require_rank(op, {"out", out}, 2);
+  checks::require_embedding(op, {"table", table}, {"out", out});
   const int64_t rows = out.dim(0), columns = table.dim(1);
-  checks::require_packed(op, {"table", table}, DType::f32, table.shape());
-  checks::require_data_dtype(op, {"out", out});
-  checks::require_packed(op, {"out", out}, out.dtype(), {rows, columns});
   checks::require_packed(op, {"ids", ids}, DType::i32, {rows});
   if (out.numel() == 0) return;
   SSA_CHECK(table.dim(0) > 0, "embedding: table is empty");
@@ -181,12 +178,8 @@ void CudaBackend::embedding(const Tensor& table, const Tensor& ids, double facto
 void CudaBackend::embedding_backward(const Tensor& ids, double factor, const Tensor& grad_out,
                                      Tensor& grad_table) {
   const checks::Op op("embedding_backward", Device::cuda);
-  checks::require_rank(op, {"grad_table", grad_table}, 2);
-  checks::require_rank(op, {"grad_out", grad_out}, 2);
+  checks::require_embedding(op, {"grad_table", grad_table}, {"grad_out", grad_out});
   const int64_t rows = grad_out.dim(0), columns = grad_table.dim(1), words = grad_table.dim(0);
-  checks::require_packed(op, {"grad_table", grad_table}, DType::f32, grad_table.shape());
-  checks::require_data_dtype(op, {"grad_out", grad_out});
-  checks::require_packed(op, {"grad_out", grad_out}, grad_out.dtype(), {rows, columns});
   checks::require_packed(op, {"ids", ids}, DType::i32, {rows});
   if (grad_out.numel() == 0) return;
   SSA_CHECK(words > 0, "embedding_backward: grad_table is empty");

@@ -1,4 +1,4 @@
-// The record of ids outside their tables, seen from the host.
+// The host's side of the record of invalid ids.
 
 #include <string_view>
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kRecordBytes = kRecordWords * sizeof(ErrorRecord);
 
-/// The record, and where the host reads it. Never freed: kernels may use it until the end.
+/// The record, and the host's copy of it. Never freed: kernels may use it until the process ends.
 struct Places {
   ErrorRecord* device = nullptr;
   ErrorRecord* host = nullptr;  // pinned

@@ -1,8 +1,8 @@
 #pragma once
 
-// Ids that are outside their table. A kernel cannot throw, and the host cannot look at ids on the
-// device before the launch, so kernels take such an id for 0, leave a word in a record on the
-// device, and whoever waits for the device throws.
+// Reports ids outside their table. A kernel cannot throw, and the host cannot check ids on the
+// device before the launch. So a kernel treats such an id as 0 and writes a word into a record on
+// the device. The next call that waits for the device throws.
 
 #include <cstdint>
 
@@ -10,8 +10,8 @@
 
 namespace ssa::cuda {
 
-/// The primitives that look something up by id. Of errors at the same wait, the record keeps that
-/// of the last primitive in this list, and of one primitive's the one at the lowest index.
+/// The primitives that look something up by id. If several errors are found at one wait, the record
+/// holds that of the last primitive in this list, at its lowest index.
 enum class Lookup : uint32_t {
   gather_rows_backward = 1,
   gather_rows,
@@ -28,20 +28,21 @@ enum class Lookup : uint32_t {
   graph_offsets
 };
 
-/// The first of kRecordWords words. Word 0: 0, or from the top: 4 bits of Lookup, 28 of (largest -
-/// index), 32 of the id. Word n: the range of ids that Lookup n met errors with, its end above its
-/// beginning. The largest of several stays, whatever the order in which they are recorded.
+/// The first of kRecordWords words. Word 0 is 0 without an error; else, from the top, 4 bits of
+/// Lookup, 28 bits of (largest - index), and 32 bits of the id. Word n is the range of ids that
+/// Lookup n allows, its end above its beginning. The largest of several values stays, in whatever
+/// order they are recorded.
 using ErrorRecord = unsigned long long;
 inline constexpr int kRecordWords = 16;
 
 /// The record in device memory.
 ErrorRecord* error_record();
 
-/// Waits for all work of the stream and throws ShapeError if it left an error, which is then
-/// forgotten.
+/// Waits for all work of the stream. Clears the record, and throws ShapeError if it held an error.
 void wait_and_check();
 
-/// `id`, or 0 and an error in the record if it is outside lowest … end-1; end is below 2^32.
+/// Returns `id`, or records an error and returns 0 if it is outside lowest … end-1. end is below
+/// 2^32.
 __device__ inline int32_t checked_id(int32_t id, int32_t lowest, int64_t end, Lookup primitive,
                                      int64_t index, ErrorRecord* record) {
   if (id >= lowest && id < end) return id;

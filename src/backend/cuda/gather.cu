@@ -1,5 +1,5 @@
-// Rows picked by index, and their gradient. Memory-bound: a warp has a row, and moves 16 bytes a
-// lane where rows allow it.
+// Gathered rows, and their gradient. Memory-bound: one warp per row, which moves 16 bytes per lane
+// if rows are aligned.
 
 #include "backend/checks.h"
 #include "backend/cuda/chunk.cuh"

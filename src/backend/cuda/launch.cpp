@@ -4,7 +4,7 @@ namespace ssa::cuda {
 
 void check(cudaError_t status, std::string_view what) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // else the next launch would report it again
+  cudaGetLastError();  // clears the error, or the next launch would report it again
   throw Error(ExitCode::usage, fmt::format("CUDA: {} failed: {} ({})", what,
                                            cudaGetErrorString(status), cudaGetErrorName(status)));
 }

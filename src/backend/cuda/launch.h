@@ -9,7 +9,7 @@
 
 namespace ssa::cuda {
 
-/// Throws Error with `what` was done and CUDA's error text.
+/// Throws Error with `what`, the operation, and CUDA's error text, unless `status` is success.
 void check(cudaError_t status, std::string_view what);
 
 /// Properties of this thread's GPU.

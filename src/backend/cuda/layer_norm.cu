@@ -1,12 +1,12 @@
-// Layer norm and its gradients. A row of up to 4096 columns is read once and stays in registers;
-// wider ones are read again, from the cache if they are lucky.
+// Layer norm and its gradients. A row of up to 4096 columns is read once and stays in registers.
+// Wider rows are read again in each pass.
 
-#include "backend/checks.h"
 #include "backend/cuda/column_sum.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/row_groups.cuh"
 #include "backend/cuda/visit_data.h"
+#include "backend/row_checks.h"
 
 namespace ssa {
 namespace cuda {
@@ -33,24 +33,24 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   using Group = RowGroup<kThreads>;
   constexpr int kSize = Chunk<T>::kSize;
   const int64_t row = Group::number();
-  if (row >= all.rows) return;  // a whole warp, where a block has several rows
+  if (row >= all.rows) return;  // for whole warps, where a block has several rows
   const int columns = all.columns;
   const T* in = all.in + row * columns;
   T* out = all.out + row * columns;
   const auto width = static_cast<float>(columns);
   Chunk<T> kept[kChunks > 0 ? kChunks : 1];
+  const auto read = [&](int i, int c) { kept[i] = read_chunk(in, c, columns, all.aligned); };
 
   float total = 0.0f;
   for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
-    kept[i] = read_chunk(in, c, columns, all.aligned);
+    read(i, c);
 #pragma unroll
     for (int k = 0; k < kSize; ++k) total += kept[i][k];
   });
   const float mu = Group::sum(total) / width;
 
   float squares = 0.0f;
-  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
-    if (kChunks == 0) kept[i] = read_chunk(in, c, columns, all.aligned);
+  for_my_chunks_again<T, kThreads, kChunks>(columns, read, [&](int i, int c) {
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
       const float centred = kept[i][k] - mu;
@@ -59,8 +59,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   });
   const float inverse = 1.0f / sqrtf(Group::sum(squares) / width + all.eps);
 
-  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
-    if (kChunks == 0) kept[i] = read_chunk(in, c, columns, all.aligned);
+  for_my_chunks_again<T, kThreads, kChunks>(columns, read, [&](int i, int c) {
     const auto gain = read_floats<kSize>(all.gain, c, columns, all.aligned);
     const auto shift = read_floats<kSize>(all.shift, c, columns, all.aligned);
     Chunk<T> normed;
@@ -92,8 +91,8 @@ struct BackwardRows {
   bool aligned;
 };
 
-/// A thread's share of the sums for gain and shift: in registers if its columns are few, else in
-/// the block's part of `partial`, where each column is one thread's own.
+/// A thread's sums for gain and shift. They are in registers if it has few columns, else in the
+/// block's part of `partial`, where each column belongs to one thread.
 template <class T, int kThreads, int kChunks>
 struct ParameterSums {
   static constexpr int kSize = Chunk<T>::kSize;
@@ -117,7 +116,7 @@ struct ParameterSums {
       write_floats(to + columns, c, columns, all.aligned, shift[i]);
     });
   }
-  /// What `to` holds, plus these.
+  /// Adds the sums to `to`.
   __device__ void add_to(float* to, int columns) const {
     for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
 #pragma unroll
@@ -175,9 +174,8 @@ __device__ void row_backward(const BackwardRows<T>& all, int64_t row,
   };
 
   for_my_chunks<T, kThreads, kChunks>(columns, read);
-  float sum_g = 0.0f, sum_gx = 0.0f;  // columns that do not exist have grad_out 0
-  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
-    if (kChunks == 0) read(i, c);
+  float sum_g = 0.0f, sum_gx = 0.0f;  // grad_out is 0 beyond the last column
+  for_my_chunks_again<T, kThreads, kChunks>(columns, read, [&](int i, int c) {
     const auto gain = read_floats<kSize>(all.gain, c, columns, all.aligned);
     Floats<kSize> to_gain, to_shift;
 #pragma unroll
@@ -193,8 +191,7 @@ __device__ void row_backward(const BackwardRows<T>& all, int64_t row,
   const auto width = static_cast<float>(columns);
   const float mean_g = Group::sum(sum_g) / width, mean_gx = Group::sum(sum_gx) / width;
 
-  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
-    if (kChunks == 0) read(i, c);
+  for_my_chunks_again<T, kThreads, kChunks>(columns, read, [&](int i, int c) {
     const auto gain = read_floats<kSize>(all.gain, c, columns, all.aligned);
     Chunk<T> before = {}, grad;
     if (all.accumulate) before = read_chunk(all.grad_in + begin, c, columns, all.aligned);
@@ -214,7 +211,7 @@ __device__ void row_backward(const BackwardRows<T>& all, int64_t row,
   });
 }
 
-// A block has rows_per_block rows; its groups take turns.
+// One block per rows_per_block rows; its groups take turns.
 template <class T, int kThreads, int kChunks>
 __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
     layer_norm_backward_rows(BackwardRows<T> all) {
@@ -228,7 +225,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   }
   if constexpr (!Group::kIsWarp) {
     sums.write(block_sums, all);
-  } else {  // the warps' sums are added up in shared memory, one warp after the other
+  } else {  // shared memory adds up the warps' sums, one warp after the other
     float* shared = dynamic_shared<float>();
     for (int i = static_cast<int>(threadIdx.x); i < 2 * all.columns; i += Group::kBlock) {
       shared[i] = 0.0f;
@@ -244,7 +241,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   }
 }
 
-/// Rows of a block, of the shape alone: about as many blocks as a large device runs at a time.
+/// Rows per block, by the shape alone: about as many blocks as a large device runs at a time.
 int64_t rows_per_block(int64_t rows) {
   constexpr int64_t kMostBlocks = 512, kAtATime = 4;
   const int64_t each = (rows + kMostBlocks - 1) / kMostBlocks;
@@ -262,13 +259,8 @@ bool all_aligned(int64_t columns, const Pointers*... pointers) {
 void CudaBackend::layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,
                              Tensor& out, Tensor& mean, Tensor& rstd) {
   const checks::Op op("layer_norm", Device::cuda);
-  checks::require_rank(op, {"in", in}, 2);
+  checks::require_layer_norm(op, in, gain, shift, out, mean, rstd);
   const int64_t rows = in.dim(0), columns = in.dim(1);
-  checks::require_data(op, {{"in", in}, {"out", out}});
-  checks::require_packed(op, {"gain", gain}, DType::f32, {columns});
-  checks::require_packed(op, {"shift", shift}, DType::f32, {columns});
-  checks::require_packed(op, {"mean", mean}, DType::f32, {rows});
-  checks::require_packed(op, {"rstd", rstd}, DType::f32, {rows});
   if (rows == 0) return;
   cuda::visit_data(in.dtype(), [&]<class T>(TypeTag<T>) {
     cuda::ForwardRows<T> all{.in = in.data<T>(),
@@ -284,35 +276,15 @@ void CudaBackend::layer_norm(const Tensor& in, const Tensor& gain, const Tensor&
     all.aligned = cuda::all_aligned(columns, all.in, all.out) && cuda::is_aligned(all.gain) &&
                   cuda::is_aligned(all.shift);
     cuda::visit_width<T>(columns, [&](auto threads, auto chunks) {
-      using Group = cuda::RowGroup<threads()>;
-      cuda::launch("layer_norm", cuda::layer_norm_forward<T, threads(), chunks()>,
-                   dim3(Group::blocks(rows)), dim3(Group::kBlock), 0, all);
+      cuda::launch_rows<threads()>(op.name, cuda::layer_norm_forward<T, threads(), chunks()>, rows,
+                                   all);
     });
   });
 }
 
-namespace {
-
-void require_valid(const checks::Op& op, const LayerNormBackwardArgs& args) {
-  checks::require_rank(op, {"in", args.in}, 2);
-  const int64_t rows = args.in.dim(0), columns = args.in.dim(1);
-  checks::require_data(op,
-                       {{"in", args.in}, {"grad_out", args.grad_out}, {"grad_in", args.grad_in}});
-  checks::require_packed(op, {"gain", args.gain}, DType::f32, {columns});
-  checks::require_packed(op, {"grad_gain", args.grad_gain}, DType::f32, {columns});
-  checks::require_packed(op, {"grad_shift", args.grad_shift}, DType::f32, {columns});
-  checks::require_packed(op, {"mean", args.mean}, DType::f32, {rows});
-  checks::require_packed(op, {"rstd", args.rstd}, DType::f32, {rows});
-  if (!args.out.defined()) return;
-  checks::require_data(op, {{"in", args.in}, {"out", args.out}});
-  checks::require_packed(op, {"shift", args.shift}, DType::f32, {columns});
-}
-
-}  // namespace
-
 void CudaBackend::layer_norm_backward(const LayerNormBackwardArgs& args) {
   const checks::Op op("layer_norm_backward", Device::cuda);
-  require_valid(op, args);
+  checks::require_layer_norm_gradients(op, args);
   const int64_t rows = args.in.dim(0), columns = args.in.dim(1);
   if (rows == 0) return;
   const int64_t part = cuda::rows_per_block(rows), parts = (rows + part - 1) / part;

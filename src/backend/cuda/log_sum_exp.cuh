@@ -1,6 +1,6 @@
 #pragma once
 
-// The logarithm of the sum of the exponentials of a row, of any width, reading it once.
+// log Σ exp of a row of any width, reading it once.
 
 #include "backend/cuda/row_groups.cuh"
 
@@ -10,7 +10,7 @@ namespace ssa::cuda {
 struct SumOfExps {
   float highest, sum;
 
-  /// Where nothing is above -inf yet, the difference to it must not become NaN.
+  /// Avoids the NaN of -inf - (-inf), if all elements so far are -inf.
   __device__ static float exp_below(float x, float highest) {
     return expf(x - (highest == -INFINITY ? 0.0f : highest));
   }
@@ -41,12 +41,12 @@ struct SumOfExps {
   }
 };
 
-/// log Σ exp of a row, for all of its threads. Calls also(chunk, how many of its elements exist)
-/// for the chunks that this thread reads.
+/// log Σ exp of a row, returned to all of its threads. Calls also(chunk, number of its elements
+/// that exist) for each chunk that this thread reads.
 template <class T, int kThreads, class F>
 __device__ float log_sum_exp(const T* logits, int columns, bool aligned, const F& also) {
   using Group = RowGroup<kThreads>;
-  constexpr int kSize = Chunk<T>::kSize, kAhead = 2;  // chunks that are being read at a time
+  constexpr int kSize = Chunk<T>::kSize, kAhead = 2;  // chunks that are loaded at a time
   SumOfExps mine{-INFINITY, 0.0f};
   for (int64_t first = Group::thread() * kSize; first < columns;
        first += kAhead * kThreads * kSize) {
@@ -65,10 +65,11 @@ __device__ float log_sum_exp(const T* logits, int columns, bool aligned, const F
   return mine.highest + logf(Group::sum(mine.sum));
 }
 
-/// Calls f(threads that share a row of so many bytes) as a constant.
-template <class F>
-void visit_row_bytes(int64_t bytes, const F& f) {
+/// Calls f(threads per row) with a constant, for rows of this many columns.
+template <class T, class F>
+void visit_row_threads(int64_t columns, const F& f) {
   constexpr int64_t kLoad = 16;
+  const int64_t bytes = columns * static_cast<int64_t>(sizeof(T));
   if (bytes <= 8 * 32 * kLoad) return f(std::integral_constant<int, 32>{});
   if (bytes <= 8 * 256 * kLoad) return f(std::integral_constant<int, 256>{});
   f(std::integral_constant<int, 1024>{});

@@ -1,16 +1,16 @@
-// The softmax of attention on stored logits, a baseline to measure attention against.
+// The softmax of attention on stored logits: the baseline that fused attention is compared with.
 
-#include "backend/checks.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/row_groups.cuh"
 #include "backend/cuda/visit_data.h"
+#include "backend/row_checks.h"
 
 namespace ssa {
 namespace cuda {
 namespace {
 
-/// A row for every target of every window, head and batch entry.
+/// One row per target, window, head and sequence.
 template <class T>
 struct SoftmaxRows {
   const T* logits;         ///< (batch·heads·windows·targets, columns)
@@ -24,7 +24,7 @@ struct SoftmaxRows {
   bool causal, aligned;
 };
 
-/// Where a row's target and sources stand, and what follows for its logits.
+/// The positions of a row's target and sources, which give bias and mask.
 struct Masking {
   const int32_t* sources;
   int32_t target;
@@ -40,7 +40,7 @@ struct Masking {
     slope = all.slopes ? all.slopes[row / all.targets_per_head % all.heads] : 0.0f;
     causal = all.causal;
   }
-  /// -inf where it is masked.
+  /// The biased logit; -inf if masked.
   __device__ float logit(float product, int c) const {
     const int32_t source = sources[c];
     if (causal && source > target) return -INFINITY;
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   using Group = RowGroup<kThreads>;
   constexpr int kSize = Chunk<T>::kSize;
   const int64_t row = Group::number();
-  if (row >= all.rows) return;  // a whole warp, where a block has several rows
+  if (row >= all.rows) return;  // for whole warps, where a block has several rows
   const int columns = all.columns;
   const Masking masking(all, row);
   const T* logits = all.logits + row * columns;
@@ -75,10 +75,9 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
     for (int k = 0; k < kSize; ++k) highest = kept[i][k] > highest ? kept[i][k] : highest;
   });
   highest = Group::max(highest);
-  if (highest == -INFINITY) highest = 0.0f;  // all are masked, or some NaN: not to be hidden
+  if (highest == -INFINITY) highest = 0.0f;  // all are masked, or a NaN is there, which must show
   float total = 0.0f;
-  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
-    if (kChunks == 0) read(i, c);
+  for_my_chunks_again<T, kThreads, kChunks>(columns, read, [&](int i, int) {
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
       kept[i].values[k] = expf(kept[i][k] - highest);
@@ -125,15 +124,14 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
     p[i] = read_chunk(all.weights + begin, c, columns, all.aligned);
     dp[i] = read_chunk(all.grad_weights + begin, c, columns, all.aligned);
   };
-  float sum = 0.0f;  // columns that do not exist have weight 0
+  float sum = 0.0f;  // weights are 0 beyond the last column
   for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
     read(i, c);
 #pragma unroll
     for (int k = 0; k < kSize; ++k) sum += p[i][k] * dp[i][k];
   });
   sum = Group::sum(sum);
-  for_my_chunks<T, kThreads, kChunks>(columns, [&](int i, int c) {
-    if (kChunks == 0) read(i, c);
+  for_my_chunks_again<T, kThreads, kChunks>(columns, read, [&](int i, int c) {
     Chunk<T> grad;
 #pragma unroll
     for (int k = 0; k < kSize; ++k) grad.set(k, all.scale * p[i][k] * (dp[i][k] - sum));
@@ -141,24 +139,12 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
   });
 }
 
-void require_valid(const checks::Op& op, const MaskedSoftmaxArgs& args) {
-  const PlanTensors& plan = args.plan;
-  checks::require_rank(op, {"logits", args.logits}, 5);
-  const Shape& shape = args.logits.shape();
-  checks::require_packed(op, {"plan.targets", plan.targets}, DType::i32, {shape[2], shape[3]});
-  checks::require_packed(op, {"plan.sources", plan.sources}, DType::i32, {shape[2], shape[4]});
-  checks::require_data(op, {{"logits", args.logits}, {"out", args.out}});
-  if (args.alibi_slopes.defined()) {
-    checks::require_packed(op, {"alibi_slopes", args.alibi_slopes}, DType::f32, {shape[1]});
-  }
-}
-
 }  // namespace
 }  // namespace cuda
 
 void CudaBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
   const checks::Op op("masked_softmax", Device::cuda);
-  cuda::require_valid(op, args);
+  checks::require_masked_softmax(op, args);
   if (args.logits.numel() == 0) return;
   const Shape& shape = args.logits.shape();
   Tensor out = args.out;
@@ -180,9 +166,8 @@ void CudaBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
     all.aligned = cuda::rows_are_aligned(all.logits, all.columns) &&
                   cuda::rows_are_aligned(all.out, all.columns);
     cuda::visit_width<T>(all.columns, [&](auto threads, auto chunks) {
-      using Group = cuda::RowGroup<threads()>;
-      cuda::launch(op.name, cuda::masked_softmax_rows<T, threads(), chunks()>,
-                   dim3(Group::blocks(all.rows)), dim3(Group::kBlock), 0, all);
+      cuda::launch_rows<threads()>(op.name, cuda::masked_softmax_rows<T, threads(), chunks()>,
+                                   all.rows, all);
     });
   });
 }
@@ -190,9 +175,7 @@ void CudaBackend::masked_softmax(const MaskedSoftmaxArgs& args) {
 void CudaBackend::masked_softmax_backward(const Tensor& weights, double scale,
                                           const Tensor& grad_weights, Tensor& grad_logits) {
   const checks::Op op("masked_softmax_backward", Device::cuda);
-  checks::require_rank(op, {"weights", weights}, 5);
-  checks::require_data(
-      op, {{"weights", weights}, {"grad_weights", grad_weights}, {"grad_logits", grad_logits}});
+  checks::require_masked_softmax_gradients(op, weights, grad_weights, grad_logits);
   if (weights.numel() == 0) return;
   cuda::visit_data(weights.dtype(), [&]<class T>(TypeTag<T>) {
     cuda::SoftmaxGradients<T> all{.weights = weights.data<T>(),
@@ -206,9 +189,8 @@ void CudaBackend::masked_softmax_backward(const Tensor& weights, double scale,
                   cuda::rows_are_aligned(all.grad_weights, all.columns) &&
                   cuda::rows_are_aligned(all.grad_logits, all.columns);
     cuda::visit_width<T>(all.columns, [&](auto threads, auto chunks) {
-      using Group = cuda::RowGroup<threads()>;
-      cuda::launch(op.name, cuda::masked_softmax_gradients<T, threads(), chunks()>,
-                   dim3(Group::blocks(all.rows)), dim3(Group::kBlock), 0, all);
+      cuda::launch_rows<threads()>(op.name, cuda::masked_softmax_gradients<T, threads(), chunks()>,
+                                   all.rows, all);
     });
   });
 }

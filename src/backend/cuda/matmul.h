@@ -16,7 +16,7 @@ struct MatrixView {
   bool transposed = false;
 };
 
-/// What else a product may do with what it reads and writes. f is GELU by tanh.
+/// What a product does besides multiplying. f is GELU by tanh.
 enum class Epilogue {
   none,
   sums,           ///< beside (rows) f32 receives the sums of the rows of a
@@ -24,7 +24,7 @@ enum class Epilogue {
   gelu_gradient,  ///< out = product · f'(beside), beside (rows, columns) as out
 };
 
-/// Products of one shape on matrices that are these many elements apart.
+/// A batch of products of one shape, with the steps between matrices in elements.
 struct Batch {
   int64_t count = 1;
   int64_t a_step = 0, b_step = 0, out_step = 0;
@@ -50,12 +50,12 @@ struct Product {
   int64_t out_row_stride() const { return out_stride ? out_stride : columns; }
 };
 
-/// Queues the product. False, and nothing is queued, if it cannot be had with its epilogue. Throws
-/// Error if it cannot be done. Implemented with cuBLASLt (cublaslt_matmul.cpp); the emulation has
-/// an implementation of its own.
+/// Queues the product. Returns false, and queues nothing, if its epilogue is not supported. Throws
+/// Error if the product fails. cublaslt_matmul.cpp implements it with cuBLASLt; the emulation has
+/// its own implementation.
 bool multiply(const Product& product);
 
-/// What multiplies, for logs: "cuBLASLt 13.0.0; f32 products in f32".
+/// The library, for logs: "cuBLASLt 13.0.0; f32 products in f32".
 std::string multiplier();
 
 }  // namespace ssa::cuda

@@ -1,7 +1,7 @@
 #pragma once
 
-// x·Φ(x), Φ being the standard normal distribution, and its slope Φ(x) + x·φ(x); and the
-// approximation by tanh.
+// GELU x·Φ(x), with the standard normal distribution Φ, its slope Φ(x) + x·φ(x), and the tanh
+// approximation.
 
 #include <type_traits>
 
@@ -34,8 +34,8 @@ __device__ inline NormalTail exact_normal_tail(float t) {
   return {bell * (q * u), bell};
 }
 
-/// Within 2.5e-4, a fifteenth of the distance of two bf16: a shorter fit in u = 1/(1 + 0.3 t),
-/// t ≤ 13.5, and the fast exponential and division.
+/// Relative error within 2.5e-4, a fifteenth of the distance between neighbouring bf16: a shorter
+/// fit in u = 1/(1 + 0.3 t), t ≤ 13.5, with the fast exponential and division.
 __device__ inline NormalTail rough_normal_tail(float t) {
   const float u = __fdividef(1.0f, 1.0f + 0.3f * t);
   float q = 0.208844203f * u + 0.0355886294f;
@@ -45,10 +45,10 @@ __device__ inline NormalTail rough_normal_tail(float t) {
   return {bell * (q * u), bell};
 }
 
-/// Φ(-t) is 0 in f32 from here on; infinity times that would be NaN.
+/// Φ(-t) is 0 in f32 from here on. Larger t are clamped, since infinity times 0 is NaN.
 inline constexpr float kFar = 1e3f;
 
-/// As exact as data of type T can tell.
+/// As exact as T can represent.
 template <class T>
 __device__ ValueAndSlope gelu(float x) {
   const float t = fabsf(x) > kFar ? kFar : fabsf(x);  // NaN stays

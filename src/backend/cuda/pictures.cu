@@ -12,16 +12,16 @@ namespace cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int kMostChannels = 8;  // whose numbers go to the kernel as arguments
+constexpr int kMostChannels = 8;  // their constants are kernel arguments
 
 struct Pictures {
   int width, channels, side;
-  int across;                  ///< patches in a row of them
+  int across;                  ///< patches per row of patches
   float scale[kMostChannels];  ///< out = scale·in + offset
   float offset[kMostChannels];
 };
 
-/// A thread has one element of out.
+/// One thread per element of out.
 template <class In, class Out>
 __global__ void __launch_bounds__(kThreads)
     cut_patches(const In* in, Out* out, int64_t size, Pictures pictures) {
@@ -60,8 +60,8 @@ struct Positions {
 
 constexpr int kWarps = 8;
 
-/// Of T in f32. A lane has a column of an example, a warp every kWarps-th position; the warps' sums
-/// meet in shared memory. Grid: column tiles, examples.
+/// Means of T, summed in f32. A lane has a column of an example, a warp every kWarps-th position;
+/// shared memory combines the warps' sums. Grid: column tiles, examples.
 template <class T>
 __global__ void __launch_bounds__(kWarp* kWarps) average(const T* in, T* out, Positions extent) {
   __shared__ float sums[kWarps][kWarp];
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kWarp* kWarps) average(const T* in, T* out, Po
       from_float<T>(total / static_cast<float>(extent.positions));
 }
 
-/// Grid: column tiles of chunks, positions of all examples. A warp has a position.
+/// One warp per position. Grid: column tiles of chunks, positions of all examples.
 template <class T>
 __global__ void __launch_bounds__(kWarp* kWarps)
     spread(const T* grad_out, T* grad_in, Positions extent, bool aligned) {

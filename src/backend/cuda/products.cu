@@ -1,4 +1,4 @@
-// Matrix products: packed weights, and what is around the multiplication itself (matmul.h).
+// Matrix products: packed weights, and the steps around the multiplication (matmul.h).
 
 #include <type_traits>
 #include <utility>
@@ -18,9 +18,9 @@ MatrixView view_of(const Tensor& matrix, bool transposed = false) {
   return {matrix.raw(), checks::row_stride(matrix), transposed};
 }
 
-/// The parts as they are stacked, in the dtype of the data: multiplication transposes as it reads.
+/// The stacked parts in the dtype of the data. The multiplication transposes while it reads.
 struct CudaPackedMatrix : PackedMatrix {
-  // Rows of whole 16 bytes: products of others are several times slower.
+  // Rows are whole multiples of 16 bytes: other products are several times slower.
   static constexpr int64_t kUnit = 8;
   Tensor stacked;
   bool transposed;
@@ -40,7 +40,7 @@ const CudaPackedMatrix* packed_operand(const MatmulArgs& args) {
   return packed;
 }
 
-/// The bias in the dtype of out, which is how it is added.
+/// The bias in the dtype of out, as cuBLASLt wants it.
 Tensor narrowed_bias(CudaBackend& backend, const MatmulArgs& args) {
   constexpr uintptr_t kAlignment = 16;
   if (!args.bias.defined()) return args.bias;
@@ -75,7 +75,7 @@ std::shared_ptr<PackedMatrix> CudaBackend::pack(const std::vector<Tensor>& parts
 
 namespace {
 
-/// The product that the arguments ask for, their bias being `bias`.
+/// The product of these arguments, with `bias` in place of theirs.
 cuda::Product product_of(const MatmulArgs& args, const checks::Extents& extents,
                          const CudaPackedMatrix* packed, const Tensor& bias) {
   Tensor out = args.out;
@@ -92,7 +92,7 @@ cuda::Product product_of(const MatmulArgs& args, const checks::Extents& extents,
           .out_dtype = out.dtype()};
 }
 
-/// With an epilogue; false if it cannot be had.
+/// Multiplies with an epilogue. Returns false if cuBLASLt does not support it.
 bool multiply_with(CudaBackend& backend, const MatmulArgs& args, cuda::Epilogue epilogue,
                    Tensor beside) {
   const auto extents = checks::require_product({"matmul", Device::cuda}, args);
@@ -110,7 +110,7 @@ void CudaBackend::matmul(const MatmulArgs& args) {
   const auto extents = checks::require_product({"matmul", Device::cuda}, args);
   const CudaPackedMatrix* packed = packed_operand(args);
   if (extents.rows == 0 || extents.columns == 0) return;
-  if (args.accumulate && args.residual.defined()) {  // only one of the two goes into a product
+  if (args.accumulate && args.residual.defined()) {  // a product can add only one of the two
     Tensor out = args.out;
     Tensor sum = Tensor::empty(out.shape(), DType::f32, Device::cuda, MemoryCategory::workspace);
     Tensor earlier = Tensor::empty_like(sum, MemoryCategory::workspace);
@@ -138,13 +138,14 @@ cuda::Batch steps_along(int axis, const BatchedMatmulArgs& args) {
           .out_step = checks::batch_stride(args.out, axis)};
 }
 
-/// Whether the outer axis goes on where the inner one ends, so that both are one.
+/// Whether both batch axes can be merged into one: the outer one continues where the inner one
+/// ends.
 bool continues(const cuda::Batch& outer, const cuda::Batch& inner) {
   return outer.a_step == inner.count * inner.a_step && outer.b_step == inner.count * inner.b_step &&
          outer.out_step == inner.count * inner.out_step;
 }
 
-/// So many bytes behind `first`.
+/// The address this many bytes after `first`.
 template <class T>
 T* moved(T* first, int64_t elements, DType dtype) {
   using Byte = std::conditional_t<std::is_const_v<T>, const std::byte, std::byte>;
@@ -153,8 +154,8 @@ T* moved(T* first, int64_t elements, DType dtype) {
 
 }  // namespace
 
-// cuBLASLt knows batches with one axis. Of two axes that cannot be one, it is called for every step
-// along the shorter one.
+// cuBLASLt takes one batch axis. If two axes cannot be merged, it is called once per step along the
+// shorter one.
 void CudaBackend::batched_matmul(const BatchedMatmulArgs& args) {
   const auto extents = checks::require_batched_product({"batched_matmul", Device::cuda}, args);
   if (args.out.numel() == 0) return;
@@ -188,8 +189,8 @@ void CudaBackend::batched_matmul(const BatchedMatmulArgs& args) {
   }
 }
 
-// cuBLASLt knows GELU by tanh only. Where the one bias is not aligned, or a row of what it keeps
-// beside, it refuses, and the calls are made one by one.
+// cuBLASLt has only the tanh GELU. It refuses an unaligned bias or unaligned rows of its auxiliary
+// output; then the primitives are called one by one.
 
 bool CudaBackend::fuses(Activation kind, DType data) const {
   return kind == Activation::gelu_tanh && data != DType::f32;

@@ -1,10 +1,10 @@
 #pragma once
 
-// Instructions that C++ has no word for, as functions: matrix multiply-accumulate of a warp
-// (mma.sync), loads of its operands from shared memory (ldmatrix), copies from global to shared
-// memory that do not wait (cp.async), approximate powers of 2. The layouts are those of the PTX
-// ISA, "Matrix multiply-accumulate operation using mma instruction". Each has a twin in plain C++
-// for tests/cuda_emulation.
+// PTX instructions as functions: matrix multiply-accumulate of a warp (mma.sync), loads of its
+// operands from shared memory (ldmatrix), asynchronous copies from global to shared memory
+// (cp.async), and approximate powers of 2. The PTX ISA defines the layouts, in "Matrix
+// multiply-accumulate operation using mma instruction". Each function has a twin in plain C++ for
+// tests/cuda_emulation.
 
 #include "backend/cuda/device.h"
 
@@ -17,7 +17,7 @@ namespace ssa::cuda {
 
 #ifdef SSA_CUDA_EMULATION
 namespace twins {
-/// Ends the program where a device would report a misaligned address.
+/// Ends the program if a device would report a misaligned address.
 inline void require_aligned(const void* pointer, size_t bytes) {
   if (reinterpret_cast<uintptr_t>(pointer) % bytes != 0) __builtin_trap();
 }
@@ -26,7 +26,7 @@ inline void require_aligned(const void* pointer, size_t bytes) {
 
 // ---- vectors -----------------------------------------------------------------------------------
 
-/// The V at an address that is aligned for it, whatever type was written there.
+/// Reads or writes a V at an aligned address, whatever type was stored there.
 template <class V>
 __device__ inline V load_vector(const void* from) {
 #ifdef SSA_CUDA_EMULATION
@@ -81,8 +81,8 @@ __device__ inline float exp2_approx(float x) {
 }
 
 // ---- copies to shared memory -------------------------------------------------------------------
-// They are complete for the thread that asked after cp_async_wait_all(), for its block after the
-// next __syncthreads().
+// A copy is complete for its thread after cp_async_wait_all(), and for the block after the next
+// __syncthreads().
 
 #ifndef SSA_CUDA_EMULATION
 __device__ inline uint32_t shared_address(const void* pointer) {
@@ -90,7 +90,8 @@ __device__ inline uint32_t shared_address(const void* pointer) {
 }
 #endif
 
-/// 16 bytes, both addresses aligned to 16; zeros if not `valid`, when `from` is not read.
+/// Copies 16 bytes between addresses aligned to 16. Writes zeros, and does not read `from`, unless
+/// `valid`.
 __device__ inline void cp_async_16(void* to, const void* from, bool valid) {
 #ifdef SSA_CUDA_EMULATION
   twins::require_aligned(to, 16);
@@ -103,7 +104,7 @@ __device__ inline void cp_async_16(void* to, const void* from, bool valid) {
 #endif
 }
 
-/// kBytes = 4 or 8, both addresses aligned to that.
+/// Copies kBytes = 4 or 8 between addresses aligned to that.
 template <int kBytes>
 __device__ inline void cp_async_small(void* to, const void* from) {
   static_assert(kBytes == 4 || kBytes == 8);
@@ -131,7 +132,7 @@ __device__ inline void cp_async_wait_all() {
 #ifdef SSA_CUDA_EMULATION
 namespace twins {
 
-/// Row r of matrix m is at the address that lane 8·m + r gave.
+/// Lane 8·m + r gave the address of row r of matrix m.
 inline uint16_t matrix_element(const void* const* rows, int matrix, int row, int column) {
   require_aligned(rows[8 * matrix + row], 16);
   uint16_t bits;

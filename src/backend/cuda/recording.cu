@@ -1,4 +1,4 @@
-// Recorded work: CUDA graphs.
+// Work captured as CUDA graphs.
 
 #include "ssa/core/allocator.h"
 
@@ -30,10 +30,10 @@ void set_shift(uint32_t value) {
   launch("replay", write_word, dim3(1), dim3(1), 0, shift_word(), value);
 }
 
-/// What work() queues on the stream, as a graph; nothing of it is done.
+/// Captures what work() queues on the stream as a graph, without running it.
 cudaGraph_t capture(const std::function<void()>& work) {
   cudaGraph_t graph = nullptr;
-  // Relaxed: memory may be allocated meanwhile.
+  // Relaxed: memory may be allocated during the capture.
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "beginning to record");
   is_recording = true;
   try {
@@ -54,14 +54,14 @@ class RecordedGraph : public RecordedWork {
  public:
   RecordedGraph(uint32_t step, const std::function<void()>& work)
       : step_(step), memory_(allocator(Device::cuda).reserve()) {
-    shift_word();  // made, and cleared, before what is captured
+    shift_word();  // allocated and cleared before the capture
     error_record();
     const cudaGraph_t graph = capture(work);
     memory_->close();
     const cudaError_t status = cudaGraphInstantiate(&exec_.graph, graph, 0);
     cudaGraphDestroy(graph);
     check(status, "making an executable graph");
-    // What the graph itself needs on the device: now, or the first replay would fail for want of
+    // Allocates the graph's own device memory now, so that the first replay cannot fail for lack of
     // it.
     check(cudaGraphUpload(exec_.graph, stream()), "bringing a graph to the GPU");
   }

@@ -1,8 +1,8 @@
 #pragma once
 
-// Work that is recorded as a CUDA graph and queued again as a whole. A graph repeats everything,
-// the arguments of its kernels included. What has to differ from step to step is in the device's
-// memory: the tensors that work reads, and here the step that random numbers are drawn for.
+// Work that is captured as a CUDA graph and replayed. A graph repeats everything, including the
+// arguments of its kernels. So what differs from step to step must be in device memory: the tensors
+// that kernels read, and the step that random numbers are drawn for, which is kept here.
 
 #include <string_view>
 
@@ -15,7 +15,7 @@ namespace ssa::cuda {
 /// A key as kernels take it.
 struct StepKey {
   RngKey key;
-  const uint32_t* shift;  ///< what to add to key.step: not 0 where recorded work runs again
+  const uint32_t* shift;  ///< what to add to key.step: not 0 when captured work is replayed
   __device__ RngKey now() const {
     RngKey shifted = key;
     shifted.step += __ldg(shift);
@@ -24,7 +24,7 @@ struct StepKey {
 };
 StepKey step_key(const RngKey& key);
 
-/// Throws Error naming what cannot be recorded, if work is being recorded.
+/// Throws Error, naming `what`, if work is being captured.
 void require_not_recording(std::string_view what);
 
 }  // namespace ssa::cuda

@@ -1,4 +1,4 @@
-// Sums that the host waits for, in f64. Each block sums one part; then one block sums the parts.
+// Sums in f64 that the host waits for. Each block sums one part; then one block adds up the parts.
 
 #include "backend/checks.h"
 #include "backend/cuda/chunk.cuh"
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kLastBlock)
   if (threadIdx.x == 0) *out = total;
 }
 
-/// Waits for it.
+/// Copies the sum to the host, and waits for it.
 double fetch(const double* on_device) {
   static double* const pinned = [] {
     double* made = nullptr;

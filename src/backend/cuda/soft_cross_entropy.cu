@@ -1,14 +1,13 @@
-// Softmax cross-entropy against soft targets: few labels a row with their weights, and the same
-// share of the rest for every class.
+// Softmax cross-entropy against soft targets: a few weighted labels per row, and an equal
+// probability for every class (label smoothing).
 
-#include "backend/checks.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/error_record.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/log_sum_exp.cuh"
 #include "backend/cuda/row_groups.cuh"
 #include "backend/cuda/visit_data.h"
-#include "backend/picture_checks.h"
+#include "backend/row_checks.h"
 
 namespace ssa {
 namespace cuda {
@@ -22,11 +21,11 @@ struct TargetRows {
   float labelled;  ///< multiplies the weights
   ErrorRecord* record;
 
-  /// Label number k of a row; 0 if there is no such class.
+  /// Label k of a row. Records an error and returns 0 if there is no such class.
   __device__ int32_t label(int64_t row, int k, int columns, Lookup primitive) const {
     return checked_id(labels[row * per_row + k], 0, columns, primitive, row * per_row + k, record);
   }
-  /// What the labels of a row add to the probability of class v.
+  /// The part of class v's probability that comes from the row's labels.
   __device__ float weight_of(int64_t row, int v) const {
     float sum = 0.0f;
     for (int k = 0; k < per_row; ++k) {
@@ -52,7 +51,7 @@ __global__ void __launch_bounds__(RowGroup<kThreads>::kBlock)
     soft_cross_entropy_rows(SoftLossRows<T> all) {
   using Group = RowGroup<kThreads>;
   const int64_t row = Group::number();
-  if (row >= all.rows) return;  // a whole warp, where a block has several rows
+  if (row >= all.rows) return;  // for whole warps, where a block has several rows
   const T* logits = all.logits + row * all.columns;
   float sum = 0.0f;  // of all logits
   const auto add = [&sum](const Chunk<T>& chunk, int count) {
@@ -128,14 +127,10 @@ TargetRows target_rows(const SoftTargets& targets, int64_t columns) {
 void CudaBackend::soft_cross_entropy(const Tensor& logits, const SoftTargets& targets, Tensor& loss,
                                      Tensor& lse) {
   const checks::Op op("soft_cross_entropy", Device::cuda);
-  checks::require_rank(op, {"logits", logits}, 2);
+  checks::require_losses(op, logits, loss, lse);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  checks::require_data(op, {{"logits", logits}});
-  checks::require_packed(op, {"loss", loss}, DType::f32, {rows});
-  checks::require_packed(op, {"lse", lse}, DType::f32, {rows});
   checks::require_soft_targets(op, targets, rows);
   if (rows == 0) return;
-  SSA_CHECK(columns > 0, "soft_cross_entropy: logits have no columns");
   cuda::visit_data(logits.dtype(), [&]<class T>(TypeTag<T>) {
     const T* x = logits.data<T>();
     const cuda::SoftLossRows<T> all{.logits = x,
@@ -145,11 +140,8 @@ void CudaBackend::soft_cross_entropy(const Tensor& logits, const SoftTargets& ta
                                     .rows = rows,
                                     .columns = static_cast<int>(columns),
                                     .aligned = cuda::rows_are_aligned(x, columns)};
-    const int64_t bytes = columns * static_cast<int64_t>(sizeof(T));
-    cuda::visit_row_bytes(bytes, [&](auto threads) {
-      using Group = cuda::RowGroup<threads()>;
-      cuda::launch(op.name, cuda::soft_cross_entropy_rows<T, threads()>, dim3(Group::blocks(rows)),
-                   dim3(Group::kBlock), 0, all);
+    cuda::visit_row_threads<T>(columns, [&](auto threads) {
+      cuda::launch_rows<threads()>(op.name, cuda::soft_cross_entropy_rows<T, threads()>, rows, all);
     });
   });
 }
@@ -158,11 +150,8 @@ void CudaBackend::soft_cross_entropy_backward(const Tensor& logits, const SoftTa
                                               const Tensor& lse, const Tensor& grad_loss,
                                               Tensor& grad_logits) {
   const checks::Op op("soft_cross_entropy_backward", Device::cuda);
-  checks::require_rank(op, {"logits", logits}, 2);
+  checks::require_loss_gradients(op, logits, lse, grad_loss, grad_logits);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);
-  checks::require_data(op, {{"logits", logits}, {"grad_logits", grad_logits}});
-  checks::require_packed(op, {"lse", lse}, DType::f32, {rows});
-  checks::require_packed(op, {"grad_loss", grad_loss}, DType::f32, {rows});
   checks::require_soft_targets(op, targets, rows);
   if (logits.numel() == 0) return;
   cuda::visit_data(logits.dtype(), [&]<class T>(TypeTag<T>) {
@@ -176,11 +165,9 @@ void CudaBackend::soft_cross_entropy_backward(const Tensor& logits, const SoftTa
                                    .aligned = false};
     all.aligned = cuda::rows_are_aligned(all.logits, columns) &&
                   cuda::rows_are_aligned(all.grad_logits, columns);
-    const int64_t bytes = columns * static_cast<int64_t>(sizeof(T));
-    cuda::visit_row_bytes(bytes, [&](auto threads) {
-      using Group = cuda::RowGroup<threads()>;
-      cuda::launch(op.name, cuda::soft_cross_entropy_gradients<T, threads()>,
-                   dim3(Group::blocks(rows)), dim3(Group::kBlock), 0, all);
+    cuda::visit_row_threads<T>(columns, [&](auto threads) {
+      cuda::launch_rows<threads()>(op.name, cuda::soft_cross_entropy_gradients<T, threads()>, rows,
+                                   all);
     });
   });
 }

@@ -1,7 +1,7 @@
 // A stable radix sort of ids with their rows, from the lowest digit to the highest. Each warp has a
-// segment of consecutive ids: it counts their digits; prefix sums over (digit, segment) say where
-// each segment's ids of each digit go; and it takes them there in order. Integers only, and every
-// place is a function of the ids, so the result does not depend on which thread came first.
+// segment of consecutive ids. It counts their digits; prefix sums over (digit, segment) give the
+// place of each segment's ids of each digit; then the warp moves its ids there, in order. Places
+// are a function of the ids alone, so the result does not depend on the order of threads.
 
 #include <bit>
 
@@ -14,19 +14,20 @@
 namespace ssa::cuda {
 namespace {
 
-constexpr int kMostBits = 10;           // of a digit: 4 KiB of counters a warp
-constexpr int kSortWarps = 4;           // segments a block
-constexpr int kScanWarps = 32;          // of the blocks that add up counts
-constexpr int64_t kMostSegments = 256;  // so that counts stay in the cache
+constexpr int kMostBits = 10;           // per digit: 4 KiB of counters per warp
+constexpr int kSortWarps = 4;           // segments per block
+constexpr int kScanWarps = 32;          // per block that adds up counts
+constexpr int64_t kMostSegments = 256;  // few enough that counts stay in the cache
 constexpr int64_t kLeastSegment = 256;  // ids; a multiple of a warp
 
 /// One pass over the ids.
 struct DigitPass {
   const int32_t* ids;
-  const int32_t* rows;  ///< null: id i is that of row i
+  const int32_t* rows;  ///< null: row i has id i
   int32_t* sorted_ids;
   int32_t* sorted_rows;
-  int32_t* counts;  ///< (segments, digits): how many ids; then, how many in the segments before
+  int32_t*
+      counts;  ///< (segments, digits): number of ids; later, their number in all segments before
   int32_t* totals;  ///< (digits)
   int64_t count;
   int64_t segment;  ///< ids of a segment, a multiple of a warp
@@ -38,7 +39,7 @@ __device__ int digit_of(const DigitPass& pass, int32_t id) {
   return id >> pass.shift & (pass.digits - 1);
 }
 
-/// Calls f(index of this lane's id, whether there is one) for the segment's ids, in order.
+/// Calls f(index of this lane's id, whether it exists) for the segment's ids, in order.
 template <class F>
 __device__ void for_segment(const DigitPass& pass, int64_t segment, const F& f) {
   const int64_t first = segment * pass.segment;
@@ -76,7 +77,7 @@ __global__ void count_digits(DigitPass pass) {
   }
 }
 
-/// Turns counts into sums over the segments before. A lane has a digit, a warp some of the
+/// Turns counts into sums over all segments before. One lane per digit; a warp takes some of the
 /// segments.
 __global__ void add_up_segments(DigitPass pass) {
   __shared__ int32_t sums[kScanWarps][kWarp];
@@ -102,7 +103,7 @@ __global__ void add_up_segments(DigitPass pass) {
   }
 }
 
-/// Turns totals into sums over the digits before. One warp.
+/// Turns totals into sums over all lower digits. Runs in one warp.
 __global__ void add_up_digits(DigitPass pass) {
   const int lane = static_cast<int>(threadIdx.x);
   int32_t before = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
-// Kernels over the elements of many tensors at once: a launch for each tensor of a model would take
-// longer than the work on most of them.
+// Lists of tensors for kernels that handle many tensors in one launch: a launch per tensor would
+// take longer than the work on most tensors of a model.
 
 #include <cstdint>
 #include <functional>
@@ -12,18 +12,18 @@
 
 namespace ssa::cuda {
 
-/// Tensors as one argument of a kernel. Block b has elements of the last tensor whose first block
-/// is at most b.
+/// Tensors as one kernel argument. Block b handles elements of the last tensor whose first block is
+/// at most b.
 template <class Entry>
 struct TensorList {
-  /// Arguments may have 4096 bytes; the rest is for other arguments.
+  /// Kernel arguments may take 4096 bytes; some are left for other arguments.
   static constexpr int kMost = static_cast<int>(3840 / (sizeof(Entry) + sizeof(unsigned)));
   static_assert(kMost >= 1 && std::is_trivially_copyable_v<Entry>);
   Entry entries[kMost];
   unsigned first_block[kMost];
   int count;
 
-  /// The number of this block's tensor.
+  /// The index of this block's tensor.
   __device__ int tensor_index() const {
     int low = 0, high = count;
     while (high - low > 1) {

@@ -4,7 +4,7 @@
 
 namespace ssa::cuda {
 
-/// Calls f(TypeTag<T>{}) with the C++ type of data that checks.h's require_data() has let through.
+/// Calls f(TypeTag<T>{}) with the C++ type of a dtype that has passed require_data() of checks.h.
 template <class F>
 void visit_data(DType dtype, F&& f) {
   if (dtype == DType::bf16) return f(TypeTag<BFloat16>{});

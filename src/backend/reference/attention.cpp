@@ -6,11 +6,9 @@
 #include <optional>
 #include <vector>
 
-#include "backend/dropout_checks.h"
-#include "backend/position_grid.h"
+#include "backend/attention_checks.h"
 #include "backend/reference/elements.h"
 #include "backend/reference/reference_backend.h"
-#include "backend/regions.h"
 
 namespace ssa {
 
@@ -46,7 +44,7 @@ void require_supported(const AttentionArgs& args) {
   checks::require_single_elements("attention", args.dropout);
   SSA_CHECK(args.query_start == 0 || !args.dropout.active(),
             "attention: no dropout where queries start at position {}", args.query_start);
-  require_regions(args);
+  checks::require_regions(args);
 }
 
 /// Visits every (sequence, head, target) with the window that the target belongs to.
@@ -76,7 +74,7 @@ struct SourceRows {
   int64_t operator()(size_t s) const { return compact ? static_cast<int64_t>(s) : sources[s]; }
 };
 
-/// Which pairs of positions count, and where a learned 2-D bias has their elements.
+/// Which pairs of positions are visible, and which elements of a learned 2-D bias they have.
 class Pairs {
  public:
   explicit Pairs(const AttentionArgs& args)

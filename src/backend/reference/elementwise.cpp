@@ -77,7 +77,7 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-/// What tanh is taken of.
+/// The argument of tanh.
 double tanh_argument(double x) { return std::sqrt(2.0 / kPi) * (x + 0.044715 * x * x * x); }
 
 double activate(Activation kind, double x) {

@@ -36,7 +36,7 @@ double dot(const T* a, const T* b, int64_t size) {
   return total;
 }
 
-/// A source as a target sees it.
+/// What a target needs to know of one of its sources.
 struct Pair {
   int64_t row;         // of key and value
   int64_t pair_class;  // of the tables
@@ -126,10 +126,10 @@ void forward(GraphAttentionArgs& args) {
   });
 }
 
-// With z the factors of dropout and dw_j = z_j·(grad_out·v_j), what reaches p_j·g_j but for the
-// degree:
+// With z the dropout factors, dw_j = z_j·(grad_out·v_j) is the gradient of p_j·g_j before the
+// degree multiplies it:
 //   mean = Σ_j p_j·g_j·dw_j                        which is (grad_out·out) / degree
-//   grad_bias_j = degree·p_j·(g_j·dw_j - mean)     and of the product too, where it is not clipped
+//   grad_bias_j = degree·p_j·(g_j·dw_j - mean)     also the product's, unless clipped
 //   grad_gate_j = g_j·(1 - g_j)·(degree·p_j·dw_j + mean/(1 + Σ g))     no sum for virtual nodes
 template <class T>
 void backward(GraphAttentionBackwardArgs& args) {

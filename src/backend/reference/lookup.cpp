@@ -84,7 +84,7 @@ void ReferenceBackend::cross_entropy_backward(const Tensor& logits, const Tensor
 
 namespace {
 
-/// p of SoftTargets for row r and class v.
+/// The probability that row r's targets give class v (p of SoftTargets).
 template <class T>
 double wanted_probability(const SoftTargets& targets, int64_t r, int64_t v, int64_t classes) {
   const int64_t labels = targets.labels.dim(1);

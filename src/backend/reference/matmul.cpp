@@ -23,7 +23,7 @@ template <class T>
 struct Operand {
   const T* data;
   int64_t row_stride, column_stride;
-  /// Of a matrix, or of the first one of many: the last two axes are rows and columns.
+  /// The matrix, or the first of a batch: the last two axes are rows and columns.
   Operand(const Tensor& matrix, bool transposed)
       : data(matrix.data<T>()),
         row_stride(matrix.stride(transposed ? -1 : -2)),
@@ -66,8 +66,8 @@ void ReferenceBackend::matmul(const MatmulArgs& args) {
 
 namespace {
 
-/// Where matrix (i, j) begins in a tensor with two batch axes in front. An axis of size 1 is
-/// shared by all.
+/// Offset of matrix (i, j) in a tensor with two batch axes in front. A batch axis of size 1 is
+/// broadcast.
 int64_t offset_of(const Tensor& matrices, int64_t i, int64_t j) {
   return (matrices.dim(0) == 1 ? 0 : i * matrices.stride(0)) +
          (matrices.dim(1) == 1 ? 0 : j * matrices.stride(1));

@@ -22,7 +22,7 @@ void ReferenceBackend::absolute_error_backward(const Tensor& prediction, const T
       const double grad = get(grad_loss.data<T>()[i]);
       const double difference = get(prediction.data<T>()[i]) - get(target.data<T>()[i]);
       const double slope = difference > 0 ? grad : -grad;
-      // Neither above nor below: 0, or NaN, which passes on.
+      // Equal: 0. A NaN stays NaN.
       set(grad_prediction.data<T>()[i], difference > 0 || difference < 0 ? slope : difference);
     }
   });

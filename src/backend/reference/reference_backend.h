@@ -6,8 +6,8 @@
 
 namespace ssa {
 
-/// The definition of every primitive in plain loops, in any floating dtype, computed in f64. Slow
-/// on purpose: it is what other backends and newcomers read to know what is meant.
+/// Defines every primitive in plain loops, for any floating dtype, computed in f64. Slow on
+/// purpose: tests compare other backends with it, and people read it.
 class ReferenceBackend : public Backend {
  public:
   Device device() const override { return Device::reference; }

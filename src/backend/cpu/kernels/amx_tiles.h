@@ -1,23 +1,23 @@
 #pragma once
 
-// Matrix products of bf16 with f32 sums on AMX tiles, and the layouts they want. Included only by
-// kernel files that are compiled for AMX.
+// Matrix products of bf16 with f32 sums on AMX tiles, and the layouts that they need. Only kernel
+// files compiled for AMX include this.
 //
-// A tile is 16 rows of 64 bytes. TDPBF16PS adds to a tile of 16×16 f32 the product of a left tile,
-// 16 rows of 32 bf16, with a right one, 32 rows of 16 bf16. The right one lies in pairs of rows:
-// word (k, c) holds elements (2k, c) and (2k+1, c). Products of bf16 are exact, sums are f32,
-// subnormal operands count as 0 (Intel SDM, volume 2, TDPBF16PS).
+// A tile is 16 rows of 64 bytes. TDPBF16PS multiplies a left tile, 16 rows of 32 bf16, by a right
+// tile, 32 rows of 16 bf16, and adds the product to a tile of 16×16 f32. The right tile is stored
+// in pairs of rows: word (k, c) holds elements (2k, c) and (2k+1, c). Products of bf16 are exact,
+// sums are f32, subnormal operands count as 0 (Intel SDM, volume 2, TDPBF16PS).
 
 #include "backend/cpu/kernels/simd.h"
 
 namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
-/// Rows, columns and depths of products are multiples of this: 2×2 tiles, so that every loaded tile
-/// is used twice.
+/// Rows, columns and depths of products are multiples of this. A block is 2×2 tiles, so every
+/// loaded tile is used twice.
 constexpr int64_t kBlock = 32;
 
-/// Sets the tiles up while it lives, all as 16 rows of 64 bytes.
+/// Configures all tiles as 16 rows of 64 bytes while it lives.
 class TileSession {
  public:
   TileSession() {
@@ -26,7 +26,7 @@ class TileSession {
       uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
       uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     } config;
-    // The intrinsic tells the compiler of the first bytes only.
+    // The intrinsic tells the compiler that it reads the first bytes only.
     __asm__ volatile("" ::"r"(&config) : "memory");
     _tile_loadconfig(&config);
   }
@@ -91,7 +91,7 @@ SSA_INLINE void product_block(int64_t depth, RowMatrix left, PairMatrix right, S
 /// out (rows, columns) [+]= left (rows, depth) · right (depth, columns)
 [[maybe_unused]] void amx_product(int64_t rows, int64_t columns, int64_t depth, RowMatrix left,
                                   PairMatrix right, SumMatrix out) {
-  // Tile loads do not tell the compiler that they read memory: operands must have been stored.
+  // Makes the compiler store the operands first: it does not know that tile loads read memory.
   __asm__ volatile("" ::: "memory");
   for (int64_t r = 0; r < rows; r += kBlock) {
     for (int64_t c = 0; c < columns; c += kBlock) {

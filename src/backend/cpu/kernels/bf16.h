@@ -1,14 +1,14 @@
 #pragma once
 
-// Rows of bf16 as vectors of f32: the overloads beside those of simd.h for float, so that one
-// template serves both. Included only by kernel files.
+// Rows of bf16 as vectors of f32. The overloads match those for float in simd.h, so that one
+// template serves both. Only kernel files include this.
 //
-// Rounding is that of core's BFloat16 to the last bit: to nearest even, subnormal numbers kept, NaN
-// stays a (quiet) NaN. The conversion of AVX512_BF16 is not used, since it takes subnormal inputs
-// for 0: a result must not depend on which element of a row it is, nor on the machine.
+// Rounding has the same bits as core's BFloat16: to nearest even, with subnormal numbers kept and
+// NaN a quiet NaN. We do not use the conversion of AVX512_BF16, which turns subnormal inputs into
+// 0: a result must depend neither on its place in a row nor on the machine.
 //
-// Of dtype.h only the layout of BFloat16 is used here, never its functions: an inline function
-// compiled for two instruction sets could be merged into one.
+// This file uses the layout of dtype.h's BFloat16, but none of its functions: the linker could
+// merge an inline function that was compiled for two instruction sets.
 
 #include "ssa/core/dtype.h"
 
@@ -39,7 +39,7 @@ SSA_INLINE void store(BFloat16* to, Vec value) {
   const HalfVec bits = narrow(value);
   __builtin_memcpy(static_cast<void*>(to), &bits, sizeof bits);
 }
-/// The first `count` < kLanes elements, 0 behind them.
+/// The first `count` < kLanes elements, then zeros.
 SSA_INLINE Vec load_part(const BFloat16* from, int64_t count) {
   HalfVec bits = {};
   __builtin_memcpy(&bits, from, static_cast<uint64_t>(count) * sizeof(uint16_t));
@@ -50,7 +50,7 @@ SSA_INLINE void store_part(BFloat16* to, Vec value, int64_t count) {
   __builtin_memcpy(static_cast<void*>(to), &bits, static_cast<uint64_t>(count) * sizeof(uint16_t));
 }
 
-/// One element, for the ends of rows; the same rounding.
+/// One element, for the ends of rows. Rounds alike.
 SSA_INLINE float get(const float* from) { return *from; }
 SSA_INLINE float get(const BFloat16* from) {
   const uint32_t bits = static_cast<uint32_t>(from->bits) << 16;

@@ -1,4 +1,4 @@
-// Chooses among the kernel tables; compiled for any machine.
+// Chooses one of the kernel tables. This file is compiled for any machine.
 
 #include <atomic>
 #include <cstdlib>
@@ -43,7 +43,7 @@ struct Candidate {
 };
 
 #if defined(__x86_64__)
-// The tests are those of the x86-64-v3 and -v4 levels that the files are compiled for.
+// These test the features of the x86-64-v3 and -v4 levels that the kernel files are compiled for.
 bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("bmi2");
@@ -56,13 +56,14 @@ bool has_avx512() {
 #endif
 
 #if defined(SSA_CPU_AMX)
-/// Asks Linux for the tile registers, which a process may use only with permission.
+/// Asks Linux for permission to use the tile registers, which a process needs.
 bool tiles_granted() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
   static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   return granted;
 }
-/// AVX512_BF16, AMX-BF16 and AMX-TILE (CPUID leaf 7), whose names GCC does not know before 13.
+/// AVX512_BF16, AMX-BF16 and AMX-TILE (CPUID leaf 7). GCC knows their names only from version 13
+/// on.
 bool has_amx() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (!has_avx512() || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;

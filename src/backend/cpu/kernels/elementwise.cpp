@@ -1,4 +1,4 @@
-// Elementwise functions, dropout, and sums of rows and of everything.
+// Elementwise functions, dropout, sums of rows, and sums of all elements.
 
 #include "backend/cpu/kernels/bf16.h"
 #include "backend/cpu/kernels/gelu.h"
@@ -27,7 +27,7 @@ SSA_INLINE void map(const A* a, const B* b, Out* out, int64_t count, F f) {
   }
 }
 
-/// The same, and second[i] receives what f writes to its third argument.
+/// Like map(), and second[i] receives what f writes to its third argument.
 template <class T, class F>
 SSA_INLINE void map_both(const T* a, const T* b, T* out, T* second, int64_t count, F f) {
   int64_t i = 0;
@@ -148,7 +148,7 @@ SSA_INLINE void draw_factors(const DropoutStream& stream, uint32_t first_block, 
   interleave(even[1], odd[1], factors[2], factors[3]);
 }
 
-/// Dropout, `join` (kept, residual) being what is stored.
+/// Dropout. Stores join(kept, residual).
 template <class T, class F>
 SSA_INLINE void dropout_joined(const DropoutStream& stream, int64_t first, const T* in,
                                const T* residual, T* out, int64_t count, F join) {
@@ -183,7 +183,7 @@ void dropout(const DropoutStream& stream, int64_t first, const T* in, const T* r
 
 template <class T>
 void scale_or_drop(const T* in, float factor, const T* residual, T* out, int64_t count) {
-  const bool kept = factor != 0.0f;  // what is dropped does not count, not even NaN
+  const bool kept = factor != 0.0f;  // a dropped value is ignored, even NaN
   if (residual) {
     map(in, residual, out, count, [=](Vec x, Vec base) { return kept ? base + factor * x : base; });
   } else {
@@ -200,7 +200,7 @@ void absolute_error(const float* a, const float* b, float* out, int64_t count) {
 
 void absolute_error_backward(const float* a, const float* b, const float* grad, float* out,
                              int64_t count) {
-  const auto slope = [](Vec difference, Vec dy) {  // 0 and NaN stay what they are
+  const auto slope = [](Vec difference, Vec dy) {  // 0 and NaN stay unchanged
     const Vec not_above = difference < 0.0f ? -dy : difference;
     return difference > 0.0f ? dy : not_above;
   };

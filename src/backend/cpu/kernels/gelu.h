@@ -1,7 +1,7 @@
 #pragma once
 
-// x·Φ(x) and its slope Φ(x) + x·φ(x), as exact as the data that they are computed for, and the
-// approximation by tanh. Included only by kernel files.
+// GELU x·Φ(x) and its slope Φ(x) + x·φ(x), as exact as the dtype of the data needs, and the tanh
+// approximation. Only kernel files include this.
 
 #include "backend/cpu/kernels/bf16.h"
 #include "backend/cpu/kernels/simd.h"
@@ -28,9 +28,9 @@ SSA_INLINE Vec rough_inverse(Vec x) {
 #endif
 }
 
-/// Within 4e-4, a tenth of the distance of two bf16. The functions are those of exp() and
-/// scaled_normal_tail(), with shorter minimax fits: of 2^r, |r| ≤ 1/2, within 7.5e-5, and in
-/// u = 1/(1 + 0.3 t), t ≤ 13.5, within 2.3e-4.
+/// Relative error within 4e-4, a tenth of the distance between neighbouring bf16. Works like exp()
+/// and scaled_normal_tail(), with shorter minimax fits: of 2^r, |r| ≤ 1/2, within 7.5e-5, and in u
+/// = 1/(1 + 0.3 t), t ≤ 13.5, within 2.3e-4.
 SSA_INLINE NormalTail normal_tail(Vec t, const BFloat16*) {
   const Vec lowest = broadcast(-125.0f);
   const Vec power = -0.721347520f * t * t;  // log 2 of the bell
@@ -69,7 +69,8 @@ SSA_INLINE Vec gelu_slope(Vec x, const T* data, Vec& value) {
 /// x/2·(1 + tanh u) = x/(1 + e^(-2u)), u = √(2/π)·(x + 0.044715 x³): the slope; `value` receives
 /// it.
 SSA_INLINE Vec gelu_tanh_slope(Vec x, Vec& value) {
-  const Vec far = broadcast(1e3f);  // beyond, powers of x would overflow, and nothing changes
+  const Vec far =
+      broadcast(1e3f);  // beyond it powers of x would overflow, and the result is the same
   const Vec t = x < 0.0f ? -x : x;
   const Vec near = t < far ? t : far;
   const Vec square = near * near;

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 
-// The boundary between code compiled for any machine and kernels compiled once for each
-// instruction set: plain structs and pointers to functions on raw rows. Everything here must
-// stay free of inline functions, so that the linker never merges code of two instruction sets.
+#include "backend/optimizer_constants.h"
+
+// The boundary between code for any machine and kernels compiled once per instruction set: plain
+// structs, and pointers to functions on raw rows. There must be no inline functions here, so that
+// the linker never merges code of two instruction sets.
 
 namespace ssa {
 struct BFloat16;
@@ -29,8 +31,9 @@ struct HeadRows {
   int64_t batch_stride, row_stride, head_stride;
 };
 
-/// A learned 2-D bias as kernels read it. Pair (i, j) has element center + code[i] - code[j] of its
-/// head's table, which has room for all pairs of cells of the grid, and -inf for those masked.
+/// A learned 2-D bias as kernels read it. The bias of pair (i, j) is element center + code[i] -
+/// code[j] of its head's table. The table covers all pairs of cells of the grid, and has -inf for
+/// masked pairs.
 struct RelativeTables {
   const float* tables;  ///< (H, size), or null
   const int32_t* code;  ///< of every position; ascending
@@ -89,16 +92,16 @@ inline constexpr int64_t kTargetTile = 64;
 /// The most targets that one call of AttentionKernels::forward may have.
 inline constexpr int64_t kMostTargets = 1024;
 
-/// Attention on data of one dtype. Scratch is 64-byte aligned, of as many floats as asked for.
+/// Attention on data of one dtype. Scratch is 64-byte aligned; the functions say how many floats.
 struct AttentionKernels {
-  /// Enough for calls with at most this many targets.
+  /// Floats of scratch for calls with at most this many targets.
   int64_t (*forward_scratch)(const AttentionProblem& problem, int64_t targets);
   /// Writes out and lse of the slice's targets. A target's result does not depend on how a window
   /// is cut into slices that start at multiples of kTargetTile.
   void (*forward)(const AttentionProblem& problem, const AttentionSlice& slice, float* scratch);
   int64_t (*backward_scratch)(const AttentionProblem& problem);
-  /// Writes the query gradients of all of a window's targets and adds to the gradients of its
-  /// keys and values. slice.first_target and slice.targets are not looked at.
+  /// Writes the query gradients of all of a window's targets and adds to the gradients of its keys
+  /// and values. Ignores slice.first_target and slice.targets.
   void (*backward)(const AttentionProblem& problem, const AttentionGradients& gradients,
                    const AttentionSlice& slice, float* scratch);
   /// Rounds a sum to the dtype of the data.
@@ -151,22 +154,7 @@ struct TransposedProduct {
   bool accumulate;
 };
 
-/// Adam with every constant of the step folded in.
-struct AdamConstants {
-  float gradient_scale, coupled_decay;
-  float decoupled_decay;  ///< learning_rate·weight_decay if decoupled, else 0
-  float beta1, one_minus_beta1, beta2, one_minus_beta2;
-  float step_size;                ///< learning_rate / (1 - beta1^step)
-  float inverse_root_correction;  ///< 1 / sqrt(1 - beta2^step)
-  float eps;
-};
-
-struct SgdConstants {
-  float gradient_scale, weight_decay, momentum, learning_rate;
-  bool nesterov, first_step;
-};
-
-/// LayerNormBackwardArgs in raw form, from the first row on.
+/// LayerNormBackwardArgs in raw form; the pointers point at the first row.
 template <class T>
 struct LayerNormRows {
   const T* in;
@@ -178,7 +166,7 @@ struct LayerNormRows {
   T* out;                         ///< or null; may be grad_out
 };
 
-/// One row of SoftTargets: p is `base` for every class, and more for those that are labelled.
+/// One row of SoftTargets: p is `base` for every class; labels add to it.
 struct SoftTargetRow {
   const int32_t* label;
   const float* weight;  ///< of each label
@@ -217,7 +205,7 @@ struct ElementKernels {
   void (*dropout)(const DropoutStream& stream, int64_t first, const T* in, const T* residual,
                   T* out, int64_t count);
 
-  /// out = factor · in [+ residual], or what is added alone if factor is 0. residual may be null.
+  /// out = factor · in [+ residual]; just the residual (or 0) if factor is 0. residual may be null.
   void (*scale_or_drop)(const T* in, float factor, const T* residual, T* out, int64_t count);
 
   /// out[c] += Σ_r in[r][c], rows `stride` elements apart.
@@ -259,14 +247,14 @@ struct Kernels {
   void (*absolute_error_backward)(const float* a, const float* b, const float* grad, float* out,
                                   int64_t count);
 
-  /// Null where there is nothing faster than oneDNN. Meant for blocks of a few hundred rows and
-  /// columns. scratch: 64-byte aligned, as many bytes as the second function says.
+  /// Null where oneDNN is faster. For blocks of a few hundred rows and columns. scratch is 64-byte
+  /// aligned; transposed_product_scratch() gives its bytes.
   void (*transposed_product)(const TransposedProduct& block, void* scratch);
   int64_t (*transposed_product_scratch)(const TransposedProduct& block);
 
   void (*adam)(const AdamConstants& constants, const float* gradient, float* parameter,
                float* first_moment, float* second_moment, int64_t count);
-  /// momentum may be null if constants.momentum is 0.
+  /// momentum may be null where there is no momentum.
   void (*sgd)(const SgdConstants& constants, const float* gradient, float* parameter,
               float* momentum, int64_t count);
 
@@ -274,9 +262,9 @@ struct Kernels {
   GraphAttentionKernels graph_attention_f32, graph_attention_bf16;
 };
 
-/// The fastest kernels that this machine can run; the environment variable SSA_CPU_ISA (baseline,
-/// avx2, avx512 or amx) asks for a lower instruction set. Throws ConfigError if the variable names
-/// anything else, or what this build or machine does not have.
+/// The fastest kernels that this machine can run, or those of the lower instruction set in the
+/// environment variable SSA_CPU_ISA (baseline, avx2, avx512 or amx). Throws ConfigError if the
+/// variable names anything else, or a set that this build or machine does not have.
 const Kernels& kernels_asked_for();
 /// The kernels in use: kernels_asked_for() as of the first call.
 const Kernels& kernels();

@@ -24,16 +24,14 @@ void adam(const AdamConstants& constants, const float* gradient, float* paramete
 void sgd_with_momentum(const SgdConstants& constants, const float* gradient, float* parameter,
                        float* momentum, int64_t count) {
   const SgdConstants k = constants;
-  const float kept = k.first_step ? 0.0f : k.momentum;
-  const float ahead = k.nesterov ? 1.0f : 0.0f;         // share of the gradient itself
-  const float behind = k.nesterov ? k.momentum : 1.0f;  // share of the buffer
+  const bool reads_buffer = k.kept != 0.0f;
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) {
     const float g = gradient[i] * k.gradient_scale + k.weight_decay * parameter[i];
-    const float previous = k.first_step ? 0.0f : momentum[i];
-    const float moved = kept * previous + g;
+    const float previous = reads_buffer ? momentum[i] : 0.0f;
+    const float moved = k.kept * previous + g;
     momentum[i] = moved;
-    parameter[i] -= k.learning_rate * (ahead * g + behind * moved);
+    parameter[i] -= k.learning_rate * (k.ahead * g + k.behind * moved);
   }
 }
 

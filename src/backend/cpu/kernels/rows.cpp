@@ -7,8 +7,8 @@
 namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
-/// Calls f(column, load, store): with whole vectors, then once with what is left of the row. The
-/// first two arguments of load and store are as those of load_part and store_part.
+/// Calls f(column, load, store) for each whole vector of a row, then once for the rest. load and
+/// store take the first two arguments of load_part and store_part.
 template <class F>
 SSA_INLINE void for_columns(int64_t columns, F f) {
   int64_t c = 0;
@@ -25,14 +25,14 @@ SSA_INLINE void for_columns(int64_t columns, F f) {
   }
 }
 
-/// Ones in the lanes of columns that exist.
+/// 1 in the lanes whose columns exist, else 0.
 SSA_INLINE Vec column_mask(int64_t first, int64_t columns) {
   Vec mask;
   for (int64_t lane = 0; lane < kLanes; ++lane) mask[lane] = first + lane < columns ? 1.0f : 0.0f;
   return mask;
 }
 
-/// Σ f(in[c]) over a row; f sees only columns that exist.
+/// Σ f(in[c]) over a row, over existing columns only.
 template <class T, class F>
 SSA_INLINE float sum_row(const T* in, int64_t columns, F f) {
   Vec sums[4] = {};
@@ -139,7 +139,7 @@ void softmax_gradient(const T* logits, int64_t target, float lse, float grad, T*
   put(out + target, grad * (at_target[0] - 1.0f));
 }
 
-/// p of the class that is label number k.
+/// The probability p of the class in label k.
 SSA_INLINE float probability_of_label(const SoftTargetRow& targets, int64_t k) {
   float weight = 0.0f;
   for (int64_t other = 0; other < targets.labels; ++other) {
@@ -152,7 +152,7 @@ template <class T>
 void soft_target_gradient(const T* logits, const SoftTargetRow& targets, float lse, float grad,
                           T* out, int64_t columns, float* scratch) {
   const SoftTargetRow row = targets;
-  for (int64_t k = 0; k < row.labels; ++k) {  // before `out`, which may be `logits`, is written
+  for (int64_t k = 0; k < row.labels; ++k) {  // read before `out` is written, which may be `logits`
     const Vec probability = exp(broadcast(get(logits + row.label[k]) - lse));
     scratch[k] = grad * (probability[0] - probability_of_label(row, k));
   }
@@ -162,8 +162,8 @@ void soft_target_gradient(const T* logits, const SoftTargetRow& targets, float l
   for (int64_t k = 0; k < row.labels; ++k) put(out + row.label[k], scratch[k]);
 }
 
-/// The logits of a row with bias and mask, followed by -inf up to whole vectors. Whether the
-/// target sees any source.
+/// Writes the logits of a row with bias and mask, padded with -inf to whole vectors. Returns
+/// whether the target sees any source.
 template <class T>
 bool masked_logits(const MaskedRow& row, const T* in, int64_t columns, float* out) {
   const float hidden = -__builtin_inff();

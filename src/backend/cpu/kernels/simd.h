@@ -1,8 +1,8 @@
 #pragma once
 
-// Vectors of f32 as wide as the instruction set that a kernel file is compiled for, and the
-// functions kernels need on them. Included only by kernel files. Everything is in an unnamed
-// namespace: copies made for different instruction sets must never be merged.
+// Vectors of f32, as wide as the instruction set of a kernel file allows, and functions on them.
+// Only kernel files include this. Everything is in an unnamed namespace, so that the linker never
+// merges copies for different instruction sets.
 
 #include <cstdint>
 #include <utility>
@@ -31,7 +31,7 @@ constexpr int kRegisters = 16;
 using Vec [[gnu::vector_size(kLanes * 4)]] = float;
 using IntVec [[gnu::vector_size(kLanes * 4)]] = int32_t;
 using UintVec [[gnu::vector_size(kLanes * 4)]] = uint32_t;
-using WideVec [[gnu::vector_size(kLanes * 4)]] = uint64_t;  // half as many, twice as wide
+using WideVec [[gnu::vector_size(kLanes * 4)]] = uint64_t;  // half as many lanes, twice as wide
 
 constexpr int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -43,7 +43,7 @@ SSA_INLINE Vec load(const float* from) {
   return value;
 }
 SSA_INLINE void store(float* to, Vec value) { __builtin_memcpy(to, &value, sizeof value); }
-/// The first `count` < kLanes elements, 0 behind them.
+/// The first `count` < kLanes elements, then zeros.
 SSA_INLINE Vec load_part(const float* from, int64_t count) {
   Vec value = {};
   __builtin_memcpy(&value, from, static_cast<uint64_t>(count) * sizeof(float));
@@ -57,7 +57,7 @@ SSA_INLINE Vec broadcast(float value) { return value - Vec{}; }
 /// from[index[0]], from[index[1]], …
 SSA_INLINE Vec gather(const float* from, IntVec index) {
 #if defined(__AVX512F__)
-  // Forms without a mask make GCC 12 warn of an uninitialised variable in its own header.
+  // The form without a mask makes GCC 12 warn of an uninitialised variable in its own header.
   return reinterpret_cast<Vec>(_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff,
                                                         reinterpret_cast<__m512i>(index), from, 4));
 #elif defined(__AVX2__)
@@ -81,7 +81,7 @@ SSA_INLINE void interleave(Vec a, Vec b, Vec& lower, Vec& upper) {
   interleave(a, b, lower, upper, std::make_integer_sequence<int, static_cast<int>(kLanes)>{});
 }
 
-/// NaN in a or b may be lost: callers let NaN through elsewhere.
+/// A NaN in a or b may be lost. Callers pass NaN on by other means.
 SSA_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
 
 SSA_INLINE float sum_lanes(Vec value) {

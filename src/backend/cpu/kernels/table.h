@@ -12,7 +12,7 @@ void fill_attention_forward(Kernels& table);
 void fill_attention_backward(Kernels& table);
 void fill_graph_attention(Kernels& table);
 #if defined(__AMX_BF16__)
-// Instead of the above, for bf16.
+// They replace the kernels above for bf16.
 void fill_attention_amx_forward(Kernels& table);
 void fill_attention_amx_backward(Kernels& table);
 void fill_transposed_product_amx(Kernels& table);

@@ -7,7 +7,7 @@
 namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
-/// The left factor, read one element at a time, so that a transposed one costs nothing.
+/// The left factor. It is read one element at a time, so a transposed one costs no more.
 struct LeftTile {
   const float* data;
   int64_t row_stride, column_stride;
@@ -25,8 +25,8 @@ struct OutTile {
   bool accumulate;
 };
 
-/// out (kRows, kVectors·kLanes) [+]= left (kRows, depth) · right (depth, kVectors·kLanes), with the
-/// whole of out in registers.
+/// out (kRows, kVectors·kLanes) [+]= left (kRows, depth) · right (depth, kVectors·kLanes). Keeps
+/// all of out in registers.
 template <int kRows, int kVectors>
 SSA_INLINE void product_block(int64_t depth, LeftTile left, RightTile right, OutTile out) {
   Vec sums[kRows][kVectors];
@@ -56,7 +56,7 @@ SSA_INLINE void product_block(int64_t depth, LeftTile left, RightTile right, Out
   }
 }
 
-/// The last rows, fewer than a full block has.
+/// The last rows, fewer than a full block.
 template <int kRows, int kVectors>
 void product_rest(int64_t rows, int64_t depth, LeftTile left, RightTile right, OutTile out) {
   if constexpr (kRows > 0) {
@@ -65,7 +65,8 @@ void product_rest(int64_t rows, int64_t depth, LeftTile left, RightTile right, O
   }
 }
 
-/// Most vectors side by side in one block, and the rows that leave registers for operands.
+/// The most vectors side by side in a block. Rows per block are chosen to leave registers for
+/// operands.
 constexpr int kMostVectors = kRegisters == 32 ? 4 : 2;
 constexpr int block_rows(int vectors) {
   if (kRegisters == 32) return vectors == 4 ? 6 : vectors == 3 ? 8 : 12;
@@ -104,8 +105,7 @@ void product_columns(int64_t rows, int64_t depth, LeftTile left, RightTile right
   }
 }
 
-/// Swaps the bit `kWidth` of the row number with that of the lane number, for two rows kWidth
-/// apart.
+/// For two rows kWidth apart: swaps bit kWidth of the row number with that of the lane number.
 template <int kWidth, int... kLane>
 SSA_INLINE void exchange(Vec& first, Vec& second, std::integer_sequence<int, kLane...>) {
   constexpr int kSecond = static_cast<int>(kLanes);

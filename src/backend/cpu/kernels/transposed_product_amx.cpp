@@ -1,6 +1,6 @@
-// leftᵀ · right of bf16 matrices whose rows are what is summed over: gradients of weights, the sum
-// running over all positions of a batch. Both are packed, a block that fits the cache at a time:
-// left transposed, right in pairs of rows. The order of each sum depends on `inner` alone.
+// leftᵀ · right of bf16 matrices, summed over their rows: gradients of weights, where the rows are
+// all positions of a batch. Both are packed in blocks that fit the cache: left transposed, right in
+// pairs of rows. The order of each sum depends on `inner` alone.
 
 #include "backend/cpu/kernels/amx_tiles.h"
 #include "backend/cpu/kernels/table.h"
@@ -10,7 +10,7 @@ namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
 constexpr int64_t kDepth = 256;  // rows packed at a time
-// Packed left rows and right panels; not powers of two, which would crowd into few cache sets.
+// Strides of packed left rows and right panels. Powers of two would map to few cache sets.
 constexpr int64_t kLeftStride = kDepth + 32;
 constexpr int64_t kPanel = kDepth * 16 + 32;
 
@@ -19,7 +19,8 @@ void pack_left(const uint16_t* rows, int64_t stride, int64_t depth, int64_t colu
                uint16_t* out) {
   for (int64_t k = 0; k < depth; k += 32) {
     for (int64_t c = 0; c < columns; c += 32) {
-      Vec first[16], second[16];  // words of the first and the last 16 columns, a pair of rows each
+      Vec first[16],
+          second[16];  // words of the first and the last 16 columns, one pair of rows per vector
       for (int64_t pair = 0; pair < 16; ++pair) {
         const uint16_t* row = rows + (k + 2 * pair) * stride + c;
         Halves lower, upper;
@@ -53,8 +54,8 @@ void pack_right(const uint16_t* rows, int64_t stride, int64_t depth, int64_t col
   }
 }
 
-/// Where a block keeps what it works on. Sums are squares of 32×32, one behind the other: rows of
-/// `out` may be far apart.
+/// The scratch of a block. Sums are consecutive 32×32 squares, since rows of `out` may be far
+/// apart.
 struct Workspace {
   uint16_t* left;
   uint32_t* right;
@@ -96,7 +97,7 @@ void transposed_product(const TransposedProduct& block, void* scratch) {
     pack_left(left + k * block.left_stride, block.left_stride, depth, block.rows, space.left);
     pack_right(right + k * block.right_stride, block.right_stride, depth, block.columns,
                space.right);
-    __asm__ volatile("" ::: "memory");  // tile loads do not say that they read memory
+    __asm__ volatile("" ::: "memory");  // the compiler does not know that tile loads read memory
     for (int64_t c = 0; c < block.columns; c += 32) {
       for (int64_t r = 0; r < block.rows; r += 32) {
         product_block(depth, {space.left + r * kLeftStride, kLeftStride},
