@@ -8,10 +8,10 @@
 #include <fmt/format.h>
 
 #include "ssa/core/device_memory.h"
-#include "ssa/models/cost.h"
 #include "ssa/models/precision.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
+#include "ssa/tasks/cost.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/stepper.h"
 

@@ -11,8 +11,9 @@
 
 #include "ssa/backend/profile.h"
 #include "ssa/core/device_memory.h"
-#include "ssa/models/cost.h"
 #include "ssa/models/precision.h"
+#include "ssa/tasks/cost.h"
+#include "ssa/tasks/load.h"
 #include "ssa/train/counted_step.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/stepper.h"
@@ -129,7 +130,7 @@ Config step_config(const Options& options) {
   if (!options.precision.empty()) {
     overrides.push_back("train.precision=" + options.precision);
   }
-  Config config = load_config(options.config, overrides);
+  Config config = load_task_config(options.config, overrides);
   config.train.micro_batch = resolve_micro_batch(config);
   return config;
 }

@@ -8,6 +8,7 @@
 #include "ssa/core/version.h"
 #include "ssa/dist/agreement.h"
 #include "ssa/eval/evaluate.h"
+#include "ssa/tasks/load.h"
 #include "ssa/train/device_ranks.h"
 #include "ssa/train/model_session.h"
 #include "ssa/train/progress.h"
@@ -183,7 +184,7 @@ int run(Communicator& ranks, const Options& options) {
   }
   const std::string config_path =
       options.run.empty() ? options.config : options.run + "/config.yaml";
-  const Config given = load_config(config_path, options.set);
+  const Config given = load_task_config(config_path, options.set);
   const std::unique_ptr<TaskData> data = make_task(given)->open_data();
   const std::unique_ptr<Task> task = make_task(data->settled(given));
   const Config& config = task->config();

@@ -11,6 +11,7 @@
 #include "ssa/data/token_dataset.h"
 #include "ssa/eval/generate.h"
 #include "ssa/tasks/language_model.h"
+#include "ssa/tasks/load.h"
 #include "ssa/train/model_session.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
@@ -87,7 +88,7 @@ class Pace {
 };
 
 int run(const Options& options) {
-  const Config config = load_config(options.run + "/config.yaml");
+  const Config config = load_task_config(options.run + "/config.yaml");
   const Vocabulary vocabulary = vocabulary_of(config);
   const std::unique_ptr<Task> task = make_task(config);
   ModelSession session(*task, device_from_name(options.device));

@@ -5,9 +5,10 @@
 
 #include <spdlog/spdlog.h>
 
-#include "ssa/models/cost.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
+#include "ssa/tasks/cost.h"
+#include "ssa/tasks/load.h"
 #include "ssa/train/device_ranks.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/trainer.h"
@@ -86,7 +87,7 @@ void describe(const Config& config, const Options& options) {
 
 int run(Options options, Communicator& ranks) {
   if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
-  const Config config = counted_in_steps(load_config(options.config, options.set));
+  const Config config = counted_in_steps(load_task_config(options.config, options.set));
   if (ranks.rank() == 0) describe(config, options);
   if (options.print_config || options.dry_run) return 0;
   if (options.run_dir.empty()) {

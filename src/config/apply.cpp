@@ -63,14 +63,12 @@ void Applier::apply_members(std::string_view section, const YamlNode& map, const
 }
 
 void Applier::apply_value(const Field& field, const YamlNode& node, const Origin& origin) {
+  origins_[field.path] = origin;
   if (field.is_section()) {
     apply_section(field, node, origin);
-    return;
-  }
-  if (const auto complaint = parse_value(node, field)) {
+  } else if (const auto complaint = parse_value(node, field)) {
     problems_.add(origin, field.path, *complaint);
   }
-  origins_[field.path] = origin;
 }
 
 void Applier::apply_section(const Field& section, const YamlNode& node, const Origin& origin) {

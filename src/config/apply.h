@@ -11,7 +11,7 @@
 
 namespace ssa {
 
-/// Where each key was last set. Keys left at their defaults are absent.
+/// Where each key or section was last set. Keys left at their defaults are absent.
 using Origins = std::map<std::string, Origin, std::less<>>;
 
 /// Writes values into the members of a Config, one source after the other, so that later sources

@@ -12,6 +12,7 @@ std::string dump_config(const Config& config) {
   copy.fields(fields);
   std::string yaml;
   for (const Field& field : fields.all()) {
+    if (!field.rule.tasks.has(config.task)) continue;
     const auto depth = static_cast<size_t>(std::count(field.path.begin(), field.path.end(), '.'));
     yaml.append(2 * depth, ' ');
     yaml += field.name();
@@ -28,6 +29,7 @@ std::vector<std::pair<std::string, std::string>> flatten_config(const Config& co
   copy.fields(fields);
   std::vector<std::pair<std::string, std::string>> leaves;
   for (const Field& field : fields.all()) {
+    if (!field.rule.tasks.has(config.task)) continue;
     if (!field.is_section()) leaves.emplace_back(field.path, format_value(field));
   }
   return leaves;

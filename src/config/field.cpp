@@ -31,6 +31,7 @@ std::vector<const Field*> FieldList::members(std::string_view section) const {
 void FieldList::add(std::string_view name, FieldRef value, const Rule& rule,
                     std::string_view comment) {
   fields_.push_back({prefix_ + std::string(name), comment, rule, value, false});
+  fields_.back().rule.tasks = rule.tasks & tasks_;
 }
 
 }  // namespace ssa

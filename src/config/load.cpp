@@ -7,11 +7,12 @@
 
 #include <fmt/format.h>
 
-#include "ssa/config/config.h"
+#include "ssa/config/config_check.h"
 
 #include "config/apply.h"
 #include "config/parse_value.h"
 #include "config/problems.h"
+#include "config/task_keys.h"
 #include "config/validate.h"
 #include "config/yaml_reader.h"
 
@@ -21,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Text of a file, or why there is none. Reads no more than a config may have.
+/// The text of a file, or why it cannot be read. Reads at most what a config may have.
 struct FileText {
   std::optional<std::string> text;
   std::string error;
@@ -84,10 +85,15 @@ class Loader {
     for (const std::string& text : overrides) applier_.apply_override(text);
   }
 
-  Config finish() {
+  Config finish(const ConfigRules& rules) {
     if (!incomplete_) {
       check_required();
-      validate_config(config_, applier_.origins(), file_, problems_);
+      if (!problems_.has("task")) {
+        check_task_keys(fields_, config_.task, applier_.origins(), problems_);
+      }
+      ConfigCheck check(config_, fields_, applier_.origins(), file_, problems_);
+      validate_config(check);
+      if (rules) rules(check);
     }
     problems_.throw_if_any();
     return config_;
@@ -137,24 +143,25 @@ class Loader {
   Problems problems_;
   Applier applier_{fields_, problems_};
   std::vector<fs::path> open_files_;  // the file being read, after those that include it
-  bool incomplete_ = false;           // some of it could not be read: missing keys mean nothing
+  bool incomplete_ = false;  // some of it could not be read: keys may be missing for that reason
 };
 
 }  // namespace
 
-Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
+Config load_config(const std::string& path, const std::vector<std::string>& overrides,
+                   const ConfigRules& rules) {
   Loader loader(path);
   loader.load_file();
   loader.apply(overrides);
-  return loader.finish();
+  return loader.finish(rules);
 }
 
 Config parse_config(const std::string& yaml, const std::string& origin,
-                    const std::vector<std::string>& overrides) {
+                    const std::vector<std::string>& overrides, const ConfigRules& rules) {
   Loader loader(origin);
   loader.load_text(yaml, origin);
   loader.apply(overrides);
-  return loader.finish();
+  return loader.finish(rules);
 }
 
 }  // namespace ssa

@@ -14,7 +14,7 @@ struct Origin {
   int layer = 0;       ///< higher overrides lower: included files, the file, the command line
 };
 
-/// Everything wrong with a config, gathered so that the user sees it all at once.
+/// The problems of a config, collected so that the user sees all of them at once.
 class Problems {
  public:
   /// `key` is the dotted key at fault, empty for the file as a whole.

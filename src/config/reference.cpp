@@ -21,18 +21,25 @@ A config is a YAML file. Every key has a default except `task` and `data.path`.
   the including file); what the including file says itself wins, key by key.
 - **Override.** `--set train.optimizer.lr=0.002` on the command line wins over files. The value is
   YAML: `--set 'ssa.sigma={first: 0.1, last: 0.2}'`, `--set 'model.embedding.cutoffs=[1, 2]'`.
+- **Tasks.** Keys marked "Only for" belong to some tasks. A config of another task that sets one is
+  refused.
 - **Errors.** All problems are listed at once, each with file, line and key; exit code 2.
-- **Resolved config.** `ssa-train --print-config` prints every key, as does `config.yaml` in each
-  run folder; both can be used as a config again.
-- YAML aliases work; nesting is limited to 32 levels, a file to 1 MiB and 100,000 values.
+- **Resolved config.** `ssa-train --print-config` prints every key of the task. So does the
+  `config.yaml` in each run folder. Both can be used as a config again.
+- **Limits.** YAML aliases work. A file has at most 32 levels, 1 MiB and 100,000 values.
 
-Rules that tie keys together: `model.heads` divides `model.width`; `ssa.layers` is at most
-`model.layers`; with `ssa.kind: local` a language model's `data.length` and `eval.length` are
-divisible by `ssa.windows`; with `unbiased`, `ssa.drop` leaves at least one source;
-`train.micro_batch` divides `train.batch_size`; `train.schedule.warmup_steps` is at most
-`train.steps`; `min_lr` and `warmup_lr` are at most `train.optimizer.lr`; `eval.overlap` is less
-than `eval.length`; `model.embedding.cutoffs` ascend, are given for an adaptive embedding, and the
-last is below the vocabulary's size.
+Rules that tie keys together:
+
+- `model.heads` divides `model.width`.
+- `ssa.layers` is at most `model.layers`.
+- With `ssa.kind: local`, `ssa.windows` divides a language model's `data.length` and `eval.length`.
+- With `ssa.kind: unbiased`, `ssa.drop` leaves at least one source.
+- `train.micro_batch` divides `train.batch_size`.
+- `train.schedule.warmup_steps` is at most `train.steps`.
+- `train.schedule.min_lr` and `warmup_lr` are at most `train.optimizer.lr`.
+- `eval.overlap` is less than `eval.length`.
+- `model.embedding.cutoffs` ascend. An adaptive embedding needs them. The last one is below the size
+  of the vocabulary.
 )";
 
 constexpr std::string_view kTableHead =
@@ -48,15 +55,21 @@ std::string valid_values(const Field& field) {
   return text;
 }
 
-std::string row(const Field& field) {
+/// Which tasks have the key or section, unless it is clear from where it stands.
+std::string owners(TaskSet tasks, TaskSet of_section) {
+  return tasks == of_section ? "" : fmt::format("Only for {}.", tasks.names("`"));
+}
+
+std::string row(const Field& field, TaskSet of_section) {
   std::string type = type_of(field);
   if (const auto* choice = std::get_if<ChoiceRef>(&field.value)) {
     type = fmt::format("one of `{}`", fmt::join(choice->names, "`, `"));
   }
   const std::string initial =
       field.rule.is_required ? "required" : fmt::format("`{}`", format_value(field));
-  return fmt::format("| `{}` | {} | {} | {} | {} |\n", field.path, type, initial,
-                     valid_values(field), field.comment);
+  const std::string only = owners(field.rule.tasks, of_section);
+  return fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", field.path, type, initial,
+                     valid_values(field), field.comment, only.empty() ? "" : " ", only);
 }
 
 }  // namespace
@@ -73,14 +86,17 @@ std::string config_reference() {
     if (field.is_section()) {
       text += fmt::format("\n## {}\n", field.path);
       if (!field.comment.empty()) text += fmt::format("\n{}\n", field.comment);
+      const std::string only = owners(field.rule.tasks, TaskSet::all());
+      if (!only.empty()) text += fmt::format("\n{}\n", only);
       if (field.number_sets_all) {
         text += fmt::format("\n`{0}: 0.25` stands for all of the keys below.\n", field.path);
       }
     }
     text += kTableHead;
+    const TaskSet tasks = field.is_section() ? field.rule.tasks : TaskSet::all();
     for (const Field* member :
          fields.members(field.is_section() ? std::string_view(field.path) : "")) {
-      if (!member->is_section()) text += row(*member);
+      if (!member->is_section()) text += row(*member, tasks);
     }
   }
   return text;

@@ -12,8 +12,8 @@ namespace ssa {
 /// string alignment distance).
 size_t edit_distance(std::string_view a, std::string_view b);
 
-/// What is wrong with the unknown key `path` and which key was probably meant: the nearest of its
-/// section, one elsewhere where that is closer, or else the list of the section's keys.
+/// The message for the unknown key `path`. It names the key that was probably meant: the nearest in
+/// its section, or a closer one elsewhere. If there is none, it lists the section's keys.
 std::string unknown_key_message(const FieldList& fields, std::string_view path);
 
 }  // namespace ssa

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "ssa/config/config.h"
-#include "ssa/models/cost.h"
 #include "ssa/storage/metrics.h"
+#include "ssa/tasks/cost.h"
 #include "ssa/tasks/metric.h"
 
 namespace ssa::report {

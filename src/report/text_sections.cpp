@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -30,19 +31,24 @@ std::string folded(const std::vector<Run>& runs, const std::string& title,
 /// Keys whose values are not the same in all runs.
 Table differences(const std::vector<Run>& runs) {
   Table table;
-  std::vector<std::vector<std::pair<std::string, std::string>>> configs;
+  std::vector<std::string> keys;  // in the order of the configs
+  std::vector<std::map<std::string, std::string>> configs;
   table.rows.push_back({runs.size() > kMostColumns ? "run" : "key"});
   for (size_t i = 0; i < runs.size(); ++i) {
-    configs.push_back(flatten_config(runs[i].config));
+    configs.emplace_back();
+    for (const auto& [key, value] : flatten_config(runs[i].config)) {
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+      configs.back()[key] = value;
+    }
     table.rows.front().push_back(run_chip(runs[i], i));
   }
-  for (size_t k = 0; k < configs.front().size(); ++k) {
-    std::vector<std::string> row = {
-        fmt::format("<code>{}</code>", escape(configs.front()[k].first))};
+  for (const std::string& key : keys) {
+    std::vector<std::string> row = {fmt::format("<code>{}</code>", escape(key))};
     bool differs = false;
-    for (const auto& config : configs) {
-      differs = differs || config[k].second != configs.front()[k].second;
-      row.push_back(escape(cut(config[k].second, kMostValueBytes)));
+    for (auto& config : configs) {
+      const std::string& value = config[key];  // empty where the run's task does not have the key
+      differs = differs || value != configs.front()[key];
+      row.push_back(escape(cut(value, kMostValueBytes)));
     }
     if (differs) table.rows.push_back(std::move(row));
   }

@@ -9,7 +9,7 @@
 
 #include "ssa/core/error.h"
 #include "ssa/storage/checksum.h"
-#include "ssa/tasks/task.h"
+#include "ssa/tasks/load.h"
 
 namespace ssa {
 
@@ -251,7 +251,7 @@ SweepGrid make_grid(const std::string& config_path, const std::vector<std::strin
   PointProblems problems;
   for (SweepPoint& point : all) {
     try {
-      point.config = counted_in_steps(load_config(config_path, point.overrides));
+      point.config = counted_in_steps(load_task_config(config_path, point.overrides));
     } catch (const ConfigError& error) {
       problems.add(point, in_words_of_sweep(error.what(), variations));
     }

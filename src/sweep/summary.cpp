@@ -7,9 +7,9 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
-#include "ssa/models/cost.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
+#include "ssa/tasks/cost.h"
 
 #include "report/numbers.h"
 #include "report/run_data.h"

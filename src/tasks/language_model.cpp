@@ -5,7 +5,6 @@
 
 #include "ssa/data/eval_windows.h"
 #include "ssa/data/lm_sampler.h"
-#include "ssa/models/cost.h"
 #include "ssa/models/decoder_plans.h"
 #include "ssa/models/precision.h"
 
@@ -49,6 +48,40 @@ Batch LanguageModelTask::typical_batch(int64_t examples) const {
   return batch;
 }
 
+std::vector<SourcePlan> LanguageModelTask::typical_plans(std::vector<Batch>& /*micro_batches*/,
+                                                         Sources sources) const {
+  std::vector<SourcePlan> plans;
+  for (const PlanSpec& spec : plan_specs(sources, Use::training)) {
+    const PlanShape shape = plan_shape(spec);
+    plans.push_back(
+        {spec.positions, shape.windows, shape.targets_per_window, shape.sources_per_window,
+         std::vector<int32_t>(static_cast<size_t>(shape.windows * shape.targets_per_window)),
+         std::vector<int32_t>(static_cast<size_t>(shape.windows * shape.sources_per_window))});
+  }
+  return plans;
+}
+
+Config LanguageModelTask::counted_config() const {
+  Config config = Task::counted_config();
+  config.model.embedding.kind = EmbeddingKind::plain;
+  if (config.task == TaskKind::word_lm) config.data.vocabulary = 1;
+  return config;
+}
+
+ModelInput LanguageModelTask::counted_example(const Model& /*model*/, Sources sources) const {
+  const auto integers = [](const Shape& shape) {
+    return Tensor::empty(shape, DType::i32, Device::counting, MemoryCategory::data);
+  };
+  const Shape tokens{1, config().data.length};
+  ModelInput input{1, {{kIdsField, integers(tokens)}, {kTargetsField, integers(tokens)}}, {}};
+  for (const PlanSpec& spec : plan_specs(sources, Use::training)) {
+    const PlanShape shape = plan_shape(spec);
+    input.plans.push_back({integers({shape.windows, shape.targets_per_window}),
+                           integers({shape.windows, shape.sources_per_window})});
+  }
+  return input;
+}
+
 std::unique_ptr<TaskData> LanguageModelTask::open_data() const {
   return std::make_unique<LanguageModelData>(TokenDataset::open(config().data.path));
 }
@@ -72,8 +105,8 @@ Config LanguageModelData::settled(Config config) const {
   const bool words = info.kind == TokenKind::words;
   if (words != (config.task == TaskKind::word_lm)) {
     throw ConfigError(
-        "task is {}, but data.path '{}' holds {}. {}",
-        choices(config.task)[static_cast<size_t>(config.task)], path(), words ? "words" : "bytes",
+        "task is {}, but data.path '{}' holds {}. {}", name(config.task), path(),
+        words ? "words" : "bytes",
         words ? "Set task: word_lm"
               : "Set task: byte_lm, or make words of a text with `ssa-data prepare words`");
   }

@@ -5,6 +5,7 @@
 
 #include "ssa/models/decoder_plans.h"
 #include "ssa/tasks/language_model.h"
+#include "ssa/tasks/model_input.h"
 
 namespace ssa {
 
@@ -18,13 +19,29 @@ std::unique_ptr<Task> make_task(const Config& config) {
     case TaskKind::graph_regression:
       break;
   }
-  throw ConfigError("task: {} is not built yet; byte_lm and word_lm are",
-                    choices(config.task)[static_cast<size_t>(config.task)]);
+  throw ConfigError("task: {} is not built yet; byte_lm and word_lm are", name(config.task));
 }
 
 std::vector<SourcePlan> Task::draw(std::vector<Batch>& /*micro_batches*/, Sources sources, Use use,
                                    const RngKey& key) const {
   return draw_plans(plan_specs(sources, use), key);
+}
+
+std::vector<SourcePlan> Task::typical_plans(std::vector<Batch>& micro_batches,
+                                            Sources sources) const {
+  return draw(micro_batches, sources, Use::training, {.seed = config_.train.seed});
+}
+
+Config Task::counted_config() const {
+  Config config = config_;
+  config.model.attention = AttentionKind::fused;
+  return config;
+}
+
+ModelInput Task::counted_example(const Model& model, Sources sources) const {
+  std::vector<Batch> batches{typical_batch(1)};
+  const std::vector<SourcePlan> plans = typical_plans(batches, sources);
+  return to_input(batches.front(), to_tensors(plans, Device::counting), model, Device::counting);
 }
 
 Config counted_in_steps(Config config, const TaskData& data) {
@@ -41,8 +58,7 @@ Config counted_in_steps(Config config, const TaskData& data) {
   if (train.schedule.warmup_steps > train.steps) {
     throw ConfigError(
         "train.schedule: a warm-up of {} steps is longer than the training of {} steps (an epoch "
-        "of "
-        "{} has {:.1f} steps); lower train.schedule.warmup_epochs or warmup_steps, or raise "
+        "of {} has {:.1f} steps); lower train.schedule.warmup_epochs or warmup_steps, or raise "
         "train.epochs or train.steps",
         train.schedule.warmup_steps, train.steps, data.path(), steps_per_epoch);
   }

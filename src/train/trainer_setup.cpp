@@ -10,7 +10,7 @@
 #include "ssa/core/version.h"
 #include "ssa/dist/agreement.h"
 #include "ssa/dist/together.h"
-#include "ssa/models/cost.h"
+#include "ssa/tasks/cost.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/rank_checkpoint.h"
 #include "ssa/train/trainer.h"
@@ -239,7 +239,7 @@ void Trainer::settle_micro_batch() {
 }
 
 void Trainer::announce() const {
-  const TrainingCost cost = training_cost(config_);
+  const TrainingCost cost = training_cost(config_, options_.make_task);
   const MemoryPlan memory = plan_memory(config_, config_.train.micro_batch, ranks_.size());
   spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
   if (ranks_.size() > 1) spdlog::info("{}", ranks_.description());

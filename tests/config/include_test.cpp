@@ -71,12 +71,11 @@ TEST_CASE("an including file wins key by key", "[config]") {
 
 TEST_CASE("problems name the file that has them", "[config]") {
   const ConfigFolder folder;
-  folder.write("base.yaml", "task: byte_lm\ndata: {path: d, length: 6}\ntrain: {stepz: 5}\n");
-  CHECK(folder.problem_in(
-            folder.write("c.yaml", "include: base.yaml\n\nssa: {kind: local, windows: 4}\n")) ==
-        "base.yaml:3: train.stepz: unknown key; did you mean train.steps?\n"
-        "c.yaml:3: ssa.windows: ssa.windows 4 does not divide data.length 6; nearest valid "
-        "windows: 3 or 6; nearest valid lengths: 4 or 8");
+  folder.write("base.yaml",
+               "task: byte_lm\nmodel: {layers: 3}\ndata: {path: d}\ntrain: {stepz: 5}\n");
+  CHECK(folder.problem_in(folder.write("c.yaml", "include: base.yaml\n\nssa: {layers: 4}\n")) ==
+        "base.yaml:4: train.stepz: unknown key; did you mean train.steps?\n"
+        "c.yaml:3: ssa.layers: ssa.layers 4 is more than model.layers 3; valid: 0 (all) to 3");
 }
 
 TEST_CASE("includes that cannot be followed are problems", "[config]") {

@@ -1,8 +1,6 @@
 // When the decoder's parameters are told that their gradients are complete: what the reduction of
 // gradients during backward builds on.
 
-#include "ssa/models/cost.h"
-
 #include "models/tiny_decoder.h"
 
 namespace ssa {

@@ -5,7 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "ssa/core/error.h"
-#include "ssa/models/cost.h"
+#include "ssa/tasks/cost.h"
 
 #include "report/report_test_support.h"
 

@@ -122,8 +122,8 @@ TEST_CASE("all points are checked before any is started, in one message", "[swee
   const std::string text = run.problem({"ssa.windows=4,5,7", "train.seed=1,2"});
   CHECK(contains(text, "nothing was started: 4 of 6 points have no valid config"));
   CHECK(contains(text, "ssa.windows=5 train.seed=1; ssa.windows=5 train.seed=2:"));
-  CHECK(contains(text, "--vary ssa.windows: ssa.windows 5 does not divide"));
-  CHECK(contains(text, "ssa.windows 7 does not divide"));
+  CHECK(contains(text, "--vary ssa.windows: ssa.windows 5 does not fit"));
+  CHECK(contains(text, "ssa.windows 7 does not fit"));
   CHECK_FALSE(contains(text, "--set ssa.windows"));
   CHECK(contains(run.problem({"ssa.windos=2,4"}), "ssa.windows"));  // the nearest valid key
   const std::string all = run.problem({"ssa.windows=2,4"}, {"train.steps=0"});

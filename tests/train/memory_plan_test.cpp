@@ -1,15 +1,14 @@
-#include "ssa/train/memory_plan.h"
-
 #include <cmath>
 #include <filesystem>
 #include <functional>
 
 #include <fmt/ranges.h>
 
-#include "ssa/models/cost.h"
+#include "ssa/tasks/cost.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/train/counted_step.h"
 #include "ssa/train/gradient_reducer.h"
+#include "ssa/train/memory_plan.h"
 #include "ssa/train/stepper.h"
 
 #include "dist/thread_ranks.h"

@@ -2,25 +2,23 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "ssa/config/field.h"
+#include "ssa/config/task_kind.h"
 
 namespace ssa {
 
 // The whole configuration: plain structs whose member initialisers are the defaults. Each struct
 // has one fields() function, which names every key with its comment and its valid values; loading,
 // dumping, overriding, help and validation all walk it (see field.h). Rules that tie several keys
-// together are in src/config/validate.cpp. docs/reference/config.md is made from this file.
+// together are in src/config/validate.cpp, those of one task in the task (Task::check).
+// docs/reference/config.md is made from this file.
 
-enum class TaskKind { byte_lm, word_lm, image_generation, image_classification, graph_regression };
-constexpr auto choices(TaskKind) {
-  return std::to_array<std::string_view>(
-      {"byte_lm", "word_lm", "image_generation", "image_classification", "graph_regression"});
-}
 enum class ActivationKind { gelu, gelu_tanh, relu, elu };
 constexpr auto choices(ActivationKind) {
   return std::to_array<std::string_view>({"gelu", "gelu_tanh", "relu", "elu"});
@@ -68,6 +66,9 @@ constexpr auto choices(EvalMode) { return std::to_array<std::string_view>({"reno
 inline constexpr int64_t kMostSamples = 65536;
 /// Largest value of keys that end up as an int32 position or in a product of two sizes.
 inline constexpr double kMaxSize = 2147483647.0;
+inline constexpr int64_t kMostLayers = 10000;
+inline constexpr double kMostSteps = 1e12;
+inline constexpr double kMostEpochs = 1e6;
 
 struct EmbeddingConfig {
   EmbeddingKind kind = EmbeddingKind::plain;
@@ -109,7 +110,7 @@ struct ModelConfig {
 
   template <class V>
   void fields(V& v) {
-    v.field("layers", layers, between(1, 10000), "Number of transformer blocks.");
+    v.field("layers", layers, between(1, kMostLayers), "Number of transformer blocks.");
     v.field("width", width, between(1, 1048576), "Model width d, a multiple of `heads`.");
     v.field("ffn_width", ffn_width, between(1, 4194304), "Hidden width of the feed-forward part.");
     v.field("heads", heads, between(1, 65536), "Attention heads.");
@@ -118,15 +119,17 @@ struct ModelConfig {
             "Position bias of the attention. alibi: Press et al. 2021. relative_2d: a learned "
             "table over row and column distance, for images.");
     v.field("attention", attention, anything(),
-            "How attention is computed, the same function either way. materialized: with its "
-            "weights stored for the backward pass, the baseline of the paper's memory and speed.");
+            "How attention is computed; the result is the same. fused: without storing the "
+            "attention weights. materialized: stores them for the backward pass, as the paper's "
+            "baseline does.");
     v.field("final_norm", final_norm, anything(), "Layer norm after the last block.");
-    v.section("embedding", embedding, "Input embedding and output matrix.");
+    v.section("embedding", embedding, "Input embedding and output matrix.",
+              {.tasks = kLanguageModels});
     v.field("dropout", dropout, below_one(), "Dropout on embeddings and residual branches.");
     v.field("attention_dropout", attention_dropout, below_one(), "Dropout on attention weights.");
     v.field("activation_dropout", activation_dropout, below_one(),
             "Dropout after the activation of the feed-forward part.");
-    v.field("softmax_dropout", softmax_dropout, below_one(),
+    v.field("softmax_dropout", softmax_dropout, below_one().only_for(kLanguageModels),
             "Dropout on the tail projections of the adaptive softmax.");
   }
   bool operator==(const ModelConfig&) const = default;
@@ -139,9 +142,9 @@ struct SigmaConfig {
 
   template <class V>
   void fields(V& v) {
-    v.field("first", first, at_least(0).unit("part of the input length"),
+    v.field("first", first, at_least(0).unit("fraction of the input length"),
             "In the first layer that samples.");
-    v.field("last", last, at_least(0).unit("part of the input length"), "In the last layer.");
+    v.field("last", last, at_least(0).unit("fraction of the input length"), "In the last layer.");
   }
   bool operator==(const SigmaConfig&) const = default;
 };
@@ -159,15 +162,16 @@ struct SsaConfig {
     v.field("kind", kind, anything(),
             "none: dense attention. unbiased: a uniform sample of the sources. local: windows of "
             "a noisy order of the sources.");
-    v.field("layers", layers, between(0, 10000), "Sample in the last n layers. 0: in all of them.");
+    v.field("layers", layers, between(0, kMostLayers),
+            "Sample in the last n layers. 0: in all of them.");
     v.field("windows", windows, between(1, kMaxSize),
             "local: number of windows; must divide `data.length` and `eval.length`.");
     v.section("sigma", sigma,
               "local: standard deviation of the noise on the order, linear over the layers that "
               "sample. 0: plain windows; large: uniform sampling.",
-              /*number_sets_all=*/true);
-    v.field("drop", drop, below_one(), "unbiased: part of the sources that is dropped.");
-    v.field("finetune_fraction", finetune_fraction, between(0, 1).unit("part of the steps"),
+              {.number_sets_all = true});
+    v.field("drop", drop, below_one(), "unbiased: fraction of the sources that is dropped.");
+    v.field("finetune_fraction", finetune_fraction, between(0, 1).unit("fraction of the steps"),
             "Train with dense attention for this last part of the steps (+FT).");
   }
   bool operator==(const SsaConfig&) const = default;
@@ -184,11 +188,11 @@ struct DataConfig {
     v.field("name", name, anything(), "Name of the data set, for logs and reports.");
     v.field("path", path, required(),
             "Folder made by `ssa-data prepare`; for byte_lm also any plain file.");
-    v.field("length", length, between(1, kMaxSize).unit("positions"),
+    v.field("length", length, between(1, kMaxSize).unit("positions").only_for(kLanguageModels),
             "Length of a training sequence.");
-    v.field("vocabulary", vocabulary, between(0, kMaxSize).unit("tokens"),
-            "word_lm: size of the vocabulary. 0: that of the data set; without one at hand, the "
-            "published one by its `name`: 267735 for wikitext103, 33278 for wikitext2.");
+    v.field("vocabulary", vocabulary, between(0, kMaxSize).unit("tokens").only_for(kLanguageModels),
+            "word_lm: size of the vocabulary. 0: the data set's own. Where no data are opened: the "
+            "published size for `name`, 267735 for wikitext103 and 33278 for wikitext2.");
   }
   bool operator==(const DataConfig&) const = default;
 };
@@ -224,14 +228,14 @@ struct ScheduleConfig {
 
   template <class V>
   void fields(V& v) {
-    v.field("warmup_steps", warmup_steps, between(0, 1e12).unit("steps"),
+    v.field("warmup_steps", warmup_steps, between(0, kMostSteps).unit("steps"),
             "Linear warm-up from `warmup_lr` to the peak.");
-    v.field("warmup_epochs", warmup_epochs, between(0, 1e6).unit("epochs"),
-            "The same in passes over the training data. Not 0: `warmup_steps` follows from it when "
-            "the data are opened.");
+    v.field("warmup_epochs", warmup_epochs, between(0, kMostEpochs).unit("epochs"),
+            "Length of the warm-up in passes over the training data. If not 0, it sets "
+            "`warmup_steps` when the data are opened.");
     v.field("warmup_lr", warmup_lr, at_least(0),
-            "Learning rate that the warm-up starts from; its step n (from 1) is n / warmup_steps "
-            "of the way up.");
+            "Learning rate at the start of the warm-up. Step n, counted from 1, is n / "
+            "warmup_steps of the way to the peak.");
     v.field("decay", decay, anything(), "How the learning rate falls after the warm-up.");
     v.field("min_lr", min_lr, at_least(0),
             "Learning rate at the last step; a lower limit for inverse_sqrt.");
@@ -256,51 +260,52 @@ struct TrainConfig {
   int64_t eval_tokens = 0;          // tokens of the valid split scored during training; 0: all
   int64_t checkpoint_every = 1000;  // 0: only at the end
   int64_t keep_checkpoints = 3;
-  int64_t max_skipped_steps = 10;  // consecutive non-finite steps before going back
+  int64_t max_skipped_steps = 10;  // consecutive non-finite steps before a rollback
   int64_t max_rollbacks = 1;       // to one checkpoint, before giving up with exit code 5
 
   template <class V>
   void fields(V& v) {
-    v.field("steps", steps, between(1, 1e12).unit("steps"), "Optimizer steps of the whole run.");
+    v.field("steps", steps, between(1, kMostSteps).unit("steps"),
+            "Optimizer steps of the whole run.");
     v.field(
-        "epochs", epochs, between(0, 1e6).unit("epochs"),
-        "The same in passes over the training data. Not 0: `steps` follows from it when the data "
-        "are opened, rounded to whole steps.");
+        "epochs", epochs, between(0, kMostEpochs).unit("epochs"),
+        "Length of the run in passes over the training data. If not 0, it sets `steps` when the "
+        "data are opened, rounded to whole steps.");
     v.field("batch_size", batch_size, between(1, kMaxSize).unit("sequences"),
-            "Sequences (images, graphs) a step, over all ranks together.");
+            "Sequences, images or graphs per step, over all ranks together.");
     v.field("micro_batch", micro_batch, between(0, kMaxSize).unit("sequences").zero_is("auto"),
-            "Sequences computed at a time; gradients are accumulated over a batch. Lower it when "
-            "memory runs out. auto: as many as a rank has.");
+            "Sequences computed at a time. Gradients are accumulated over the batch. Lower it when "
+            "memory runs out. auto: the largest that takes at most half of the memory.");
     v.field("precision", precision, anything(),
-            "Of activations and matrix products; weights and optimizer state stay fp32.");
-    v.field("seed", seed, anything(), "Of initial weights, data order, sampling and dropout.");
+            "Precision of activations and matrix products. Weights and optimizer state stay fp32.");
+    v.field("seed", seed, anything(), "Seed of initial weights, data order, sampling and dropout.");
     v.field("clip_norm", clip_norm, at_least(0),
             "Largest norm of the whole gradient. 0: no clipping.");
     v.field("activation_checkpointing", activation_checkpointing, anything(),
-            "What the backward pass computes again instead of keeping it: each block's attention "
-            "half, or the whole block. Less memory, more time.");
+            "What the backward pass recomputes instead of storing: each block's attention half, or "
+            "the whole block. Less memory, more time.");
     v.field("cuda_graphs", cuda_graphs, anything(),
-            "On a GPU, record the forward and backward pass of a step once and launch it as one "
-            "CUDA graph from then on: less time between kernels, for the memory of a step that "
-            "stays reserved. Not with several ranks or an adaptive embedding.");
+            "On a GPU, capture the forward and backward pass of a step as a CUDA graph and replay "
+            "it. Less time between kernels, but the memory of a step stays reserved. Not used with "
+            "several ranks or an adaptive embedding.");
     v.section("optimizer", optimizer, "");
     v.section("schedule", schedule, "The learning rate over the steps.");
-    v.field("log_every", log_every, between(1, 1e12).unit("steps"),
+    v.field("log_every", log_every, between(1, kMostSteps).unit("steps"),
             "How often the training loss is logged.");
-    v.field("eval_every", eval_every, between(0, 1e12).unit("steps"),
+    v.field("eval_every", eval_every, between(0, kMostSteps).unit("steps"),
             "How often the valid split is scored. 0: only at the end.");
     v.field("eval_tokens", eval_tokens, between(0, 1e15).unit("tokens"),
             "How much of the valid split is scored during training. 0: all of it.");
-    v.field("checkpoint_every", checkpoint_every, between(0, 1e12).unit("steps"),
+    v.field("checkpoint_every", checkpoint_every, between(0, kMostSteps).unit("steps"),
             "How often a checkpoint is saved. 0: only at the end.");
     v.field("keep_checkpoints", keep_checkpoints, between(1, 1e6),
-            "How many checkpoints stay in the run folder, the newest.");
-    v.field("max_skipped_steps", max_skipped_steps, between(0, 1e6).unit("steps"),
-            "Consecutive steps with a non-finite loss or gradient before the run goes back to its "
+            "How many of the newest checkpoints stay in the run folder.");
+    v.field("max_skipped_steps", max_skipped_steps, between(0, kMostSteps).unit("steps"),
+            "Consecutive steps with a non-finite loss or gradient before the run rolls back to its "
             "last checkpoint.");
     v.field("max_rollbacks", max_rollbacks, between(0, 1e6),
-            "How often a run may go back to one checkpoint, each time leaving out the data that "
-            "led astray, before it gives up (exit code 5).");
+            "How often a run may roll back to the same checkpoint before it gives up (exit code "
+            "5). Each time it skips the data that it diverged on.");
   }
   bool operator==(const TrainConfig&) const = default;
 };
@@ -317,12 +322,15 @@ struct DistributedConfig {
   void fields(V& v) {
     v.field("bucket_mib", bucket_mib, between(1, 65536).unit("MiB"),
             "Gradients are summed over the ranks in buckets of about this size.");
-    v.field("reduce_precision", reduce_precision, anything(),
-            "What gradients are sent and summed in. bf16 halves the traffic and rounds.");
-    v.field("overlap", overlap, anything(),
-            "Send a bucket as soon as backward has filled it; false: all of them after backward.");
+    v.field(
+        "reduce_precision", reduce_precision, anything(),
+        "Precision in which gradients are sent and summed. bf16 halves the traffic, but rounds.");
+    v.field(
+        "overlap", overlap, anything(),
+        "Send a bucket as soon as the backward pass has filled it. false: send all buckets after "
+        "the backward pass.");
     v.field("shard_optimizer", shard_optimizer, anything(),
-            "Each rank keeps and updates its share of the optimizer state only (ZeRO stage 1).");
+            "Each rank keeps and updates only its share of the optimizer state (ZeRO stage 1).");
     v.field("timeout_seconds", timeout_seconds, above(0).unit("seconds"),
             "How long ranks wait for each other before the job ends with exit code 6.");
   }
@@ -338,11 +346,11 @@ struct EvalConfig {
 
   template <class V>
   void fields(V& v) {
-    v.field("length", length, between(0, kMaxSize).unit("positions"),
+    v.field("length", length, between(0, kMaxSize).unit("positions").only_for(kLanguageModels),
             "Length of the sliding window. 0: `data.length`.");
-    v.field("overlap", overlap, between(0, kMaxSize).unit("positions"),
-            "Positions a window shares with the one before; they are context and not scored "
-            "again. Less than the length.");
+    v.field("overlap", overlap, between(0, kMaxSize).unit("positions").only_for(kLanguageModels),
+            "Positions that a window shares with the one before. They are context and are not "
+            "scored again. Less than the length.");
     v.field("mode", mode, anything(),
             "renorm: one dense pass. ensemble: mean prediction over sampled sub-models.");
     v.field("samples", samples, between(1, kMostSamples), "ensemble: number of sub-models.");
@@ -352,6 +360,8 @@ struct EvalConfig {
   bool operator==(const EvalConfig&) const = default;
 };
 
+/// The whole configuration. A config sets the keys that its task has; those of other tasks stay at
+/// their defaults.
 struct Config {
   TaskKind task = TaskKind::byte_lm;
   ModelConfig model;
@@ -368,32 +378,33 @@ struct Config {
     v.section("ssa", ssa, "Stochastically subsampled self-attention.");
     v.section("data", data, "What is trained on.");
     v.section("train", train, "How it is trained.");
-    v.section("distributed", distributed, "How ranks work together; nothing where there is one.");
+    v.section("distributed", distributed, "How ranks work together. Ignored with one rank.");
     v.section("eval", eval, "How it is scored.");
   }
   bool operator==(const Config&) const = default;
 };
 
-/// Tokens of the vocabulary as far as the config says: 256 for bytes; for words `data.vocabulary`,
-/// else what is published for `data.name`. 0 if it does not say.
-int64_t configured_vocabulary(const Config& config);
-
 /// The step at which +FT switches to dense attention; train.steps if it never does.
 int64_t finetune_start(const Config& config);
 
-/// Reads a YAML file (following `include:`), applies `key=value` overrides, checks everything.
-/// Throws one ConfigError that lists every problem found, each with file, line and key, unknown
-/// keys with the nearest valid name.
-Config load_config(const std::string& path, const std::vector<std::string>& overrides = {});
+class ConfigCheck;
+/// Rules beyond the schema's own, such as a task's (tasks/load.h).
+using ConfigRules = std::function<void(ConfigCheck&)>;
+
+/// Reads a YAML file (following `include:`), applies `key=value` overrides, and checks the schema
+/// and `rules`. Throws one ConfigError that lists every problem found, each with file, line and
+/// key, unknown keys with the nearest valid name.
+Config load_config(const std::string& path, const std::vector<std::string>& overrides = {},
+                   const ConfigRules& rules = {});
 /// The same for text; `origin` stands for the file name in messages.
 Config parse_config(const std::string& yaml, const std::string& origin,
-                    const std::vector<std::string>& overrides = {});
-/// Complete YAML: every key, resolved. load_config() of it gives the same Config.
+                    const std::vector<std::string>& overrides = {}, const ConfigRules& rules = {});
+/// Complete YAML: every key of the task, resolved. load_config() of it gives the same Config.
 std::string dump_config(const Config& config);
 /// Markdown: every key with its type, default, valid values and comment (docs/reference/config.md).
 std::string config_reference();
 
-/// The dotted key of each leaf value with its text, in file order: what two runs differ in.
+/// The dotted name of each key of the task with its value as text, in file order.
 std::vector<std::pair<std::string, std::string>> flatten_config(const Config& config);
 
 }  // namespace ssa

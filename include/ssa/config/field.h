@@ -12,12 +12,14 @@
 #include <variant>
 #include <vector>
 
+#include "ssa/config/task_kind.h"
+
 namespace ssa {
 
 // How a config struct describes itself. Its fields() function names each key once, with its valid
-// values and its comment; walking the whole Config with a FieldList gives one flat table of keys,
-// each tied to the member it stands for. Loading, overriding, validation, dumping and the
-// reference page are loops over that table, so a new key is one member and one line in fields().
+// values, its comment and the tasks that have it. Walking the whole Config with a FieldList gives a
+// flat table of keys, each tied to its member. Loading, overriding, validation, dumping and the
+// reference page are loops over that table. So a new key is one member and one line in fields().
 
 /// What a key accepts beyond its type. Made by the functions below and refined by chaining:
 /// `at_least(0).unit("steps")`.
@@ -30,6 +32,7 @@ struct Rule {
   bool is_required = false;
   std::string_view unit_name = {};
   std::string_view zero_word = {};  ///< another way to write 0, and the one that dumps use
+  TaskSet tasks = TaskSet::all();   ///< a config of another task must not set it
 
   constexpr Rule unit(std::string_view text) const {
     Rule rule = *this;
@@ -44,6 +47,11 @@ struct Rule {
   constexpr Rule count(size_t number) const {
     Rule rule = *this;
     rule.items = number;
+    return rule;
+  }
+  constexpr Rule only_for(TaskSet owners) const {
+    Rule rule = *this;
+    rule.tasks = owners;
     return rule;
   }
 
@@ -74,7 +82,7 @@ std::string_view name(E value) {
   return kNames[static_cast<size_t>(value)];
 }
 
-/// Reference to an enum member that forgets which enum it is.
+/// Reference to an enum member, whatever its enum.
 struct ChoiceRef {
   std::span<const std::string_view> names;
   void* target = nullptr;
@@ -82,16 +90,22 @@ struct ChoiceRef {
   void (*set)(void* target, size_t index) = nullptr;
 };
 
-/// The member a key stands for; nothing for a section.
+/// The member that a key stands for. A section has none.
 using FieldRef = std::variant<std::monostate, int64_t*, uint64_t*, double*, bool*, std::string*,
                               std::vector<int64_t>*, std::vector<double>*, ChoiceRef>;
+
+/// What a section is beyond its members.
+struct SectionRule {
+  bool number_sets_all = false;    ///< a number stands for every member
+  TaskSet tasks = TaskSet::all();  ///< as in Rule; holds for its members too
+};
 
 struct Field {
   std::string path;  ///< dotted: "train.optimizer.lr"
   std::string_view comment;
   Rule rule;
   FieldRef value;
-  bool number_sets_all = false;  ///< sections: a number stands for every member
+  bool number_sets_all = false;  ///< as in SectionRule
 
   bool is_section() const { return std::holds_alternative<std::monostate>(value); }
   /// Last part of the path ("lr").
@@ -114,12 +128,14 @@ class FieldList {
 
   template <class S>
   void section(std::string_view name, S& members, std::string_view comment,
-               bool number_sets_all = false) {
-    add(name, std::monostate{}, {}, comment);
-    fields_.back().number_sets_all = number_sets_all;
+               const SectionRule& rule = {}) {
+    add(name, std::monostate{}, Rule{.tasks = rule.tasks}, comment);
+    fields_.back().number_sets_all = rule.number_sets_all;
     const std::string outer = std::exchange(prefix_, fields_.back().path + ".");
+    const TaskSet outer_tasks = std::exchange(tasks_, fields_.back().rule.tasks);
     members.fields(*this);
     prefix_ = outer;
+    tasks_ = outer_tasks;
   }
 
   /// In the order of declaration, a section before its members.
@@ -146,6 +162,7 @@ class FieldList {
 
   std::vector<Field> fields_;
   std::string prefix_;
+  TaskSet tasks_ = TaskSet::all();  // of the section that is being added
 };
 
 }  // namespace ssa

@@ -17,11 +17,26 @@ class LanguageModelTask : public Task {
   std::unique_ptr<Model> make_model(ParameterStore& store) const override;
   std::unique_ptr<DecoderLm> make_decoder(ParameterStore& store) const;
   std::vector<PlanSpec> plan_specs(Sources sources, Use use) const override;
-  /// Words by Zipf's law, since what an adaptive softmax computes depends on how often they come;
-  /// bytes evenly.
+  void check(ConfigCheck& check) const override;
+  std::vector<std::string_view> geometry_keys(Use use) const override;
+  /// Words follow Zipf's law, because the work of an adaptive softmax depends on how frequent they
+  /// are. Bytes are uniform.
   Batch typical_batch(int64_t examples) const override;
+  /// Of the right sizes, but not drawn: drawing takes long for long texts.
+  std::vector<SourcePlan> typical_plans(std::vector<Batch>& micro_batches,
+                                        Sources sources) const override;
+  /// With one small vocabulary table: the paper's counts leave the vocabulary out.
+  Config counted_config() const override;
+  /// Takes no host memory, however long the text is.
+  ModelInput counted_example(const Model& model, Sources sources) const override;
   std::unique_ptr<TaskData> open_data() const override;
 };
+
+/// Tokens of the vocabulary as far as the config says: 256 for bytes; for words `data.vocabulary`,
+/// else what is published for `data.name`. 0 if it does not say.
+int64_t configured_vocabulary(const Config& config);
+/// The same. Throws ConfigError where the config does not say.
+int64_t vocabulary_size(const Config& config);
 
 /// A text in three splits, as a task's data.
 class LanguageModelData : public TaskData {

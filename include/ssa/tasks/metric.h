@@ -8,7 +8,7 @@
 
 namespace ssa {
 
-/// How good a model is, in a number that people quote.
+/// A number that says how good a model is.
 struct Metric {
   std::string_view key;    ///< in files: "bits_per_byte"
   std::string_view label;  ///< for people: "bits/byte"
@@ -17,25 +17,25 @@ struct Metric {
   int table_decimals = 3;  ///< in tables
   bool label_first = false;
   bool higher_is_better = false;
-  /// Of the mean loss of a term. Null: counted apart from the loss (Score::counted), as accuracy
-  /// is.
+  /// The metric from the mean loss per term. Null: it does not follow from the loss and is counted
+  /// (Score::counted), as accuracy is.
   double (*from_loss)(double loss) = nullptr;
-  /// What a small deviation of the loss, such as its standard error, is in the metric (to first
-  /// order); null with from_loss.
+  /// The metric's deviation for a small deviation of the loss, such as its standard error (to first
+  /// order). Null where from_loss is null.
   double (*deviation)(double loss, double deviation_of_loss) = nullptr;
 
   /// "3.0657 bits/byte", "perplexity 45.21"
   std::string text(double value) const;
 };
 
-/// What a task calls things, and how it is scored: the one table that logs, metrics, evaluation,
-/// report and sweep read.
+/// The names that a task uses and the metrics that it is scored by. Logs, metrics, evaluation,
+/// report and sweep read this one table.
 struct TaskTraits {
-  std::string_view terms;       ///< what a loss is the loss of: "bytes", "tokens", "images"
+  std::string_view terms;       ///< what has a loss each: "bytes", "tokens", "images"
   std::string_view rate;        ///< what is counted per second: "tokens", "images"
-  std::string_view examples;    ///< what a batch is made of: "sequences", "images", "graphs"
-  std::string_view loss_unit;   ///< " nats", or "" where it is that of the metric
-  std::vector<Metric> metrics;  ///< the one that is quoted first
+  std::string_view examples;    ///< what a batch consists of: "sequences", "images", "graphs"
+  std::string_view loss_unit;   ///< " nats", or "" where it is the metric's
+  std::vector<Metric> metrics;  ///< the most important one first
 
   const Metric& metric() const { return metrics.front(); }
 };

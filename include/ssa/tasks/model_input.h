@@ -5,10 +5,10 @@
 
 namespace ssa {
 
-/// A field where the model reads it: on the device, or in host memory.
+/// Copies a field to where the model reads it: to the device, or to host memory.
 Tensor to_tensor(const BatchField& field, const Model& model, Device device);
-/// A batch and plans where the model reads them. Waits; for evaluation, which has no step to
-/// overlap with (training: StepTransfer).
+/// Copies a batch and plans to where the model reads them, and waits. For evaluation and counts;
+/// training copies while a step runs (StepTransfer).
 ModelInput to_input(const Batch& batch, const std::vector<PlanTensors>& plans, const Model& model,
                     Device device);
 

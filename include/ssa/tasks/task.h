@@ -20,12 +20,12 @@ namespace ssa {
 // interfaces and no task by its name; a task knows its data sets and its model
 // (docs/how-to/add-a-task.md).
 
-/// Which sources targets may attend to: those that ssa.* draws, or all of them (renorm, +FT).
+/// Which sources targets may attend to: those drawn as ssa.* says, or all of them (renorm, +FT).
 enum class Sources { sampled, all };
 /// What a plan is for: lengths may differ.
 enum class Use { training, evaluation };
 
-/// What tells one data set from another: a run is only continued with the data it was started with.
+/// Tells one data set from another. A run is continued only with the data that it started with.
 struct DataIdentity {
   int64_t bytes = 0;
   std::string checksum;  ///< empty: not known
@@ -44,7 +44,7 @@ class TrainingSet {
   virtual Batch batch(int64_t first, int64_t count) const = 0;
 };
 
-/// What is added up over the terms of an item.
+/// Sums over the terms of an item.
 struct Score {
   double loss = 0;              ///< sum over the terms
   std::vector<double> counted;  ///< for each metric without from_loss, in their order
@@ -84,8 +84,8 @@ class TaskData {
   virtual DataIdentity identity() const = 0;
   /// Lines for logs: what it is, how much of it, which split.
   virtual std::vector<std::string> description() const = 0;
-  /// The config with what only the data know, such as the size of a vocabulary. Throws ConfigError
-  /// if the config and the data do not fit each other.
+  /// The config, completed by what only the data know, such as the size of a vocabulary. Throws
+  /// ConfigError if the config and the data do not fit each other.
   virtual Config settled(Config config) const = 0;
   /// In the order that train.seed draws. Throws DataError if there is too little to learn from.
   virtual std::unique_ptr<TrainingSet> training(const Config& config) const = 0;
@@ -110,15 +110,35 @@ class Task {
   virtual std::unique_ptr<Model> make_model(ParameterStore& store) const = 0;
   /// The plan of each layer. Throws ConfigError for a geometry that cannot be drawn.
   virtual std::vector<PlanSpec> plan_specs(Sources sources, Use use) const = 0;
+  /// Reports what is wrong with the config, before data are opened: by default, plans that cannot
+  /// be drawn. A task with more rules adds them and calls this.
+  virtual void check(ConfigCheck& check) const;
+  /// The config keys that decide whether plans can be drawn, the one to correct first in front:
+  /// what check() puts a problem with plan_specs() down to. By default those of ssa.kind.
+  virtual std::vector<std::string_view> geometry_keys(Use use) const;
   /// Draws the plans of a step, shared by its micro-batches. A task whose sources depend on the
   /// examples adds them to the batches as fields. A pure function.
   virtual std::vector<SourcePlan> draw(std::vector<Batch>& micro_batches, Sources sources, Use use,
                                        const RngKey& key) const;
-  /// A batch as the data would have it, made up: what benchmarks and counts compute on.
+  /// A made-up batch like those of the data: benchmarks and counts compute on it.
   virtual Batch typical_batch(int64_t examples) const = 0;
+
+  // How memory and compute are counted (ssa/backend/counting.h). Counts look at sizes only.
+
+  /// Plans of a training step, by default those that draw() gives.
+  virtual std::vector<SourcePlan> typical_plans(std::vector<Batch>& micro_batches,
+                                                Sources sources) const;
+  /// The config of the model that training_cost() counts: with fused attention, which a Tally keeps
+  /// apart from other products.
+  virtual Config counted_config() const;
+  /// One example for that model, on the counting device.
+  virtual ModelInput counted_example(const Model& model, Sources sources) const;
+
   virtual std::unique_ptr<TaskData> open_data() const = 0;
 
  private:
+  void check_geometry(ConfigCheck& check, Use use) const;
+
   Config config_;
 };
 

@@ -1,8 +1,11 @@
 // The cost accounting against the paper's numbers for Enwik8 (Table 7 and the C columns).
 
-#include "ssa/models/cost.h"
+#include "ssa/tasks/cost.h"
+
+#include "ssa/tasks/language_model.h"
 
 #include "support/tensors.h"
+#include "tasks/majority_task.h"
 
 namespace ssa {
 namespace {
@@ -127,6 +130,41 @@ TEST_CASE("cost: how attention is computed does not change what is counted", "[m
   const double fused = training_cost(config).forward_flop_per_token;
   config.model.attention = AttentionKind::materialized;
   CHECK(training_cost(config).forward_flop_per_token == fused);
+}
+
+TEST_CASE("cost: neither the vocabulary nor its embedding changes what is counted", "[models]") {
+  Config config = enwik8_local(12, 4);
+  const double bytes = training_cost(config).forward_flop_per_token;
+  config.task = TaskKind::word_lm;
+  config.data.name = "own";  // whose vocabulary only the data know
+  CHECK(training_cost(config).forward_flop_per_token == bytes);
+  config.data.vocabulary = 100000;
+  config.model.embedding = {EmbeddingKind::adaptive, {2000, 6000}, 4, false, false};
+  CHECK(training_cost(config).forward_flop_per_token == bytes);
+}
+
+TEST_CASE("cost: a task of its own is counted on its own model, per example", "[models]") {
+  Config config = enwik8();
+  config.model.layers = 2;
+  config.model.width = 32;
+  config.model.ffn_width = 48;
+  config.data.length = 10;
+  config.ssa.kind = SsaKind::unbiased;
+  config.ssa.drop = 0.3;
+  config.ssa.finetune_fraction = 0.25;
+  const TrainingCost cost = training_cost(config, testing::make_majority_task);
+  // Per layer: query, key, value and output; two maps of the feed-forward part; logits and sums
+  // over all pairs. Two classes are read off one position.
+  const double products = 2 * 10 * (8.0 * 32 * 32 + 4.0 * 32 * 48) + 2.0 * 2 * 32;
+  const double dense = products + 2 * 4.0 * 32 * 10 * 10,
+               sampled = products + 2 * 4.0 * 32 * 10 * 7;
+  CHECK(cost.dense_forward_flop_per_token == dense);
+  CHECK(cost.forward_flop_per_token == sampled);
+  CHECK(cost.compute_ratio == Approx((0.75 * sampled + 0.25 * dense) / dense).epsilon(1e-14));
+  CHECK(cost.train_exaflop == Approx(1e-18 * 10000 * 64 * (0.75 * sampled + 0.25 * dense)));
+  // Two symbols, two layers, two classes.
+  constexpr int64_t kLayer = 4 * (32 * 32 + 32) + 2 * 32 * 48 + 48 + 32 + 4 * 32;
+  CHECK(parameter_count(config, testing::make_majority_task) == 2 * 32 + 2 * kLayer + 2 * 32 + 2);
 }
 
 TEST_CASE("cost: unbiased sampling counts the sources that are drawn", "[models]") {
