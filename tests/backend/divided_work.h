@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "backend/attention_cases.h"
+#include "backend/graph_cases.h"
 
 // What must give the same bits however its work is divided among threads, and in whatever order
 // they run.
@@ -95,6 +96,22 @@ inline std::vector<Tensor> run_window_attention() {
   return run_on_device(inputs).tensors;
 }
 
+inline std::vector<Tensor> run_graph_attention() {
+  GraphCase graphs{.sizes = {},
+                   .heads = 20,
+                   .head_size = 12,
+                   .virtual_nodes = 2,
+                   .drop = 0.3,
+                   .clip = 1,
+                   .dropout = 0.1};
+  for (int32_t size = 1; size < 40; ++size) graphs.sizes.push_back(size);
+  Run run(tested(), DType::f32, false);
+  run_graphs(GraphInputs(graphs), run);
+  std::vector<Tensor> outputs;
+  for (const Guarded& output : run.outputs()) outputs.push_back(output.tensor);
+  return outputs;
+}
+
 inline std::vector<Tensor> run_batched_products() {
   const Tensor a = random_tensor({2, 5, 90, 70}, 1), b = random_tensor({2, 5, 70, 33}, 2);
   const Tensor out = Tensor::empty({2, 5, 90, 33}, DType::f32, device_under_test());
@@ -120,7 +137,8 @@ inline std::vector<Operation> divided_work() {
           {"cross-entropy", run_cross_entropy},
           {"elementwise", run_elementwise},
           {"attention", run_attention},
-          {"attention in windows", run_window_attention}};
+          {"attention in windows", run_window_attention},
+          {"graph attention", run_graph_attention}};
 }
 
 }  // namespace ssa::testing

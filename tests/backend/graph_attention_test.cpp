@@ -20,6 +20,7 @@ const std::vector<GraphCase> kCases = {
     {.sizes = {33, 6}, .heads = 8, .head_size = 8, .virtual_nodes = 2, .clip = 2, .dropout = 0.1},
     {.sizes = {6, 4}, .drop = 1},
     {.sizes = {6, 0, 4}},
+    {.sizes = {}},
 };
 // clang-format on
 

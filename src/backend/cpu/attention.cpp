@@ -4,6 +4,8 @@
 #include <numeric>
 #include <vector>
 
+#include <omp.h>
+
 #include "backend/attention_checks.h"
 #include "backend/cpu/bias_gradient.h"
 #include "backend/cpu/cpu_backend.h"
