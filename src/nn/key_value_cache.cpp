@@ -22,7 +22,7 @@ void KeyValueCache::append(const Tensor& key_value) {
 }
 
 Tensor KeyValueCache::attend(const Tensor& query, const std::vector<std::vector<PlanPart>>& plans,
-                             const Tensor& alibi_slopes) const {
+                             const Tensor& alibi_slopes, const ops::RelativeBias& relative) const {
   const auto groups = static_cast<int64_t>(plans.size());
   SSA_CHECK(groups == 1 || groups == batch(), "key/value cache: {} plans for {} sequences", groups,
             batch());
@@ -51,6 +51,12 @@ Tensor KeyValueCache::attend(const Tensor& query, const std::vector<std::vector<
       args.scale = 1.0 / std::sqrt(static_cast<double>(shape[3]));
       args.causal = true;
       args.alibi_slopes = alibi_slopes;
+      if (relative.table.defined()) {
+        args.relative_table = relative.table.value();
+        args.relative_rows = relative.rows;
+        args.relative_columns = relative.columns;
+        args.grid_columns = relative.grid_columns;
+      }
       args.lse = Tensor::empty({sequences, heads_, targets}, wide(query.dtype()), query.device(),
                                MemoryCategory::workspace);
       compute.attention(args);

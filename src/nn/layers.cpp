@@ -62,6 +62,11 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int
       store.add(name + ".relative_bias", {ways, heads}, Init::normal(0.02), Decay::never);
 }
 
+ops::RelativeBias SelfAttention::relative_bias(const AttentionInput& input) const {
+  if (relative_.rows == 0) return {};
+  return {relative_bias_, relative_.rows, relative_.columns, input.grid_columns};
+}
+
 Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
                                const AttentionInput& input, const Dropout& dropout) const {
   const int64_t size = x.dim(1) / heads_, sources = input.plan.sources_per_window();
@@ -69,9 +74,7 @@ Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
   options.compact_sources = input.plan.windows() == 1 && sources < input.length;
   options.materialized = input.materialized;
   options.regions = input.regions;
-  if (relative_.rows > 0) {
-    options.relative = {relative_bias_, relative_.rows, relative_.columns, input.grid_columns};
-  }
+  options.relative = relative_bias(input);
   if (!options.compact_sources) {
     const Variable all =
         ops::reshape(norm(x, query_key_value_), {input.batch, input.length, 3 * heads_, size});
@@ -88,15 +91,15 @@ Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,
 
 Variable SelfAttention::attend_cached(const Variable& x, const LayerNorm& norm,
                                       const AttentionInput& input) const {
-  SSA_CHECK(relative_.rows == 0 && !input.regions.defined(),
-            "self-attention: reading on from a cache has neither a learned 2-D bias nor regions");
+  SSA_CHECK(!input.regions.defined(), "self-attention: a cache knows no regions");
   const NoGrad guard;
   const Tensor all = norm(x, query_key_value_)
                          .value()
                          .view({input.batch, input.length, 3 * heads_, x.dim(1) / heads_});
   KeyValueCache& cache = *input.cached->cache;
   cache.append(all.slice(2, heads_, 2 * heads_));
-  return Variable(cache.attend(all.slice(2, 0, heads_), input.cached->plans, input.alibi_slopes));
+  return Variable(cache.attend(all.slice(2, 0, heads_), input.cached->plans, input.alibi_slopes,
+                               relative_bias(input)));
 }
 
 Variable SelfAttention::operator()(const Residual& residual, const LayerNorm& norm,

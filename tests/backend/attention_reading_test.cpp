@@ -71,11 +71,15 @@ const AttentionCase kDense = {.length = 130, .heads = 3, .head_size = 24, .causa
 const AttentionCase kLocal = {.length = 192, .heads = 2, .head_size = 32, .sources = Sources::local, .windows = 4, .causal = true, .alibi = true};
 const AttentionCase kUnbiased = {.length = 100, .heads = 2, .head_size = 17, .sources = Sources::unbiased, .causal = true, .alibi = true};
 const AttentionCase kCompact = {.length = 100, .heads = 2, .head_size = 16, .sources = Sources::unbiased, .causal = true, .compact = true};
+const AttentionCase kGrid = {.length = 130, .heads = 3, .head_size = 24, .causal = true, .grid_columns = 12};
+const AttentionCase kNearGrid = {.length = 192, .heads = 2, .head_size = 32, .sources = Sources::local, .windows = 4, .causal = true, .grid_columns = 16, .relative_rows = 3, .relative_columns = 9};
 const std::vector<std::pair<AttentionCase, std::vector<Part>>> kProblems = {
     {kDense, {{0, 70}, {70, 1}, {71, 59}, {129, 1}}},
     {kLocal, {{48, 48, 1}, {50, 3, 1}, {191, 1, 3}, {96, 96, 2, 2}}},
     {kUnbiased, {{40, 1}, {41, 59}}},
     {kCompact, {{40, 1}, {99, 1}}},
+    {kGrid, {{0, 70}, {70, 1}, {71, 59}, {129, 1}}},
+    {kNearGrid, {{48, 48, 1}, {50, 3, 1}, {191, 1, 3}, {96, 96, 2, 2}}},
 };
 // clang-format on
 

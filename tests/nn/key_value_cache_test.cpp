@@ -25,11 +25,14 @@ struct Projected {
     return all.slice(1, first, count).slice(2, kHeads, 2 * kHeads);
   }
   /// Of sequence b, position n.
-  std::vector<double> expected(const PlanTensors& plan, int64_t b, int64_t n) const {
+  std::vector<double> expected(const PlanTensors& plan, int64_t b, int64_t n,
+                               const ops::RelativeBias& relative = {}) const {
     const Variable x(all);
-    const Tensor out = ops::attention({x, 0, kHeads}, {x, kHeads, kHeads}, {x, 2 * kHeads, kHeads},
-                                      {plan, true, slopes, {}})
-                           .value();
+    ops::AttentionOptions options{plan, true, slopes, {}};
+    options.relative = relative;
+    const Tensor out =
+        ops::attention({x, 0, kHeads}, {x, kHeads, kHeads}, {x, 2 * kHeads, kHeads}, options)
+            .value();
     return row(out, b, n);
   }
   static std::vector<double> row(const Tensor& out, int64_t b, int64_t n) {
@@ -70,6 +73,25 @@ TEST_CASE("key/value cache: positions read in parts attend as if read at once", 
       }
     }
     first += count;
+  }
+}
+
+TEST_CASE("key/value cache: a learned 2-D bias is that of the positions", "[nn]") {
+  const Projected x;
+  // On a grid of four columns, with pairs that the table does not reach.
+  const ops::RelativeBias relative{Variable(random_f64({3 * 5, kHeads}, 2)), 2, 3, 4};
+  nn::KeyValueCache cache(kBatch, kPlanLength, kHeads, kSize, DType::f64, Device::reference);
+  for (int32_t first = 0; first < kPlanLength; first += 3) {
+    cache.append(x.pairs(first, 3));
+    const Tensor out =
+        cache.attend(x.query(first, 3), {{dense_part(first, 3)}}, x.slopes, relative);
+    for (int64_t b = 0; b < kBatch; ++b) {
+      for (int64_t n = 0; n < 3; ++n) {
+        CAPTURE(first, b, n);
+        check_close(Projected::row(out, b, n),
+                    x.expected(dense_plan(kPlanLength), b, first + n, relative));
+      }
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 #include "ssa/nn/layers.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "support/gradient_check.h"
 #include "support/plans.h"
@@ -151,6 +152,37 @@ TEST_CASE("layers: self-attention with a learned 2-D bias and regions", "[nn]") 
                            [&] { return layer(around_x(x, 0), norm, input, kTraining, 2); });
   CHECK_THROWS_WITH(nn::SelfAttention(store, "half", 6, 3, 0, {.rows = 2}),
                     "half: a relative bias of 2 rows and 0 columns; give both, or none");
+}
+
+TEST_CASE("layers: self-attention with a learned 2-D bias reads on from a cache", "[nn]") {
+  ParameterStore store = f64_store();
+  const nn::LayerNorm norm(store, "norm", 6);
+  const nn::SelfAttention layer(store, "attention", 6, 3, 0, {.rows = 2, .columns = 3});
+  disturb(store);
+  const Tensor x = random_f64({testing::kPlanLength, 6}, 1);
+  nn::AttentionInput whole{1, testing::kPlanLength, testing::dense_plan(testing::kPlanLength), true,
+                           nn::alibi_slopes(3, Device::reference)};
+  whole.grid_columns = 4;
+  const Tensor expected = layer({Variable(x), {}}, norm, whole, {}, 0).value();
+
+  nn::KeyValueCache cache(1, testing::kPlanLength, 3, 2, DType::f64, Device::reference);
+  for (int32_t n = 0; n < testing::kPlanLength; ++n) {
+    CAPTURE(n);
+    std::vector<int32_t> sources(static_cast<size_t>(n) + 1);
+    std::iota(sources.begin(), sources.end(), 0);
+    const nn::CachedAttention cached{
+        &cache, {{{n, {testing::i32({n}, {1, 1}), testing::i32(sources, {1, n + 1})}}}}};
+    nn::AttentionInput next = whole;
+    next.length = 1;
+    next.cached = &cached;
+    const Variable row(x.slice(0, n, 1));
+    const auto got = values(layer({row, {}}, norm, next, {}, 0).value());
+    const auto wanted = values(expected.slice(0, n, 1));
+    for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == Approx(wanted[i]).margin(1e-13));
+    next.regions = testing::i32({0}, {1, 1});
+    CHECK_THROWS_WITH(layer({row, {}}, norm, next, {}, 0),
+                      Catch::Contains("a cache knows no regions"));
+  }
 }
 
 TEST_CASE("layers: layer norm uses an epsilon of 1e-5", "[nn]") {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ssa/backend/backend.h"
+#include "ssa/ops/ops.h"
 
 namespace ssa::nn {
 
@@ -31,9 +32,10 @@ class KeyValueCache {
   void append(const Tensor& key_value);
   /// Causal attention of the last N positions over what has been read, logits scaled by 1/√D:
   /// query (B, N, H, D) → (B, N, H, D). `plans` has the parts that these positions have in the
-  /// plan of all sequences, or in that of each. alibi_slopes (H) is optional.
+  /// plan of all sequences, or in that of each. alibi_slopes (H) is optional, and so is the learned
+  /// 2-D bias, which counts positions from the first that was read.
   Tensor attend(const Tensor& query, const std::vector<std::vector<PlanPart>>& plans,
-                const Tensor& alibi_slopes) const;
+                const Tensor& alibi_slopes, const ops::RelativeBias& relative = {}) const;
 
  private:
   Tensor pairs_;  // (B, capacity, 2H, D)

@@ -124,6 +124,7 @@ class SelfAttention {
                       const Context& context, int64_t layer) const;
 
  private:
+  ops::RelativeBias relative_bias(const AttentionInput& input) const;
   Variable attend(const Variable& x, const LayerNorm& norm, const AttentionInput& input,
                   const Dropout& dropout) const;
   Variable attend_cached(const Variable& x, const LayerNorm& norm,
