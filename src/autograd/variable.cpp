@@ -12,25 +12,26 @@ namespace ssa {
 namespace {
 
 thread_local bool recording = true;
-/// The number of the backward pass that runs on this thread; 0: none. One inside a checkpointed
-/// function belongs to the pass around it.
+/// The number of the backward pass that runs on this thread; 0 without one. A pass inside a
+/// checkpointed function has the number of the outer pass.
 thread_local uint64_t running_pass = 0;
 
 }  // namespace
 
 struct GradSlot::Node {
-  // What a gradient for this node looks like; needed when it is written before any has arrived.
+  // The gradient's shape, dtype and device, for a buffer that is made before a gradient has
+  // arrived.
   Shape shape;
   DType dtype = DType::f32;
   Device device = Device::cpu;
 
   Tensor grad;  // buffer; holds a gradient only if has_grad
   bool has_grad = false;
-  bool leaf = false;          // a parameter: its buffer lives on between steps
-  bool given_buffer = false;  // that of a leaf is a part of something larger: never replaced
+  bool leaf = false;          // a parameter, whose buffer is kept between steps
+  bool given_buffer = false;  // set_grad_buffer() gave a leaf this buffer: it is never replaced
   std::function<void()> on_complete;  // of a leaf
-  uint64_t completed_pass = 0;        // in which on_complete was called last
-  uint64_t sequence = 0;              // order of recording: backward goes from high to low
+  uint64_t completed_pass = 0;        // the last pass that called on_complete
+  uint64_t sequence = 0;              // order of recording; backward goes from high to low
   std::vector<std::shared_ptr<Node>> inputs;
   std::function<void(const Tensor&)> backward;
 
@@ -48,7 +49,7 @@ struct GradSlot::Node {
     return grad;
   }
 
-  /// The gradient may be written to: no other slot holds the same tensor.
+  /// Whether the gradient may be overwritten: no other slot holds the same tensor.
   bool writable() const { return given_buffer || grad.unique(); }
 
   void require_incomplete() const {
@@ -63,15 +64,14 @@ namespace {
 
 using NodePtr = std::shared_ptr<GradSlot::Node>;
 
-/// The leaves used by the checkpointed function that runs unrecorded on this thread; null: none
-/// does.
+/// The leaves that the checkpointed function on this thread has used so far; null without one.
 thread_local std::vector<NodePtr>* unrecorded_leaves = nullptr;
 
 void note_unrecorded(const NodePtr& node) {
   if (unrecorded_leaves && node && node->leaf) unrecorded_leaves->push_back(node);
 }
 
-/// Sets where they are noted, for as long as it lives.
+/// While it lives, leaves are noted in this list.
 class NoteLeaves {
  public:
   explicit NoteLeaves(std::vector<NodePtr>* leaves)
@@ -102,7 +102,7 @@ class Pass {
   void expect(const NodePtr& node) {
     if (outermost_ && node->on_complete) ++expected_[node.get()];
   }
-  /// What was expected has come, or never will.
+  /// Notes that an expected gradient has arrived, or never will.
   void arrived(const NodePtr& node) {
     if (!outermost_ || !node->on_complete) return;
     const auto left = expected_.find(node.get());
@@ -116,7 +116,7 @@ class Pass {
   std::unordered_map<const GradSlot::Node*, int64_t> expected_;
 };
 
-/// What backward has to visit from `root` on, latest first.
+/// The nodes that backward visits from `root` on, latest first.
 std::vector<NodePtr> in_backward_order(const NodePtr& root, Pass& pass) {
   std::vector<NodePtr> order, pending = {root};
   std::unordered_set<const GradSlot::Node*> seen = {root.get()};
@@ -148,7 +148,7 @@ void GradSlot::accumulate(const Tensor& grad) const {
     node.grad = grad;
   } else if (node.writable()) {
     backend(node.device).add(node.grad, grad, node.grad);
-  } else {  // another slot holds the same tensor: leave that one as it is
+  } else {  // another slot holds the same tensor, which must not change
     Tensor total = Tensor::empty_like(node.grad);
     backend(node.device).add(node.grad, grad, total);
     node.grad = total;
@@ -229,7 +229,8 @@ void Variable::backward(const Tensor& grad) const {
   for (NodePtr& node : order) {
     if (node->leaf) continue;
     const auto inputs = std::exchange(node->inputs, {});
-    // Taken out of the node, so that what this op saved is freed as soon as it has run.
+    // Moves the function out of the node, so that its saved tensors are freed as soon as it has
+    // run.
     auto run = std::exchange(node->backward, nullptr);
     if (node->has_grad && run) {
       node->has_grad = false;

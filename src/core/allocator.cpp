@@ -14,7 +14,7 @@ namespace ssa {
 namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, and an AVX-512 register
-// More than a process can address; a negative size turned unsigned is one such request.
+// More than a process can address, such as a negative size that became unsigned.
 constexpr size_t kHopeless = size_t{1} << 48;
 
 size_t index(MemoryCategory category) { return static_cast<size_t>(category); }
@@ -42,8 +42,8 @@ std::string_view name(MemoryCategory category) {
 size_t CachingAllocator::rounded_size(size_t bytes) {
   if (bytes == 0) return kAlignment;
   if (bytes <= 512) return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  if (bytes >= kHopeless) return bytes;  // rounding up could overflow; allocate() refuses it
-  const size_t granule = std::bit_floor(bytes) / 8;  // eight size classes an octave
+  if (bytes >= kHopeless) return bytes;  // rounding up could overflow; the request will fail
+  const size_t granule = std::bit_floor(bytes) / 8;  // eight size classes per power of two
   return (bytes + granule - 1) / granule * granule;
 }
 
@@ -60,8 +60,8 @@ void* CachingAllocator::from_memory(size_t bytes) {
   if (fail_countdown_ > 0 && --fail_countdown_ == 0) return nullptr;
   if (bytes >= kHopeless) return nullptr;
   void* pointer = memory_.allocate(bytes);
-  // While work is recorded nothing is given back: some of it may be the recording's.
-  if (!pointer && !open_ && stats_.cached_bytes > 0) {  // buffers of other sizes may make room
+  // Frees nothing while work is captured: the captured work may use it.
+  if (!pointer && !open_ && stats_.cached_bytes > 0) {  // frees buffers of other sizes to make room
     free_all(free_);
     pointer = memory_.allocate(bytes);
   }
@@ -103,7 +103,7 @@ void CachingAllocator::throw_out_of_memory(size_t size, MemoryCategory category)
                          static_cast<double>(stats_.bytes[i]) / 0x1p20);
   }
   throw OutOfMemoryError(
-      fmt::format("out of memory{}: {:.1f} MiB more for {} could not be had. In use:{}\n"
+      fmt::format("out of memory{}: {:.1f} MiB more for {} are not available. In use:{}\n"
                   "Lower train.micro_batch first, then data.length or model.width; "
                   "train.activation_checkpointing: block trades time for memory.",
                   where_, static_cast<double>(size) / 0x1p20, name(category), usage));
@@ -169,7 +169,7 @@ void CachingAllocator::Reservation::close() {
   take_back(allocator_.free_);
 }
 
-/// Moves what is its own and was released from the buffers that anybody may have.
+/// Moves reserved buffers that were released from the common free list to its own.
 void CachingAllocator::Reservation::take_back(Kept& kept) noexcept {
   for (auto& [size, pointers] : kept) {
     const auto first = std::stable_partition(pointers.begin(), pointers.end(), [&](void* pointer) {

@@ -70,8 +70,8 @@ class HostMemory : public DeviceMemory {
   }
 };
 
-/// A memory and the allocator in front of it. The last one is never destroyed: tensors held by
-/// static objects may outlive everything else.
+/// A memory and its allocator. The last one is never destroyed, since static objects may hold
+/// tensors.
 struct Installed {
   explicit Installed(DeviceMemory& device) : memory(device), allocator(device, " on the GPU") {}
   DeviceMemory& memory;

@@ -8,8 +8,8 @@ namespace ssa {
 
 namespace {
 
-/// Copies elements of `size` bytes in raster order, from `from` with these strides to `to`, packed.
-/// Returns where it stopped writing.
+/// Copies elements of `size` bytes in raster order, from `from` with the strides of `layout` to
+/// `to`, without gaps. Returns the end of what it wrote.
 std::byte* pack(const std::byte* from, const Tensor& layout, int axis, size_t size, std::byte* to) {
   if (axis == layout.rank()) {
     std::memcpy(to, from, size);
@@ -126,7 +126,7 @@ Tensor Tensor::to(Device device, MemoryCategory category) const {
     return copy;
   }
   if (!is_host(device_)) return spanned_on_host().to(device, category);
-  // Only the host can close the gaps here.
+  // Only the host can pack elements with gaps.
   Tensor packed = empty(shape_, dtype_, is_host(device) ? device : Device::cpu, category);
   pack(raw(), *this, 0, size_of(dtype_), packed.raw());
   return packed.to(device, category);

@@ -46,7 +46,7 @@ DecoderBlock::DecoderBlock(ParameterStore& store, const std::string& name, const
 Variable DecoderBlock::operator()(const Variable& x, const nn::AttentionInput& input,
                                   const nn::Context& context, int64_t layer,
                                   Checkpointing checkpointing) const {
-  // Places 1 + 2·layer and 2 + 2·layer; the embedding's is 0.
+  // Dropout places 1 + 2·layer and 2 + 2·layer; the embedding has place 0.
   const auto residual = [this, context](const Variable& base, int64_t place) {
     return nn::Residual{base, context.dropout(dropout_, RngPurpose::dropout, place)};
   };
@@ -182,7 +182,7 @@ Variable DecoderLm::losses(const Input& input, const Tensor& targets,
   if (!adaptive_output_) return ops::cross_entropy(logits(input, context), targets);
   const Variable x = hidden(input, context);
   const VocabularyPart part;
-  // Dropout places behind those of the blocks.
+  // The dropout places after those of the blocks.
   return adaptive_output_->losses(x, targets, context, 1 + 2 * model_.layers);
 }
 

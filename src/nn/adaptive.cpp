@@ -28,11 +28,11 @@ std::vector<Band> vocabulary_bands(int64_t vocabulary, const std::vector<int64_t
 
 namespace {
 
-/// Those of R tokens that are in one band.
+/// The tokens of a batch that are in one band.
 struct BandRows {
-  Tensor rows;    ///< (K) i32: where they are, ascending; then other rows, up to a round number
-  Tensor places;  ///< (P) i32: the first P of them, which are in the band
-  Tensor tokens;  ///< (K) i32: counted from the band's first; a filler for other rows
+  Tensor rows;    ///< (K) i32: their rows, ascending, then other rows as padding
+  Tensor places;  ///< (P) i32: the first P rows, which are in the band
+  Tensor tokens;  ///< (K) i32: counted from the band's first token; a filler for padding rows
 };
 
 /// `tokens` are on the host, the result is on `device`.
@@ -106,7 +106,7 @@ AdaptiveSoftmax::AdaptiveSoftmax(ParameterStore& store, const std::string& name,
     : words_in_head_(input.bands().front().size), dropout_(options.dropout) {
   const auto tails = static_cast<int64_t>(input.bands().size()) - 1;
   const bool tied = options.tie_weights;
-  // An untied head is one matrix to fairseq, and starts as one.
+  // fairseq initialises an untied head as one matrix; so do we.
   const Init whole_head = Init::xavier_uniform(width, words_in_head_ + tails);
   std::vector<Variable> head = {
       tied ? input.table(0)
@@ -137,7 +137,8 @@ Variable AdaptiveSoftmax::Tail::project(const Variable& x) const {
   return transposed ? ops::transposed_linear(x, projection) : ops::linear(x, {projection, {}});
 }
 
-/// Words of the first band as they are, those of tail i as the class after them. All on the host.
+/// The head's targets: a word of the first band is itself, a word of tail i is the class of tail i.
+/// All on the host.
 Tensor AdaptiveSoftmax::head_targets(const Tensor& targets) const {
   Tensor result = Tensor::empty_like(targets, MemoryCategory::data);
   const auto* from = targets.data<int32_t>();

@@ -39,7 +39,7 @@ Tensor KeyValueCache::attend(const Tensor& query, const std::vector<std::vector<
       AttentionArgs args;
       args.query = rows(query, part.first - first_new, targets);
       args.out = rows(out, part.first - first_new, targets);
-      if (part.plan.sources_per_window() == 0) {  // nothing to attend to, nothing to call for
+      if (part.plan.sources_per_window() == 0) {  // no source: the result is 0
         compute.copy(Tensor::zeros(args.out.shape(), out.dtype(), out.device()), args.out);
         continue;
       }

@@ -41,7 +41,7 @@ Variable FeedForward::operator()(const Residual& residual, const LayerNorm& norm
   });
 }
 
-// As in fairseq, query, key and value start smaller, as the three parts of one stacked matrix.
+// As in fairseq, query, key and value are initialised as three parts of one stacked matrix.
 SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int64_t width,
                              int64_t heads, double attention_dropout, const RelativeTable& relative)
     : query_(store, name + ".query", width, width, 1.0 / std::numbers::sqrt2),

@@ -32,7 +32,7 @@ double draw(const Init& init, uint32_t word) {
   return 0.0;
 }
 
-/// Drawn on the host in f32, so that every device and dtype starts from the same numbers.
+/// Draws on the host in f32, so that all devices and dtypes start from the same numbers.
 Tensor initial_values(const Shape& shape, const Init& init, const RngKey& key, Device device) {
   if (device == Device::counting) {
     return Tensor::empty(shape, DType::f32, device, MemoryCategory::parameters);

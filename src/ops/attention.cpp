@@ -72,7 +72,7 @@ Tensor heads_of(const char* name, const HeadRange& range) {
 }  // namespace
 
 HeadRange::HeadRange(Variable whole) : tensor(std::move(whole)) {
-  if (tensor.value().rank() == 4) count = tensor.dim(2);  // else attention() says what is wrong
+  if (tensor.value().rank() == 4) count = tensor.dim(2);  // else attention() throws
 }
 
 HeadRange::HeadRange(Variable of, int64_t first_head, int64_t heads)

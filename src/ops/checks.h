@@ -7,7 +7,7 @@
 
 namespace ssa::ops {
 
-/// Both on one device and of one dtype, or ShapeError.
+/// Throws ShapeError unless both have the same device and dtype.
 inline void check_same_kind(std::string_view op, const Tensor& a, const Tensor& b) {
   SSA_CHECK(a.device() == b.device(), "{}: operands on {} and {}", op, name(a.device()),
             name(b.device()));
@@ -15,7 +15,8 @@ inline void check_same_kind(std::string_view op, const Tensor& a, const Tensor& 
             name(b.dtype()));
 }
 
-/// On the device of the activations `x`, and of the dtype that goes with theirs.
+/// Throws ShapeError unless the parameter is on the device of the activations `x`, in wide(their
+/// dtype).
 inline void check_parameter(std::string_view op, std::string_view what, const Tensor& parameter,
                             const Tensor& x) {
   SSA_CHECK(parameter.device() == x.device(), "{}: {} is on {}, x on {}", op, what,
@@ -35,7 +36,7 @@ inline void check_rank(std::string_view op, std::string_view what, const Tensor&
             to_string(tensor.shape()), rank);
 }
 
-/// Whole numbers: ids, targets, plans.
+/// Throws ShapeError unless the tensor holds i32: ids, targets, plans.
 inline void check_integers(std::string_view op, std::string_view what, const Tensor& tensor) {
   SSA_CHECK(tensor.dtype() == DType::i32, "{}: {} is {}, should be i32", op, what,
             name(tensor.dtype()));

@@ -18,7 +18,8 @@ Variable cross_entropy(const Variable& logits, const Tensor& targets) {
       loss, {logits},
       [values = logits.value(), targets, lse,
        to_logits = logits.slot()](const Tensor& grad) mutable {
-        // Logits of a large vocabulary are the largest tensor of all: no second one if possible.
+        // The logits of a large vocabulary are the largest tensor: reuse them for the gradient if
+        // possible.
         Tensor grad_logits = values.unique() ? values : Tensor::empty_like(values);
         backend(grad.device()).cross_entropy_backward(values, targets, lse, grad, grad_logits);
         to_logits.accumulate(grad_logits);

@@ -74,7 +74,7 @@ GraphAttentionArgs arguments(const Tensor& query, const Tensor& key, const Tenso
   return args;
 }
 
-/// Where the gradient of a table is added up: its own buffer, or one that is thrown away.
+/// The buffer for a table's gradient: its own, or a temporary one if it needs no gradient.
 Tensor table_target(const GradSlot& slot, const Tensor& table) {
   return slot.wanted() ? slot.zeroed_target()
                        : Tensor::zeros(table.shape(), table.dtype(), table.device());

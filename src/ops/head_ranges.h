@@ -6,7 +6,7 @@
 
 namespace ssa::ops {
 
-/// Where the gradient of a range of heads goes.
+/// The slot for the gradient of a range of heads.
 struct RangeSlot {
   GradSlot slot;
   Shape shape;  // (B, N, G, D) of the whole tensor
@@ -18,11 +18,11 @@ struct RangeSlot {
         count(range.count) {}
 };
 
-/// Those of query, key and value.
+/// The slots of query, key and value.
 using AttentionSlots = std::array<RangeSlot, 3>;
 
-/// Buffers for the gradients of three ranges. Disjoint ranges of one tensor share one: what was
-/// projected together goes back together.
+/// Buffers for the gradients of three ranges. Disjoint ranges of one tensor share a buffer, since
+/// one projection made them.
 class RangeGradients {
  public:
   RangeGradients(const AttentionSlots& ranges, const Tensor& like) : ranges_(ranges) {
@@ -65,8 +65,8 @@ class RangeGradients {
   std::array<Tensor, 3> whole_;
 };
 
-/// attention() as AttentionOptions::materialized wants it, for arguments that are checked; its out
-/// and lse are not used. `inputs`: the tensors that query, key and value are ranges of.
+/// attention() with AttentionOptions::materialized. The arguments have been checked; out and lse
+/// are ignored. `inputs` are the tensors whose ranges are query, key and value.
 Variable materialized_attention(const AttentionArgs& args, const AttentionSlots& slots,
                                 const std::vector<Variable>& inputs);
 

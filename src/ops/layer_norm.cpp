@@ -26,7 +26,7 @@ void norm_backward(LayerNormBackwardArgs args, const GradSlot& to_x, const GradS
                          : Tensor::zeros(args.gain.shape(), args.gain.dtype(), args.gain.device());
   };
   args.grad_gain = sums(to_gain);
-  // One variable may be both.
+  // Gain and shift may be the same variable.
   args.grad_shift = to_gain.wanted() && to_shift == to_gain ? args.grad_gain : sums(to_shift);
   backend(args.in.device()).layer_norm_backward(args);
 }

@@ -1,5 +1,5 @@
-// Linear maps, and those that take a layer norm or an activation in front: what is cheap to compute
-// again in backward is not kept.
+// Linear maps, also with a layer norm or an activation in front of them. Backward recomputes what
+// is cheap to compute instead of keeping it.
 
 #include "ssa/ops/ops.h"
 
@@ -41,7 +41,7 @@ Tensor joined_bias(const LinearMap& map) {
   return joined;
 }
 
-/// Where `activated` is given it receives f(result), if the backend can make it in one go.
+/// If `activated` is given and the backend fuses the two, `activated` receives f(result).
 Tensor product(const Tensor& x, const LinearMap& map, const Variable& residual, DType dtype,
                Activated* activated = nullptr) {
   Tensor out = Tensor::empty({x.dim(0), map.weights.out()}, dtype, x.device());
@@ -70,7 +70,7 @@ std::vector<Variable> inputs_of(const LinearMap& map, std::vector<Variable> othe
   return others;
 }
 
-/// Backward's half of a map: weights, and where their gradients go.
+/// The gradients of a map: its weights, and the slots of their gradients.
 class MapGradients {
  public:
   explicit MapGradients(const LinearMap& map) : weights_(map.weights) {
@@ -211,7 +211,8 @@ Variable activation_linear(const Activated& f, const Variable& x, const Dropout&
        to_residual = residual.slot()](const Tensor& grad) mutable {
         Tensor again = in.unique() ? in : Tensor::empty_like(in);
         Tensor grad_in = gradients.activation_input(grad, kind, in, again);
-        drop(grad_in);  // which scales or clears, before or behind the slope
+        drop(grad_in);  // dropout scales or clears elements, so it may come before or after the
+                        // slope
         drop(again);
         gradients.parameters(grad, again);
         to_x.accumulate(grad_in);

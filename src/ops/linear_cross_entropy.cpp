@@ -1,5 +1,5 @@
-// The output layer and its loss in one: logits exist for some rows at a time only, and are computed
-// again in backward, so that rows times vocabulary never exist at once.
+// The output layer and its loss in one op. It computes logits for a chunk of rows at a time, and
+// again in backward, so that the logits of all rows never exist at once.
 
 #include <algorithm>
 
@@ -23,8 +23,8 @@ void check_operands(const Tensor& x, const PackedWeights& weights, const Tensor&
   check_integers(kOp, "targets", targets);
 }
 
-/// Rows whose logits fit into `bytes`, but 32 at least. A multiple of 32, which products of bf16
-/// like, and the same for all chunks of a batch as nearly as can be.
+/// Rows per chunk: their logits fit into `bytes`, or there are 32. A multiple of 32, which suits
+/// bf16 products, and nearly equal for all chunks.
 int64_t rows_per_chunk(int64_t rows, int64_t columns, DType logits, int64_t bytes) {
   constexpr int64_t kUnit = 32;
   const int64_t row_bytes = columns * static_cast<int64_t>(size_of(logits));
@@ -33,7 +33,7 @@ int64_t rows_per_chunk(int64_t rows, int64_t columns, DType logits, int64_t byte
   return (rows + chunks * kUnit - 1) / (chunks * kUnit) * kUnit;
 }
 
-/// One layer with its loss over the rows of one batch, a chunk of rows at a time.
+/// The output layer and its loss over the rows of a batch, a chunk of rows at a time.
 class ChunkedLoss {
  public:
   ChunkedLoss(const Tensor& x, PackedWeights weights, const Tensor& targets, int64_t logits_bytes)
@@ -43,7 +43,7 @@ class ChunkedLoss {
     chunk_ = rows_per_chunk(x.dim(0), weights_.out(), statistics, logits_bytes);
   }
 
-  /// (R) losses; keeps the log-sum-exps.
+  /// Returns the losses (R), and keeps the log-sum-exps.
   Tensor forward() {
     Tensor losses = Tensor::empty_like(lse_);
     for_chunks([&](int64_t first, int64_t rows, Tensor& logits) {
@@ -86,7 +86,7 @@ class ChunkedLoss {
                          MemoryCategory::workspace);
   }
 
-  /// function(first row, rows, their logits), in order.
+  /// Calls function(first row, rows, their logits) for each chunk, in order.
   template <class F>
   void for_chunks(const F& function) const {
     const Tensor buffer = workspace(lse_.dtype());

@@ -6,7 +6,7 @@
 
 namespace ssa::ops {
 
-// A product over an axis of length 1 adds a number of its own to each row.
+// Adds a different number to each row by a product whose inner axis has length 1.
 void log_softmax(Tensor& logits, const Tensor& offset) {
   check_rank("log_softmax", "logits", logits, 2);
   const int64_t rows = logits.dim(0), columns = logits.dim(1);

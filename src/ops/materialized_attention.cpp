@@ -1,6 +1,6 @@
-// Attention that stores its weights, as it was done before fused kernels: matrix products, a
-// softmax over all of the stored logits, dropout, matrix products. Heads are read where they lie;
-// the rows of all windows are gathered at once.
+// Attention that stores its weights, as before fused kernels: matrix products, a softmax of the
+// stored logits, dropout, matrix products. Products read heads in place. The rows of all windows
+// are gathered at once.
 
 #include "ops/head_ranges.h"
 
@@ -8,8 +8,8 @@ namespace ssa::ops {
 
 namespace {
 
-/// One call of attention as batched products, one for each window. "Rows" are (B, W·R, H·D),
-/// contiguous: R of window 0, R of window 1 …; "matrices" are (B, H, W, T, S).
+/// One attention call as batched products, one per window. "Rows" are contiguous (B, W·R, H·D): R
+/// rows of window 0, R rows of window 1, …. "Matrices" are (B, H, W, T, S).
 class WindowedProducts {
  public:
   explicit WindowedProducts(const AttentionArgs& args)
@@ -27,7 +27,7 @@ class WindowedProducts {
   }
   /// The rows of every window's targets, from a tensor (B, N, H, D).
   Tensor targets_of(const Tensor& heads) const { return gathered(heads, args_.plan.targets); }
-  /// Those of every window's sources; compact ones are in their order already.
+  /// The rows of every window's sources. Compact sources are already in this order.
   Tensor sources_of(const Tensor& heads) const {
     return args_.compact_sources ? joined(heads) : gathered(heads, args_.plan.sources);
   }
@@ -45,7 +45,7 @@ class WindowedProducts {
   void mix(const Tensor& matrices, const Tensor& sources, Tensor out) const {
     multiply_and_scatter(matrices, false, sources, args_.plan.targets, out);
   }
-  /// out[sources] = matricesᵀ · rows[targets], added up where several windows have a source.
+  /// out[sources] = matricesᵀ · rows[targets], summed over the windows that share a source.
   void mix_back(const Tensor& matrices, const Tensor& targets, Tensor out) const {
     multiply_and_scatter(matrices, true, targets, args_.plan.sources, out);
   }
@@ -66,7 +66,7 @@ class WindowedProducts {
     compute_.gather_rows(joined(heads), flat, out);
     return out;
   }
-  /// The heads of one window's rows, where they lie: (B, H, R, D).
+  /// A view of the heads of one window's rows: (B, H, R, D).
   Tensor heads_in(const Tensor& rows, int64_t w) const {
     const int64_t count = rows.dim(1) / windows_;
     const Tensor heads = rows.view({batch_, rows.dim(1), heads_, size_});
@@ -78,7 +78,7 @@ class WindowedProducts {
     return matrices.view({batch_, heads_, windows_ * targets, sources})
         .slice(2, w * targets, targets);
   }
-  /// out[places[w]] += op(matrices[w]) · rows[w], starting from 0.
+  /// out = 0, then out[places[w]] += op(matrices[w]) · rows[w] for each window w.
   void multiply_and_scatter(const Tensor& matrices, bool transpose, const Tensor& rows,
                             const Tensor& places, Tensor& out) const {
     const int64_t count = places.dim(1), width = heads_ * size_;
@@ -106,7 +106,7 @@ class WindowedProducts {
   int64_t batch_, heads_, size_, windows_;
 };
 
-/// The logits of all heads, and in their place the weights.
+/// Computes the logits of all heads, and overwrites them with the weights.
 Tensor softmax_weights(const AttentionArgs& args) {
   const WindowedProducts products(args);
   MaskedSoftmaxArgs softmax;

@@ -17,12 +17,12 @@ void check_part(const RowsAt& part, const Tensor& out) {
             part.places.dim(0), rows.dim(0));
 }
 
-/// The rows that have a place, as a batch of one sequence.
+/// The rows that have a place, as one sequence.
 Tensor placed(const Tensor& rows, int64_t count) {
   return rows.slice(0, 0, count).view({1, count, rows.dim(1)});
 }
 
-/// What arrived at a part's places; 0 for rows that have none.
+/// The gradients at a part's places; 0 for rows without a place.
 Tensor gathered(const Tensor& grad, const Tensor& places, int64_t rows) {
   const int64_t count = places.dim(0), width = grad.dim(1);
   Backend& compute = backend(grad.device());

@@ -9,7 +9,7 @@ namespace ssa {
 
 namespace {
 
-/// Ascending order inside each window (SourcePlan says why).
+/// Sorts the sources inside each window (SourcePlan says why).
 void sort_sources(SourcePlan& plan) {
   for (auto first = plan.sources.begin(); first != plan.sources.end();
        first += plan.sources_per_window) {
@@ -44,7 +44,7 @@ void visit_blocks(int64_t rows, int64_t columns, int64_t block_rows, int64_t blo
   }
 }
 
-/// Original positions of the cells of window `number` of the shifted grid, in raster order.
+/// The original positions of the cells of window `number` of the shifted grid, in raster order.
 std::vector<int32_t> window_positions(const PlanSpec& spec, int64_t number) {
   const int64_t across = spec.columns / spec.window_columns;
   const int64_t top = number / across * spec.window_rows + spec.shift_rows;

@@ -48,7 +48,7 @@ int64_t unbiased_sources(const PlanSpec& spec) {
 SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key) {
   SourcePlan plan = plan_in_order(spec);
   const int64_t kept = plan.sources_per_window;
-  std::vector<uint64_t> order;  // word above, position below: unequal, so ties are settled
+  std::vector<uint64_t> order;  // word in the upper half, position in the lower: no two are equal
   order.reserve(static_cast<size_t>(spec.positions));
   for (const uint32_t word : draw_words(key.with_stream(0), spec.positions)) {
     order.push_back(uint64_t{word} << 32 | order.size());

@@ -28,7 +28,7 @@ std::vector<double> draw_normals(const RngKey& key, int64_t count) {
 }
 
 double noise_scale(double sigma, int64_t length) {
-  // Far above any use, where the order is uniform anyway, the product must stay finite.
+  // Keeps the product finite for absurdly large sigma, where the order is uniform anyway.
   constexpr double kUniform = 1e12;
   return std::min(sigma, kUniform) * static_cast<double>(length);
 }

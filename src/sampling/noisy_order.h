@@ -7,7 +7,7 @@
 
 namespace ssa {
 
-// The random orders that source plans are cut from.
+// Random orders, from which source plans are cut.
 
 /// Words 0 … count-1 of a stream.
 std::vector<uint32_t> draw_words(const RngKey& key, int64_t count);
@@ -17,7 +17,7 @@ std::vector<double> draw_normals(const RngKey& key, int64_t count);
 /// Standard deviation in elements of `sigma`, a fraction of `length`.
 double noise_scale(double sigma, int64_t length);
 
-/// An element with its noised place, ordered by place, then by index.
+/// An element with its noised place. Compares by place, then by index.
 struct Noised {
   double place;
   int32_t index;

@@ -4,7 +4,7 @@
 
 namespace ssa {
 
-// One function a kind of plan. Each takes a spec that validate() accepted.
+// One function per kind of plan. Each takes a spec that validate() has accepted.
 
 SourcePlan draw_dense(const PlanSpec& spec);
 SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key);
@@ -15,7 +15,7 @@ SourcePlan draw_swin_windows(const PlanSpec& spec, const RngKey& key);
 /// Number of sources that an unbiased plan keeps: round((1 - drop)·N), halves away from zero.
 int64_t unbiased_sources(const PlanSpec& spec);
 
-/// A plan of the spec's shape with room for all sources and, as targets, every position in order.
+/// A plan of the spec's shape, with every position in order as targets, and zeros as sources.
 SourcePlan plan_in_order(const PlanSpec& spec);
 
 }  // namespace ssa

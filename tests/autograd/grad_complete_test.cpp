@@ -1,4 +1,4 @@
-// When a leaf is told that its gradient is complete, and buffers given to leaves.
+// When leaves are told that their gradient is complete; buffers for leaves' gradients.
 
 #include <map>
 #include <string>
@@ -16,7 +16,7 @@ using testing::message_of;
 using testing::values;
 using Values = std::vector<double>;
 
-/// Leaves by name, and the order in which they were told; each with its gradient of that moment.
+/// Leaves by name, and the order in which they were told, each with its gradient at that time.
 struct Told {
   std::string order;
   std::map<char, Values> gradients;
@@ -25,7 +25,7 @@ struct Told {
   Variable leaf(char name, const Tensor& value) {
     leaves.insert_or_assign(name, Variable(value, true));
     const Variable& variable = leaves.at(name);
-    variable.on_grad_complete([this, name] {  // not by value: the leaf would own itself
+    variable.on_grad_complete([this, name] {  // not by value, or the leaf would own itself
       order += name;
       const Tensor gradient = leaves.at(name).grad();
       gradients[name] = gradient.defined() ? values(gradient) : Values{};
@@ -213,7 +213,7 @@ TEST_CASE("grad buffer: gradients are collected in the parts of a larger tensor"
   ops::scale(x, 3).backward(f64({1, 10, 100, 1000}, {2, 2}));
   ops::scale(y, 5).backward(f64({1, 10}));
   CHECK(values(flat) == Values{-1, 3, 30, 300, 3000, 5, 50});
-  // Later ones are added in place, although others hold the tensor.
+  // Later gradients are added in place, although others hold the tensor.
   const Tensor held = x.grad();
   ops::linear(x, {Variable(f64({1, 0, 0, 1}, {2, 2})), Variable()})
       .backward(f64({1, 1, 1, 1}, {2, 2}));

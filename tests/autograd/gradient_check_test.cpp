@@ -1,4 +1,4 @@
-// The gradient check itself: it must notice what it is there for.
+// The gradient check itself: it must find the mistakes that it exists for.
 
 #include "support/gradient_check.h"
 
@@ -11,7 +11,7 @@ using testing::gradient_problems;
 using testing::leaf;
 using testing::random_f64;
 
-/// 3·x whose backward goes wrong as `spoil` says.
+/// 3·x with a wrong backward, as `spoil` makes it.
 Variable times_three(const Variable& x, const std::function<void(Tensor&)>& spoil) {
   Tensor out = Tensor::empty_like(x.value());
   backend(out.device()).scale(x.value(), 3.0, out);

@@ -1,4 +1,4 @@
-// What the tape keeps alive, in bytes of the allocator.
+// What the tape keeps in memory, in bytes of the allocator.
 
 #include "ssa/core/allocator.h"
 #include "ssa/ops/ops.h"
@@ -35,7 +35,7 @@ TEST_CASE("tape memory: only what backward needs is kept", "[autograd]") {
     CHECK(activation_bytes() == before + kBytes);  // y itself
   }
   SECTION("an activation keeps its input") {
-    const Variable y = gelu_chain(x, 5);  // x is there anyhow; four in between; y itself
+    const Variable y = gelu_chain(x, 5);  // x exists anyway; four results in between; y itself
     CHECK(activation_bytes() == before + 5 * kBytes);
   }
   SECTION("nothing under NoGrad") {
@@ -46,7 +46,7 @@ TEST_CASE("tape memory: only what backward needs is kept", "[autograd]") {
   SECTION("a checkpoint keeps its input") {
     const auto part = [](const Variable& in) { return gelu_chain(in, 5); };
     const Variable y = recompute(part, recompute(part, x));
-    CHECK(activation_bytes() == before + 2 * kBytes);  // between the two, and y itself
+    CHECK(activation_bytes() == before + 2 * kBytes);  // the result in between, and y itself
   }
 }
 
@@ -108,7 +108,7 @@ TEST_CASE("tape memory: a steady step asks the system for nothing", "[autograd]"
     gelu_chain(x, 4).backward(seed);
   };
   step();  // the parameter's gradient takes a buffer that it keeps:
-  step();  // the second step still has to ask for another one
+  step();  // so the second step needs one more
   const int64_t requests = host_allocator().stats().system_allocations;
   step();
   step();

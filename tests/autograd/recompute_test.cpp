@@ -1,4 +1,4 @@
-// Activation checkpointing: the same gradients, bit by bit, as without.
+// Activation checkpointing gives the same gradients, bit by bit, as training without it.
 
 #include "ssa/ops/ops.h"
 

@@ -43,11 +43,11 @@ TEST_CASE("Buffers are aligned and writable, and come back", "[allocator]") {
 
   allocator.release(first, 1000, Category::activations);
   CHECK(allocator.stats().cached_bytes == 1024);
-  // Another size of the same class, for another purpose, is served from the kept buffer.
+  // A request of another size in the same class, for another category, gets the kept buffer.
   CHECK(allocator.allocate(1020, Category::workspace) == first);
   CHECK(allocator.stats().cached_bytes == 0);
   CHECK(allocator.stats().system_allocations == 2);
-  // Another class is not.
+  // A request of another class does not.
   void* third = allocator.allocate(3000, Category::workspace);
   CHECK(allocator.stats().system_allocations == 3);
 
@@ -102,7 +102,7 @@ TEST_CASE("A request that fails says what is in use and which key to lower", "[a
     CHECK_THAT(error.what(), Catch::Matches("(.|\\n)*optimizer +2\\.0 MiB(.|\\n)*"));
     CHECK_THAT(error.what(), Catch::Contains("train.micro_batch"));
   }
-  // The failure left no trace, and the next request is served again.
+  // The failure has no lasting effect: the next request succeeds.
   CHECK(allocator.stats().bytes == before.bytes);
   CHECK(allocator.stats().peak_total_bytes == before.peak_total_bytes);
   void* again = allocator.allocate(3 << 20, Category::activations);
@@ -145,7 +145,8 @@ TEST_CASE("Reserved buffers are not handed out to others", "[allocator]") {
   auto reservation = allocator.reserve();
   void* used = allocator.allocate(1000, Category::activations);
   allocator.release(used, 1000, Category::activations);
-  CHECK(allocator.allocate(1000, Category::workspace) == used);  // within it they may come again
+  CHECK(allocator.allocate(1000, Category::workspace) ==
+        used);  // the open reservation may get it again
   allocator.release(used, 1000, Category::workspace);
   void* kept = allocator.allocate(2000, Category::gradients);
   reservation->close();
@@ -162,7 +163,7 @@ TEST_CASE("Reserved buffers are not handed out to others", "[allocator]") {
   allocator.release(before, 1000, Category::activations);
   allocator.release(other, 1000, Category::activations);
   allocator.release(larger, 2000, Category::activations);
-  allocator.trim();  // takes nothing that is reserved
+  allocator.trim();  // frees no reserved buffer
   CHECK(allocator.stats().cached_bytes == 1024 + 2048);
   CHECK(reservation->holds());
 

@@ -16,8 +16,8 @@
 namespace ssa {
 namespace {
 
-/// Memory of a pretended device: pointers to it are no addresses the host can use, and every
-/// access must lie inside one allocation.
+/// The memory of a fake device. The host cannot use pointers to it, and every access must lie
+/// inside one allocation.
 class FakeMemory : public DeviceMemory {
  public:
   size_t limit = size_t{1} << 20;
@@ -106,7 +106,7 @@ TEST_CASE("Tensors travel to a device and back", "[device]") {
   const Tensor host = Tensor::from(counting(6), {2, 3}, Device::cpu);
   CHECK(host_values(host.to(Device::cuda)) == counting(6));
   CHECK(host.to(Device::cuda).to(Device::reference).device() == Device::reference);
-  CHECK(there.to(Device::cuda).raw() == there.raw());  // no copy of what is there already
+  CHECK(there.to(Device::cuda).raw() == there.raw());  // no copy: it is there already
   CHECK(host.to(Device::cpu).raw() == host.raw());
   CHECK(host.on_host().raw() == host.raw());
   CHECK(there.on_host().device() == Device::cpu);

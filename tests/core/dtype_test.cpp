@@ -21,8 +21,8 @@ T from_bits(uint32_t bits) {
 float next_above(float x) { return std::nextafter(x, std::numeric_limits<float>::infinity()); }
 float next_below(float x) { return std::nextafter(x, -std::numeric_limits<float>::infinity()); }
 
-/// Between two neighbours a < b of the low precision (a's bits even if a_even): the midpoint goes
-/// to the even one, anything off it to the nearer.
+/// For two neighbours a < b of the low precision (a's bits are even if a_even): the midpoint is
+/// rounded to the even one, other values to the nearer one.
 template <class T>
 void check_rounding(uint32_t bits) {
   const auto a = static_cast<float>(from_bits<T>(bits));
@@ -86,7 +86,7 @@ TEST_CASE("Infinities and NaN keep what they are", "[dtype]") {
   CHECK(static_cast<float>(Float16(-infinity)) == -infinity);
   CHECK(static_cast<float>(BFloat16(std::numeric_limits<float>::max())) == infinity);
   CHECK(static_cast<float>(Float16(std::numeric_limits<float>::max())) == infinity);
-  // A NaN whose payload lies in the lower half only would turn into infinity if cut off.
+  // Truncation would turn a NaN with its payload in the lower half into infinity.
   const auto nan = std::bit_cast<float>(0x7f800001u);
   CHECK(std::isnan(static_cast<float>(BFloat16(nan))));
   CHECK(std::isnan(static_cast<float>(Float16(nan))));

@@ -13,8 +13,8 @@ namespace {
 
 using Words = std::array<uint32_t, 4>;
 
-/// x with P(X < x) = p for a standard normal X, by bisection. Near the middle the part above one
-/// half is compared, since p itself has lost the digits that x hangs on.
+/// Finds x with P(X < x) = p for a standard normal X, by bisection. Near the middle it compares p -
+/// 1/2, since p itself has too few digits there.
 long double exact_quantile(long double p) {
   long double low = -10.0L;
   long double high = 10.0L;
@@ -82,7 +82,7 @@ TEST_CASE("normal_from_word is the normal quantile") {
   for (const uint32_t word : {0u, 1u, 2u, 1000u, 0x7fffffffu, 0x80000000u, 0xfffffffeu, ~0u}) {
     check(word);
   }
-  // Both sides of where the tail's formula takes over.
+  // Both sides of the point where the tail's formula begins.
   constexpr auto kTail = static_cast<uint32_t>(0.02425 * 4294967296.0);
   for (uint32_t i = 0; i < 8; ++i) {
     check(kTail - 4 + i);

@@ -1,4 +1,4 @@
-// No logit may depend on a later token, whatever the attention pattern: exactly, not nearly.
+// No logit may depend on a later token, not even by rounding, for any attention pattern.
 
 #include "models/tiny_decoder.h"
 
@@ -31,7 +31,7 @@ TEST_CASE("causality: changing a token changes no logits before it", "[models]")
   size_t changed_later = 0;
   for (int64_t t = 0; t < kTinyLength; ++t) {
     CAPTURE(t);
-    // Of the second sequence, so that the first must stay as it is altogether.
+    // The token is in the second sequence, so nothing in the first may change.
     const auto row = static_cast<size_t>(kTinyLength + t);
     int32_t& token = tiny.ids.data<int32_t>()[row];
     token = (token + 1) % static_cast<int32_t>(kTinyVocabulary);
@@ -53,8 +53,7 @@ TEST_CASE("causality: changing a token changes no logits before it", "[models]")
 }
 
 TEST_CASE("causality: every draw of a local plan keeps the future out", "[models]") {
-  // The first layer's plan decides alone what a one-token change can reach there; many draws of
-  // both layers together find a leak that one draw may miss.
+  // One draw of the plans may miss a leak, so this tests many draws of both layers.
   TinyDecoder tiny;
   tiny.disturb();
   for (uint32_t draw = 0; draw < 20; ++draw) {

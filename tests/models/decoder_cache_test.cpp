@@ -49,7 +49,7 @@ struct Reader : TinyDecoder {
   }
 };
 
-/// `scores` (sub-models, V) are row `position` of what each sub-model says in one pass.
+/// Checks that `scores` (sub-models, V) are row `position` of each sub-model's scores in one pass.
 void check_scores(const Tensor& scores, const std::vector<std::vector<double>>& at_once,
                   int64_t position) {
   REQUIRE(scores.shape() == Shape{static_cast<int64_t>(at_once.size()), kTinyVocabulary});

@@ -1,4 +1,4 @@
-// Every place of the decoder that drops must draw a mask of its own.
+// Each place of dropout in the decoder must draw its own mask.
 
 #include <cmath>
 
@@ -20,8 +20,8 @@ void fill(const ParameterStore& store, const std::string& name, double value) {
 }
 
 TEST_CASE("decoder dropout: five places, five masks, each by its number", "[models]") {
-  // Every map is zero, so that branch number p of the residual stream is the constant 10^p of its
-  // last bias, and the embedding 1. The digits of the result then tell what each place kept.
+  // All weights are zero, so branch p of the residual stream is the constant 10^p of its last bias,
+  // and the embedding is 1. The digits of the result show what each place kept.
   ModelConfig model = tiny_model();
   model.dropout = 0.5;
   model.final_norm = false;

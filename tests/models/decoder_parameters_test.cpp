@@ -1,4 +1,4 @@
-// Which parameters a decoder has, by name, and what it says about configs that it cannot build.
+// The parameters of a decoder, by name, and its errors for configs that it cannot build.
 
 #include "models/tiny_decoder.h"
 

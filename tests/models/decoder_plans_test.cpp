@@ -1,4 +1,4 @@
-// Which layer draws which plan, and when +FT ends the sampling.
+// The plan of each layer, and the step at which +FT ends sampling.
 
 #include "ssa/models/decoder_plans.h"
 

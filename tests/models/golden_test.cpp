@@ -1,5 +1,5 @@
-// The golden run: what PyTorch computes for a tiny decoder (scripts/make_golden.py), compared with
-// the engine's reference backend in f64, and its other backends in f32.
+// The golden run: PyTorch's results for a tiny decoder (scripts/make_golden.py) against the
+// engine's reference backend in f64 and its other backends in f32.
 
 #include <algorithm>
 #include <array>
@@ -37,8 +37,8 @@ ModelConfig model_config(const std::string& run) {
   return model;
 }
 
-/// Where a run is computed, and how far from PyTorch's f64 values it may be, relative to the
-/// largest value of a tensor. PyTorch itself in f32 is within 2e-6 for gradients and logits and
+/// The device and dtype of a run, and its largest error against PyTorch's f64 values, relative to
+/// the largest value of a tensor. PyTorch itself in f32 is within 2e-6 for gradients and logits and
 /// within 3e-7 for losses and norms, the tenth step's included.
 struct Machine {
   Device device;
@@ -52,15 +52,15 @@ const Machine kCpu = {Device::cpu, DType::f32, 2e-5, 5e-6, 5e-6};
 // Adam's steps amplify rounding: with sums in another order the tenth norm is off by up to 3e-5.
 const Machine kCuda = {Device::cuda, DType::f32, 2e-5, 5e-6, 1e-4};
 
-/// The GPU's turn comes where there is one, if only an emulated one.
+/// Includes the GPU if there is one, real or emulated.
 std::vector<Machine> machines() {
   std::vector<Machine> all = {kReference, kCpu};
   if (is_usable(Device::cuda)) all.push_back(kCuda);
   return all;
 }
 
-/// Keys' biases have no gradient but rounding noise, so a gradient's error is measured against at
-/// least this; every other parameter's largest gradient is above it.
+/// Gradients are compared relative to at least this, because gradients of keys' biases are rounding
+/// noise. The largest gradient of every other parameter is above it.
 constexpr double kSmallestGradient = 0.01;
 
 std::vector<double> values(const Tensor& of) {
@@ -120,7 +120,7 @@ class GoldenRun {
   Tensor load(const std::string& name) const {
     return file_.load(name, machine_.device, MemoryCategory::activations);
   }
-  /// A tensor of PyTorch's results, to be compared on the host.
+  /// A tensor of PyTorch's results, on the host.
   Tensor golden(const std::string& name) const {
     return file_.load(name, Device::reference, MemoryCategory::activations);
   }

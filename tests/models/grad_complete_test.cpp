@@ -1,5 +1,5 @@
-// When the decoder's parameters are told that their gradients are complete: what the reduction of
-// gradients during backward builds on.
+// When the decoder's parameters are told that their gradients are complete. The reduction of
+// gradients during backward relies on this.
 
 #include "models/tiny_decoder.h"
 
@@ -13,7 +13,8 @@ struct Told {
   std::vector<double> gradient;
 };
 
-/// One step; every parameter in the order in which it was told, with its gradient of that moment.
+/// Runs one step. Returns the parameters in the order in which they were told, with their gradients
+/// at that time.
 std::vector<Told> told_by_step(const ModelConfig& model, Checkpointing checkpointing) {
   TinyDecoder tiny(model);
   tiny.decoder.set_activation_checkpointing(checkpointing);

@@ -1,4 +1,4 @@
-// The parts together learn: a few steps of Adam on one batch.
+// The whole model learns: a few steps of Adam on one batch.
 
 #include "models/tiny_decoder.h"
 

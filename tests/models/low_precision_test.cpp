@@ -73,8 +73,8 @@ double size_of(const std::vector<double>& a) {
   return distance(a, std::vector<double>(a.size(), 0.0));
 }
 
-/// What an error is measured against at least. A key's bias moves all logits of a target alike, so
-/// its gradient is nothing but rounding noise: that of numbers as large as the query's.
+/// The least magnitude that errors are relative to. A key's bias moves all logits of a target
+/// alike, so its gradient is rounding noise, of the size of the query's rounding noise.
 double noise(const Results& exact, const std::string& name) {
   const size_t key = name.find("key.bias");
   if (key == name.npos) return 1e-6 * size_of(exact.at(name));

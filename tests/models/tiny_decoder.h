@@ -48,7 +48,7 @@ struct TinyDecoder {
   DecoderLm::Input input(const std::vector<PlanTensors>& plans) const {
     return {kTinyBatch, kTinyLength, ids, &plans};
   }
-  /// Moves every parameter to where nothing is 0 or 1 by chance of initialisation.
+  /// Moves every parameter, so that none has an initial 0 or 1.
   void disturb() const {
     for (size_t i = 0; i < store.all().size(); ++i) {
       Tensor value = store.all()[i].variable.value();

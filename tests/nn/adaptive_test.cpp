@@ -21,7 +21,7 @@ struct Tied {
   bool weights, projections;
 };
 
-/// Input and output in f64, every parameter away from where it starts.
+/// Input and output in f64, with every parameter moved away from its initial value.
 struct Layers {
   explicit Layers(const Tied& tied, double dropout = 0)
       : store(Device::reference, DType::f64, 1),
@@ -47,9 +47,9 @@ struct Layers {
 
 /// Every band, its first and last words, ignored ones.
 const std::vector<int32_t> kMixed = {0, 22, 4, 5, -1, 11, 12, 5, 17, 22, -1, 3, 3};
-/// Nothing of the second and third band.
+/// No word of the second and third band.
 const std::vector<int32_t> kFrequent = {0, 4, -1, 2, 2, 4, 1, 3, 0, 0, 1, 2, 4};
-/// Nothing of the first and second band.
+/// No word of the first and second band.
 const std::vector<int32_t> kRare = {12, 13, -1, 22, 14, 14, 22, 12, 13, 20, 21, 15, 16};
 
 std::vector<int32_t> inputs_like(std::vector<int32_t> targets) {
@@ -170,7 +170,7 @@ TEST_CASE("adaptive softmax: gradients, tied or not", "[nn]") {
 }
 
 TEST_CASE("adaptive softmax: gradients of more rows than a unit of them", "[nn]") {
-  std::vector<int32_t> tokens;  // 100 in the last band, which is filled up to 128
+  std::vector<int32_t> tokens;  // 100 in the last band, padded to 128
   for (int32_t r = 0; r < 150; ++r) tokens.push_back(r % 3 == 0 ? r % 12 : 12 + r % 11);
   const Layers layers({true, true}, 0.3);
   testing::check_gradients("output", layers.leaves(),

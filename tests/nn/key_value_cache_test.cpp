@@ -24,7 +24,7 @@ struct Projected {
   Tensor pairs(int64_t first, int64_t count) const {
     return all.slice(1, first, count).slice(2, kHeads, 2 * kHeads);
   }
-  /// Of sequence b, position n.
+  /// The row of sequence b, position n.
   std::vector<double> expected(const PlanTensors& plan, int64_t b, int64_t n,
                                const ops::RelativeBias& relative = {}) const {
     const Variable x(all);

@@ -1,4 +1,4 @@
-// The layers: names, initial spread, which dropout acts where, gradients of all parameters.
+// The layers: names, initial spread, places of dropout, gradients of all parameters.
 
 #include "ssa/nn/layers.h"
 
@@ -25,7 +25,7 @@ Names names(const ParameterStore& store) {
   return result;
 }
 
-/// Moves parameters away from the zeros and ones they start as.
+/// Moves parameters away from their initial zeros and ones.
 void disturb(const ParameterStore& store) {
   for (size_t i = 0; i < store.all().size(); ++i) {
     Tensor value = store.all()[i].variable.value();

@@ -1,4 +1,4 @@
-// What attention over a source plan computes, and what must be exactly zero.
+// The values of attention over a source plan, and the results that must be exactly zero.
 
 #include <cmath>
 #include <set>
@@ -62,7 +62,7 @@ TEST_CASE("attention: logits are scaled by one over the root of the head size", 
 }
 
 TEST_CASE("attention: dropout zeroes weights by their place in the full matrix", "[ops]") {
-  // Uniform weights, and values that are powers of ten: the result tells which were kept.
+  // Weights are uniform and values are powers of ten, so the result shows which weights were kept.
   const int32_t length = 4;
   const RngKey key{.seed = 21, .purpose = RngPurpose::attention_dropout, .step = 5};
   const Dropout dropout{0.5, key};

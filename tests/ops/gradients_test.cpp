@@ -314,7 +314,8 @@ TEST_CASE("gradients: attention with a learned 2-D bias", "[ops]") { check_all(r
 TEST_CASE("gradients: materialized attention", "[ops]") { check_all(AttentionCases{true}.all()); }
 
 TEST_CASE("gradients: an op in the middle of a graph passes on what it gets", "[ops]") {
-  // Inputs that are no leaves, each used elsewhere too, so that gradients meet in every order.
+  // The inputs are not leaves, and each is used elsewhere too, so that gradients arrive in every
+  // order.
   const Variable x = testing::leaf(testing::random_f64({6, 9}, 1));
   const Variable weight = testing::leaf(testing::random_f64({9, 9}, 2));
   const Variable gain = testing::leaf(testing::random_f64({9}, 3));

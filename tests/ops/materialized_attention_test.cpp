@@ -1,4 +1,4 @@
-// Attention that stores its weights: the same function as fused attention, and really stored.
+// Attention that stores its weights: it equals fused attention, and really stores them.
 
 #include "ssa/ops/ops.h"
 
@@ -117,7 +117,7 @@ TEST_CASE("materialized attention: targets that see nothing get exactly 0", "[op
   }
 }
 
-/// Bytes of activations that one recorded call holds on to.
+/// The bytes of activations that one recorded call keeps.
 int64_t held_bytes(const Case& c, bool materialized) {
   const auto in_use = [] {
     return host_allocator().stats().bytes[static_cast<size_t>(MemoryCategory::activations)];
@@ -141,7 +141,8 @@ TEST_CASE("materialized attention: keeps a weight for each target and source", "
   const int64_t windowed = bytes(kBatch * kHeads * kPlanLength * 3);
   CHECK(held_bytes({"", dense_plan(kPlanLength), true, true}, false) == out + lse);
   CHECK(held_bytes({"", dense_plan(kPlanLength), true, true}, true) == out + dense);
-  // Before dropout for the softmax's gradient, after it for the values'.
+  // It keeps weights before dropout for the softmax's gradient, and after dropout for the values'
+  // gradient.
   CHECK(held_bytes({"", dense_plan(kPlanLength), true, true, 0.1}, true) == out + 2 * dense);
   CHECK(held_bytes({"", local_plan(), true, true}, true) == out + windowed);
 }

@@ -1,5 +1,4 @@
-// Ops that large vocabularies need: loss without all logits, rows put together, the way back
-// through a weight.
+// Ops for large vocabularies: loss without all logits, scattered rows, transposed linear maps.
 
 #include <cmath>
 #include <limits>

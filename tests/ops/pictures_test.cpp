@@ -1,4 +1,4 @@
-// What image models and regression need, against numbers worked out by hand.
+// The ops of image models and regression, against numbers worked out by hand.
 
 #include <cmath>
 

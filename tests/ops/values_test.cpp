@@ -1,5 +1,5 @@
-// What each op computes, against numbers worked out elsewhere: a gradient check alone would be
-// content with a wrong function and its right derivative.
+// The values of each op, against numbers worked out elsewhere. A gradient check alone would accept
+// a wrong function with the right derivative.
 
 #include <cmath>
 

@@ -17,7 +17,7 @@ namespace {
 using testing::draw_key;
 using Matrix = std::vector<std::vector<double>>;  // [window][position]
 
-/// How often each position was a source of each window, over `draws` draws, as a frequency.
+/// The frequency with which each position is a source of each window, over `draws` draws.
 Matrix frequencies(const PlanSpec& spec, int64_t draws) {
   Matrix result;
   for (int64_t step = 0; step < draws; ++step) {
@@ -129,7 +129,7 @@ TEST_CASE("Local sources follow the Gaussian of the method", "[plan]") {
     const Matrix expected = expected_local(256, 4, sigma * 256);
     // Standard error up to 0.01, 1024 values; the normal approximation adds about 0.005.
     CHECK(largest_difference(drawn, expected) < 0.05);
-    // The tolerance tells another sigma apart.
+    // The tolerance is small enough to notice another sigma.
     CHECK(largest_difference(drawn, expected_local(256, 4, 1.5 * sigma * 256)) > 0.065);
   }
 }

@@ -7,7 +7,7 @@
 #include "sampling/plan_testing.h"
 
 // The expected numbers come from a separate program (plain sorting, Python's own inverse normal
-// distribution): a change here is a change of what every resumed run and every other backend draws.
+// distribution): if they change, every resumed run and every other backend draws other plans.
 
 namespace ssa {
 namespace {

@@ -9,8 +9,8 @@
 
 namespace ssa {
 
-/// Where a gradient goes in a backward function: the gradient of one input of an op. Small and
-/// copyable; empty (`!wanted()`) if that input needs no gradient.
+/// The place of a gradient in a backward function: the gradient of one input of an op. Small and
+/// copyable. Empty (`!wanted()`) if that input needs no gradient.
 class GradSlot {
  public:
   struct Node;
@@ -18,9 +18,9 @@ class GradSlot {
   explicit GradSlot(std::shared_ptr<Node> node) : node_(std::move(node)) {}
 
   bool wanted() const { return node_ != nullptr; }
-  /// Both lead to the same gradient.
+  /// Whether both stand for the same gradient.
   bool operator==(const GradSlot&) const = default;
-  /// Adds `grad` to what has arrived so far. The tensor may be shared with other slots.
+  /// Adds `grad` to the gradient so far. The tensor may be shared with other slots.
   void accumulate(const Tensor& grad) const;
   /// A buffer to write or add the gradient into directly, without a temporary.
   struct Target {
@@ -28,7 +28,7 @@ class GradSlot {
     bool accumulate;  ///< true: add to the tensor, false: overwrite it
   };
   Target target() const;
-  /// The same, filled with zeros if nothing has arrived: for primitives that always add.
+  /// Like target(), filled with zeros if no gradient has arrived: for primitives that always add.
   Tensor zeroed_target() const;
 
  private:
@@ -55,18 +55,19 @@ class Variable {
   /// Forgets the collected gradient but keeps its buffer for the next step.
   void zero_grad() const;
 
-  /// From now on this leaf collects its gradient in `buffer`, which may be a part of a larger
-  /// tensor, and nowhere else. Forgets what it has collected. Throws ShapeError unless this is a
-  /// leaf and the buffer contiguous and of its shape, dtype and device.
+  /// Makes this leaf collect its gradient in `buffer`, which may be part of a larger tensor.
+  /// Forgets the gradient collected so far. Throws ShapeError unless this is a leaf, and the buffer
+  /// is contiguous and has the leaf's shape, dtype and device.
   void set_grad_buffer(const Tensor& buffer) const;
-  /// `complete` is called in every backward pass that this leaf takes part in, when no op is left
-  /// that could add to its gradient, be it recorded or inside a checkpointed function. A gradient
-  /// that arrives later in the same pass, from an op that did not list the leaf among its inputs,
-  /// throws ShapeError. An empty function: no more calls.
+  /// Sets a function that every backward pass calls once this leaf's gradient is complete: when no
+  /// op is left that could add to it, recorded or inside a checkpointed function. A gradient that
+  /// arrives later in the same pass, from an op that did not list the leaf among its inputs, throws
+  /// ShapeError. An empty function ends the calls.
   void on_grad_complete(std::function<void()> complete) const;
 
-  /// Runs the tape backwards from here with d(loss)/d(this) = grad, of this variable's shape. Each
-  /// recorded op runs once, latest first, and is then forgotten, so a graph can be used once.
+  /// Runs the tape backwards from here with d(loss)/d(this) = grad, of this variable's shape. Runs
+  /// the backward function of each recorded op once, latest first, and then frees it, so a tape can
+  /// be used once.
   void backward(const Tensor& grad) const;
 
   /// Puts the result of an op on the tape. `backward` gets the gradient of the result and passes
@@ -83,7 +84,7 @@ class Variable {
                             const Variable& input);
 };
 
-/// While one exists on this thread, nothing is recorded.
+/// While one lives, this thread records nothing on the tape.
 class NoGrad {
  public:
   NoGrad();
@@ -96,9 +97,10 @@ class NoGrad {
 };
 bool grad_enabled();
 
-/// Activation checkpointing (Chen et al. 2016): function(input) without recording; backward runs
-/// it again, recorded this time. Nothing but the input is kept in between. The function must be
-/// deterministic; dropout is, since its masks are drawn by key. Parameters it uses get gradients.
+/// Activation checkpointing (Chen et al. 2016). Runs function(input) without recording and keeps
+/// only the input; backward runs the function again and records it. The function must be
+/// deterministic; dropout is, since keys determine its masks. Parameters that it uses get
+/// gradients.
 Variable recompute(const std::function<Variable(const Variable&)>& function, const Variable& input);
 
 }  // namespace ssa

@@ -12,8 +12,8 @@
 
 namespace ssa {
 
-// The contract between the engine and the machines it runs on. `reference/` is its readable,
-// naive, f64-capable definition; every other backend is tested against that.
+// The contract between the engine and the machines it runs on. `reference/` defines it in plain
+// loops, also in f64. Every other backend is tested against `reference/`.
 //
 // Unless a primitive says otherwise: tensors are contiguous and on the backend's device, outputs
 // are allocated by the caller and may not alias inputs except where "in place" is allowed, sums
@@ -27,18 +27,19 @@ namespace ssa {
 
 enum class Activation {
   gelu,       ///< x·Φ(x)
-  gelu_tanh,  ///< its approximation by tanh (Hendrycks & Gimpel 2016)
+  gelu_tanh,  ///< approximated with tanh (Hendrycks & Gimpel 2016)
   relu,
   elu
 };
 
-/// Dropout: element i of a tensor is kept where RngKey word i / group ≥ probability·2^32, and then
-/// scaled by 1/(1-probability). The mask is never stored; backward draws it again.
+/// Dropout: element i of a tensor is kept if RngKey word i / group is ≥ probability·2^32, and then
+/// scaled by 1/(1-probability). The mask is not stored: backward draws it again.
 struct Dropout {
   double probability = 0.0;
   RngKey key;
-  /// Neighbours that share one decision. 1: each element has its own. N·C: whole examples of a
-  /// tensor (B, N, C), which is drop path (stochastic depth, Huang et al. 2016).
+  /// Consecutive elements that are kept or dropped together. With 1 each element is dropped on its
+  /// own. With N·C whole examples of a tensor (B, N, C) are dropped: drop path (stochastic depth,
+  /// Huang et al. 2016).
   int64_t group = 1;
   constexpr bool active() const { return probability > 0.0; }
   /// Words below this are dropped.
@@ -48,8 +49,9 @@ struct Dropout {
   }
 };
 
-/// A weight matrix as the second operand of products: in the dtype of the data and in the layout
-/// that its backend multiplies fastest. Weights change once a step and are multiplied many times.
+/// A weight matrix, packed as the right operand of products: in the dtype of the data, and in the
+/// layout that its backend multiplies fastest. Weights change once per step and are multiplied many
+/// times.
 class PackedMatrix {
  public:
   PackedMatrix(int64_t rows, int64_t columns, DType dtype)
@@ -78,10 +80,10 @@ struct MatmulArgs {
   bool accumulate = false;
 };
 
-/// Many products of one shape: out[i][j] (M, N) = op(a[i][j]) · op(b[i][j]) [+ out[i][j]] for all
-/// i < I, j < J. All tensors have two batch axes in front; any axis but the last may be strided,
-/// the last one is contiguous, so that heads of (B, N, H, D) are read where they lie. A batch axis
-/// of size 1 in a or b is shared by all (stride 0 does the same).
+/// Many products of one shape. For all i < I and j < J: out[i][j] (M, N) = op(a[i][j]) ·
+/// op(b[i][j]) [+ out[i][j]]. All tensors have two batch axes in front. The last axis is
+/// contiguous; the others may be strided, so that products read heads of (B, N, H, D) in place. A
+/// batch axis of size 1 in a or b is broadcast; so is one with stride 0.
 struct BatchedMatmulArgs {
   Tensor a{};  ///< (I, J, M, K), or (I, J, K, M) if transpose_a
   Tensor b{};  ///< (I, J, K, N), or (I, J, N, K) if transpose_b; dtype of a
@@ -109,7 +111,8 @@ struct LayerNormBackwardArgs {
   Tensor grad_in{};                  ///< (R, N), not an alias
   bool accumulate = false;           ///< add to grad_in
   Tensor grad_gain{}, grad_shift{};  ///< (N), added to
-  Tensor out{};  ///< (R, N), optional: receives the forward pass's output again; may be grad_out
+  Tensor out{};  ///< (R, N), optional: receives the recomputed forward output; may be
+                 ///< grad_out
 };
 
 /// A source plan on the device (paper, section 3; sampling/source_plan.h).
@@ -126,13 +129,13 @@ struct PlanTensors {
 ///   logit_ij = clip(scale · q_i·k_j) + bias_h(i, j)        masked where causal and j > i
 ///   out_i    = Σ_j dropout(softmax_j(logit_ij)) · v_j
 ///
-/// Key and value hold a row for every position, or, if `compact_sources` (plans of one window
-/// only), just those of the sampled positions: row s belongs to position sources[0][s].
+/// Key and value have a row for every position. With `compact_sources` (for plans of one window
+/// only) they have rows for the sampled positions only: row s belongs to position sources[0][s].
 /// Rows of H·D may be strided (a slice of a wider tensor) in all tensors of shape (B, N, H, D).
 ///
-/// Reading on from `query_start` = P, when keys and values of earlier positions are kept: query,
-/// out and lse have the rows of positions P … P+N-1, which are the plan's targets; key and value
-/// those of all positions 0 … P+N-1 (or compact). Forward only, and without dropout.
+/// Reading on from `query_start` = P, with kept keys and values of earlier positions: query, out
+/// and lse have rows for positions P … P+N-1, which are the plan's targets; key and value have rows
+/// for all positions 0 … P+N-1 (or compact). Forward only, and without dropout.
 ///
 /// Targets without a visible source get output 0, log-sum-exp -inf, and pass no gradient.
 struct AttentionArgs {
@@ -147,16 +150,16 @@ struct AttentionArgs {
   Tensor alibi_slopes;  ///< (H) f32, bias -slope_h·(i - j); optional
   Dropout dropout;      ///< on the softmax weights; element index ((b·H + h)·N + i)·N + j
 
-  /// ((2R-1)·(2C-1), H) wide(data), learned bias by the way from source to target (Liu et al.
+  /// ((2R-1)·(2C-1), H) wide(data), learned bias by the offset of target and source (Liu et al.
   /// 2021). Positions number the cells of a grid of grid_columns columns in raster order. With Δ =
   /// target - source in rows and columns, bias_h(i, j) is table[(Δrow + R - 1)·(2C - 1) + Δcolumn +
-  /// C - 1][h]. A pair that the table has no entry for, |Δrow| ≥ R or |Δcolumn| ≥ C, is masked: of
-  /// a Swin window that a cyclic shift wraps around the edge, each part sees itself only.
+  /// C - 1][h]. Pairs without an entry, |Δrow| ≥ R or |Δcolumn| ≥ C, are masked. So in a Swin
+  /// window that a cyclic shift wraps around the edge, each part sees only itself.
   Tensor relative_table;
-  int64_t relative_rows = 0;  ///< R, of the farthest pair and not of the grid: a Swin window's side
+  int64_t relative_rows = 0;     ///< R, for the farthest pair, not the grid: a Swin window's side
   int64_t relative_columns = 0;  ///< C
   int64_t grid_columns = 0;
-  /// (B or 1, P+N) i32: targets see sources of their own region only (packed documents, padding).
+  /// (B or 1, P+N) i32: a target sees sources of its own region only (packed documents, padding).
   /// Optional.
   Tensor regions;
 
@@ -164,27 +167,29 @@ struct AttentionArgs {
   Tensor lse;  ///< (B, H, N) log-sum-exp of the logits, wide(data)
 };
 
-/// Gradients of attention. `forward` is as it was in the forward call, out and lse filled.
+/// Gradients of attention. `forward` holds the arguments of the forward call, with out and lse
+/// filled.
 struct AttentionBackwardArgs {
   AttentionArgs forward;
   Tensor grad_out;             ///< (B, N, H, D)
   Tensor grad_query;           ///< (B, N, H, D), overwritten
-  Tensor grad_key;             ///< as key, overwritten; 0 where no window sampled the position
+  Tensor grad_key;             ///< as key, overwritten; 0 if no window sampled the position
   Tensor grad_value;           ///< as value, overwritten likewise
   Tensor grad_relative_table;  ///< as relative_table, added to; optional
 };
 
-/// Attention inside each of G graphs of any sizes that lie one behind the other, without padding
-/// (EGT, Hussain et al. 2022). Graph g has n_g nodes, of which s_g are sampled as sources; R = Σ
-/// n_g, K = Σ s_g. For node i of a graph and its sources j, with c the class of the pair (i, j):
+/// Attention inside each of G graphs of any sizes, stored one after the other without padding (EGT,
+/// Hussain et al. 2022). Graph g has n_g nodes, of which s_g are sampled as sources; R and K are
+/// the sums of n_g and s_g. For node i of a graph and its sources j, with c the class of the pair
+/// (i, j):
 ///
 ///   logit_ij = clip(scale · q_i·k_j, ±logit_clip) + bias_table[c][h]
 ///   gate_ij  = sigmoid(gate_table[c][h])
 ///   out_i    = degree_i · Σ_j dropout(softmax_j(logit_ij) · gate_ij) · v_j
 ///   degree_i = log(1 + Σ_j gate_ij), but 1 for the first virtual_nodes nodes of each graph
 ///
-/// Without a gate_table gates and degrees are 1. Pair terms by class are what makes EGT-Simple
-/// cheap: its edge features take few values, so that no tensor of the size of all pairs exists.
+/// Without a gate_table gates and degrees are 1. Pair terms by class make EGT-Simple cheap: its
+/// edge features take few values, so no tensor of all pairs is needed.
 struct GraphAttentionArgs {
   Tensor query;       ///< (R, H, D); rows of H·D may be strided in all tensors of shape (·, H, D)
   Tensor key, value;  ///< (K, H, D), of the sampled sources
@@ -204,23 +209,23 @@ struct GraphAttentionArgs {
   Tensor gate_sum;        ///< (R, H) Σ_j gate_ij, wide(data); with a gate_table
 };
 
-/// Gradients of graph_attention. `forward` is as it was in the forward call, its results filled.
-/// Clipping passes a gradient where the product is inside or on its bounds.
+/// Gradients of graph_attention. `forward` holds the arguments of the forward call, with its
+/// results filled. Clipping passes a gradient if the product is inside or on its bounds.
 struct GraphAttentionBackwardArgs {
   GraphAttentionArgs forward;
   Tensor grad_out;              ///< (R, H, D)
   Tensor grad_query;            ///< (R, H, D), overwritten
   Tensor grad_key, grad_value;  ///< (K, H, D), overwritten
-  Tensor grad_bias_table;       ///< (C, H), added to, in an order that does not depend on threads
+  Tensor grad_bias_table;       ///< (C, H), added to; the order does not depend on the thread count
   Tensor grad_gate_table;       ///< (C, H), likewise; with a gate_table
 };
 
-/// The softmax of attention on logits that are stored, which attention() never does: a baseline to
-/// measure it against. For target i = targets[w][t] and the sources j = sources[w][s]:
+/// The softmax of attention on stored logits. attention() never stores logits; this is the baseline
+/// that it is compared with. For target i = targets[w][t] and the sources j = sources[w][s]:
 ///
 ///   out = softmax_s(scale · logits - slope_h·(i - j))        masked where causal and j > i
 ///
-/// Masked weights are 0, and so are all of a target without a visible source.
+/// Masked weights are 0, and so are all weights of a target without a visible source.
 struct MaskedSoftmaxArgs {
   Tensor logits;  ///< (B, H, W, T, S), q_i·k_j
   PlanTensors plan;
@@ -230,20 +235,20 @@ struct MaskedSoftmaxArgs {
   Tensor out;           ///< (B, H, W, T, S); may be logits
 };
 
-/// Rows of a linear map from the square patches of pictures, in the order of a convolution's
+/// Turns square patches of pictures into rows for a linear map, in the order of a convolution's
 /// weight: out[b·P + p][(c·side + y)·side + x] = (in[b][row][column][c]·factor - mean[c]) /
 /// deviation[c], for pixel (y, x) of patch p, patches in raster order. `factor` is 1/255 for u8, 1
 /// for floats.
 struct PatchArgs {
-  Tensor in;         ///< (B, height, width, C) u8, or wide(data) if normalised later
+  Tensor in;         ///< (B, height, width, C) u8, or wide(data) for pictures that are not bytes
   int64_t side = 4;  ///< divides height and width
   std::vector<double> mean, deviation;  ///< C each
   Tensor out;                           ///< (B·P, C·side·side), P = height·width / side²
 };
 
-/// Cross-entropy against soft targets: row r wants class v with probability
+/// Cross-entropy against soft targets: row r has class v with probability
 ///   p_v = smoothing/V + (1 - smoothing) · Σ_k weights[r][k]·[labels[r][k] = v],
-/// the weights of a row adding up to 1 (mixup, cutmix, label smoothing). In nats:
+/// where the weights of a row add up to 1 (mixup, cutmix, label smoothing). In nats:
 ///   loss[r] = lse[r] - Σ_v p_v·logits[r][v].
 struct SoftTargets {
   Tensor labels;   ///< (R, K) i32
@@ -259,9 +264,9 @@ struct AdamArgs {
   Tensor second_moment{};  ///< updated in place
   double learning_rate = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  double weight_decay = 0;  ///< coupled (added to the gradient), or decoupled as in AdamW
+  double weight_decay = 0;  ///< added to the gradient, or decoupled as in AdamW
   bool decoupled = false;
-  double gradient_scale = 1;  ///< clipping and loss scale: multiplies the gradient first
+  double gradient_scale = 1;  ///< for clipping and loss scale; multiplies the gradient first
   int64_t step = 1;           ///< 1 at the first update, for bias correction
 };
 
@@ -274,18 +279,18 @@ struct SgdArgs {
   bool nesterov = true;
   double weight_decay = 0;
   double gradient_scale = 1;
-  bool first_step = false;  ///< momentum_buffer is taken as the gradient, not decayed
+  bool first_step = false;  ///< momentum_buffer becomes the gradient; its old values are not read
 };
 
-/// What a device was once asked to do, to be asked for again as a whole, which costs the host next
-/// to nothing.
+/// Captured work of a device, such as a CUDA graph. Replaying it costs the host next to nothing.
 class RecordedWork {
  public:
   virtual ~RecordedWork() = default;
-  /// False once its memory had to be given away. Then replay() throws ShapeError.
+  /// False once the allocator has taken its memory for other tensors. Then replay() throws
+  /// ShapeError.
   virtual bool usable() const = 0;
-  /// Queues all of it again: on the same tensors and with the same numbers, but that random numbers
-  /// whose keys named the step of the recording are drawn for this step instead.
+  /// Queues all of the work again, on the same tensors, with the same arguments. Only random
+  /// numbers change: keys that named the step of the capture name this step instead.
   virtual void replay(uint32_t step) = 0;
 };
 
@@ -307,8 +312,8 @@ class Backend {
   /// out = factor · in; in place allowed.
   virtual void scale(const Tensor& in, double factor, Tensor& out) = 0;
   virtual void activation(Activation kind, const Tensor& in, Tensor& out) = 0;
-  /// grad_in = grad_out · f'(in); grad_in may be grad_out. `out`, if defined, receives f(in)
-  /// again, and may be `in`: keeping `in` alone is enough for what comes after the activation.
+  /// grad_in = grad_out · f'(in); grad_in may be grad_out. `out`, if defined, receives the
+  /// recomputed f(in), and may be `in`. So it is enough to keep `in` for backward.
   virtual void activation_backward(Activation kind, const Tensor& in, const Tensor& grad_out,
                                    Tensor& grad_in, Tensor& out) = 0;
   /// out = dropout(in) [+ residual]; in place on either allowed. The gradient of `in` is the same
@@ -317,7 +322,7 @@ class Backend {
                        Tensor& out) = 0;
   /// out (B, S, N) = in[:, rows], in (B, R, N), rows (S) i32, distinct.
   virtual void gather_rows(const Tensor& in, const Tensor& rows, Tensor& out) = 0;
-  /// grad_in (B, R, N): adds grad_out (B, S, N) to the rows that were gathered.
+  /// Adds grad_out (B, S, N) to the gathered rows of grad_in (B, R, N).
   virtual void gather_rows_backward(const Tensor& rows, const Tensor& grad_out,
                                     Tensor& grad_in) = 0;
 
@@ -326,27 +331,29 @@ class Backend {
   virtual void batched_matmul(const BatchedMatmulArgs& /*args*/) {
     throw ShapeError("{}: the {} backend does not have it yet", "batched_matmul", name(device()));
   }
-  /// `parts`, (n_i, k) wide(data), stacked over their rows and transposed if asked, for products
-  /// with data of this dtype. Writes into `reuse` (an earlier result for the same shapes) if given.
+  /// Packs `parts`, (n_i, k) wide(data), stacked over their rows and transposed if `transpose`, for
+  /// products with data of this dtype. Writes into `reuse` (an earlier result for the same shapes)
+  /// if given.
   virtual std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose,
                                              DType data, std::shared_ptr<PackedMatrix> reuse) = 0;
-  /// Whether the two products with an activation cost this backend less than the calls that they
-  /// stand for.
+  /// Whether this backend computes the two products with an activation faster than by separate
+  /// calls.
   virtual bool fuses(Activation /*kind*/, DType /*data*/) const { return false; }
-  /// out = product as of matmul(), without residual; activated = f(out), of its shape and dtype.
+  /// out = the product of matmul(), without residual; activated = f(out), with out's shape and
+  /// dtype.
   virtual void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) {
     matmul(args);
     activation(kind, args.out, activated);
   }
-  /// out = product · f'(in), in (M, N) of out's dtype; `again`, if defined, receives f(in), and may
-  /// be `in`.
+  /// out = product · f'(in); in (M, N) has out's dtype. `again`, if defined, receives f(in), and
+  /// may be `in`.
   virtual void matmul_activation_backward(const MatmulArgs& args, Activation kind, const Tensor& in,
                                           Tensor& again) {
     matmul(args);
     Tensor out = args.out;
     activation_backward(kind, in, out, out, again);
   }
-  /// A product and the sum that a backend may make while it reads for the product.
+  /// The gradients of weight and bias. A backend may sum the bias while it reads for the product.
   virtual void weight_gradient(const WeightGradientArgs& args) {
     matmul({.a = args.grad_out,
             .b = args.in,
@@ -440,23 +447,24 @@ class Backend {
                                        const Tensor& grad_weights, Tensor& grad_logits) = 0;
 
   // ---- reductions and optimizers ------------------------------------------------------------
-  // What the host waits for; and updates of all parameters in one call, which a device can do in
-  // one go.
+  // The host waits for reductions. One call updates all parameters, which a device can do in few
+  // launches.
 
-  /// Sum of the squares of all elements of all tensors in f64, in an order that does not depend on
-  /// the thread count. Of one dtype; 0 of none.
+  /// The sum of the squares of all elements of all tensors, in f64, in an order that does not
+  /// depend on the thread count. The tensors have one dtype. 0 without tensors.
   virtual double sum_squares(const std::vector<Tensor>& in) = 0;
-  /// Sum in f64, likewise.
+  /// The sum of all elements, likewise.
   virtual double sum(const Tensor& in) = 0;
-  /// Each update by its own arguments; no tensor occurs twice.
+  /// Makes all updates, each with its own arguments. No tensor occurs twice.
   virtual void adam_step(const std::vector<AdamArgs>& updates) = 0;
   virtual void sgd_step(const std::vector<SgdArgs>& updates) = 0;
 
   // ---- recording ----------------------------------------------------------------------------
-  /// Records what work() asks this device for, at RngKey::step `step`, without doing it; null, and
-  /// work() is not called, where a backend cannot. Tensors made by work() belong to the recording,
-  /// which keeps their memory; those made before must live as long as it. Throws what work()
-  /// throws, and Error where it waits for the device or copies from the host.
+  /// Captures the work that work() queues on this device, at RngKey::step `step`, without running
+  /// it. Returns null, without calling work(), if the backend does not support this. The captured
+  /// work keeps the memory of tensors that work() makes. Tensors made before must live as long as
+  /// the captured work. Throws what work() throws, and Error if work() waits for the device or
+  /// copies from the host.
   virtual std::unique_ptr<RecordedWork> record(uint32_t /*step*/,
                                                const std::function<void()>& /*work*/) {
     return nullptr;

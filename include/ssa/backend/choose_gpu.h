@@ -2,10 +2,10 @@
 
 namespace ssa {
 
-/// Which of the GPUs that CUDA_VISIBLE_DEVICES leaves visible is Device::cuda of this process, from
-/// 0: the number of this rank on its machine. To be called before backend(Device::cuda) is first
-/// used, which throws ConfigError if there are fewer. A process that sees one GPU only, as when a
-/// scheduler gives each rank its own, uses that one in any case.
+/// Chooses the GPU that is Device::cuda in this process: number `index`, from 0, among those that
+/// CUDA_VISIBLE_DEVICES leaves visible. Ranks pass their number on their machine. Call it before
+/// the first backend(Device::cuda), which throws ConfigError if there are fewer GPUs. A process
+/// that sees only one GPU, such as a rank whose scheduler gave it one, always uses that one.
 void choose_gpu(int index);
 
 }  // namespace ssa

@@ -17,15 +17,15 @@ struct CountedProduct {
     data              ///< data · data: of attention that stores its weights
   } kind = Kind::weights;
   int64_t m = 0, n = 0, k = 0;
-  bool of_vocabulary = false;  ///< asked for inside a VocabularyPart
+  bool of_vocabulary = false;  ///< computed inside a VocabularyPart
   double flop() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   }
   auto operator<=>(const CountedProduct&) const = default;
 };
 
-/// What a device was asked to compute. A multiplication and an addition count one each; attention
-/// counts every pair of a target and a source of its plan, whether a mask hides it or not.
+/// What a device would have computed. A multiplication and an addition count 1 each. Attention
+/// counts every pair of a target and a source of its plan, masked or not.
 struct Tally {
   std::map<CountedProduct, int64_t> products;  ///< how often each shape was multiplied
   double attention_flop = 0;                   ///< 4·T·S·D for each window, head and sequence
@@ -33,14 +33,14 @@ struct Tally {
   /// Elements that each other primitive wrote.
   std::map<std::string, double> elements;
 
-  /// Of all products but those marked as the vocabulary's.
+  /// The sum over all products except the vocabulary's.
   double product_flop() const;
 };
 
-/// Counts what this thread asks Device::counting for, as long as it lives: operations, and the
-/// memory that tensors would take, with the workspaces that the cpu backend holds during a call.
-/// Nothing is computed and nothing allocated, so that a model may be of any size. Sums that the
-/// host asks for are 0. One can live at a time in a thread; its tensors must not outlive it.
+/// While it lives, counts the calls that this thread makes to the backend of Device::counting:
+/// operations, and the memory of tensors and of the CPU backend's workspaces. Nothing is computed
+/// and nothing allocated, so a model may have any size. Sums that the host reads are 0. A thread
+/// can have one at a time. Tensors must not outlive it.
 class Count {
  public:
   Count();
@@ -56,8 +56,8 @@ class Count {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Marks the products that this thread asks for while one lives as the vocabulary's: those of
-/// embeddings and output layers, which the paper's counts leave out.
+/// While one lives, products of this thread are marked as the vocabulary's: those of embeddings and
+/// output layers, which the paper leaves out of its counts.
 class VocabularyPart {
  public:
   VocabularyPart();

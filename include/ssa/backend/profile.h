@@ -7,8 +7,8 @@
 
 namespace ssa {
 
-/// Seconds spent in each primitive of a backend, by name, while this object lives: every call of
-/// backend(device) in between goes through a wrapper that measures. One at a time.
+/// Measures the seconds spent in each primitive of a backend, by name. While it lives,
+/// backend(device) returns a wrapper that times every call. Only one may live at a time.
 class BackendProfile {
  public:
   explicit BackendProfile(Device device);

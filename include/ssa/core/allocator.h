@@ -24,7 +24,7 @@ struct MemoryStats {
   int64_t total_bytes = 0;
   int64_t peak_total_bytes = 0;
   int64_t cached_bytes = 0;        ///< freed, kept for reuse
-  int64_t system_allocations = 0;  ///< how often more memory was requested
+  int64_t system_allocations = 0;  ///< number of requests for more memory
 };
 
 /// Hands out 64-byte aligned buffers of one memory and keeps freed ones for reuse, so that a steady
@@ -47,7 +47,7 @@ class CachingAllocator {
   /// Releases the kept buffers, unless a reservation is open.
   void trim() noexcept;
   MemoryStats stats() const;
-  /// Lets peaks start again from what is in use now.
+  /// Resets peaks to what is in use now.
   void reset_peaks();
   /// The size of the buffer that a request is served from.
   static size_t rounded_size(size_t bytes);
@@ -55,8 +55,8 @@ class CachingAllocator {
   void fail_after(int64_t requests) { fail_countdown_ = requests; }
 
   class Reservation;
-  /// Begins a reservation, of all buffers that are handed out until it is closed. One can be open
-  /// at a time.
+  /// Begins a reservation of all buffers that are handed out until close(). Only one can be open at
+  /// a time.
   std::unique_ptr<Reservation> reserve();
 
  private:
@@ -77,16 +77,16 @@ class CachingAllocator {
   int64_t fail_countdown_ = 0;
 };
 
-/// Buffers that a recorded graph uses again at every replay (Backend::record), though the host has
-/// released them. Once the reservation is closed, other requests do not get them. They count as
-/// cached. When memory runs out they are given away, and holds() turns false. While a reservation
-/// is open, nothing is given away, and the request fails.
+/// Buffers that captured work (Backend::record) uses at every replay, although the host has
+/// released them. After close() no other request gets them. They count as cached. When memory runs
+/// out, the allocator takes them for other requests, and holds() returns false. While a reservation
+/// is open, the allocator takes nothing, and the request fails.
 class CachingAllocator::Reservation {
  public:
   ~Reservation();
   Reservation(const Reservation&) = delete;
   Reservation& operator=(const Reservation&) = delete;
-  /// From here on buffers are handed out to others again, but none that is reserved.
+  /// Ends the reservation of new buffers. Reserved buffers stay reserved.
   void close();
   bool holds() const;
 
@@ -97,7 +97,7 @@ class CachingAllocator::Reservation {
 
   CachingAllocator& allocator_;
   bool holds_ = true;
-  std::map<void*, size_t> buffers_;  // all, by address: their sizes
+  std::map<void*, size_t> buffers_;  // sizes of all reserved buffers, by address
   Kept released_;                    // released by the host, used by replays only
 };
 

@@ -4,10 +4,10 @@
 
 namespace ssa {
 
-/// The memory of Device::counting as long as this object lives, for the thread that made it. There
-/// is nothing behind its addresses: what is copied in is forgotten, what is copied out is 0. Its
-/// allocator is the one of all devices, so that sizes and peaks are those of a real run. Nothing is
-/// known of earlier counts. One can live at a time in a thread; its tensors must not outlive it.
+/// The memory of Device::counting for the thread that made this object, while it lives. Nothing is
+/// stored: copies to it are ignored, copies from it give 0. It has the same allocator as other
+/// devices, so sizes and peaks are those of a real run. It starts empty. A thread can have one at a
+/// time. Tensors must not outlive it.
 class CountingMemory {
  public:
   CountingMemory();
@@ -18,7 +18,7 @@ class CountingMemory {
   DeviceMemory& memory() { return *memory_; }
   CachingAllocator& allocator() { return allocator_; }
 
-  /// This thread's. Throws ShapeError if there is none.
+  /// This thread's object. Throws ShapeError if there is none.
   static CountingMemory& current();
 
  private:

@@ -18,7 +18,7 @@ class InputLane {
   /// Sends from the host, which may reuse its memory at once. At most as many bytes as the lane was
   /// made for. Data that was sent before and not received is dropped.
   virtual void send(const void* from, size_t bytes) = 0;
-  /// Puts the data that was sent last into place, in the order of the device's other work.
+  /// Copies the data that was sent last to `to`, in the order of the device's other work.
   virtual void receive(void* to, size_t bytes) = 0;
 };
 
@@ -51,7 +51,7 @@ class DeviceMemory {
   virtual void copy_within(void* to, const void* from, size_t bytes) = 0;
   virtual void zero(void* to, size_t bytes) = 0;
 
-  /// A lane for up to `bytes` at a time.
+  /// A lane for transfers of up to `bytes`.
   virtual std::unique_ptr<InputLane> open_lane(size_t bytes) = 0;
   virtual std::unique_ptr<Stopwatch> start_stopwatch() = 0;
 

@@ -4,9 +4,9 @@
 
 namespace ssa {
 
-/// Names what this thread does while the object lives, on the time line of NVIDIA's profilers (an
-/// NVTX range; `nsys profile --trace cuda,nvtx ssa-train …`). Ranges nest. They cost almost
-/// nothing without a profiler, and do nothing in builds without CUDA.
+/// Names the work of this thread on the time line of NVIDIA's profilers while the object lives (an
+/// NVTX range; `nsys profile --trace cuda,nvtx ssa-train …`). Ranges nest. They cost almost nothing
+/// without a profiler, and do nothing in builds without CUDA.
 class TraceRange {
  public:
   /// `name` is a literal; shown as "name" or "name number".

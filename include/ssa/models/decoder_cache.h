@@ -8,10 +8,10 @@
 
 namespace ssa {
 
-/// A causal plan that is read from its first position on.
+/// A causal plan, read position by position.
 class ReadingPlan {
  public:
-  /// Throws ShapeError unless targets are in order, as in all plans over a line.
+  /// Throws ShapeError unless targets ascend, as in all plans over a line.
   ReadingPlan(const SourcePlan& plan, Device device);
   /// Positions first … first+count-1, window by window, with the sources up to the last of them.
   std::vector<nn::PlanPart> parts(int64_t first, int64_t count) const;
@@ -21,27 +21,26 @@ class ReadingPlan {
   PlanTensors tensors_;
 };
 
-/// For each layer one plan for all sub-models, or one for each.
+/// For each layer one plan for all sub-models, or one plan per sub-model.
 using ReadingPlans = std::vector<std::vector<ReadingPlan>>;
 
-/// What a decoder keeps of the tokens it has read: keys and values of every layer, for one
-/// sub-model or for several that read the same text. DecoderLm::make_cache() makes one.
+/// What a decoder keeps of the tokens that it has read: the keys and values of every layer, for one
+/// sub-model, or for several that read the same text. DecoderLm::make_cache() makes one.
 class DecoderCache {
  public:
   DecoderCache(int64_t sub_models, std::vector<nn::KeyValueCache> layers)
       : sub_models_(sub_models), layers_(std::move(layers)) {}
 
-  /// Forgets what was read. What is read from now on attends as `plans`, of `capacity` positions,
-  /// say.
+  /// Forgets what was read. From now on tokens attend by `plans`, which have `capacity` positions.
   void start(ReadingPlans plans);
   int64_t sub_models() const { return sub_models_; }
   /// Tokens read since start().
   int64_t length() const { return layers_.empty() ? 0 : layers_.front().length(); }
-  /// The most that can be.
+  /// The most tokens that it can hold.
   int64_t capacity() const { return layers_.empty() ? 0 : layers_.front().capacity(); }
 
   nn::KeyValueCache& layer(int64_t number) { return layers_[static_cast<size_t>(number)]; }
-  /// What the next `count` tokens attend to: a list for all sub-models, or one for each.
+  /// The plan parts of the next `count` tokens: one list for all sub-models, or one per sub-model.
   std::vector<std::vector<nn::PlanPart>> parts(int64_t layer, int64_t count) const;
 
  private:

@@ -32,7 +32,7 @@ class DecoderBlock {
 /// Parameter names and shapes: docs/reference/weights.md.
 class DecoderLm : public Model {
  public:
-  /// Throws ConfigError if the config asks for what this model does not have.
+  /// Throws ConfigError if the config asks for an option that this model does not have.
   DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store);
 
   /// Tokens of a batch: (B, N), row-major, i32.
@@ -42,38 +42,38 @@ class DecoderLm : public Model {
     Tensor ids;                             ///< (B·N)
     const std::vector<PlanTensors>* plans;  ///< one per layer
   };
-  /// Where this model reads token ids and targets: on its device, but for large vocabularies on the
-  /// host, which sorts them into bands.
+  /// The device that this model reads token ids and targets from: its own, or, for large
+  /// vocabularies, the host, which sorts tokens into bands.
   Device token_device() const;
-  /// Token ids or targets there.
+  /// A tensor of token ids or targets on token_device().
   Tensor tokens(const std::vector<int32_t>& values) const;
 
-  /// Scores of the next token, whose softmax is the prediction: (B·N, V). Of an adaptive output
-  /// these are log-probabilities, and not on the tape.
+  /// Scores of the next token, (B·N, V); their softmax is the prediction. An adaptive output gives
+  /// log-probabilities that are not on the tape.
   Variable logits(const Input& input, const nn::Context& context) const;
   /// Negative log-likelihood of `targets` (B·N) in nats; 0 where the target is -1. → (B·N)
   Variable losses(const Input& input, const Tensor& targets, const nn::Context& context) const;
 
   // The same for fields `ids` and `targets`, (B, N) i32.
   Variable losses(const ModelInput& input, const nn::Context& context) const override;
-  /// The losses without a gradient: of each token, whose probability is what an ensemble averages.
+  /// The losses of all tokens, without a gradient. An ensemble averages the tokens' probabilities.
   Tensor predictions(const ModelInput& input) const override;
   /// Token ids and targets, for large vocabularies.
   bool reads_on_host(std::string_view field) const override;
-  /// What an adaptive embedding on a GPU computes depends on the tokens.
+  /// An adaptive embedding on a GPU has shapes that depend on the tokens.
   bool has_fixed_shapes() const override { return token_device() == device_; }
 
-  /// A cache for texts of up to `capacity` tokens, read by one sub-model or several at a time, in
-  /// the precision set now.
+  /// A cache for texts of up to `capacity` tokens, for one or more sub-models, in the precision
+  /// that is set now.
   DecoderCache make_cache(int64_t capacity, int64_t sub_models = 1) const;
-  /// Reads the tokens (n) that follow those in the cache. Scores of the token behind them, as of
-  /// logits(), for each sub-model: (sub_models, V). No gradient.
+  /// Reads the tokens (n) after those in the cache. Returns each sub-model's scores of the next
+  /// token, like logits(): (sub_models, V). No gradient.
   Tensor read(const std::vector<int32_t>& tokens, DecoderCache& cache) const;
 
-  /// What is computed again in the backward pass instead of being kept.
+  /// Sets what the backward pass recomputes instead of keeping it.
   void set_activation_checkpointing(Checkpointing what) { checkpointing_ = what; }
-  /// Dtype of activations and matrix products; that of the parameters at first. Logits are
-  /// wide(dtype).
+  /// Sets the dtype of activations and matrix products. The default is that of the parameters.
+  /// Logits are wide(dtype).
   void set_precision(DType dtype) { precision_ = dtype; }
 
  private:

@@ -9,9 +9,9 @@
 
 namespace ssa {
 
-/// Which plan each layer of a causal decoder draws from at this length: dense for all but the last
-/// `ssa.layers` layers (0: all are subsampled), whose σ goes linearly from sigma.first to
-/// sigma.last. Throws ConfigError as validate(PlanSpec) does.
+/// The plan spec of each layer of a causal decoder at this length. The last `ssa.layers` layers (0:
+/// all) are subsampled, with σ going linearly from sigma.first to sigma.last; the others are dense.
+/// Throws ConfigError like validate(PlanSpec).
 std::vector<PlanSpec> decoder_plan_specs(const SsaConfig& ssa, int64_t layers, int64_t length);
 /// Dense for every layer: renorm inference, and the +FT phase.
 std::vector<PlanSpec> dense_plan_specs(int64_t layers, int64_t length);

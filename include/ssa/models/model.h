@@ -12,26 +12,27 @@
 
 namespace ssa {
 
-/// A batch on the device, and the plans that it is computed with.
+/// A batch on the device, and the plans of this forward pass.
 struct ModelInput {
   int64_t examples = 0;
   std::vector<std::pair<std::string, Tensor>> fields;  ///< as in Batch
   std::vector<PlanTensors> plans;                      ///< one per layer
 
-  /// Throws ShapeError naming the fields there are if there is none of this name.
+  /// Throws ShapeError, naming the existing fields, if there is none of this name.
   const Tensor& field(std::string_view name) const;
 };
 
-/// A network with its parameters: all that training and evaluation need to know of it.
+/// A network with its parameters, as training and evaluation see it.
 class Model {
  public:
   virtual ~Model() = default;
   /// The loss of each term of each example (token, image, graph), in nats or the target's unit:
   /// (terms) wide(data).
   virtual Variable losses(const ModelInput& input, const nn::Context& context) const = 0;
-  /// What an evaluation reads, as many numbers for each example: f32 or f64. No gradient.
+  /// The predictions that an evaluation scores, equally many numbers per example: f32 or f64. No
+  /// gradient.
   virtual Tensor predictions(const ModelInput& input) const = 0;
-  /// Whether the model wants this field in host memory.
+  /// Whether the model reads this field in host memory.
   virtual bool reads_on_host(std::string_view /*field*/) const { return false; }
   /// Whether the shapes inside a step follow from the shapes of its input alone, so that it can be
   /// captured and replayed (Backend::record).

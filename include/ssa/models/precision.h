@@ -5,7 +5,7 @@
 
 namespace ssa {
 
-/// What activations are kept in.
+/// The dtype of activations.
 DType to_dtype(Precision precision);
 
 }  // namespace ssa

@@ -5,8 +5,8 @@
 
 #include "ssa/nn/layers.h"
 
-// A vocabulary in bands from frequent to rare words, each band with narrower embeddings than the
-// one before: Baevski & Auli 2018 for the input, Grave et al. 2017 for the output.
+// A vocabulary in bands, from frequent to rare words. Each band has narrower embeddings than the
+// one before. Input: Baevski & Auli 2018; output: Grave et al. 2017.
 
 namespace ssa::nn {
 
@@ -17,15 +17,15 @@ struct Band {
   int64_t width = 0;
 };
 
-/// Bands of a vocabulary of this many words: each begins at a cutoff (the first at 0) and is
-/// `factor` times narrower than the one before, rounded down. Throws ConfigError unless 0 < cutoffs
-/// < vocabulary, ascending, and the last band keeps a width.
+/// The bands of a vocabulary of this many words. A band begins at a cutoff (the first at 0) and is
+/// `factor` times narrower than the one before, rounded down. Throws ConfigError unless cutoffs
+/// ascend between 0 and the vocabulary's size, and the last band has a width.
 std::vector<Band> vocabulary_bands(int64_t vocabulary, const std::vector<int64_t>& cutoffs,
                                    int64_t width, int64_t factor);
 
-/// Rows of one band are filled up with others to a multiple of this: products with a number of rows
-/// that changes from batch to batch would be set up anew each time. It also spares everything that
-/// follows the case of no rows at all.
+/// The rows of a band are padded with other rows to a multiple of this. Otherwise the number of
+/// rows would change with each batch, and products would be set up anew each time. Padding also
+/// avoids the case of no rows.
 inline constexpr int64_t kRowsUnit = 64;
 
 /// Embeddings in bands, each projected to the model's width without bias. Parameters
@@ -49,7 +49,7 @@ class AdaptiveInput {
   std::vector<ops::PackedWeights> projections_;
 };
 
-/// What an adaptive softmax shares with the adaptive input, and its dropout in training.
+/// Which weights an adaptive softmax shares with the adaptive input, and its dropout in training.
 struct AdaptiveSoftmaxOptions {
   bool tie_weights = true;
   bool tie_projections = true;
@@ -69,9 +69,9 @@ class AdaptiveSoftmax {
  public:
   AdaptiveSoftmax(ParameterStore& store, const std::string& name, const AdaptiveInput& input,
                   int64_t width, const AdaptiveSoftmaxOptions& options);
-  /// Negative log-likelihood in nats of targets (R) i32 after x (R, width); 0 where the target is
-  /// -1 → (R) wide(dtype). Drops out x and each tail's projection of it, as fairseq does, at the
-  /// places `place`, `place` + 1, ….
+  /// Negative log-likelihood in nats of targets (R) i32 given x (R, width), 0 where the target is
+  /// -1 → (R) wide(dtype). Applies dropout to x and to each tail's projection of it, as fairseq
+  /// does, at places `place`, `place` + 1, ….
   Variable losses(const Variable& x, const Tensor& targets, const Context& context,
                   int64_t place) const;
   /// Log-probabilities of all words, (R, V) wide(dtype): for few rows. Not on the tape.

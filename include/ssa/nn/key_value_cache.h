@@ -11,11 +11,11 @@ namespace ssa::nn {
 /// Successive positions that share a window of a plan.
 struct PlanPart {
   int64_t first = 0;  ///< the first of these positions
-  PlanTensors plan;   ///< targets (1, T): they; sources (1, S): the window's, as far as read
+  PlanTensors plan;   ///< targets (1, T): these; sources (1, S): the window's, as far as read
 };
 
-/// Keys and values of the positions that one attention layer has read, of B sequences, so that what
-/// is read next need not compute them again. Not for training: nothing here is on the tape.
+/// The keys and values of the positions that an attention layer has read, for B sequences, so that
+/// they are not computed again for later positions. For inference only: nothing is on the tape.
 class KeyValueCache {
  public:
   /// Room for `capacity` positions of B sequences, 2·B·capacity·H·D elements of `dtype`.
@@ -27,12 +27,12 @@ class KeyValueCache {
   int64_t length() const { return length_; }
   void clear() { length_ = 0; }
 
-  /// Takes the keys and values of the next N positions, side by side: (B, N, 2H, D). Throws
-  /// ShapeError if there is no room for them.
+  /// Appends the keys and values of the next N positions, side by side: (B, N, 2H, D). Throws
+  /// ShapeError if they exceed the capacity.
   void append(const Tensor& key_value);
-  /// Causal attention of the last N positions over what has been read, logits scaled by 1/√D:
-  /// query (B, N, H, D) → (B, N, H, D). `plans` has the parts that these positions have in the
-  /// plan of all sequences, or in that of each. alibi_slopes (H) is optional, and so is the learned
+  /// Causal attention of the last N positions over all that were read, with logits scaled by 1/√D:
+  /// query (B, N, H, D) → (B, N, H, D). `plans` has these positions' parts of one plan for all
+  /// sequences, or of one plan per sequence. alibi_slopes (H) is optional, and so is the learned
   /// 2-D bias, which counts positions from the first that was read.
   Tensor attend(const Tensor& query, const std::vector<std::vector<PlanPart>>& plans,
                 const Tensor& alibi_slopes, const ops::RelativeBias& relative = {}) const;

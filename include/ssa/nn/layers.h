@@ -9,9 +9,8 @@
 
 namespace ssa::nn {
 
-/// What a forward pass needs to know besides its input. Dropout acts only in training; its key
-/// names seed, step, rank and micro-batch (stream), and every place that drops gets a layer of its
-/// own.
+/// What a forward pass needs besides its input. Dropout acts only in training. Its key names seed,
+/// step, rank and micro-batch (stream); each place of dropout in the model has its own `layer`.
 struct Context {
   bool training = false;
   RngKey key;
@@ -29,7 +28,7 @@ class Linear {
          double gain = 1.0);
   Variable operator()(const Variable& x) const { return ops::linear(x, map()); }
   const ops::LinearMap& map() const { return map_; }
-  /// Several layers with one input as one map: their results side by side.
+  /// Joins layers with the same input into one map, with their results side by side.
   static ops::LinearMap stacked(const std::vector<const Linear*>& layers);
 
  private:
@@ -54,7 +53,7 @@ class LayerNorm {
   Variable weight_, bias_;
 };
 
-/// x + dropout(branch), the end of a block's half: `finish` makes the branch, and may add the
+/// x + dropout(branch), the end of half a block. `finish` computes the branch, and may add the
 /// residual itself.
 struct Residual {
   Variable x;
@@ -96,15 +95,15 @@ struct AttentionInput {
   PlanTensors plan;
   bool causal = false;
   Tensor alibi_slopes;  ///< optional
-  /// If given, x are the N positions that follow those read; plan and causal are not looked at, and
-  /// there is no gradient.
+  /// If given, x holds the N positions after those read. plan and causal are ignored, and there is
+  /// no gradient.
   const CachedAttention* cached = nullptr;
   bool materialized = false;  ///< as in ops::AttentionOptions
   Tensor regions{};           ///< (B or 1, N) i32, as in ops::AttentionOptions; optional
-  int64_t grid_columns = 0;   ///< for layers with a learned 2-D bias: of the grid of positions
+  int64_t grid_columns = 0;   ///< for a learned 2-D bias: columns of the grid of positions
 };
 
-/// How far a layer's learned 2-D bias reaches: R rows and C columns, of the farthest pair. None if
+/// The reach of a layer's learned 2-D bias: the farthest pair's R rows and C columns. No bias if
 /// both are 0.
 struct RelativeTable {
   int64_t rows = 0;
@@ -112,9 +111,9 @@ struct RelativeTable {
 };
 
 /// Multi-head self-attention over a source plan, with a norm in front and a residual around.
-/// Parameters `NAME.query|key|value|output.*`. Where a plan of one window leaves positions out
-/// (unbiased subsampling), keys and values are projected for the sampled ones only. A learned 2-D
-/// bias is the parameter `NAME.relative_bias` ((2R-1)·(2C-1), H), the last one, which never decays.
+/// Parameters `NAME.query|key|value|output.*`. If a plan of one window leaves out positions
+/// (unbiased subsampling), keys and values are projected for the sampled positions only. A learned
+/// 2-D bias is the last parameter, `NAME.relative_bias` ((2R-1)·(2C-1), H), without weight decay.
 class SelfAttention {
  public:
   SelfAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,

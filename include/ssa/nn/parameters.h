@@ -9,7 +9,7 @@
 
 namespace ssa {
 
-/// How a parameter starts out.
+/// The distribution of a parameter's initial values.
 struct Init {
   enum class Kind { zeros, ones, normal, uniform } kind = Kind::zeros;
   double spread = 0;  ///< standard deviation, or half width of the uniform range
@@ -24,8 +24,9 @@ struct Init {
 
 /// Which parameters weight decay applies to.
 enum class Decay {
-  matrices,  ///< this one if it has two axes or more: weights and embeddings, not norms and biases
-  never      ///< not this one, whatever its shape: tables of position biases
+  matrices,  ///< the parameter decays if it has two axes or more: weights and embeddings, not norms
+             ///< and biases
+  never      ///< the parameter never decays, whatever its shape: tables of position biases
 };
 
 struct Parameter {
@@ -35,7 +36,7 @@ struct Parameter {
   bool decayed;       ///< weight decay applies
 };
 
-/// Owns a model's parameters in a fixed order: what optimizers, checkpoints and reports walk.
+/// Owns a model's parameters in a fixed order, which optimizers, checkpoints and reports follow.
 class ParameterStore {
  public:
   /// Initial values are a pure function of the seed and of the order of add().
@@ -50,7 +51,7 @@ class ParameterStore {
   /// Number of scalars.
   int64_t count() const;
   void zero_grad() const;
-  /// As if all had been written: copies that are kept of them are made again (Tensor::version).
+  /// Marks all parameters as written, so that packed copies are made again (Tensor::version).
   void mark_written() const;
   Device device() const { return device_; }
   DType dtype() const { return dtype_; }

@@ -8,14 +8,15 @@
 
 namespace ssa::ops {
 
-/// Weight matrices of a linear map, (out_i, in) each, taken as one matrix stacked over its rows,
-/// with the packed copies that products use. A copy is made when it is first asked for and again
-/// after a weight was written (Tensor::version), so once an optimizer step. Copies of this object
-/// share the packed copies.
+/// The weight matrices of a linear map, (out_i, in) each, stacked over their rows into one matrix,
+/// with the packed copies that products use. A copy is made at its first use, and again after a
+/// weight was written (Tensor::version), so once per optimizer step. Copies of this object share
+/// the packed copies.
 class PackedWeights {
  public:
   PackedWeights() = default;
-  /// At least one; undefined variables (of a dry ParameterStore) make an object that only counts.
+  /// Takes at least one weight. Undefined variables (of a dry ParameterStore) make an object that
+  /// only counts.
   explicit PackedWeights(std::vector<Variable> parts);
 
   const std::vector<Variable>& parts() const { return parts_; }
@@ -29,7 +30,7 @@ class PackedWeights {
  private:
   struct Copy {
     std::shared_ptr<PackedMatrix> matrix;
-    std::vector<uint64_t> versions;  // of the parts that `matrix` was made from
+    std::vector<uint64_t> versions;  // of the weights when `matrix` was packed
   };
   struct Copies {
     Copy transposed, plain;

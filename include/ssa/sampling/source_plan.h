@@ -11,10 +11,10 @@ namespace ssa {
 /// (dense, windowed, stochastically subsampled). Positions are always original positions.
 ///
 /// Invariants: every position is a target exactly once; within a window no source occurs twice.
-/// The order of a window's sources has no meaning for attention, so they are kept ascending:
-/// neighbours in memory are read together, and tiles that causality masks wholly can be skipped.
-/// Targets are ascending too, except in windows that a cyclic shift wraps around the image's edge,
-/// where they stay in the window's own raster order.
+/// Attention does not depend on the order of a window's sources, so they ascend: memory is read in
+/// order, and tiles that are wholly masked by causality can be skipped. Targets ascend too, except
+/// in windows that a cyclic shift wraps around the image's edge: there they keep the window's
+/// raster order.
 struct SourcePlan {
   int64_t positions = 0;           ///< N
   int64_t windows = 0;             ///< W
@@ -63,14 +63,14 @@ struct PlanSpec {
   int64_t shift_columns = 0;
 };
 
-/// How large a plan is, which its spec says without a draw.
+/// The size of a plan, which follows from its spec.
 struct PlanShape {
   int64_t windows = 0;             ///< W
   int64_t targets_per_window = 0;  ///< T
   int64_t sources_per_window = 0;  ///< S
   bool operator==(const PlanShape&) const = default;
 };
-/// That of draw_plan(spec). The spec must be valid.
+/// The shape of draw_plan(spec). The spec must be valid.
 PlanShape plan_shape(const PlanSpec& spec);
 
 /// The part of the N×N matrix that plans of this spec sample.
