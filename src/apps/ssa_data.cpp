@@ -11,6 +11,7 @@
 
 #include "ssa/data/prepare.h"
 #include "ssa/data/token_dataset.h"
+#include "ssa/report/numbers.h"
 #include "ssa/train/log_file.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
@@ -34,16 +35,7 @@ struct Options {
   PrepareOptions prepare;
 };
 
-/// 1234567 as "1,234,567".
-std::string grouped(int64_t number) {
-  const std::string digits = std::to_string(number);
-  std::string text;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
+using report::grouped;
 
 int64_t whole_mebibytes(int64_t bytes) { return bytes >> 20; }
 

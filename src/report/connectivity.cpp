@@ -9,7 +9,7 @@ namespace ssa::report {
 
 namespace {
 
-constexpr double kMostWork = 1e8;  // words of 64 positions joined, all draws together
+constexpr double kMostWork = 1e8;  // words of 64 positions joined in all draws
 
 /// A set of positions for each position.
 class PositionSets {
@@ -44,7 +44,7 @@ void join(uint64_t* set, const uint64_t* other, size_t words) {
   for (size_t w = 0; w < words; ++w) set[w] |= other[w];
 }
 
-/// What reaches each target through one more layer.
+/// The positions that reach each target through one more layer.
 PositionSets through(const PositionSets& below, const SourcePlan& plan, bool causal) {
   PositionSets above = below;  // the residual connection
   std::vector<uint64_t> seen(below.words());
@@ -86,7 +86,7 @@ Connectivity estimate_connectivity(std::vector<PlanSpec> specs, int64_t first_la
   const bool causal = specs.front().causal;
   result.positions = specs.front().positions;
   const auto positions = static_cast<double>(result.positions);
-  double work = 0;  // of one draw; a causal plan shuffles anew for each window
+  double work = 0;  // of one draw; a causal plan shuffles again for each window
   for (const PlanSpec& spec : specs) {
     work += 4 * positions * (positions / 64) + positions * static_cast<double>(spec.windows);
   }

@@ -5,8 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "ssa/report/numbers.h"
+
 #include "report/html.h"
-#include "report/numbers.h"
 #include "report/sections.h"
 #include "report/svg_plot.h"
 
@@ -14,20 +15,20 @@ namespace ssa::report {
 
 namespace {
 
-/// Where an event lies on the x axis; NaN if that is not known.
+/// The position of an event on the x axis; NaN: unknown.
 using Position = std::function<double(const Run&, const MetricsEvent&)>;
 using Value = std::function<std::optional<double>(const MetricsEvent&)>;
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-constexpr size_t kCrowd = 6;           // runs whose training curves can be told apart
+constexpr size_t kCrowd = 6;           // more training curves than this are hard to tell apart
 constexpr size_t kMostDots = 60;       // a curve with more points is a plain line
 constexpr size_t kMostEnsembles = 24;  // charts
 
-/// Points of a train curve: few enough that many runs fit on a small page.
+/// The number of points of a training curve, so that a page with many runs stays small.
 size_t most_points(size_t runs) { return std::clamp<size_t>(2400 / runs, 40, 300); }
 
-/// Means over equal numbers of points, so that no more than `most` are left.
+/// Replaces groups of neighbouring points by their means, so that at most `most` points are left.
 std::vector<Point> smoothed(const std::vector<Point>& points, size_t most) {
   if (points.size() <= most) return points;
   std::vector<Point> result;
@@ -47,7 +48,7 @@ std::vector<Point> smoothed(const std::vector<Point>& points, size_t most) {
   return result;
 }
 
-/// At most `most` of the points, the last one among them.
+/// At most `most` of the points, with the last one.
 std::vector<Point> thinned(const std::vector<Point>& points, size_t most) {
   if (points.size() <= most) return points;
   std::vector<Point> result;
@@ -90,7 +91,7 @@ double largest(const std::vector<Run>& runs, const Position& position) {
   return most;
 }
 
-/// The start of +FT, where the run has reached it.
+/// Marks the start of +FT if the run has reached it.
 void mark_finetuning(Plot& plot, const Run& run, size_t color, const Position& position) {
   const int64_t start = run.finetune_start;
   if (start <= 0 || start >= run.config.train.steps) return;
@@ -101,7 +102,7 @@ void mark_finetuning(Plot& plot, const Run& run, size_t color, const Position& p
   if (std::isfinite(at) && run.last_step() > start) plot.vertical.push_back({at, color, "+FT"});
 }
 
-/// The first few losses are far above the rest: the axis ends where most of them lie below.
+/// The upper end of the loss axis. The first few losses lie far above the rest and are cut off.
 std::optional<double> upper_end(const Plot& plot) {
   constexpr double kPart = 0.94;
   std::vector<double> values;
@@ -143,7 +144,7 @@ Position divided(Position position, double size) {
   };
 }
 
-/// The charts that show something, side by side.
+/// The charts that are not empty, side by side.
 std::string grid(const std::vector<Plot>& plots) {
   std::string html;
   for (const Plot& plot : plots) {
@@ -169,7 +170,7 @@ Plot over_time(const std::vector<Run>& runs, const std::string& title, const std
   return plot;
 }
 
-/// Which run ends lowest, and by how much the others are above it.
+/// Says which runs end lowest and highest, and by how much they differ.
 std::string loss_sentence(const std::vector<Run>& runs) {
   const Run* best = nullptr;
   const Run* worst = nullptr;
@@ -194,7 +195,7 @@ std::string loss_sentence(const std::vector<Run>& runs) {
       significant(lowest), bold(*worst), 100 * (highest / lowest - 1));
 }
 
-/// What averaging gains, in numbers; nothing if that was not measured.
+/// Says in numbers what averaging gains. Empty if it was not measured.
 std::string ensemble_sentence(const Run& run, const std::string& split, const Metric& metric) {
   const Evaluation* ensemble = run.evaluation("ensemble", split);
   if (!ensemble || ensemble->curve.size() < 2) return {};
@@ -204,14 +205,13 @@ std::string ensemble_sentence(const Run& run, const std::string& split, const Me
                                  escape(run.scheme), escape(run.name), escape(split),
                                  significant(one.value), metric.name, one.samples,
                                  one.samples == 1 ? "" : "s", significant(all.value), all.samples);
-  const Evaluation* renorm = run.evaluation("renorm", split);
-  if (const auto value = renorm ? value_of(metric, *renorm) : std::nullopt) {
+  if (const auto value = value_of(metric, run.evaluation("renorm", split))) {
     text += fmt::format("; one dense pass {}", significant(*value));
   }
   return text + ".</li>\n";
 }
 
-/// A chart a run: what averaging gains is small beside what tells runs apart.
+/// One chart per run: the gain from averaging is small compared with the differences between runs.
 Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const Metric& metric) {
   Plot plot{.title = fmt::format("{} {}, {} split", run.scheme, run.name, split),
             .x_label = "sub-models averaged",
@@ -231,8 +231,7 @@ Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const
   if (series.points.size() > kMostDots) series.style = LineStyle::plain;
   plot.series.push_back(std::move(series));
   plot.bands.push_back(std::move(band));
-  const Evaluation* renorm = run.evaluation("renorm", split);
-  if (const auto value = renorm ? value_of(metric, *renorm) : std::nullopt) {
+  if (const auto value = value_of(metric, run.evaluation("renorm", split))) {
     plot.horizontal.push_back({*value, color, "renorm"});
   }
   return plot;

@@ -4,9 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "ssa/core/error.h"
+#include "ssa/report/run_data.h"
 #include "ssa/storage/file_io.h"
-
-#include "report/run_data.h"
 
 namespace ssa::report {
 
@@ -18,7 +17,7 @@ constexpr uint64_t kMaxManifestBytes = uint64_t{1} << 24;
 
 bool is_run(const std::string& dir) { return path_exists(dir + "/config.yaml"); }
 
-/// Names of the points as ssa-sweep lists them; nothing if it did not make this folder.
+/// Names of the points in ssa-sweep's order. Empty if it did not make this folder.
 std::vector<std::string> points_of_sweep(const std::string& dir) {
   std::vector<std::string> points;
   try {
@@ -29,7 +28,7 @@ std::vector<std::string> points_of_sweep(const std::string& dir) {
     for (const json& point : manifest["points"]) {
       if (point.is_string()) points.push_back(point.get<std::string>());
     }
-  } catch (const Error&) {  // then they come by name
+  } catch (const Error&) {  // the runs are then sorted by name
   }
   return points;
 }

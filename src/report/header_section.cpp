@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "ssa/report/numbers.h"
+
 #include "report/html.h"
-#include "report/numbers.h"
 #include "report/sections.h"
 
 namespace ssa::report {
@@ -42,7 +43,7 @@ std::string title_of(const std::vector<Run>& runs) {
   return title;
 }
 
-/// A line a run below the description that they share, or with one each.
+/// One line per run, below the description that all share or each with its own.
 std::string list_of(const std::vector<Run>& runs) {
   const std::string shared = description(runs.front());
   const bool alike = std::all_of(runs.begin(), runs.end(),
@@ -64,7 +65,7 @@ std::string list_of(const std::vector<Run>& runs) {
   return html + "</ul>\n";
 }
 
-/// Each remark once, with the runs that it is about.
+/// Every remark once, with the runs that it applies to.
 std::string missing_from(const std::vector<Run>& runs) {
   std::vector<std::pair<std::string, std::vector<std::string>>> remarks;
   for (const Run& run : runs) {

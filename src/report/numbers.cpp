@@ -1,4 +1,4 @@
-#include "report/numbers.h"
+#include "ssa/report/numbers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -79,7 +79,8 @@ Unit time_unit(double largest_seconds) {
   static const std::vector<Unit> units = {
       {"s", 1}, {"min", 180}, {"h", 3 * 3600}, {"d", 3 * 86400}};
   Unit unit = pick(units, largest_seconds);
-  if (unit.size > 1) unit.size /= 3;  // three of a unit before it is used
+  if (unit.size > 1)
+    unit.size /= 3;  // the list has the time from which a unit is used: three of it
   return unit;
 }
 

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include "ssa/report/figures.h"
+#include "ssa/report/numbers.h"
+
 #include "report/html.h"
-#include "report/numbers.h"
 #include "report/sections.h"
 
 namespace ssa::report {
@@ -13,35 +15,16 @@ namespace {
 
 using Number = std::optional<double>;
 
-Number ratio(const Number& value, const Number& base) {
-  if (!value || !base || *base == 0) return std::nullopt;
-  return *value / *base;
-}
-
 std::string model_text(int64_t layers, int64_t width, int64_t length) {
   return fmt::format("{} layers, width {}, length {}", layers, grouped(width), grouped(length));
 }
 
 std::string ratio_text(const Number& value) { return significant(value, 3); }
 
-/// Scores as the paper prints them: three decimals of bits, two of perplexity.
+/// A score as the paper prints it: three decimals for bits, two for perplexity.
 std::string score_text(const Metric& metric, const Number& score) {
   if (!score) return significant(std::nullopt);
   return fmt::format("{:.{}f}", *score, metric.table_decimals);
-}
-
-Number score_of(const Run& run, const char* mode, const char* split) {
-  const Evaluation* evaluation = run.evaluation(mode, split);
-  if (!evaluation) return std::nullopt;
-  return value_of(traits_of(run.config.task).metric(), *evaluation);
-}
-
-/// Of ssa-eval, else the last one in training, of what part of the split that scores.
-Number valid_score(const Run& run) {
-  if (const Number score = score_of(run, "renorm", "valid")) return score;
-  const auto events = run.losses_of("valid");
-  if (events.empty()) return std::nullopt;
-  return value_of(traits_of(run.config.task).metric(), *events.back());
 }
 
 std::vector<std::string> headings(const Metric& metric) {
@@ -51,22 +34,16 @@ std::vector<std::string> headings(const Metric& metric) {
           "S: speed",   "model"};
 }
 
-std::vector<std::string> row_of(const std::vector<Run>& runs, size_t index) {
-  const Run& run = runs[index];
+std::vector<std::string> row_of(const Run& run, size_t index, const Figures& figures) {
   const Config& config = run.config;
-  std::vector<Config> configs;
-  for (const Run& other : runs) configs.push_back(other.config);
-  const auto dense = dense_partner(configs, config);
-  const Run* base = dense ? &runs[*dense] : nullptr;
   const Metric& metric = traits_of(config.task).metric();
   return {run_chip(run, index),
-          score_text(metric, valid_score(run)),
-          score_text(metric, score_of(run, "renorm", "test")),
-          score_text(metric, score_of(run, "ensemble", "test")),
-          ratio_text(run.cost ? Number(run.cost->compute_ratio) : Number()),
-          ratio_text(base ? ratio(run.peak_memory_bytes(), base->peak_memory_bytes()) : Number()),
-          ratio_text(base ? ratio(run.overall_terms_per_second(), base->overall_terms_per_second())
-                          : Number()),
+          score_text(metric, figures.scored_valid ? figures.scored_valid : figures.valid),
+          score_text(metric, figures.test),
+          score_text(metric, figures.ensemble_test),
+          ratio_text(figures.compute),
+          ratio_text(figures.memory),
+          ratio_text(figures.speed),
           model_text(config.model.layers, config.model.width, config.data.length)};
 }
 
@@ -141,6 +118,7 @@ std::string remarks(const std::vector<Run>& runs, const std::vector<PaperGroup>&
 std::string paper_section(const std::vector<Run>& runs, const PublishedResults& published) {
   const std::vector<PaperGroup> groups = group_runs(runs, published);
   if (groups.empty()) return {};
+  const std::vector<Figures> figures = figures_of(runs);
   std::map<std::string, Table> tables;  // by data set
   for (const PaperGroup& group : groups) {
     const Metric& metric = traits_of(runs[group.runs.front()].config.task).metric();
@@ -149,7 +127,7 @@ std::string paper_section(const std::vector<Run>& runs, const PublishedResults& 
       table.numbers = table.by_run = true;
       table.rows.push_back(headings(metric));
     }
-    for (const size_t i : group.runs) table.rows.push_back(row_of(runs, i));
+    for (const size_t i : group.runs) table.rows.push_back(row_of(runs[i], i, figures[i]));
     table.set_off.push_back(table.rows.size());
     table.rows.push_back(row_of(group.match, metric));
   }

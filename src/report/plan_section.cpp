@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/report/numbers.h"
 #include "ssa/tasks/task.h"
 
 #include "report/connectivity.h"
 #include "report/html.h"
-#include "report/numbers.h"
 #include "report/sections.h"
 #include "report/source_map.h"
 #include "report/svg_plot.h"
@@ -16,9 +16,9 @@ namespace ssa::report {
 
 namespace {
 
-constexpr int kDraws = 200;  // for all maps of few runs
+constexpr int kDraws = 200;  // of all maps together, for few runs
 constexpr int kPathwayDraws = 20;
-constexpr size_t kPlansInFull = 4;  // the maps of more are folded away
+constexpr size_t kPlansInFull = 4;  // the maps of further plans are folded
 constexpr size_t kMostPlans = 16;
 
 /// Runs that draw from the same plans.
@@ -75,7 +75,7 @@ std::string layer_title(const PlanSpec& spec, size_t layer) {
                      spec.windows == 1 ? "" : "s", spec.sigma);
 }
 
-/// The first and the last layer that sample; one of them if they draw alike.
+/// The first and the last layer that sample; only one of them if both draw alike.
 std::string maps_of(const Run& run, const PlanGroup& group, int draws) {
   if (group.specs.empty()) return fmt::format("<p>{}</p>\n", escape(group.problem));
   std::string html;
@@ -113,7 +113,7 @@ std::string maps_of_groups(const std::vector<Run>& runs, const std::vector<PlanG
   return html;
 }
 
-/// How many layers it takes until all but one in a thousand are reached.
+/// Says after how many layers all but one in a thousand positions are reached.
 std::string pathway_sentence(const Run& run, const std::vector<double>& reached) {
   std::string text =
       fmt::format("{} ({}): one layer connects a position with {:.3g}% of what it may see",
@@ -178,7 +178,7 @@ std::string pathway_section(const std::vector<Run>& runs) {
   }
   if (plot.series.empty()) return {};
   plot.horizontal.push_back({100, kNoColor, "dense"});
-  // A single layer is a dot in the middle of an axis with room on either side.
+  // A single layer is a dot in the middle of the axis.
   if (most_layers == 1) plot.x_from_zero = true;
   return section(
       "pathways", "Information pathways",

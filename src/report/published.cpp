@@ -70,7 +70,7 @@ std::optional<PublishedMatch> PublishedResults::nearest(const Config& config) co
   const auto found = tables_.find(config.data.name);
   if (found == tables_.end()) return std::nullopt;
   const Table& table = found->second;
-  Config scaled = config;  // what the table would have called it
+  Config scaled = config;  // samples in the same part of the published model's layers
   if (scaled.ssa.layers > 0) {
     const int64_t layers = scaled.ssa.layers * table.layers;
     if (layers % config.model.layers != 0) return std::nullopt;

@@ -1,9 +1,8 @@
-#include "report/run_data.h"
+#include "ssa/report/run_data.h"
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <numbers>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -59,7 +58,7 @@ std::vector<EnsemblePoint> read_curve(const json& object) {
   return curve;
 }
 
-/// Nothing if the text is no evaluation.
+/// Returns nothing if the text is not an evaluation.
 std::optional<Evaluation> parse_evaluation(const std::string& file, const std::string& text) {
   const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return std::nullopt;
@@ -82,7 +81,7 @@ std::optional<Evaluation> parse_evaluation(const std::string& file, const std::s
   return evaluation;
 }
 
-/// Calls read(); what it throws becomes a remark about the file.
+/// Calls read(). An error becomes a remark about the file.
 template <class Read>
 void tolerate(Run& run, const std::string& file, Read&& read) {
   try {
@@ -109,7 +108,7 @@ void read_evaluations(Run& run) {
   }
 }
 
-/// Evaluations may not say when they were: the time of the event before them is close enough.
+/// Gives an event without a time the time of the event before it: evaluations may lack one.
 void fill_in_times(std::vector<MetricsEvent>& events) {
   std::optional<double> last;
   for (MetricsEvent& event : events) {
@@ -125,22 +124,17 @@ Run load_run(const std::string& dir) {
   std::error_code ignored;
   if (!fs::is_directory(dir, ignored)) {
     throw ConfigError(
-        "{}: there is no such run folder. Give the folder that ssa-train wrote to "
-        "(--run-dir).",
+        "{}: there is no such run folder. Give the folder that ssa-train wrote to (--run-dir).",
         dir);
   }
-  Run run;
-  run.dir = dir;
   if (!path_exists(dir + "/config.yaml")) {
     throw ConfigError(
         "{}: no config.yaml in it nor in a folder in it, so it is neither a run folder nor one of "
-        "a "
-        "sweep. Give the folder that ssa-train wrote to (--run-dir).",
+        "a sweep. Give the folder that ssa-train wrote to (--run-dir).",
         dir);
   }
-  run.config = load_config(dir + "/config.yaml");
-  run.scheme = scheme_name(run.config);
-  run.finetune_start = finetune_start(run.config);
+  Run run = planned_run(load_config(dir + "/config.yaml"));
+  run.dir = dir;
   if (path_exists(dir + "/metrics.jsonl")) {
     tolerate(run, "metrics.jsonl", [&] { run.events = read_metrics(dir + "/metrics.jsonl"); });
     fill_in_times(run.events);
@@ -153,10 +147,6 @@ Run load_run(const std::string& dir) {
     tolerate(run, "sample.txt",
              [&] { run.sample = read_text_file(dir + "/sample.txt", kMaxSampleBytes); });
   }
-  tolerate(run, "task",
-           [&] { run.terms_per_example = make_task(run.config)->terms_per_example(); });
-  tolerate(run, "cost", [&] { run.cost = training_cost(run.config); });
-  tolerate(run, "parameter count", [&] { run.parameters = parameter_count(run.config); });
   return run;
 }
 
@@ -176,6 +166,17 @@ void name_runs(std::vector<Run>& runs) {
 }
 
 }  // namespace
+
+Run planned_run(const Config& config) {
+  Run run;
+  run.config = config;
+  run.scheme = scheme_name(config);
+  run.finetune_start = finetune_start(config);
+  tolerate(run, "task", [&] { run.terms_per_example = make_task(config)->terms_per_example(); });
+  tolerate(run, "cost", [&] { run.cost = training_cost(config); });
+  tolerate(run, "parameter count", [&] { run.parameters = parameter_count(config); });
+  return run;
+}
 
 std::vector<const MetricsEvent*> Run::losses_of(std::string_view split) const {
   std::vector<const MetricsEvent*> result;
@@ -285,7 +286,7 @@ const Metric& common_metric(const std::vector<Run>& runs) {
 
 namespace {
 
-/// The number of this key, else what follows from the loss.
+/// The number of this key, or the one that follows from the loss.
 std::optional<double> stored_or_derived(const Metric& metric,
                                         const std::vector<std::pair<std::string, double>>& stored,
                                         const std::optional<double>& loss) {
@@ -302,8 +303,14 @@ std::optional<double> value_of(const Metric& metric, const MetricsEvent& event) 
   return stored_or_derived(metric, event.metrics, event.loss);
 }
 
-std::optional<double> value_of(const Metric& metric, const Evaluation& evaluation) {
-  return stored_or_derived(metric, evaluation.metrics, evaluation.loss);
+std::optional<double> value_of(const Metric& metric, const Evaluation* evaluation) {
+  if (!evaluation) return std::nullopt;
+  return stored_or_derived(metric, evaluation->metrics, evaluation->loss);
+}
+
+std::optional<double> last_value(const Run& run, std::string_view split, const Metric& metric) {
+  const auto events = run.losses_of(split);
+  return events.empty() ? std::nullopt : value_of(metric, *events.back());
 }
 
 }  // namespace ssa::report

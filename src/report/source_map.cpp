@@ -7,8 +7,9 @@
 
 #include <fmt/format.h>
 
+#include "ssa/report/numbers.h"
+
 #include "report/html.h"
-#include "report/numbers.h"
 #include "report/ticks.h"
 
 namespace ssa::report {
@@ -16,15 +17,15 @@ namespace ssa::report {
 namespace {
 
 constexpr int64_t kMostPositions = 8192;
-constexpr double kMostWork = 1e7;      // positions shuffled, all draws together: under a second
-constexpr int64_t kMostOutlines = 32;  // windows whose own positions are framed
+constexpr double kMostWork = 1e7;      // positions shuffled in all draws: less than a second
+constexpr int64_t kMostOutlines = 32;  // windows that get a frame around their own positions
 
 // In units of the SVG's view box, like the charts beside it.
 constexpr int kLevels = 20;
 constexpr double kWidth = 400, kSide = 290, kLeft = 46, kTop = 26, kBottom = 42;
 constexpr double kScaleLeft = kLeft + kSide + 18, kScaleWidth = 12;
 
-/// Number of sources a window has before each position: (positions + 1).
+/// The number of a window's sources before each position: (positions + 1).
 using SourcesBefore = std::vector<int32_t>;
 
 class PairCounts {
@@ -72,7 +73,7 @@ class PairCounts {
   std::vector<double> counts_;
 };
 
-/// What every target seeing all it may see would count.
+/// The counts if every target saw all sources that causality allows.
 std::vector<double> allowed_pairs(const SourceMap& map) {
   SourcesBefore before;
   for (int64_t i = 0; i <= map.positions; ++i) before.push_back(static_cast<int32_t>(i));
@@ -87,17 +88,17 @@ int level_of(double probability) {
   return static_cast<int>(std::lround(std::clamp(probability, 0.0, 1.0) * kLevels));
 }
 
-/// Rises fast at first, so that rare sources are seen too.
+/// Rises fast at first, so that rare sources are visible too.
 double opacity_of(int level) { return std::pow(static_cast<double>(level) / kLevels, 0.7); }
 
-/// What is never sampled looks different from what cannot be.
+/// Sources that were never sampled look different from sources that causality forbids.
 std::string allowed_area(const SourceMap& map) {
   std::string path = map.causal ? "M0 0" : fmt::format("M0 0H{0}V{0}", map.bins);
   for (size_t row = 1; map.causal && row <= map.bins; ++row) path += fmt::format("H{0}V{0}", row);
   return fmt::format(R"(<path class="past" d="{}H0z"/>)", path);
 }
 
-/// One path a colour, each of rectangles that equal neighbours make together, a unit a cell.
+/// One path per colour, made of rectangles that join equal neighbouring cells. A cell is one unit.
 std::string cells(const SourceMap& map) {
   std::vector<int> levels;
   for (const double probability : map.probability) levels.push_back(level_of(probability));
@@ -136,7 +137,7 @@ std::string cells(const SourceMap& map) {
   return html + "</g>";
 }
 
-/// A frame around the positions that are targets and sources of one window, where there are some.
+/// Frames around the positions that are both targets and sources of one window.
 std::string own_windows(const SourceMap& map) {
   if (map.windows < 2 || map.windows > kMostOutlines) return {};
   std::string path;

@@ -2,8 +2,8 @@
 
 namespace ssa::report {
 
-// The eight colours of the runs can be told apart by colour-blind readers when neighbours; each has
-// its own shade on a dark page.
+// Colour-blind readers can tell neighbouring colours of the eight apart. Each colour has another
+// shade on a dark page.
 const std::string_view kStyle = R"css(
 :root { color-scheme: light dark;
   --page: #fcfcfb; --ink: #1b1b19; --soft: #5c5b57; --rule: #e3e2de; --axis: #a9a8a2;

@@ -4,7 +4,7 @@
 
 namespace ssa::report {
 
-/// The style sheet of the page: light or dark as the reader's system is, down to phone width.
+/// The style sheet of the page. It follows the system's light or dark mode, and fits phones.
 extern const std::string_view kStyle;
 
 }  // namespace ssa::report

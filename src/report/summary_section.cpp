@@ -4,8 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "ssa/report/numbers.h"
+
 #include "report/html.h"
-#include "report/numbers.h"
 #include "report/sections.h"
 
 namespace ssa::report {
@@ -14,7 +15,7 @@ namespace {
 
 constexpr size_t kLastLogs = 10;
 
-/// Mean of the last few logged training losses: a single one is noisy.
+/// The mean of the last few logged training losses, because a single one is noisy.
 std::optional<double> final_train_loss(const Run& run) {
   const auto events = run.losses_of("train");
   const size_t count = std::min(kLastLogs, events.size());
@@ -24,8 +25,7 @@ std::optional<double> final_train_loss(const Run& run) {
 }
 
 std::optional<double> final_valid_loss(const Run& run) {
-  const auto events = run.losses_of("valid");
-  return events.empty() ? std::nullopt : events.back()->loss;
+  return last_value(run, "valid", loss_metric());
 }
 
 std::optional<double> tokens_per_second(const Run& run) {
@@ -53,26 +53,21 @@ std::optional<double> largest(const Run& run, std::optional<T> MetricsEvent::*me
   return most;
 }
 
-/// "+1.2%" against the first run.
+/// The difference from the first run: "+1.2%".
 std::string against(std::optional<double> value, std::optional<double> first) {
   if (!value || !first || *first == 0) return significant(std::nullopt);
   return fmt::format("{:+.2f}%", 100 * (*value / *first - 1));
 }
 
 std::string metric_text(const Metric& metric, const Evaluation* evaluation) {
-  return significant(evaluation ? value_of(metric, *evaluation) : std::nullopt);
-}
-
-std::optional<double> final_valid_value(const Metric& metric, const Run& run) {
-  const auto events = run.losses_of("valid");
-  return events.empty() ? std::nullopt : value_of(metric, *events.back());
+  return significant(value_of(metric, evaluation));
 }
 
 std::string cost_text(const Run& run, const std::function<std::string(const TrainingCost&)>& text) {
   return run.cost ? text(*run.cost) : significant(std::nullopt);
 }
 
-/// Rows of the summary: a heading and a cell a run.
+/// The summary's rows: a heading and one cell per run.
 class Summary {
  public:
   explicit Summary(const std::vector<Run>& runs) : runs_(runs) {
@@ -88,7 +83,7 @@ class Summary {
     table_.rows.push_back(std::move(row));
   }
 
-  /// Left out if no run has it.
+  /// The same, unless the cells of all runs are empty.
   void add_if_known(const std::string& heading,
                     const std::function<std::string(const Run&)>& cell) {
     const std::string none = significant(std::nullopt);
@@ -138,7 +133,7 @@ void add_losses(Summary& summary, const std::vector<Run>& runs) {
   const Metric metric = common_metric(runs);
   if (metric.key != loss_metric().key) {
     summary.add(fmt::format("validation {}", metric.name),
-                [metric](const Run& run) { return significant(final_valid_value(metric, run)); });
+                [metric](const Run& run) { return significant(last_value(run, "valid", metric)); });
   }
   add_evaluations(summary, metric);
 }

@@ -6,21 +6,22 @@
 
 #include <fmt/format.h>
 
+#include "ssa/report/numbers.h"
+
 #include "report/html.h"
-#include "report/numbers.h"
 
 namespace ssa::report {
 
 namespace {
 
-// In units of the SVG's view box, which are about a pixel each where the page shows three charts
-// side by side and on a phone.
+// In units of the SVG's view box. A unit is about a pixel on a phone and where the page shows three
+// charts side by side.
 constexpr double kWidth = 400, kHeight = 270;
 constexpr double kLeft = 46, kRight = 14, kTop = 26, kBottom = 42;
 constexpr double kInnerWidth = kWidth - kLeft - kRight;
 constexpr double kInnerHeight = kHeight - kTop - kBottom;
 constexpr double kTickGap = 6;
-constexpr double kLargest = 1e300;  // what is larger cannot be scaled and is not shown
+constexpr double kLargest = 1e300;  // larger values cannot be scaled and are not shown
 
 class Extent {
  public:
@@ -52,7 +53,7 @@ class Drawing {
                     plot_.crowded ? " class=\"crowded\"" : "", escape(plot_.title), kWidth, kHeight,
                     escape(plot_.title), escape(description()));
     draw_axes();
-    // A nested svg clips what is drawn in it, without an id to refer to.
+    // A nested svg clips its content without an id.
     out_ +=
         fmt::format(R"(<svg x="{0}" y="{1}" width="{2}" height="{3}" viewBox="{0} {1} {2} {3}">)",
                     kLeft, kTop, kInnerWidth, kInnerHeight);
@@ -74,7 +75,7 @@ class Drawing {
   static double bottom() { return kTop + kInnerHeight; }
   double px(double x) const { return position(kLeft + (x - x_.low) / x_.size() * kInnerWidth); }
   double py(double y) const { return position(kTop + (y_.high - y) / y_.size() * kInnerHeight); }
-  /// What is far outside is clipped anyway and needs no long numbers.
+  /// Limits coordinates far outside of the plot, which are clipped anyway, so that they stay short.
   static double position(double value) { return std::clamp(value, -1e4, 1e4); }
   bool inside(const Point& point) const {
     const double slack = 1e-9 * y_.size();
@@ -197,7 +198,7 @@ class Drawing {
     }
   }
 
-  /// Words above lines, where no curve is, less those that would lie on an earlier one.
+  /// Labels of vertical marks, above the curves. One that would overlap an earlier one is left out.
   void draw_vertical_labels() {
     std::vector<double> taken;
     for (const Mark& mark : plot_.vertical) {
@@ -211,7 +212,8 @@ class Drawing {
     }
   }
 
-  /// At the right end above the line or, where a curve ends just there, below.
+  /// Labels of horizontal marks, at the right end above the line, or below it if a curve ends
+  /// there.
   void draw_horizontal_labels() {
     std::vector<double> taken;
     for (const Mark& mark : plot_.horizontal) {

@@ -15,7 +15,7 @@ struct Point {
 
 enum class LineStyle {
   thin,    ///< many points, such as a training loss
-  marked,  ///< a dot at each point, which says its values when pointed at
+  marked,  ///< a dot at each point that shows its values under the mouse
   plain,
   dashed
 };
@@ -27,7 +27,7 @@ struct Series {
   std::vector<Point> points = {};  ///< ascending x
 };
 
-/// What lies between two curves over the same x.
+/// The area between two curves over the same x.
 struct Band {
   size_t color = 0;
   std::vector<double> x = {};
@@ -35,7 +35,7 @@ struct Band {
   std::vector<double> high = {};
 };
 
-/// A dashed line across the plot with a word beside it.
+/// A dashed line across the plot with a label.
 struct Mark {
   double at = 0;
   size_t color = 0;
@@ -54,8 +54,8 @@ struct Plot {
   bool x_from_zero = true;
   bool x_whole = false;  ///< x counts something: ticks at whole numbers only
   bool y_from_zero = false;
-  bool crowded = false;               ///< thin lines are faint
-  std::optional<double> y_most = {};  ///< cut off what is higher
+  bool crowded = false;               ///< draw thin lines faintly
+  std::optional<double> y_most = {};  ///< the upper end of the y axis; higher values are cut off
 };
 
 /// True if there is nothing to draw.

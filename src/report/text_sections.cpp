@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "ssa/core/shell_word.h"
+
 #include "report/html.h"
 #include "report/sections.h"
 
@@ -11,7 +13,7 @@ namespace ssa::report {
 namespace {
 
 constexpr size_t kMostSampleBytes = 6000;
-constexpr size_t kMostTextBytes = 200000;  // of all runs together: keeps the page small
+constexpr size_t kMostTextBytes = 200000;  // of all runs together, so that the page stays small
 constexpr size_t kMostValueBytes = 300;
 
 size_t share(size_t runs, size_t most) { return std::min(most, kMostTextBytes / runs); }
@@ -21,14 +23,14 @@ std::string details(const std::string& summary, const std::string& text) {
                      summary, text);
 }
 
-/// Out of the way where there is much of it.
+/// Folds the body if the page has many runs.
 std::string folded(const std::vector<Run>& runs, const std::string& title,
                    const std::string& html) {
   if (runs.size() <= kMostColumns) return html;
   return fmt::format("<details><summary>{}</summary>\n{}</details>\n", title, html);
 }
 
-/// Keys whose values are not the same in all runs.
+/// The keys whose values differ between runs.
 Table differences(const std::vector<Run>& runs) {
   Table table;
   std::vector<std::string> keys;  // in the order of the configs

@@ -9,7 +9,7 @@ namespace ssa::report {
 
 namespace {
 
-/// The smallest nice number above `value`, with some slack so that rounding does not skip one.
+/// The smallest nice number from `value` on, with a tolerance for rounding.
 double nice_step_above(double value) {
   const double power = std::pow(10.0, std::floor(std::log10(value)));
   for (const double factor : {1.0, 2.0, 2.5, 5.0}) {
@@ -18,7 +18,7 @@ double nice_step_above(double value) {
   return 10 * power;
 }
 
-/// Multiples of `step` in the range, not more than `most` + 1 of them.
+/// Multiples of `step` in the range, at most `most` + 1 of them.
 std::vector<double> multiples(const Range& range, double step, int most) {
   const double slack = 1e-9 * range.size();
   const double first = std::ceil((range.low - slack) / step);
@@ -31,7 +31,7 @@ std::vector<double> multiples(const Range& range, double step, int most) {
   return result;
 }
 
-/// Digits behind the point that multiples of `step` need, at most 9.
+/// The decimals that multiples of `step` need, at most 9.
 int decimals_of(double step) {
   for (int decimals = 0; decimals < 9; ++decimals) {
     const double scaled = step * std::pow(10.0, decimals);
@@ -45,7 +45,7 @@ int decimals_of(double step) {
 std::vector<double> nice_ticks(const Range& range, int most) {
   if (!std::isfinite(range.low) || !std::isfinite(range.high)) return {};
   if (!(range.size() > 0) || !std::isfinite(range.size())) return {};
-  // Finer than doubles can tell apart, or than can be written in a label.
+  // The step is finer than a double's precision, or than a label can show.
   if (range.size() < 1e-9 * std::max(std::abs(range.low), std::abs(range.high))) return {};
   double step = nice_step_above(range.size() / (most + 1) * (1 - 1e-6));
   while (std::isfinite(step) && step > 0) {

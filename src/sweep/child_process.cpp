@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/shell_word.h"
 
 extern char** environ;
 
@@ -149,19 +150,8 @@ std::string find_on_path(const std::string& program) {
 }
 
 std::string shell_line(const std::vector<std::string>& command) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
   std::string line;
-  for (const std::string& word : command) {
-    if (!line.empty()) line += ' ';
-    if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) {
-      line += word;
-      continue;
-    }
-    line += '\'';
-    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    line += '\'';
-  }
+  for (const std::string& word : command) line += (line.empty() ? "" : " ") + shell_word(word);
   return line;
 }
 

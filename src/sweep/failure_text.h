@@ -6,7 +6,7 @@
 
 namespace ssa {
 
-/// "ssa-train failed with exit code 5; the end of …:" and the log's last lines.
+/// A failure in words, with the last lines of the log: "ssa-train failed with exit code 5; …".
 std::string describe_failure(const std::string& run_dir, const PointFailure& failure);
 
 }  // namespace ssa

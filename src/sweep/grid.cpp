@@ -28,7 +28,7 @@ std::string trimmed(std::string_view text) {
 /// Splits at the commas that are outside of brackets, braces and quotes.
 std::vector<std::string> split_values(const std::string& text, const std::string& option) {
   std::vector<std::string> values;
-  std::string open;  // closing characters that are due
+  std::string open;  // the closing characters of open brackets
   char quote = '\0';
   size_t begin = 0;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -57,7 +57,7 @@ std::vector<std::string> split_values(const std::string& text, const std::string
   return values;
 }
 
-/// "ssa.sigma.last" -> "sigma.last": the section that is obvious is left out.
+/// A key without its section: "ssa.sigma.last" -> "sigma.last".
 std::string short_key(const std::string& key) {
   const size_t dot = key.find('.');
   return dot == std::string::npos ? key : key.substr(dot + 1);
@@ -79,8 +79,8 @@ std::string file_safe(std::string_view text) {
   return safe;
 }
 
-/// The config with what does not matter put back to its default: equal texts, equal runs.
-std::string what_is_run(Config config) {
+/// Identifies a run: the config as text, with keys that do not affect it at their defaults.
+std::string run_identity(Config config) {
   const SsaConfig defaults;
   SsaConfig& ssa = config.ssa;
   if (ssa.kind == SsaKind::none) ssa = defaults;
@@ -116,13 +116,13 @@ void name_points(std::vector<SweepPoint>& points, const std::vector<Variation>& 
     }
     ++names[point.name];
   }
-  for (SweepPoint& point : points) {  // two values that differ only in what names cannot hold
+  for (SweepPoint& point : points) {  // values may differ only in characters that names lack
     if (names[point.name] > 1) point.name += "_" + hash_of(point);
   }
 }
 
-/// Messages of the config call it "--set key", the user wrote --vary.
-std::string in_words_of_sweep(std::string message, const std::vector<Variation>& variations) {
+/// Replaces "--set key" in a config's message by the "--vary key" that the user wrote.
+std::string with_vary(std::string message, const std::vector<Variation>& variations) {
   for (const Variation& variation : variations) {
     const std::string from = "--set " + variation.key, to = "--vary " + variation.key;
     for (size_t at = 0; (at = message.find(from, at)) != std::string::npos; at += to.size()) {
@@ -140,10 +140,10 @@ std::string label(const SweepPoint& point) {
   return text.empty() ? "the config" : text;
 }
 
-/// What is wrong with which points; the same problem of many is told once.
+/// The problems of points. A problem that many points have is reported once.
 class PointProblems {
  public:
-  /// `message`: a problem a line.
+  /// `message` has one problem per line.
   void add(const SweepPoint& point, const std::string& message) {
     std::istringstream lines(message);
     for (std::string line; std::getline(lines, line);) {
@@ -178,7 +178,7 @@ class PointProblems {
   size_t bad_points_ = 0;
 };
 
-/// All combinations; configs and names are still missing.
+/// All combinations, without configs and names yet.
 std::vector<SweepPoint> combinations(const std::vector<std::string>& set,
                                      const std::vector<Variation>& variations) {
   SweepPoint base;
@@ -201,7 +201,7 @@ std::vector<SweepPoint> combinations(const std::vector<std::string>& set,
   return points;
 }
 
-/// One line, however many they are.
+/// One line about all points that repeat the run of `kept`.
 std::string same_run_note(const std::vector<std::string>& left_out, const SweepPoint& kept) {
   if (left_out.size() == 1) {
     return fmt::format("left out: {} is the same run as {}", left_out.front(), label(kept));
@@ -253,16 +253,16 @@ SweepGrid make_grid(const std::string& config_path, const std::vector<std::strin
     try {
       point.config = counted_in_steps(load_task_config(config_path, point.overrides));
     } catch (const ConfigError& error) {
-      problems.add(point, in_words_of_sweep(error.what(), variations));
+      problems.add(point, with_vary(error.what(), variations));
     }
   }
   problems.throw_if_any(all.size());
 
   SweepGrid grid;
-  std::map<std::string, size_t> kept;              // what is run, and the place of its point
-  std::vector<std::vector<std::string>> left_out;  // by that place
+  std::map<std::string, size_t> kept;              // the number of each run's point, by identity
+  std::vector<std::vector<std::string>> left_out;  // labels, by number of the point that is kept
   for (SweepPoint& point : all) {
-    const auto [place, is_new] = kept.try_emplace(what_is_run(point.config), grid.points.size());
+    const auto [place, is_new] = kept.try_emplace(run_identity(point.config), grid.points.size());
     if (is_new) {
       grid.points.push_back(std::move(point));
       left_out.emplace_back();

@@ -29,18 +29,19 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kPollInterval = std::chrono::milliseconds(50);
 constexpr auto kShowInterval = std::chrono::seconds(1);
 
-/// One program at work on one point.
+/// A running program of a point.
 struct Job {
   const SweepPoint* point;
   std::vector<std::string> command;
-  std::vector<EvalMode> missing;  ///< evaluations when it began; ssa-eval makes the first
+  std::vector<EvalMode> missing;  ///< missing evaluations at its start; ssa-eval does the first
   ChildProcess child;
   Clock::time_point started;
   std::string program() const { return std::filesystem::path(command.front()).filename(); }
 };
 
-/// Cores divided among the jobs, and threads that do not burn the others' time while they wait.
-/// What the user has set stays; a launcher of ranks divides the cores itself.
+/// Environment variables that divide the cores among the jobs and keep waiting threads from
+/// spinning for long. They do not override the user's; a launcher of ranks divides the cores
+/// itself.
 std::vector<std::string> thread_settings(int64_t jobs, bool launcher) {
   std::vector<std::string> settings;
   if (std::getenv("OMP_NUM_THREADS") == nullptr && !launcher) {
@@ -98,8 +99,7 @@ class LocalLauncher {
     return done;
   }
 
-  /// Starts what comes next for a point whose `previous` command went well; nothing, if that is
-  /// all.
+  /// Starts the next command of a point whose `previous` command succeeded, if there is one.
   void start(const SweepPoint& point, const PointStatus& status,
              const std::vector<std::string>& previous) {
     const std::string run_dir = options_.run_dir(point);
@@ -141,7 +141,7 @@ class LocalLauncher {
                   how.empty() ? describe_failure(run_dir, failure) : failure.program + " " + how);
   }
 
-  /// Takes note of the programs that have ended.
+  /// Handles the programs that have ended.
   void reap() {
     for (auto job = running_.begin(); job != running_.end();) {
       const std::optional<int> code = job->child.poll();
@@ -180,7 +180,7 @@ class LocalLauncher {
     if (!StopSignal::requested()) start(point, status, job.command);
   }
 
-  /// Stopped by a signal: after saving, or before there was anything to save.
+  /// Whether a signal stopped the program, after a save or before there was anything to save.
   bool was_stopped(int code) const {
     return code == static_cast<int>(ExitCode::interrupted) ||
            (stopping_ && (code == 128 + SIGTERM || code == 128 + SIGINT));

@@ -29,16 +29,16 @@ std::string evaluation_path(const std::string& run_dir, EvalMode mode) {
   return fmt::format("{}/eval-{}-test.json", run_dir, name(mode));
 }
 
-/// Whether `run.lock` is held, without writing into it.
+/// Whether a process holds `run.lock`. Does not write to it.
 bool is_locked(const std::string& run_dir) {
   const int descriptor = ::open((run_dir + "/run.lock").c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return false;
   const bool held = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  ::close(descriptor);  // and with it the lock
+  ::close(descriptor);  // releases the lock too
   return held;
 }
 
-/// The end of a file, or nothing.
+/// The end of a file. Empty if it cannot be read.
 std::string tail_of(const std::string& path) {
   try {
     if (!path_exists(path)) return {};
@@ -56,7 +56,7 @@ std::optional<json> read_object(const std::string& path) {
     if (!path_exists(path)) return std::nullopt;
     json object = json::parse(read_text_file(path, kMaxJsonBytes), nullptr, false);
     if (object.is_object()) return object;
-  } catch (const Error&) {  // not there, for all we know
+  } catch (const Error&) {  // counts as missing
   }
   return std::nullopt;
 }
@@ -73,7 +73,7 @@ std::optional<PointFailure> read_failure(const std::string& run_dir) {
   return PointFailure{program->get<std::string>(), code->get<int>()};
 }
 
-/// The result of ssa-eval for these weights and this number of samples is there.
+/// Whether ssa-eval has written a result for the last step and this number of samples.
 bool is_evaluated(const std::string& run_dir, const Config& config, EvalMode mode) {
   const auto result = read_object(evaluation_path(run_dir, mode));
   if (!result) return false;
@@ -91,7 +91,7 @@ std::optional<double> number_of(const json& object, std::string_view key) {
   return found->get<double>();
 }
 
-/// What the last whole line of metrics.jsonl says.
+/// The last complete line of metrics.jsonl.
 struct LastEvent {
   int64_t step = 0;
   std::optional<double> loss, score;
@@ -102,8 +102,9 @@ LastEvent last_event(const std::string& run_dir, TaskKind task) {
   LastEvent last;
   for (const std::string& line : last_lines(run_dir + "/metrics.jsonl", 2)) {
     const json event = json::parse(line, nullptr, false);
-    if (!event.is_object() || !event.contains("step") || !event["step"].is_number_integer())
-      continue;
+    const bool has_step =
+        event.is_object() && event.contains("step") && event["step"].is_number_integer();
+    if (!has_step) continue;
     last.step = event["step"].get<int64_t>();
     last.loss = number_of(event, "loss");
     last.score = number_of(event, traits_of(task).metric().key);
@@ -113,7 +114,7 @@ LastEvent last_event(const std::string& run_dir, TaskKind task) {
 }
 
 bool is_trained(const std::string& run_dir, const Config& config, const LastEvent& last) {
-  // Scoring is the last thing but one that a run does, saving the last.
+  // A run validates after its last step, and then saves.
   if (last.step != config.train.steps || !last.valid_split) return false;
   try {
     return path_exists(

@@ -9,7 +9,7 @@
 #include "ssa/sweep/child_process.h"
 #include "ssa/sweep/sweep.h"
 
-#include "sweep_script.h"  // made of scripts/slurm/sweep.sbatch
+#include "sweep_script.h"  // generated from scripts/slurm/sweep.sbatch
 
 namespace ssa {
 
@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The command that works on the one point whose name follows behind --only.
+/// The command that runs a single point. The script appends --only and the point's name.
 std::string point_command(const SweepOptions& options) {
   std::vector<std::string> command = {options.program_dir + "/ssa-sweep", "--config",
                                       fs::absolute(options.config).string(), "--run-root",
@@ -28,18 +28,18 @@ std::string point_command(const SweepOptions& options) {
   if (options.evaluations.size() == 2) evaluations = "both";
   if (options.evaluations.size() == 1) evaluations = name(options.evaluations.front());
   command.insert(command.end(), {"--eval", evaluations, "--device", options.device});
-  // Whoever submits a point that failed before wants it tried again.
+  // A failed point that is submitted again is to be retried.
   command.emplace_back("--retry-failed");
   if (options.run_under.empty()) {
     command.insert(command.begin(), "srun");
-  } else {  // ssa-sweep is then no rank itself
+  } else {  // ssa-sweep itself is not a rank then
     command.insert(command.end(),
                    {"--run-under", fmt::format("{}", fmt::join(options.run_under, " "))});
   }
   return shell_line(command);
 }
 
-/// The job script with this program's lines in it.
+/// The template of the job script with `lines` inserted.
 std::string filled_in(const SweepOptions& options, const std::string& lines) {
   constexpr std::string_view kMarker = "\n#@ssa-sweep\n";
   constexpr uint64_t kLongestScript = 1 << 20;  // bytes
@@ -48,8 +48,7 @@ std::string filled_in(const SweepOptions& options, const std::string& lines) {
   const size_t place = script.find(kMarker);
   if (place == std::string::npos) {
     throw ConfigError(
-        "--script {}: has no line '#@ssa-sweep', which is where ssa-sweep puts its own lines: "
-        "begin "
+        "--script {}: it has no line '#@ssa-sweep', where ssa-sweep inserts its own lines: begin "
         "with a copy of scripts/slurm/sweep.sbatch",
         options.script);
   }
@@ -71,7 +70,7 @@ std::string job_script(const SweepOptions& options, size_t points, const std::st
   return filled_in(options, text);
 }
 
-/// Names that no earlier submission uses: its tasks may still be waiting for their files.
+/// The first number whose files no earlier submission uses: its tasks may still need them.
 int first_unused_number(const std::string& run_root) {
   int number = 1;
   while (path_exists(fmt::format("{}/sweep-{}.sbatch", run_root, number))) ++number;

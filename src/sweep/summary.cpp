@@ -7,12 +7,11 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/report/figures.h"
+#include "ssa/report/numbers.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/tasks/cost.h"
-
-#include "report/numbers.h"
-#include "report/run_data.h"
 
 namespace ssa {
 
@@ -21,46 +20,28 @@ namespace {
 using nlohmann::json;
 using Number = std::optional<double>;
 
-/// What a run folder says about speed and memory.
-struct Measured {
-  report::Run run;
-  Number tokens_per_second;  ///< over all steps, +FT included
-  Number peak_memory_bytes;
-};
-
-Measured measure(const SweepOptions& options, const SweepPoint& point) {
-  Measured measured;
+/// The run of a point. Its config is the point's own, before `auto` was resolved: points that
+/// differ in `ssa` only are then recognized as such.
+report::Run run_of(const SweepOptions& options, const SweepPoint& point) {
   const std::string run_dir = options.run_dir(point);
   try {
-    if (path_exists(run_dir + "/config.yaml")) measured.run = report::load_runs({run_dir}).front();
-  } catch (const Error&) {  // shown as missing
+    if (path_exists(run_dir + "/config.yaml")) {
+      report::Run run = report::load_runs({run_dir}).front();
+      run.config = point.config;
+      return run;
+    }
+  } catch (const Error&) {  // an unreadable run is shown as one that has not begun
   }
-  measured.tokens_per_second = measured.run.overall_terms_per_second();
-  measured.peak_memory_bytes = measured.run.peak_memory_bytes();
-  return measured;
+  return report::planned_run(point.config);
 }
 
-/// The dense point to compare with; null if there is none.
-const Measured* dense_partner(const std::vector<SweepPoint>& points,
-                              const std::vector<Measured>& measured, const Config& config) {
-  std::vector<Config> configs;
-  for (const SweepPoint& point : points) configs.push_back(point.config);
-  const auto index = report::dense_partner(configs, config);
-  return index ? &measured[*index] : nullptr;
-}
-
-Number ratio(const Number& value, const Number& base) {
-  if (!value || !base || *base == 0) return std::nullopt;
-  return *value / *base;
-}
-
-/// The cells of one row, in the order they are added.
+/// The cells of a row, in the order in which they are added.
 class Row {
  public:
   void text(const std::string& key, const std::string& heading, const std::string& value) {
     cells_.push_back({key, heading, value, value});
   }
-  /// On the terminal with `decimals` behind the point.
+  /// The terminal shows `decimals` digits after the point.
   void number(const std::string& key, const std::string& heading, const Number& value,
               int decimals) {
     const bool there = value && std::isfinite(*value);
@@ -77,30 +58,17 @@ class Row {
   std::vector<SummaryCell> cells_;
 };
 
-/// The task's metric as the last event of a split has it.
-Number last_value(const report::Run& run, std::string_view split, const Metric& metric) {
-  const auto events = run.losses_of(split);
-  return events.empty() ? Number() : report::value_of(metric, *events.back());
-}
-
-Number value_of(const Metric& metric, const report::Evaluation* evaluation) {
-  return evaluation ? report::value_of(metric, *evaluation) : Number();
-}
-
-void add_results(Row& row, const SweepPoint& point, const report::Run& run,
-                 const PublishedRow& paper) {
-  const Metric& metric = traits_of(point.config.task).metric();
+void add_scores(Row& row, const Metric& metric, const report::Figures& own,
+                const PublishedRow& paper) {
   const std::string name(metric.key);
   const int decimals = metric.table_decimals;
-  const auto* renorm = run.evaluation("renorm", "test");
-  const auto* ensemble = run.evaluation("ensemble", "test");
-  row.number("train_loss", "train loss", last_value(run, "train", loss_metric()), 3);
-  row.number("valid_" + name, "valid", last_value(run, "valid", metric), decimals);
+  row.number("train_loss", "train loss", own.train_loss, 3);
+  row.number("valid_" + name, "valid", own.valid, decimals);
   row.number("paper_valid_" + name, "paper valid", paper.valid, decimals);
-  row.number("test_" + name, "test", value_of(metric, renorm), decimals);
+  row.number("test_" + name, "test", own.test, decimals);
   row.number("paper_test_" + name, "paper test", paper.test, decimals);
-  row.number("test_ensemble_" + name, "ensemble", value_of(metric, ensemble), decimals);
-  row.whole("ensemble_samples", "", ensemble ? ensemble->samples : std::nullopt, "");
+  row.number("test_ensemble_" + name, "ensemble", own.ensemble_test, decimals);
+  row.whole("ensemble_samples", "", own.ensemble_samples, "");
   row.number("paper_test_ensemble_" + name, "paper ensemble", paper.ensemble_test, decimals);
 }
 
@@ -108,29 +76,16 @@ std::string parameters_text(std::optional<int64_t> count) {
   return count ? report::with_prefix(static_cast<double>(*count)) : std::string();
 }
 
-std::optional<int64_t> parameters_of(const SweepPoint& point, const report::Run& run) {
-  if (run.parameters) return run.parameters;
-  try {
-    return parameter_count(point.config);
-  } catch (const Error&) {  // of a vocabulary that only the data know
-    return std::nullopt;
-  }
-}
-
-void add_costs(Row& row, const SweepPoint& point, const Measured& own, const Measured* dense,
+void add_costs(Row& row, const report::Run& run, const report::Figures& own,
                const PublishedRow& paper) {
-  const TrainingCost cost = training_cost(point.config);
-  const bool compare = dense != nullptr;
-  row.number("train_exaflop", "", cost.train_exaflop, 3);
-  row.number("compute_ratio", "C", cost.compute_ratio, 3);
+  row.number("train_exaflop", "", run.cost ? Number(run.cost->train_exaflop) : Number(), 3);
+  row.number("compute_ratio", "C", own.compute, 3);
   row.number("paper_compute_ratio", "paper C", paper.compute, 2);
-  row.number("peak_memory_bytes", "", own.peak_memory_bytes, 0);
-  row.number("memory_ratio", "M",
-             compare ? ratio(own.peak_memory_bytes, dense->peak_memory_bytes) : Number(), 3);
+  row.number("peak_memory_bytes", "", run.peak_memory_bytes(), 0);
+  row.number("memory_ratio", "M", own.memory, 3);
   row.number("paper_memory_ratio", "paper M", paper.memory, 2);
-  row.number("tokens_per_second", "tokens/s", own.tokens_per_second, 0);
-  row.number("speed_ratio", "S",
-             compare ? ratio(own.tokens_per_second, dense->tokens_per_second) : Number(), 3);
+  row.number("tokens_per_second", "tokens/s", run.overall_terms_per_second(), 0);
+  row.number("speed_ratio", "S", own.speed, 3);
   row.number("paper_speed_ratio", "paper S", paper.speed, 2);
 }
 
@@ -153,8 +108,9 @@ std::string csv_field(const json& value) {
 
 SummaryTable summarize(const SweepOptions& options, const std::vector<SweepPoint>& points,
                        const PublishedResults& published) {
-  std::vector<Measured> measured;
-  for (const SweepPoint& point : points) measured.push_back(measure(options, point));
+  std::vector<report::Run> runs;
+  for (const SweepPoint& point : points) runs.push_back(run_of(options, point));
+  const std::vector<report::Figures> figures = report::figures_of(runs);
   SummaryTable table;
   for (size_t i = 0; i < points.size(); ++i) {
     const SweepPoint& point = points[i];
@@ -169,15 +125,14 @@ SummaryTable summarize(const SweepOptions& options, const std::vector<SweepPoint
     }
     row.text("scheme", "scheme", scheme_name(point.config));
     row.text("state", "state", std::string(name(status.state)));
-    const auto parameters = parameters_of(point, measured[i].run);
-    row.whole("parameters", "parameters", parameters, parameters_text(parameters));
+    row.whole("parameters", "parameters", runs[i].parameters, parameters_text(runs[i].parameters));
     row.whole(
         "steps_done", "steps", status.step,
         status.step == steps ? fmt::format("{}", steps) : fmt::format("{}/{}", status.step, steps));
     row.whole("steps", "", steps, "");
-    add_results(row, point, measured[i].run, paper ? *paper : PublishedRow{});
-    add_costs(row, point, measured[i], dense_partner(points, measured, point.config),
-              paper ? *paper : PublishedRow{});
+    add_scores(row, traits_of(point.config.task).metric(), figures[i],
+               paper ? *paper : PublishedRow{});
+    add_costs(row, runs[i], figures[i], paper ? *paper : PublishedRow{});
     table.push_back(row.take());
   }
   return table;

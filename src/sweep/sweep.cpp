@@ -14,9 +14,9 @@ namespace ssa {
 
 namespace {
 
-/// What a point's exit code is for the whole sweep.
+/// The sweep's exit code for a failed point's exit code: 1 unless the code is documented.
 int documented(int code) {
-  if (code > 128) return code;  // killed: whoever runs ssa-sweep may try again
+  if (code > 128) return code;  // killed by a signal: a retry may succeed
   constexpr std::array kCodes = {ExitCode::usage,    ExitCode::data, ExitCode::checkpoint,
                                  ExitCode::diverged, ExitCode::peer, ExitCode::interrupted};
   const auto same = [code](ExitCode known) { return static_cast<int>(known) == code; };

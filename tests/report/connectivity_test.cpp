@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "sampling/plan_testing.h"
+
 using namespace ssa;
 using namespace ssa::report;
 
@@ -10,13 +12,7 @@ namespace {
 const RngKey kKey{.seed = 3, .purpose = RngPurpose::plan};
 
 PlanSpec local(int64_t positions, int64_t windows, double sigma) {
-  PlanSpec spec;
-  spec.kind = PlanKind::local_1d;
-  spec.positions = positions;
-  spec.windows = windows;
-  spec.sigma = sigma;
-  spec.causal = true;
-  return spec;
+  return ssa::testing::local_1d(positions, windows, sigma, /*causal=*/true);
 }
 
 SourcePlan plan(int64_t windows, std::vector<int32_t> targets, std::vector<int32_t> sources) {

@@ -1,4 +1,4 @@
-#include "report/numbers.h"
+#include "ssa/report/numbers.h"
 
 #include <cmath>
 #include <limits>

@@ -18,7 +18,7 @@ std::string part(const std::string& page, const std::string& id) {
   return page.substr(begin, page.find("</section>", begin) - begin);
 }
 
-/// The cell behind a heading in the summary of a single run.
+/// The cell after a heading in the summary of a single run.
 std::string cell(const std::string& page, const std::string& heading) {
   const std::string before = ">" + heading + "</th><td>";
   const size_t begin = page.find(before);
@@ -39,7 +39,7 @@ void check_self_contained(const std::string& page) {
 }  // namespace
 
 TEST_CASE("the summary of a run says its numbers") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal + ", finetune_fraction: 0.1"));
   add_evaluations(dir);
   const std::string page = render_report({dir});
@@ -62,7 +62,7 @@ TEST_CASE("the summary of a run says its numbers") {
 }
 
 TEST_CASE("curves of all runs are drawn, with +FT where a run has it") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string a = make_run(folder, "a", tiny_config("kind: none"));
   const std::string b = make_run(folder, "b", tiny_config(kLocal + ", finetune_fraction: 0.1"));
   const std::string page = render_report({a, b});
@@ -84,7 +84,7 @@ TEST_CASE("curves of all runs are drawn, with +FT where a run has it") {
 }
 
 TEST_CASE("the ensemble curve has a band and the renorm line") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
   CHECK(part(render_report({dir}), "ensemble").empty());
   add_evaluations(dir);
@@ -97,7 +97,7 @@ TEST_CASE("the ensemble curve has a band and the renorm line") {
 }
 
 TEST_CASE("sampled sources are shown for the plans there are") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dense = make_run(folder, "dense", tiny_config("kind: none"));
   const std::string local = make_run(
       folder, "local", tiny_config("kind: local, windows: 4, sigma: {first: 0.0, last: 0.2}"));
@@ -116,7 +116,7 @@ TEST_CASE("sampled sources are shown for the plans there are") {
 }
 
 TEST_CASE("pathways have a line for each plan and dense as reference") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dense = make_run(folder, "dense", tiny_config("kind: none"));
   const std::string local =
       make_run(folder, "local", tiny_config("kind: local, windows: 4, sigma: 0"));
@@ -137,13 +137,13 @@ TEST_CASE("pathways have a line for each plan and dense as reference") {
 }
 
 TEST_CASE("runs stand beside the paper's row of their data set and scheme") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string published = folder.path() + "/published.json";
-  write_text(published,
-             R"({"source":"<A paper>","data":{"tiny":{"layers":4,"width":64,"length":128,"rows":{)"
-             R"("S0":{"valid":1.5,"test":1.25,"C":1,"M":1,"S":1},)"
-             R"("S2-L4":{"valid":1.625,"test":1.375,"C":0.5,"M":0.25,"S":1.75,)"
-             R"("ensemble":{"test":1.314}}}}}})");
+  write_bytes(published,
+              R"({"source":"<A paper>","data":{"tiny":{"layers":4,"width":64,"length":128,"rows":{)"
+              R"("S0":{"valid":1.5,"test":1.25,"C":1,"M":1,"S":1},)"
+              R"("S2-L4":{"valid":1.625,"test":1.375,"C":0.5,"M":0.25,"S":1.75,)"
+              R"("ensemble":{"test":1.314}}}}}})");
   const std::string dense = make_run(folder, "dense", tiny_config("kind: none"));
   const std::string local = make_run(folder, "local", tiny_config(kLocal));
   const std::string tuned =
@@ -168,18 +168,18 @@ TEST_CASE("runs stand beside the paper's row of their data set and scheme") {
 }
 
 TEST_CASE("M and S stand against the dense run on the page") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string published = folder.path() + "/published.json";
-  write_text(published,
-             R"({"source":"A paper","data":{"tiny":{"layers":2,"width":8,"length":32,"rows":{)"
-             R"("S0":{},"S1-L4":{"valid":1}}}}})");
+  write_bytes(published,
+              R"({"source":"A paper","data":{"tiny":{"layers":2,"width":8,"length":32,"rows":{)"
+              R"("S0":{},"S1-L4":{"valid":1}}}}})");
   const auto with_costs = [&](const std::string& name, const std::string& ssa, int seconds,
                               int bytes) {
     std::string dir = make_run(folder, name, tiny_config(ssa));
-    write_text(dir + "/metrics.jsonl",
-               fmt::format("{{\"step\":1,\"split\":\"train\",\"tokens\":64,"
-                           "\"elapsed_seconds\":{},\"peak_memory_bytes\":{}}}\n",
-                           seconds, bytes));
+    write_bytes(dir + "/metrics.jsonl",
+                fmt::format("{{\"step\":1,\"split\":\"train\",\"tokens\":64,"
+                            "\"elapsed_seconds\":{},\"peak_memory_bytes\":{}}}\n",
+                            seconds, bytes));
     return dir;
   };
   const std::string dense = with_costs("dense", "kind: none", 5, 1000);
@@ -192,7 +192,7 @@ TEST_CASE("M and S stand against the dense run on the page") {
 }
 
 TEST_CASE("configs are compared key by key") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string a = make_run(folder, "a", tiny_config("kind: none"));
   const std::string b = make_run(folder, "b", tiny_config(kLocal));
   const std::string config = part(render_report({a, b}), "config");
@@ -205,17 +205,17 @@ TEST_CASE("configs are compared key by key") {
                  "<td>none</td><td>local</td><td>none</td>"));
 }
 
-TEST_CASE("text from outside is shown, not obeyed") {
-  const TemporaryFolder folder;
+TEST_CASE("text from files is shown, never interpreted as markup") {
+  const TempDir folder;
   const std::string hostile = "<script src=x>alert(1)</script>";
   const std::string dir =
       make_run(folder, "<img onerror=a>&", tiny_config(kLocal, hostile + "\" onload=\""));
-  write_text(dir + "/sample.txt", "</pre><svg onload=a>\xff]]>-->" + hostile);
-  write_text(dir + "/eval-<b>.json",
-             R"({"mode":"<i>","split":"\"><u>","loss":1,"curve":[{"samples":1,"value":1}]})");
-  write_text(dir + "/eval-<i>.json", "no JSON");
-  write_text(dir + "/metrics.jsonl",
-             metrics_line(1, "train", 3) + R"({"step":2,"split":"<b>","loss":1,"<b>":2})" + "\n");
+  write_bytes(dir + "/sample.txt", "</pre><svg onload=a>\xff]]>-->" + hostile);
+  write_bytes(dir + "/eval-<b>.json",
+              R"({"mode":"<i>","split":"\"><u>","loss":1,"curve":[{"samples":1,"value":1}]})");
+  write_bytes(dir + "/eval-<i>.json", "no JSON");
+  write_bytes(dir + "/metrics.jsonl",
+              metrics_line(1, "train", 3) + R"({"step":2,"split":"<b>","loss":1,"<b>":2})" + "\n");
   const std::string page = render_report({dir});
   CHECK(nesting_problem(page).empty());
   for (const char* tag : {"<script", "<img", "<svg onload", "<i>", "<u>"}) {
@@ -227,7 +227,7 @@ TEST_CASE("text from outside is shown, not obeyed") {
 }
 
 TEST_CASE("a run that has only just begun has a page") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
   std::filesystem::remove(dir + "/metrics.jsonl");
   const std::string page = render_report({dir});
@@ -240,7 +240,7 @@ TEST_CASE("a run that has only just begun has a page") {
 }
 
 TEST_CASE("losses that are not finite leave gaps") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
   std::string metrics;
   for (int step = 1; step <= 30; ++step) {
@@ -248,12 +248,12 @@ TEST_CASE("losses that are not finite leave gaps") {
                    ? fmt::format("{{\"step\":{},\"split\":\"train\",\"loss\":null}}\n", step)
                    : metrics_line(step, "train", step == 5 ? 1e300 : 2);
   }
-  write_text(dir + "/metrics.jsonl", metrics);
+  write_bytes(dir + "/metrics.jsonl", metrics);
   check_self_contained(render_report({dir}));
 }
 
 TEST_CASE("a page about many long runs stays below a megabyte") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   std::vector<std::string> dirs;
   for (int run = 0; run < 12; ++run) {
     dirs.push_back(make_run(folder, fmt::format("run{}", run),
@@ -263,19 +263,19 @@ TEST_CASE("a page about many long runs stays below a megabyte") {
     for (int step = 1; step <= 2000; ++step) {
       metrics += metrics_line(step, step % 4 == 0 ? "valid" : "train", 2 + 1.0 / step);
     }
-    write_text(dirs.back() + "/metrics.jsonl", metrics);
-    write_text(dirs.back() + "/sample.txt", std::string(200000, '<'));
+    write_bytes(dirs.back() + "/metrics.jsonl", metrics);
+    write_bytes(dirs.back() + "/sample.txt", std::string(200000, '<'));
   }
   const std::string page = render_report(dirs);
   CHECK(page.size() < 1'000'000);
-  CHECK(count(part(page, "summary"), "<tr>") == 13);  // a row a run
+  CHECK(count(part(page, "summary"), "<tr>") == 13);  // one row per run
   CHECK(count(part(page, "config"), "<tr>") == 13);
   CHECK(contains(part(page, "config"), "<details><summary>The configs in full</summary>"));
   check_self_contained(page);
 }
 
 TEST_CASE("the page is written to a file as a whole") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
   write_report({dir}, dir + "/report.html");
   CHECK(read_text_file(dir + "/report.html", 1 << 20) == render_report({dir}));

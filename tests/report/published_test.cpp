@@ -77,26 +77,26 @@ TEST_CASE("published rows belong to a data set, a scheme and a size") {
 }
 
 TEST_CASE("the published results are found from the config and from the programs") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = folder.path() + "/";
   const std::string bin = dir + "build/release/bin";
   std::filesystem::create_directories(bin);
   std::filesystem::create_directories(dir + "share/ssa/configs");
   CHECK(find_published_results("/nowhere/c.yaml", bin).empty());
-  write_text(dir + "share/ssa/configs/published_results.json", "{}");
+  write_bytes(dir + "share/ssa/configs/published_results.json", "{}");
   CHECK(find_published_results("/nowhere/c.yaml", bin) ==
         dir + "share/ssa/configs/published_results.json");
-  write_text(bin + "/published_results.json", "{}");
+  write_bytes(bin + "/published_results.json", "{}");
   CHECK(find_published_results(bin + "/c.yaml", bin) == bin + "/published_results.json");
 }
 
 TEST_CASE("a damaged table of published results is named") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = folder.path() + "/";
   const auto text = GENERATE(Catch::Generators::values<std::string>(
       {"", "[]", "{\"source\": 1}",
        "{\"source\": \"a\", \"data\": {\"x\": {\"layers\": \"1\"}}}"}));
-  write_text(dir + "p.json", text);
+  write_bytes(dir + "p.json", text);
   CHECK_THROWS_AS(PublishedResults::load(dir + "p.json"), ConfigError);
   CHECK_THROWS_WITH(PublishedResults::load(dir + "p.json"), Catch::Contains("p.json"));
   CHECK_THROWS_AS(PublishedResults::load(dir + "none.json"), ConfigError);
@@ -120,7 +120,7 @@ TEST_CASE("a model of another size has the row of the scheme that samples as man
   match = paper.nearest(config);
   REQUIRE(match);
   CHECK(match->scheme == "S12-L4");
-  config.ssa.layers = 5;  // ten of sixteen: nothing published
+  config.ssa.layers = 5;  // ten of sixteen: not published
   CHECK_FALSE(paper.nearest(config));
   config.model.layers = 6;  // 13.3 of sixteen
   CHECK_FALSE(paper.nearest(config));

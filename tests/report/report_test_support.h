@@ -1,45 +1,20 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
-#include <unistd.h>
+
+#include "support/files.h"
+#include "support/text.h"
 
 namespace ssa::testing {
 
-/// A folder that goes when the test ends.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "ssa-report-test-XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-inline void write_text(const std::string& path, std::string_view text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-
 inline const std::string kLocal = "kind: local, layers: 1, windows: 4, sigma: 0.1";
 
-/// config.yaml of a tiny model; `ssa` is what stands in the braces of its ssa section.
+/// config.yaml of a tiny model; `ssa` is the content of its ssa section.
 inline std::string tiny_config(const std::string& ssa, const std::string& data_name = "tiny") {
   return fmt::format(
       "task: byte_lm\nmodel: {{layers: 2, width: 8, ffn_width: 16, heads: 2}}\n"
@@ -56,29 +31,30 @@ inline std::string metrics_line(int step, const std::string& split, double loss)
 }
 
 /// Makes a run folder with a training curve from 3 to 2 nats, and validation at steps 50 and 100.
-inline std::string make_run(const TemporaryFolder& folder, const std::string& name,
+inline std::string make_run(const TempDir& folder, const std::string& name,
                             const std::string& config) {
   const std::string dir = folder.path() + "/" + name;
   std::filesystem::create_directories(dir);
-  write_text(dir + "/config.yaml", config);
+  write_bytes(dir + "/config.yaml", config);
   std::string metrics;
   for (int step = 1; step <= 100; ++step) {
     metrics += metrics_line(step, "train", 3 - step * 0.01);
     if (step % 50 == 0) metrics += metrics_line(step, "valid", 3.1 - step * 0.01);
   }
-  write_text(dir + "/metrics.jsonl", metrics);
+  write_bytes(dir + "/metrics.jsonl", metrics);
   return dir;
 }
 
 inline void add_evaluations(const std::string& dir) {
-  write_text(dir + "/eval-renorm-valid.json",
-             R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":500,"loss":2.125,)"
-             R"("bits_per_byte":3.0657,"curve":[],"seconds":1})");
-  write_text(dir + "/eval-ensemble-valid.json",
-             R"({"mode":"ensemble","split":"valid","samples":3,"step":100,"tokens":500,)"
-             R"("loss":2.0625,"bits_per_byte":2.9756,"spread":0.0125,"seconds":3,"curve":[)"
-             R"({"samples":1,"value":3.1,"stderr":0.02},{"samples":2,"value":3.0,"stderr":0.01},)"
-             R"({"samples":3,"value":2.9756,"stderr":0.01}]})");
+  write_bytes(
+      dir + "/eval-renorm-valid.json",
+      R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":500,"loss":2.125,)"
+      R"("bits_per_byte":3.0657,"curve":[],"seconds":1})");
+  write_bytes(dir + "/eval-ensemble-valid.json",
+              R"({"mode":"ensemble","split":"valid","samples":3,"step":100,"tokens":500,)"
+              R"("loss":2.0625,"bits_per_byte":2.9756,"spread":0.0125,"seconds":3,"curve":[)"
+              R"({"samples":1,"value":3.1,"stderr":0.02},{"samples":2,"value":3.0,"stderr":0.01},)"
+              R"({"samples":3,"value":2.9756,"stderr":0.01}]})");
 }
 
 inline size_t count(std::string_view text, std::string_view part) {
@@ -89,12 +65,8 @@ inline size_t count(std::string_view text, std::string_view part) {
   return found;
 }
 
-inline bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-/// What is wrong with the nesting of the elements of an HTML text; empty if nothing. Knows the void
-/// elements used here, self-closing SVG elements, and that a style element holds no markup.
+/// The first problem with the nesting of an HTML text's elements; empty if there is none. Knows the
+/// void elements used here and self-closing SVG elements.
 inline std::string nesting_problem(std::string_view html) {
   std::vector<std::string> open;
   for (size_t at = 0; (at = html.find('<', at)) != std::string_view::npos;) {

@@ -1,4 +1,4 @@
-#include "report/run_data.h"
+#include "ssa/report/run_data.h"
 
 #include <cmath>
 
@@ -42,10 +42,10 @@ TEST_CASE("the paper's names") {
 }
 
 TEST_CASE("a run folder is read with what it has") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal + ", finetune_fraction: 0.2"));
   add_evaluations(dir);
-  write_text(dir + "/sample.txt", "some text");
+  write_bytes(dir + "/sample.txt", "some text");
   const Run run = only(dir);
   CHECK(run.name == "a");
   CHECK(run.scheme == "S1-L4+FT");
@@ -63,7 +63,7 @@ TEST_CASE("a run folder is read with what it has") {
 }
 
 TEST_CASE("compute until a step counts dense fine-tuning") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const Run run = only(make_run(folder, "a", tiny_config(kLocal + ", finetune_fraction: 0.2")));
   REQUIRE(run.cost);
   CHECK(run.finetune_start == 80);
@@ -76,10 +76,10 @@ TEST_CASE("compute until a step counts dense fine-tuning") {
 }
 
 TEST_CASE("the newest evaluation counts, then the one with most samples") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
   const auto add = [&](const std::string& file, int step, int samples) {
-    write_text(
+    write_bytes(
         dir + "/eval-" + file + ".json",
         fmt::format(R"({{"mode":"ensemble","split":"test","step":{},"samples":{},"loss":2}})", step,
                     samples));
@@ -92,14 +92,14 @@ TEST_CASE("the newest evaluation counts, then the one with most samples") {
   CHECK(run.evaluation("ensemble", "test")->file == "eval-2.json");
 }
 
-TEST_CASE("what is missing or damaged is remarked, not fatal") {
-  const TemporaryFolder folder;
+TEST_CASE("missing or damaged files become remarks, not errors") {
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
-  write_text(dir + "/metrics.jsonl", metrics_line(1, "train", 3) + "{\"step\": 2, \"spl");
-  write_text(dir + "/eval-torn.json", "{\"mode\": \"ren");
-  write_text(dir + "/eval-odd.json",
-             R"({"mode":"ensemble","split":"valid","loss":"x","samples":1e300,"curve":[1,{},)"
-             R"({"samples":-1,"value":1},{"samples":2,"value":null},{"samples":3,"value":1.5}]})");
+  write_bytes(dir + "/metrics.jsonl", metrics_line(1, "train", 3) + "{\"step\": 2, \"spl");
+  write_bytes(dir + "/eval-torn.json", "{\"mode\": \"ren");
+  write_bytes(dir + "/eval-odd.json",
+              R"({"mode":"ensemble","split":"valid","loss":"x","samples":1e300,"curve":[1,{},)"
+              R"({"samples":-1,"value":1},{"samples":2,"value":null},{"samples":3,"value":1.5}]})");
   const Run run = only(dir);
   CHECK(run.events.size() == 1);
   REQUIRE(run.missing.size() == 1);
@@ -116,7 +116,7 @@ TEST_CASE("what is missing or damaged is remarked, not fatal") {
 }
 
 TEST_CASE("a task that is not built yet has no costs, but a page") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   std::string config = tiny_config(kLocal);
   config.replace(config.find("byte_lm"), 7, "word_lm");
   const Run run = only(make_run(folder, "a", config));
@@ -124,8 +124,8 @@ TEST_CASE("a task that is not built yet has no costs, but a page") {
   CHECK(render_report({run.dir}).size() > 1000);
 }
 
-TEST_CASE("folders that are no runs and configs that are broken are refused by name") {
-  const TemporaryFolder folder;
+TEST_CASE("folders that are not runs and broken configs are refused by name") {
+  const TempDir folder;
   CHECK(contains(refusal({}), "no run folder"));
   CHECK(contains(refusal({folder.path() + "/nowhere"}), folder.path() + "/nowhere"));
   CHECK(contains(refusal({folder.path()}), "no config.yaml in it nor in a folder in it"));
@@ -134,7 +134,7 @@ TEST_CASE("folders that are no runs and configs that are broken are refused by n
 }
 
 TEST_CASE("runs are named by what tells them apart, and read once") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string a = make_run(folder, "x/run", tiny_config(kLocal));
   const std::string b = make_run(folder, "y/run", tiny_config("kind: none"));
   const std::string c = make_run(folder, "other", tiny_config("kind: none"));
@@ -146,10 +146,10 @@ TEST_CASE("runs are named by what tells them apart, and read once") {
 }
 
 TEST_CASE("evaluations without a time get that of the step before") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
-  write_text(dir + "/metrics.jsonl",
-             metrics_line(7, "train", 3) + R"({"step":7,"split":"valid","loss":2})" + "\n");
+  write_bytes(dir + "/metrics.jsonl",
+              metrics_line(7, "train", 3) + R"({"step":7,"split":"valid","loss":2})" + "\n");
   CHECK(*only(dir).losses_of("valid").front()->elapsed_seconds == Approx(0.7));
 }
 
@@ -165,26 +165,26 @@ TEST_CASE("metrics are read as the run wrote them down, and derived where it did
 }
 
 TEST_CASE("a sweep folder stands for its runs, in the sweep's order, then by name") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   for (const char* name : {"sweep/b", "sweep/a", "sweep/d", "sweep/c", "alone"}) {
     make_run(folder, name, tiny_config(kLocal));
   }
   std::filesystem::create_directories(folder.path() + "/sweep/waiting");
-  write_text(folder.path() + "/sweep/sweep.json", R"({"points":["d","waiting","a",7]})");
+  write_bytes(folder.path() + "/sweep/sweep.json", R"({"points":["d","waiting","a",7]})");
   std::vector<std::string> names;
   for (const Run& run : load_runs({folder.path() + "/alone", folder.path() + "/sweep/"})) {
     names.push_back(run.name);
   }
   CHECK(names == std::vector<std::string>{"alone", "d", "a", "b", "c"});
   for (const char* damaged : {"", "{", "[1]", R"({"points":3})", R"({"points":{"x":"d"}})"}) {
-    write_text(folder.path() + "/sweep/sweep.json", damaged);
+    write_bytes(folder.path() + "/sweep/sweep.json", damaged);
     CHECK(load_runs({folder.path() + "/sweep"}).size() == 4);
   }
-  write_text(folder.path() + "/config.yaml", tiny_config(kLocal));  // a run folder stays one
+  write_bytes(folder.path() + "/config.yaml", tiny_config(kLocal));  // a run folder stays one
   CHECK(load_runs({folder.path()}).size() == 1);
 }
 
-TEST_CASE("the dense partner differs in as little as can be") {
+TEST_CASE("the dense partner differs as little as possible") {
   const auto config = [](const std::string& ssa, uint64_t seed, int64_t micro_batch) {
     Config made = parse_config(tiny_config(ssa), "c.yaml");
     made.train.seed = seed;
@@ -203,15 +203,15 @@ TEST_CASE("the dense partner differs in as little as can be") {
 }
 
 TEST_CASE("rate over all steps and peak memory come from the training's events") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
-  write_text(dir + "/metrics.jsonl",
-             R"({"step":1,"split":"train","tokens":64,"elapsed_seconds":1,"peak_memory_bytes":9})"
-             "\n"
-             R"({"step":2,"split":"train","tokens":128,"elapsed_seconds":4,"peak_memory_bytes":7})"
-             "\n"
-             R"({"step":2,"split":"valid","loss":1,"tokens":128,"elapsed_seconds":9})"
-             "\n");
+  write_bytes(dir + "/metrics.jsonl",
+              R"({"step":1,"split":"train","tokens":64,"elapsed_seconds":1,"peak_memory_bytes":9})"
+              "\n"
+              R"({"step":2,"split":"train","tokens":128,"elapsed_seconds":4,"peak_memory_bytes":7})"
+              "\n"
+              R"({"step":2,"split":"valid","loss":1,"tokens":128,"elapsed_seconds":9})"
+              "\n");
   const Run run = only(dir);
   CHECK(*run.overall_terms_per_second() == Approx(32));
   CHECK(*run.peak_memory_bytes() == 9);

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "report/report_test_support.h"
+#include "sampling/plan_testing.h"
 
 using namespace ssa;
 using namespace ssa::report;
@@ -16,13 +17,7 @@ namespace {
 const RngKey kKey{.seed = 3, .purpose = RngPurpose::plan};
 
 PlanSpec local(int64_t positions, int64_t windows, double sigma) {
-  PlanSpec spec;
-  spec.kind = PlanKind::local_1d;
-  spec.positions = positions;
-  spec.windows = windows;
-  spec.sigma = sigma;
-  spec.causal = true;
-  return spec;
+  return ssa::testing::local_1d(positions, windows, sigma, /*causal=*/true);
 }
 
 PlanSpec of_kind(PlanKind kind, int64_t positions, bool causal) {
@@ -99,7 +94,7 @@ TEST_CASE("an unbiased plan samples all positions equally") {
   }
 }
 
-TEST_CASE("positions are put together where there are many") {
+TEST_CASE("neighbouring positions share a bin where there are many") {
   // Bins of 15 positions, windows of 24: the second bin is in the first window up to its ninth.
   const SourceMap map = estimate_source_map(local(960, 40, 0), kKey, 3);
   REQUIRE(map.bins == 64);
@@ -118,7 +113,7 @@ TEST_CASE("a long input is drawn shorter, a huge one not at all") {
   CHECK(estimate_source_map(local(int64_t{1} << 30, int64_t{1} << 20, 0.05), kKey, 2).draws == 0);
 }
 
-TEST_CASE("the picture says what it is, and equal cells are drawn as one") {
+TEST_CASE("the picture has a title, and equal cells are drawn as one") {
   const std::string html = render(estimate_source_map(local(64, 4, 0), kKey, 20), "A <layer>");
   CHECK(contains(html, "<title>A &lt;layer&gt;</title><desc>Targets down, sources across"));
   CHECK(contains(html, ">source position</text>"));

@@ -17,7 +17,7 @@ using namespace ssa::testing;
 
 namespace {
 
-/// A run folder with whatever files a test puts there.
+/// A run folder with the files that a test writes into it.
 struct Folder {
   TinyRun run;
   Config config = run.config();  // 8 steps
@@ -72,7 +72,7 @@ TEST_CASE("a point's state is what its folder says", "[sweep]") {
   CHECK(folder.status(both).missing == both);
 }
 
-TEST_CASE("training is not done before the last step is scored and saved", "[sweep]") {
+TEST_CASE("training is finished when the last step is validated and saved", "[sweep]") {
   const Folder folder;
   folder.finish_training();
   SECTION("no score") { folder.metrics("{\"step\":8,\"split\":\"train\",\"loss\":2.5}\n"); }
@@ -98,7 +98,7 @@ TEST_CASE("an evaluation counts for its weights and number of samples only", "[s
   CHECK(missing(EvalMode::renorm));
 }
 
-TEST_CASE("a failure is remembered until the point is run again or done", "[sweep]") {
+TEST_CASE("a failure is recorded until the point is run again or finished", "[sweep]") {
   const Folder folder;
   record_failure(folder.path, {"ssa-train", 5});
   const PointStatus failed = folder.status();

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A grid of three points, and a folder of our own first on PATH.
+/// A grid of three points, and a folder of the test's own programs that is first on PATH.
 struct SlurmSweep : TinyRun {
   std::string config_path = dir / "tiny.yaml";
   std::string bin = dir / "bin";
@@ -130,7 +130,7 @@ TEST_CASE("a task whose ranks fail is queued again five times, others are not", 
   CHECK(contains(read_bytes(sweep.dir / "task.log"), "giving up after 5 failures"));
 }
 
-TEST_CASE("a script of one's own is filled in, and several ranks work on a point", "[sweep]") {
+TEST_CASE("a template of the user's is filled in, and several ranks work on a point", "[sweep]") {
   SlurmSweep sweep;
   sweep.program("sbatch", "exit 0");
   sweep.program("srun", "exit 9");  // ssa-sweep itself runs without

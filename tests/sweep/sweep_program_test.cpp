@@ -70,7 +70,7 @@ TEST_CASE("a sweep trains and scores every point, and skips them the next time",
   CHECK(read_bytes(run.root + "/kind-none/log.txt") == before);
 }
 
-TEST_CASE("a sweep that is stopped goes on with the bits of one that was not", "[sweep]") {
+TEST_CASE("a stopped sweep continues to the bits of an uninterrupted one", "[sweep]") {
   const SweepRun run;
   const std::vector<std::string> grid = {"--vary",
                                          "ssa.windows=2,4",
@@ -116,7 +116,7 @@ TEST_CASE("a wrong value anywhere starts nothing", "[sweep]") {
   CHECK_FALSE(path_exists(run.root));
 }
 
-TEST_CASE("failed points are reported, left alone, and retried when asked to", "[sweep]") {
+TEST_CASE("failed points are reported, skipped, and retried on request", "[sweep]") {
   const SweepRun run;
   const std::string later = run.dir / "later.txt";
   const std::vector<std::string> grid = {"--vary", "data.path=" + run.text_path + "," + later,

@@ -8,7 +8,7 @@
 
 namespace ssa {
 
-/// A config key and the values it takes, each YAML as `--set` reads it.
+/// A config key and its values, in YAML as for `--set`.
 struct Variation {
   std::string key;
   std::vector<std::string> values;
@@ -20,23 +20,23 @@ Variation parse_variation(const std::string& text);
 
 /// One run of a sweep.
 struct SweepPoint {
-  std::string name;  ///< of its run folder: what varies, in letters that file systems like
+  std::string name;  ///< of its run folder: the varied values, in characters fit for file names
   std::vector<std::pair<std::string, std::string>> varied;  ///< key and value, as given
-  std::vector<std::string> overrides;  ///< "key=value", those common to all points first
+  std::vector<std::string> overrides;  ///< "key=value"; those common to all points come first
   Config config;
 };
 
-/// Whether a key changes a run with this kind of sampling: ssa.windows does nothing to a dense one.
+/// Whether a key affects a run with this kind of sampling. ssa.windows does not affect a dense run.
 bool key_matters(const std::string& key, const SsaConfig& ssa);
 
 struct SweepGrid {
   std::vector<SweepPoint> points;
-  std::vector<std::string> notes;  ///< about points left out, for the log
+  std::vector<std::string> notes;  ///< for the log: which points were left out
 };
 
-/// Every combination of values, the last variation changing fastest. A point whose run would be
-/// that of an earlier one is left out: a dense model trains the same whatever ssa.windows says.
-/// Throws one ConfigError with the problems of all points.
+/// All combinations of values; the last variation changes fastest. A point that would repeat the
+/// run of an earlier point is left out: a dense model trains the same for any ssa.windows. Throws
+/// one ConfigError with the problems of all points.
 SweepGrid make_grid(const std::string& config_path, const std::vector<std::string>& set,
                     const std::vector<Variation>& variations);
 

@@ -7,7 +7,7 @@
 
 namespace ssa {
 
-/// What a sweep folder was made for: sweep.json. Results are never read from it.
+/// The grid of a sweep folder, stored in sweep.json. It holds no results.
 struct SweepManifest {
   std::string config;
   std::vector<std::string> set;
@@ -18,8 +18,8 @@ struct SweepManifest {
 /// Replaces RUN_ROOT/sweep.json, atomically. Throws CheckpointError for I/O errors.
 void write_manifest(const std::string& run_root, const SweepManifest& manifest);
 
-/// In what the manifest that is there differs from this one, in sentences; nothing if there is
-/// none. Throws CheckpointError if it cannot be read.
+/// The differences between the folder's manifest and this one, as sentences. Empty if the folder
+/// has none. Throws CheckpointError if it cannot be read.
 std::vector<std::string> manifest_differences(const std::string& run_root,
                                               const SweepManifest& manifest);
 

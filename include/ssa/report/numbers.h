@@ -7,7 +7,7 @@
 
 namespace ssa::report {
 
-// Numbers as people read them. What is missing or not finite is an en dash.
+// Numbers as text for people. A number that is missing or not finite becomes an en dash.
 
 /// `digits` significant digits, trailing zeros kept: 1.2, 4 -> "1.200".
 std::string significant(std::optional<double> value, int digits = 4);
@@ -22,7 +22,8 @@ std::string bytes_text(std::optional<double> bytes);
 /// 0.0123 -> "12.3 ms", 5025 -> "1 h 24 min".
 std::string duration_text(std::optional<double> seconds);
 
-/// A unit to plot in, chosen so that the largest value has one to four digits before the point.
+/// A unit for a plot. The functions choose it so that the largest value has one to four digits
+/// before the point.
 struct Unit {
   std::string name;
   double size = 1;  ///< in the base unit
@@ -31,7 +32,7 @@ Unit time_unit(double largest_seconds);
 Unit flop_unit(double largest_flop);
 Unit memory_unit(double largest_bytes);
 
-/// Middle value; nothing for an empty list.
+/// The median; nothing for an empty list.
 std::optional<double> median(std::vector<double> values);
 
 }  // namespace ssa::report
