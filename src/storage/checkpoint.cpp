@@ -16,12 +16,12 @@ namespace ssa {
 
 namespace {
 
-/// PyTorch users' loaders look for "format".
+/// PyTorch's loaders look for the key "format".
 SafetensorsMetadata metadata_of(int64_t step) {
   return {{"format", "pt"}, {"step", std::to_string(step)}};
 }
 
-/// Opens a file of the checkpoint, lets `fill` write it, and puts it on the disk.
+/// Opens a file of the checkpoint, lets `fill` write it, and syncs it.
 template <class Fill>
 SavedFile write_file(const std::string& folder, const std::string& file_name, Fill&& fill) {
   OutputFile file(folder + "/" + file_name, OutputFile::Mode::replace);
@@ -31,7 +31,7 @@ SavedFile write_file(const std::string& folder, const std::string& file_name, Fi
   return {file_name, file.bytes(), file.checksum()};
 }
 
-/// What another process has written must be here, too.
+/// Throws CheckpointError unless this process sees the file as another process wrote it.
 void check_visible(const std::string& folder, const SavedFile& file) {
   const std::string path = folder + "/" + file.name;
   if (!path_exists(path)) {
@@ -46,9 +46,9 @@ void check_visible(const std::string& folder, const SavedFile& file) {
   }
 }
 
-/// Gives the finished folder its name. Replacing a checkpoint of the same step takes one move
-/// where the file system can swap two folders, else two, between which the old one is still found
-/// as ".step-N.replaced".
+/// Gives the finished folder its name. If there is a checkpoint of the same step, the folders are
+/// swapped. A file system that cannot swap needs two renames; between them the old checkpoint is
+/// still found as ".step-N.replaced".
 void publish(const std::string& dir, const std::string& partial, const std::string& folder) {
   if (!path_exists(folder)) {
     rename_path(partial, folder);
@@ -82,8 +82,8 @@ void clean_up(const std::string& dir) {
   }
 }
 
-/// Removes the oldest checkpoints but `keep`, the one just written never. Each is renamed first:
-/// half-removed, it must not pass for a damaged one.
+/// Removes all but the newest `keep` checkpoints, and never the one just written. Each is renamed
+/// first, so that a half-removed one does not look like a damaged one.
 void prune(const std::string& dir, const std::string& newest, int64_t keep) {
   std::vector<Candidate> candidates = list_candidates(dir);
   auto left = static_cast<int64_t>(candidates.size());
@@ -143,7 +143,7 @@ CheckpointSave::CheckpointSave(std::string run_dir, int64_t step, int64_t keep)
 
 CheckpointSave::~CheckpointSave() {
   if (complete_) return;
-  // Its space may be what the old checkpoints' disk lacks. Not everything broken can be removed.
+  // Frees the disk space of an unfinished save. Errors are ignored: the disk may be broken.
   std::error_code ignored;
   std::filesystem::remove_all(partial_, ignored);
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a folder of checkpoints holds: names, manifests, and which of them may be used. Shared by
-// saving and loading.
+// The contents of a folder of checkpoints: names, manifests, and which checkpoints may be valid.
+// Used by saving and loading.
 
 #include <cstdint>
 #include <optional>
@@ -22,43 +22,42 @@ inline constexpr std::string_view kReplaced = ".replaced";
 
 inline std::string checkpoints_dir(const std::string& run_dir) { return run_dir + "/checkpoints"; }
 inline std::string step_name(int64_t step) { return fmt::format("step-{}", step); }
-/// Where the checkpoint of a step is written before it gets its name.
+/// The folder in which the checkpoint of a step is written before it gets its name.
 inline std::string partial_folder(const std::string& run_dir, int64_t step) {
   return fmt::format("{}/.{}{}", checkpoints_dir(run_dir), step_name(step), kPartial);
 }
 
 /// N of "step-N".
 std::optional<int64_t> step_of(std::string_view folder);
-/// "step-N" of ".step-N.replaced": what an exchange in two moves may leave behind.
+/// "step-N" of ".step-N.replaced", which an interrupted exchange in two renames leaves behind.
 std::optional<std::string> replaced_name(const std::string& entry);
 
 /// "optimizer-00002-of-00004.safetensors" for index 1 of 4; for 1 of 1 "optimizer.safetensors".
 std::string optimizer_file(int index, int shards);
-/// The number of files over which the optimizer's state is spread, of which `name` is one; 0: it is
-/// none.
+/// The number of shards of the optimizer's state if `name` is one of their files; 0 if it is not.
 int shards_of(std::string_view name);
 
 struct Manifest {
   int64_t step = 0;
-  int64_t sequence = 0;  ///< 1 for a run's first save, then one more each time
+  int64_t sequence = 0;  ///< number of the save in its run, from 1
   std::string engine_version;
   std::string engine_commit;
   std::vector<SavedFile> files;
 };
 
 std::string manifest_text(const Manifest& manifest);
-/// Throws CheckpointError if there is none or it is damaged.
+/// Throws CheckpointError if the manifest is missing or damaged.
 Manifest read_manifest(const std::string& folder);
 
-/// A folder that may be a valid checkpoint, as far as its manifest tells.
+/// A folder that may be a valid checkpoint. Only its manifest has been read.
 struct Candidate {
   std::string path;
   int64_t step = 0;
   int64_t sequence = 0;  ///< 0 if the manifest is damaged
-  std::string problem;   ///< of the manifest
+  std::string problem;   ///< what is wrong with the manifest; empty: nothing
 };
 
-/// Oldest first.
+/// The candidates in a folder of checkpoints, oldest first.
 std::vector<Candidate> list_candidates(const std::string& dir);
 
 }  // namespace ssa

@@ -195,7 +195,7 @@ void sync_directory(const std::string& path) {
   const int result = retry_interrupted([&] { return ::fsync(descriptor); });
   const int error = errno;
   close_quietly(descriptor);
-  // Some file systems cannot sync a directory and say EINVAL: theirs are written in order anyway.
+  // File systems that cannot sync a directory return EINVAL. They write entries in order anyway.
   if (result < 0 && error != EINVAL) fail("sync directory", path, error);
 }
 
@@ -245,7 +245,7 @@ bool path_exists(const std::string& path) {
 
 namespace {
 
-/// Where a link leads, if to something; the path itself otherwise.
+/// The target of a link, if it exists; otherwise the path itself.
 std::string without_links(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_symlink(path, error)) return path;

@@ -1,4 +1,4 @@
-// Loading: every file is verified before it is used.
+// Loads checkpoints. Every file is verified before it is used.
 
 #include <algorithm>
 #include <filesystem>
@@ -31,7 +31,7 @@ void verify_file(const std::string& folder, const SavedFile& record) {
   }
 }
 
-/// The files that hold the optimizer's state: all that the manifest must list.
+/// The files of the optimizer's state, all of which the manifest must list.
 std::vector<std::string> optimizer_files(const Manifest& manifest) {
   int shards = 1;
   for (const SavedFile& file : manifest.files) shards = std::max(shards, shards_of(file.name));
@@ -67,7 +67,7 @@ LoadedCheckpoint open_folder(const std::string& folder) {
 
 LoadedCheckpoint open_checkpoint(const std::string& path) {
   const std::filesystem::path given(path);
-  std::error_code error;  // what cannot be looked at cannot be read either, which says why
+  std::error_code error;  // ignored: reading the file reports the same problem
   if (given.filename() != "latest" || std::filesystem::is_directory(given, error)) {
     if (!path_exists(path)) throw CheckpointError("there is no checkpoint {}", path);
     return open_folder(path);

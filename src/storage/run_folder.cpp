@@ -16,7 +16,7 @@ namespace ssa {
 
 namespace {
 
-/// "process 123 on host a", as the holder of the lock left it.
+/// The holder of the lock, as it described itself: "process 123 on host a".
 std::string holder(int descriptor) {
   std::array<char, 300> text{};
   const ssize_t bytes = ::pread(descriptor, text.data(), text.size(), 0);
@@ -25,7 +25,7 @@ std::string holder(int descriptor) {
   return result.empty() ? "another process" : result;
 }
 
-/// For the message of whoever comes second; the lock holds without it.
+/// Writes this process's description for the message of a second process. Errors do not matter.
 void write_holder(int descriptor) {
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';

@@ -57,8 +57,7 @@ std::vector<const NamedTensor*> in_file_order(const std::vector<NamedTensor>& te
   return order;
 }
 
-/// The header with its size before it and spaces behind it, so that the elements begin at a
-/// multiple of 8.
+/// The header after its size, padded with spaces so that the elements begin at a multiple of 8.
 std::string header_text(const std::vector<const NamedTensor*>& order,
                         const SafetensorsMetadata& metadata, const std::string& path) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
@@ -77,7 +76,7 @@ std::string header_text(const std::vector<const NamedTensor*>& order,
   std::string json;
   try {
     json = header.dump();
-  } catch (const nlohmann::json::exception& error) {  // a name that is no UTF-8
+  } catch (const nlohmann::json::exception& error) {  // a name that is not UTF-8
     throw CheckpointError("cannot write {}: {}", path, error.what());
   }
   json.append((8 - json.size() % 8) % 8, ' ');
@@ -169,7 +168,7 @@ void SafetensorsFile::load_elements(const std::string& name, int64_t first,
   read_into(elements, stored.begin + offset);
 }
 
-/// From `offset` bytes behind the header on.
+/// Reads from `offset` bytes after the header.
 void SafetensorsFile::read_into(Tensor& tensor, uint64_t offset) const {
   Tensor host = tensor;
   if (tensor.device() == Device::cuda) {

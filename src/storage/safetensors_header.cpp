@@ -13,7 +13,7 @@ namespace ssa {
 
 namespace {
 
-/// Thrown inside this file; the path is put before it at the boundary.
+/// Thrown inside this file. parse_safetensors_header() adds the path.
 struct HeaderProblem {
   std::string reason;
 };
@@ -33,7 +33,7 @@ DType parse_dtype(const std::string& text, const std::string& tensor) {
   reject("tensor '{}' has dtype '{}'; F64, F32, BF16, F16, I32 and U8 can be read", tensor, text);
 }
 
-/// A tensor's entry as it stands in the header, before any check.
+/// A tensor's entry in the header, not yet checked.
 struct RawEntry {
   std::string name;
   std::optional<std::string> dtype;
@@ -41,8 +41,8 @@ struct RawEntry {
   std::optional<std::vector<uint64_t>> offsets;
 };
 
-/// Receives the header's JSON piece by piece. A DOM would hide doubled keys (the last one wins)
-/// and would let a hostile header build arbitrarily deep values.
+/// Receives the header's JSON token by token. A DOM would hide duplicate keys (the last one wins)
+/// and let a hostile header build arbitrarily deep values.
 class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::vector<RawEntry> entries;
@@ -133,8 +133,8 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
   std::vector<uint64_t>* numbers_ = nullptr;
 };
 
-/// Bytes of a tensor. Every product of extents must fit, those beside a zero too: strides are
-/// computed from them.
+/// The bytes of a tensor. Every product of extents must fit, even beside a zero extent, because
+/// strides are computed from them.
 uint64_t checked_bytes(const RawEntry& raw, DType dtype) {
   int64_t bytes = static_cast<int64_t>(size_of(dtype));
   bool empty = false;

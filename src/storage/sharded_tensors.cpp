@@ -16,7 +16,7 @@ struct PartName {
   int64_t begin = 0, end = 0;
 };
 
-/// A number that makes up all of the text.
+/// The number, if the whole text is one.
 std::optional<int64_t> number_in(std::string_view text) {
   int64_t number = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -24,7 +24,7 @@ std::optional<int64_t> number_in(std::string_view text) {
   return number;
 }
 
-/// Nothing if the name is not one of a part.
+/// Returns nothing if the name is not that of a part.
 std::optional<PartName> parse_part_name(std::string_view name) {
   const size_t bracket = name.rfind('[');
   if (bracket == std::string_view::npos || !name.ends_with(']')) return std::nullopt;

@@ -52,7 +52,7 @@ void append_bytes_field(std::string& out, uint32_t field, std::string_view bytes
   out.append(bytes);
 }
 
-/// Records store their checksums scrambled, so that a checksum over them is a good one as well.
+/// The masked checksum of a record, as the TFRecord format defines it.
 uint32_t masked_crc(std::string_view bytes) {
   const uint32_t crc = crc32c(bytes.data(), bytes.size());
   return std::rotr(crc, 15) + 0xa282ead8u;
@@ -72,7 +72,8 @@ double wall_time() {
   return std::chrono::duration<double>(since_epoch).count();
 }
 
-/// TensorBoard reads a folder's files in the order of their names, hence the padded time first.
+/// TensorBoard reads the files of a folder in the order of their names, so the padded time is
+/// first.
 std::string event_file_path(const std::string& dir) {
   static std::atomic<int> files_of_this_process = 0;
   std::array<char, 256> host{};

@@ -11,9 +11,9 @@ namespace ssa {
 
 // A checkpoint is a folder RUN/checkpoints/step-N with model.safetensors, optimizer.safetensors (or
 // optimizer-00001-of-00004.safetensors and so on), state.json and manifest.json. It is written
-// under another name, the manifest last, and renamed when every byte is on the disk, so that a
-// folder called step-N was complete once; the manifest's checksums say whether it still is.
-// RUN/checkpoints/latest holds the name of the newest one.
+// under another name, the manifest last, and renamed when every byte is on the disk. So a folder
+// called step-N was complete when it got its name; the manifest's checksums tell whether it still
+// is. RUN/checkpoints/latest holds the name of the newest checkpoint.
 
 struct CheckpointData {
   int64_t step = 0;
@@ -34,25 +34,25 @@ struct LoadedCheckpoint {
 };
 
 /// Saves RUN/checkpoints/step-N, then removes all but the newest `keep` (at least 1) checkpoints.
-/// A checkpoint of the same step is replaced. When it throws CheckpointError (a full disk, an I/O
-/// error) or the process is killed, whatever was valid before still is.
+/// Replaces a checkpoint of the same step. If it throws CheckpointError (a full disk, an I/O error)
+/// or the process is killed, the earlier checkpoints stay valid.
 void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep);
 
-/// A file of a checkpoint in the making, as its manifest will list it.
+/// A file of a checkpoint that is being saved, as its manifest will list it.
 struct SavedFile {
   std::string name;
   uint64_t bytes = 0;
   std::string checksum;
 };
 
-/// The same between processes.
+/// The file's entry as text, to be sent to another process.
 std::string to_text(const SavedFile& file);
-/// Throws CheckpointError if `text` is not one.
+/// Throws CheckpointError if `text` is not such an entry.
 SavedFile saved_file_from_text(const std::string& text);
 
-/// A save that several processes share: one makes this object, and then each, this one included,
-/// may call save_optimizer_shard(). Throws, and keeps what was valid before, like
-/// save_checkpoint(); without commit() it leaves nothing behind.
+/// A save by several processes. One process makes this object; then every process, this one
+/// included, may call save_optimizer_shard(). Errors are those of save_checkpoint(). Without
+/// commit(), the object removes what was written.
 class CheckpointSave {
  public:
   /// Makes the folder that the files go into.
@@ -63,8 +63,8 @@ class CheckpointSave {
 
   void write_model(const std::vector<NamedTensor>& model);
   void write_state(const std::string& json);
-  /// Writes the manifest and gives the folder its name; `optimizer` are the files of all shards.
-  /// Throws CheckpointError too if this process does not see them as they were written.
+  /// Writes the manifest and gives the folder its name. `optimizer` are the files of all shards.
+  /// Also throws CheckpointError if this process does not see the shards as they were written.
   void commit(const std::vector<SavedFile>& optimizer);
 
  private:
@@ -75,9 +75,8 @@ class CheckpointSave {
   bool complete_ = false;
 };
 
-/// Writes file number `index` (from 0) of the `shards` that hold the optimizer's state, into the
-/// folder that a CheckpointSave has made, perhaps in another process. Parts of tensors are named by
-/// part_name().
+/// Writes shard `index` (from 0) of `shards` of the optimizer's state into the folder of a
+/// CheckpointSave, which another process may have made. part_name() names parts of tensors.
 SavedFile save_optimizer_shard(const std::string& run_dir, int64_t step, int index, int shards,
                                const std::vector<NamedTensor>& tensors);
 

@@ -7,7 +7,7 @@
 
 namespace ssa {
 
-/// Running XXH3-128 checksum (Collet, xxHash 0.8 specification) of a stream of bytes. It finds
+/// Running XXH3-128 checksum (Collet, xxHash 0.8 specification) of a stream of bytes. It detects
 /// damage, not forgery.
 class Checksum {
  public:
@@ -25,7 +25,7 @@ class Checksum {
   std::unique_ptr<State> state_;
 };
 
-/// CRC-32C (Castagnoli polynomial, RFC 3720 appendix B.4), which TensorBoard's records carry.
+/// CRC-32C (Castagnoli polynomial, RFC 3720 appendix B.4), as in TensorBoard's records.
 uint32_t crc32c(const void* data, size_t bytes);
 
 }  // namespace ssa

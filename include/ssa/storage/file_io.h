@@ -11,14 +11,14 @@
 
 namespace ssa {
 
-// Every byte that a run writes passes through these functions. They retry interrupted calls and
-// short writes, throw CheckpointError with the path and the system's reason, and let tests fail
-// or stop the program at any one of them.
+// A run writes all its files through these functions. They retry interrupted calls and short
+// writes, and throw CheckpointError with the path and the system's reason. A test can make any call
+// fail or stop the program there.
 
 enum class FileOp { make_directory, open, write, sync, close, rename, exchange, remove };
 std::string_view name(FileOp op);
 
-/// What a test wants to happen instead of a file operation.
+/// What a test makes happen instead of a file operation.
 struct FileFault {
   int error = 0;             ///< errno to fail with; 0: no failure
   bool short_write = false;  ///< write only the first half of the bytes (then fail, if `error`)
@@ -37,7 +37,7 @@ class OutputFile {
     append    ///< every write goes to the end; size and checksum cover only what is added
   };
   OutputFile(std::string path, Mode mode);
-  /// Closes without a word; call close() to hear of errors.
+  /// Closes and ignores errors. Call close() to get them.
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -58,8 +58,8 @@ class OutputFile {
   Checksum checksum_;
 };
 
-/// A file opened for reading at any offset. It is read, not mapped: a file that shrinks while in
-/// use gives an error, not a signal.
+/// A file opened for reading at any offset. It is not mapped, so a file that shrinks while it is
+/// read causes an error, not a signal.
 class InputFile {
  public:
   explicit InputFile(std::string path);
@@ -79,19 +79,19 @@ class InputFile {
   uint64_t bytes_ = 0;
 };
 
-/// The whole of a file no larger than `limit` bytes.
+/// The content of a file. Throws CheckpointError if it has more than `limit` bytes.
 std::string read_text_file(const std::string& path, uint64_t limit);
 /// Checksum of a whole file.
 std::string checksum_of(const InputFile& file);
 
-/// Makes a directory and, where they are missing, those above it.
+/// Makes a directory and the missing ones above it.
 void make_directories(const std::string& path);
 /// Returns when the directory's entries (creations, renames) are on the disk.
 void sync_directory(const std::string& path);
 void rename_path(const std::string& from, const std::string& to);
-/// Swaps two paths in one step. False where the file system cannot.
+/// Swaps two paths in one step. Returns false if the file system cannot.
 bool exchange_paths(const std::string& a, const std::string& b);
-/// Removes a file or a directory with everything in it; nothing there is fine.
+/// Removes a file, or a directory with everything in it, if it exists.
 void remove_tree(const std::string& path);
 /// Names in a directory, sorted; none if it does not exist.
 std::vector<std::string> list_directory(const std::string& path);

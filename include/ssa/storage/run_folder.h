@@ -5,8 +5,9 @@
 
 namespace ssa {
 
-/// The folder of a run, made where it is missing and locked against a second process for as long
-/// as the object lives. The lock goes with the process, however it ends. One rank holds it.
+/// The folder of a run. It is made if it is missing, and locked against other processes while the
+/// object lives. The system releases the lock when the process ends, however it ends. Rank 0 holds
+/// it.
 class RunFolder {
  public:
   /// Throws ConfigError naming the other process if the folder is in use, CheckpointError if it
@@ -26,7 +27,7 @@ class RunFolder {
 
   /// Replaces config.yaml, atomically.
   void write_config(std::string_view yaml) const;
-  /// False on a file system without locks, where nothing keeps a second process out.
+  /// False on a file system without locks: nothing keeps a second process out there.
   bool locked() const { return locked_; }
 
  private:

@@ -20,23 +20,23 @@ struct NamedTensor {
 
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
-/// Writes host tensors (contiguous, any dtype). The bytes depend only on the tensors, their names
-/// and the metadata, not on the order given: tensors lie by falling element size, then by name, so
-/// that each is aligned. The file appears under its name only when it is complete.
-/// Throws CheckpointError for I/O errors, doubled or reserved names; ShapeError for tensors that
-/// are undefined, not contiguous or not in host memory.
+/// Writes contiguous host tensors of any dtype. The file's bytes do not depend on the order of
+/// `tensors`: they are sorted by falling element size, then by name, so that each is aligned. The
+/// file appears under its name only when it is complete. Throws CheckpointError for I/O errors and
+/// for duplicate or reserved names, ShapeError for tensors that are undefined, not contiguous or
+/// not in host memory.
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const SafetensorsMetadata& metadata);
 /// The same into an open file.
 void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors,
                        const SafetensorsMetadata& metadata);
 
-/// What a header says of one tensor.
+/// A header's entry for one tensor.
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::f32;
   Shape shape;
-  uint64_t begin = 0;  ///< of its elements, from the end of the header
+  uint64_t begin = 0;  ///< offset of its elements from the end of the header
   uint64_t end = 0;
 };
 
@@ -45,7 +45,7 @@ struct SafetensorsHeader {
   SafetensorsMetadata metadata;
 };
 
-/// Parses and checks a JSON header; `data_bytes` is what follows it in the file. Throws
+/// Parses and checks a JSON header that `data_bytes` bytes follow in the file. Throws
 /// CheckpointError, beginning with `path`, for anything that the format forbids.
 SafetensorsHeader parse_safetensors_header(const std::string& text, uint64_t data_bytes,
                                            const std::string& path);

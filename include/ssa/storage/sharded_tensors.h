@@ -8,27 +8,25 @@
 
 namespace ssa {
 
-/// What the flat tensor with elements begin … end-1 of the tensor `whole` is called in a file:
-/// "WHOLE[begin:end]".
+/// The name in a file of elements begin … end-1 of the tensor `whole`: "WHOLE[begin:end]".
 std::string part_name(const std::string& whole, int64_t begin, int64_t end);
 
-/// Tensors that lie in one file, or are cut into flat parts that lie in several, wherever the cuts
-/// are.
+/// Tensors in one file, or cut into flat parts at any places and spread over several files.
 class ShardedTensors {
  public:
-  /// Throws CheckpointError naming tensor and file where parts overlap, leave a hole, or are not
-  /// what they are called.
+  /// Throws CheckpointError naming tensor and file if parts overlap, leave a gap, or do not match
+  /// their names.
   explicit ShardedTensors(std::vector<SafetensorsFile> files);
 
-  /// Of the whole tensors, sorted.
+  /// The names of the whole tensors, sorted.
   std::vector<std::string> names() const;
-  /// Fills `elements`, which is contiguous, with those from number `begin` on, counted flat, of the
-  /// tensor `name` of the shape `whole`. Throws CheckpointError naming tensor and file if it is not
-  /// there or of another shape (if cut: number of elements) or dtype.
+  /// Fills the contiguous tensor `elements` with elements `begin` and following (flat) of the
+  /// tensor `name`, whose shape is `whole`. Throws CheckpointError naming tensor and file if it is
+  /// missing or has another dtype or shape (if cut: number of elements).
   void load(const std::string& name, const Shape& whole, int64_t begin, Tensor& elements) const;
 
  private:
-  /// Elements begin … end-1 of a whole tensor, as a tensor of a file.
+  /// Elements begin … end-1 of a whole tensor: one tensor in a file.
   struct Part {
     int64_t begin = 0, end = 0;
     size_t file = 0;

@@ -11,17 +11,16 @@ namespace ssa {
 
 /// Writes scalars to a TensorBoard event file. The file is a sequence of TFRecords (tensorflow/
 /// core/lib/io/record_writer.h), each an Event message (tensorflow/core/util/event.proto) in
-/// protobuf's wire format; both are small enough to be encoded here. Throws CheckpointError for
-/// I/O errors.
+/// protobuf's wire format. Throws CheckpointError for I/O errors.
 class EventWriter {
  public:
   /// Creates events.out.tfevents.<time>.<host>.<pid>.<n> in the folder `dir`. A run resumed at
   /// step `last_step` makes TensorBoard drop later steps of older files; -1 for a new run.
   explicit EventWriter(const std::string& dir, int64_t last_step = -1);
 
-  /// One point of the curve `tag` (UTF-8). TensorBoard keeps 32 bits of the value.
+  /// Writes one point of the curve `tag` (UTF-8). TensorBoard stores the value as a float.
   void scalar(const std::string& tag, int64_t step, double value);
-  /// Every number of an event as "split/name", such as "train/loss".
+  /// Writes every number of an event as "split/name", such as "train/loss".
   void write(const MetricsEvent& event);
   const std::string& path() const { return file_.path(); }
 
