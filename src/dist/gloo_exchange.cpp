@@ -45,7 +45,7 @@ void GlooExchange::run() {
   for (; sent_ > 0; --sent_) data_->waitSend(left());
 }
 
-/// Every part's owner gets this rank's values of the round's segment of that part.
+/// Sends this rank's values of the round's segment of each part to the part's owner.
 void GlooExchange::collect(int64_t round) {
   const uint64_t slot = kCollect + static_cast<uint64_t>(round % 2);
   const Segment own = segment(context_.rank, round);
@@ -76,7 +76,7 @@ void GlooExchange::add_up(int64_t round) {
   sum_in_order(dtype, parts, sum, static_cast<int64_t>(own.bytes / size_of(dtype)));
 }
 
-/// All ranks get the round's segment of this rank's part.
+/// Sends the round's segment of this rank's part to all ranks.
 void GlooExchange::spread(int64_t round) {
   const uint64_t slot = kSpread + static_cast<uint64_t>(round % 2);
   const Segment own = segment(context_.rank, round);
@@ -93,7 +93,7 @@ void GlooExchange::spread(int64_t round) {
   }
 }
 
-/// What a round deals with of one part of the buffer; may be empty.
+/// The segment of a part of the buffer that a round handles; may be empty.
 GlooExchange::Segment GlooExchange::segment(int part, int64_t round) const {
   const CollectiveBuffer& buffer = request_.buffer;
   const int64_t begin = buffer.count * part / context_.size;
@@ -108,7 +108,7 @@ void GlooExchange::wait_for_received(Buffer& buffer, int64_t messages) {
   for (; messages > 0; --messages) buffer->waitRecv(left());
 }
 
-/// Never 0, which means for ever.
+/// The time left; never 0, which would mean no limit.
 std::chrono::milliseconds GlooExchange::left() const {
   const auto time = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now());
   return std::max(time, std::chrono::milliseconds(1));

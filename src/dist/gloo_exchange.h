@@ -18,19 +18,19 @@ namespace ssa::dist {
 /// have the same bits: rank r adds up part r of the buffer in rank order and sends the sum to all.
 /// It goes segment by segment: while one is added up, the next one is being received.
 ///
-/// Gloo's own all-reduce adds in an order that depends on the place in the buffer, rounds bf16 at
-/// every addition, and has no reduce-scatter beside it that does the same.
+/// Gloo's own all-reduce is not used: its order of additions depends on the place in the buffer, it
+/// rounds bf16 at every addition, and Gloo has no reduce-scatter with the same result.
 class GlooExchange {
  public:
-  /// `memory` is for contributions to sums, to be used again.
+  /// `memory` holds the contributions to sums; it is kept for the next exchange.
   GlooExchange(gloo::Context& context, const Request& request, std::vector<std::byte>* memory,
                Clock::time_point deadline);
-  /// Throws std::exception, of Gloo's, if a connection breaks or `deadline` passes.
+  /// Throws Gloo's exception if a connection breaks or `deadline` passes.
   void run();
 
  private:
   using Buffer = std::unique_ptr<gloo::transport::UnboundBuffer>;
-  /// In bytes from the beginning of the buffer.
+  /// A range of bytes of the buffer.
   struct Segment {
     size_t offset = 0, bytes = 0;
   };

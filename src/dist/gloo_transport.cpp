@@ -22,14 +22,14 @@ using Seconds = std::chrono::duration<double>;
 constexpr Seconds kParting{5};  // that saying goodbye may take
 constexpr Seconds kNews{1};     // until the roll call knows what broke a connection
 
-/// What Gloo says, without the place in its source.
+/// Gloo's message without the file and line of its source.
 std::string message_of(const std::exception& error) {
   const std::string text = error.what();
   const size_t end = text.find("] ");
   return text.starts_with('[') && end != std::string::npos ? text.substr(end + 2) : text;
 }
 
-/// Where ranks tell each other their addresses.
+/// The store by which ranks exchange their addresses.
 class RollCallStore final : public gloo::rendezvous::Store {
  public:
   RollCallStore(RollCall& roll_call, Seconds timeout) : roll_call_(roll_call), timeout_(timeout) {}
@@ -53,7 +53,7 @@ class RollCallStore final : public gloo::rendezvous::Store {
   Seconds timeout_;
 };
 
-/// Gloo writes to connections that others may have closed.
+/// Blocks SIGPIPE, because Gloo writes to connections that other ranks may have closed.
 void block_broken_pipes() {
   sigset_t signals;
   ::sigemptyset(&signals);
@@ -113,13 +113,13 @@ class GlooTransport final : public Transport {
     const CollectiveBuffer buffer{places.data(), size(), DType::f32};
     GlooExchange(*context_, {Request::Kind::all_gather, buffer}, &memory_, deadline_in(kParting))
         .run();
-  } catch (const std::exception&) {  // the others have gone already
+  } catch (const std::exception&) {  // the other ranks have ended already
   }
 
   [[noreturn]] void abort(ExitCode code) override { leave_process(code); }
 
  private:
-  /// When a process dies its connections break in any order.
+  /// Waits until the roll call knows which rank died: its connections break in any order.
   void wait_for_news(Clock::time_point deadline) {
     PeerReport report;
     while (!roll_call_.bad_news(&report) && Clock::now() < deadline) {

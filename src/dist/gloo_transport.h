@@ -14,7 +14,7 @@ namespace ssa::dist {
 /// other through the roll call, which must outlive the transport, and every two of them share a
 /// connection. Throws PeerError if a rank does not come within `timeout`.
 ///
-/// Requests run to their end in start(), asleep while they wait for others.
+/// Requests run to their end in start(), and sleep while they wait for other ranks.
 std::unique_ptr<Transport> make_gloo_transport(const LaunchInfo& launch, RollCall& roll_call,
                                                std::chrono::duration<double> timeout);
 

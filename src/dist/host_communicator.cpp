@@ -12,13 +12,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kAsk = 200ms;           // patience with one answer of the roll call
-constexpr auto kRankZero = 2s;         // until it announces the same failure
-constexpr auto kOthersReport = 1s;     // time for the others' own error messages
-constexpr auto kCulpritReports = 4s;   // and for the rank that failed first to end the job
-constexpr auto kAbort = 3s;            // that ending the job may take
-constexpr auto kOrderly = 2s;          // that parting may take, if all have failed alike
-constexpr auto kAfterFailure = 500ms;  // that the thread may take to end
+constexpr auto kAsk = 200ms;           // wait for one answer of the roll call
+constexpr auto kRankZero = 2s;         // wait for rank 0 to announce the same failure
+constexpr auto kOthersReport = 1s;     // time for the other ranks' own error messages
+constexpr auto kCulpritReports = 4s;   // time for the rank that failed first to end the job
+constexpr auto kAbort = 3s;            // limit for ending the job
+constexpr auto kOrderly = 2s;          // limit for leaving together, if all failed alike
+constexpr auto kAfterFailure = 500ms;  // limit for the progress thread to end
 constexpr size_t kShortString = 248;   // bytes; gathered in one round, longer ones in two
 
 std::string name_of(Request::Kind kind) {
@@ -141,7 +141,7 @@ PendingCollective HostCommunicator::all_gather(const CollectiveBuffer& buffer, s
   return start(Request::Kind::all_gather, buffer, what);
 }
 
-/// Every rank's block: `own` and zeros up to the given number of bytes, a multiple of four.
+/// Gathers a block of every rank: `own`, padded with zeros to `bytes`, a multiple of four.
 std::vector<std::string> HostCommunicator::gather_blocks(const std::string& own, size_t bytes,
                                                          const std::string& what) {
   const size_t words = bytes / sizeof(float), ranks = static_cast<size_t>(size());
@@ -190,7 +190,7 @@ bool HostCommunicator::announce_failure(ExitCode code, const std::string& messag
   return false;
 }
 
-/// True if all ranks failed with this code. Then no rank is inside a collective, and all can leave
+/// Whether all ranks failed with this code. Then no rank is inside a collective, and all can exit
 /// without killing each other.
 bool HostCommunicator::all_failed_alike(ExitCode code) {
   if (!roll_call_ || code == ExitCode::peer || !progress_->at_rest()) return false;
@@ -206,8 +206,8 @@ bool HostCommunicator::all_failed_alike(ExitCode code) {
   return false;
 }
 
-/// Time for the others' own messages; the rank whose fault it is should be the one that ends the
-/// job, so that the launcher returns its exit code.
+/// Time for the other ranks' own messages. The rank that failed first should end the job, so that
+/// the launcher returns its exit code.
 Seconds HostCommunicator::grace(ExitCode code) {
   if (code != ExitCode::peer || !roll_call_) return kOthersReport;
   for (const PeerReport& report : roll_call_->ask(kAsk)) {

@@ -15,15 +15,15 @@ namespace ssa::dist {
 /// a progress thread, which runs them over a Transport while the caller computes.
 class HostCommunicator final : public Communicator {
  public:
-  /// The progress thread calls `make_transport`. Throws what that throws, and PeerError if it takes
-  /// longer than `timeout`. `who` names this rank in that message: "rank 2 of 4".
+  /// The progress thread calls `make_transport`; its exceptions are thrown here, and PeerError if
+  /// it takes longer than `timeout`. `who` names this rank in that message: "rank 2 of 4".
   HostCommunicator(ProgressThread::MakeTransport make_transport, Seconds timeout,
                    const std::string& who);
-  /// Waits for the other ranks and leaves, unless there was a failure or an exception unwinds. Then
-  /// it waits for no rank, and the process should end.
+  /// Waits for the other ranks and leaves. After a failure, or while an exception unwinds, it waits
+  /// for no rank, and the process should end.
   ~HostCommunicator() override;
 
-  /// From here on errors say which rank is to blame.
+  /// With a roll call, errors say which rank caused them.
   void set_roll_call(std::shared_ptr<RollCall> roll_call);
 
   int rank() const override { return identity_.rank; }
@@ -65,7 +65,7 @@ class HostCommunicator final : public Communicator {
   int64_t step_ = -1;
   Seconds timeout_;
   bool announced_ = false;
-  int exceptions_;  // on their way when this was made
+  int exceptions_;  // that were unwinding when this was made
 };
 
 }  // namespace ssa::dist

@@ -34,9 +34,9 @@ using dist::Seconds;
 
 #ifdef SSA_WITH_MPI
 
-constexpr Seconds kJoining{10};  // the roll call: longer only where something blocks it
+constexpr Seconds kJoining{10};  // limit for joining; reached only if something blocks it
 
-/// Where rank 0 holds it: port, token, addresses.
+/// Starts the roll call on rank 0. `where` receives its port, token and addresses.
 std::shared_ptr<RollCall> serve_roll_call(int size, std::string* where) {
   const std::string token = RollCall::random_token();
   std::shared_ptr<RollCall> roll_call = RollCall::serve(size, 0, token);
@@ -55,7 +55,7 @@ std::shared_ptr<RollCall> join_roll_call(int rank, int size, const std::string& 
   return RollCall::join(rank, size, addresses, port, kJoining, token);
 }
 
-/// Sets up the roll call. A job without one runs as well.
+/// Sets up the roll call. A job can run without one.
 void hold_roll_call(HostCommunicator& ranks) {
   std::shared_ptr<RollCall> roll_call;
   std::string where, failure;
@@ -122,7 +122,7 @@ void wait_for_all(RollCall& roll_call, const LaunchInfo& launch, Seconds timeout
       who(launch), timeout.count(), fmt::join(missing, ", "));
 }
 
-/// Where the variables do not say it: which of the ranks on this machine this one is.
+/// Finds this rank's number among those on its machine, if the variables do not tell it.
 void find_neighbours(RollCall& roll_call, Seconds timeout, LaunchInfo* launch) {
   if (launch->local_size > 0) return;
   std::vector<char> host(256);

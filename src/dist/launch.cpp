@@ -68,7 +68,7 @@ LaunchInfo info_from(const Variable& variable, const Launcher& launcher, LaunchI
   return info;
 }
 
-/// PMIx says only the rank; Slurm how many there are.
+/// PMIx tells only the rank; Slurm's variable tells the number of ranks.
 LaunchInfo info_from_pmix(const Variable& variable) {
   LaunchInfo info;
   info.kind = LaunchInfo::Kind::mpi;

@@ -4,8 +4,8 @@
 
 namespace ssa::dist {
 
-/// Ends this process at once, all output flushed and nothing destroyed: other threads may be inside
-/// a library that does not return.
+/// Exits at once, after flushing all output, without running destructors: other threads may be
+/// inside a library call that does not return.
 [[noreturn]] void leave_process(ExitCode code) noexcept;
 
 }  // namespace ssa::dist

@@ -20,8 +20,8 @@ size_t length_in(const std::string& bytes) {
   return length;
 }
 
-/// Refuses documents nested deeper than any message is: the reader calls itself for every level, so
-/// that a few kilobytes of opening brackets would use up its thread's stack.
+/// Refuses documents that are nested deeper than any message. The reader is recursive, so a few
+/// kilobytes of opening brackets would exhaust its thread's stack.
 class Shallow : public nlohmann::json_sax<nlohmann::json> {
  public:
   bool start_object(size_t) override { return ++depth_ <= kDeepest; }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kSumBytes = 1 << 20;  // contributions to a round, unless messages get too short
 constexpr int64_t kShortestMessage = 8 << 10, kLongestMessage = 256 << 10;
-constexpr int64_t kTagged = 1024;  // exchanges that tags tell apart; far fewer run at once
+constexpr int64_t kTagged = 1024;  // exchanges with tags of their own; far fewer run at once
 
 }  // namespace
 
@@ -68,8 +68,8 @@ bool MpiExchange::poll() {
   return rounds_done_ == rounds_;
 }
 
-/// As far as there are slots. A round has its slot by its number, on all ranks: the tags of its
-/// messages tell only slots apart.
+/// Begins rounds while there are free slots. A round's number determines its slot, the same on all
+/// ranks, because the tags of messages only distinguish slots.
 void MpiExchange::begin_rounds() {
   for (; next_round_ < rounds_; ++next_round_) {
     Round& round = slots_[static_cast<size_t>(next_round_ % kRounds)];
@@ -112,7 +112,7 @@ void MpiExchange::add_up(const Round& round) {
   sum_in_order(request_.buffer.dtype, parts, own.data, own.count);
 }
 
-/// The piece of a part of the buffer that a round deals with; may be empty.
+/// The segment of a part of the buffer that a round handles; may be empty.
 MpiExchange::Segment MpiExchange::segment(int part, int64_t round) const {
   const CollectiveBuffer& buffer = request_.buffer;
   const int64_t begin = buffer.count * part / peers_.size;
@@ -123,7 +123,7 @@ MpiExchange::Segment MpiExchange::segment(int part, int64_t round) const {
           std::clamp<int64_t>(end - first, 0, segment_count_)};
 }
 
-/// Where this rank keeps what another one adds to its segment.
+/// The memory for another rank's contribution to this rank's segment.
 std::byte* MpiExchange::contribution(int from, const Round& round) {
   const int64_t slot = round.number % kRounds * peers_.size + from;
   return memory_.data() +

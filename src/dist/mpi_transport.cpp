@@ -14,7 +14,7 @@ namespace ssa::dist {
 
 namespace {
 
-/// "Open MPI v4.1.4" of what libraries make paragraphs of.
+/// The library's name and version, such as "Open MPI v4.1.4", from a longer text.
 std::string library_version() {
   std::string text(MPI_MAX_LIBRARY_VERSION_STRING, '\0');
   int length = 0;
@@ -59,7 +59,7 @@ class MpiTransport final : public Transport {
   }
 
   void idle() override {
-    int there = 0;  // asked only for the progress that every call makes
+    int there = 0;  // unused: every call lets MPI make progress
     MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, peers_.communicator, &there, MPI_STATUS_IGNORE);
   }
 

@@ -21,7 +21,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-/// How long a rank that has failed looks for the one whose fault it is.
+/// How long a failed rank looks for the rank that caused the failure.
 constexpr std::chrono::seconds kLookForCulprit{5};
 
 void check(cudaError_t status, const char* what) {
@@ -43,7 +43,7 @@ ncclDataType_t to_nccl(DType dtype) {
   }
 }
 
-/// A moment in a stream, with its time.
+/// A CUDA event: a moment in a stream, with its time.
 class Event {
  public:
   Event() { check(cudaEventCreate(&event_), "creating an event"); }
@@ -66,7 +66,7 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// One collective on the GPU. Its time runs from when the GPU has come to it.
+/// A collective on the GPU. Its time limit counts from when the GPU reaches it.
 struct Flight {
   Event filled, started, finished;  // filled: in the compute stream
   Event before_wait, after_wait;    // in the compute stream, if it was made to wait
@@ -95,8 +95,8 @@ class NcclCommunicator final : public Communicator {
     }
     changed_.notify_all();
     watcher_.join();
-    // While an exception unwinds, the process ends without this, and has to tell the others first:
-    // both leaving and aborting may wait for them.
+    // While an exception unwinds, nothing is done here: destroying or aborting the NCCL
+    // communicator may wait for the other ranks, which have to be told first.
     if (!in_peace || aborted_) return;
     part();
     cudaStreamDestroy(stream_);
@@ -187,7 +187,7 @@ class NcclCommunicator final : public Communicator {
     std::shared_ptr<Flight> flight;
   };
 
-  /// In peace, which takes all ranks.
+  /// Leaves together with all other ranks.
   void part() noexcept {
     try {
       require(ncclCommFinalize(nccl_), "parting");
@@ -201,7 +201,7 @@ class NcclCommunicator final : public Communicator {
   static size_t count(const CollectiveBuffer& buffer) { return static_cast<size_t>(buffer.count); }
   size_t ranks() const { return static_cast<size_t>(size()); }
 
-  /// Where this rank's part of a buffer begins.
+  /// The beginning of this rank's part of a buffer.
   std::byte* own_part(const CollectiveBuffer& buffer, const std::string& what) const {
     SSA_CHECK(buffer.count % size() == 0, "{}: {} values do not divide over {} ranks", what,
               buffer.count, size());
@@ -234,7 +234,7 @@ class NcclCommunicator final : public Communicator {
                     ncclGetErrorString(result), ncclGetLastError(nccl_));
   }
 
-  /// Waits until NCCL has taken in the last call, or the watcher wants to abort.
+  /// Waits until NCCL has accepted the last call, or the watching thread wants to abort.
   void settle(const char* what) {
     const double limit = timeout_;
     const auto began = Clock::now();
@@ -297,7 +297,8 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  /// Removes finished collectives from the list, and counts the time that was waited for them.
+  /// Removes finished collectives from the list, and counts the time that the stream waited for
+  /// them.
   void land_finished() const {
     while (!flights_.empty() && flights_.front()->finished.reached()) {
       const auto flight = flights_.front();
@@ -352,7 +353,7 @@ class NcclCommunicator final : public Communicator {
     return Clock::now() > *flight.deadline;
   }
 
-  /// Aborts what runs on the GPU, so that waiting callers go on and find the failure.
+  /// Aborts the collectives on the GPU, so that waiting callers return and find the failure.
   void fail(const std::string& problem) {
     failure_ = problem;
     failing_ = true;  // the holder of nccl_mutex_ then releases it
@@ -362,8 +363,8 @@ class NcclCommunicator final : public Communicator {
     ncclCommAbort(nccl_);
   }
 
-  /// A rank that the host's communicator misses is better news than a collective that hung, or
-  /// that broke off because of it.
+  /// Throws the failure. If the host's communicator knows which rank is missing, that says more
+  /// than that a collective hung or was aborted.
   void throw_failure() {
     if (!failing_) return;
     const auto began = Clock::now();

@@ -14,7 +14,7 @@ std::string place(const Position& position) {
                            : fmt::format("in step {}, at {}", position.step, position.what);
 }
 
-/// What a rank died of; empty if it lives, or gave up because of another.
+/// Why a rank died; empty if it lives, or if it ended because of another rank.
 std::string death(const PeerReport& report) {
   if (report.failed) {
     return *report.failed == ExitCode::peer ? "" : fmt::format("failed: {}", report.failure);
@@ -22,7 +22,7 @@ std::string death(const PeerReport& report) {
   return report.gone ? "is gone: its process has died" : "";
 }
 
-/// Why a living rank does not come; empty if it is no worse than this one.
+/// Why a living rank does not join the collective; empty if it is as far as this rank.
 std::string delay(const PeerReport& report, int64_t collectives) {
   if (report.failed || report.gone) return "";
   if (!report.joined) return "never joined";
@@ -63,7 +63,7 @@ std::string describe_peers(const std::vector<PeerReport>& reports, int own_rank,
                            int64_t collectives) {
   const std::string deaths = list(reports, own_rank, death);
   if (!deaths.empty()) return deaths;
-  // All that is known comes through rank 0: while it is silent, the rest is old.
+  // All reports come through rank 0: while it is silent, the others are out of date.
   const bool rank_0_silent = own_rank != 0 && reports.front().silent_seconds >= kSilent;
   const std::string delays =
       list(rank_0_silent ? std::vector<PeerReport>{reports.front()} : reports, own_rank,

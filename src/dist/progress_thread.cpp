@@ -69,7 +69,8 @@ void ProgressThread::serve(Lock& lock) {
   }
 }
 
-/// One, if there is room: a transport may run it to its end. False if that failed.
+/// Starts one operation if there is room; a transport may run it to its end. Returns false if it
+/// failed.
 bool ProgressThread::start_next(Lock& lock) {
   if (queued_.empty() || running_.size() >= kAtOnce) return true;
   const std::shared_ptr<Operation> operation = queued_.front();
@@ -85,7 +86,7 @@ bool ProgressThread::start_next(Lock& lock) {
   });
 }
 
-/// False if that failed.
+/// Polls the running operations. Returns false if one failed.
 bool ProgressThread::poll_running(Lock& lock) {
   ++looks_;
   const bool polled = call(lock, [&] {
@@ -113,7 +114,7 @@ void ProgressThread::finish(Operation& operation) {
   }
 }
 
-/// Whether those under way are in time, and the other ranks well.
+/// Fails if a running operation is late or another rank has failed.
 void ProgressThread::check_running(Lock& lock) {
   if (running_.empty()) return;
   const Operation& oldest = *running_.front();
@@ -123,9 +124,9 @@ void ProgressThread::check_running(Lock& lock) {
   fail_on_bad_news(lock, &oldest);
 }
 
-/// Between two looks at what is under way: none after one that got somewhere. While a caller waits
-/// the core is free: let only others pass, for a while. Else sleep, longer and longer. A new
-/// operation or a caller that begins to wait ends a sleep.
+/// Pauses between two polls of the running operations. There is no pause after a poll that made
+/// progress. While a caller waits the core is free, so the thread only yields for a while.
+/// Otherwise it sleeps, longer and longer. A new operation or a waiting caller ends a sleep.
 void ProgressThread::pause(Lock& lock) {
   if (running_.empty() || looks_ == 0) return;
   if (waiting_ == 0) {
@@ -155,7 +156,8 @@ void ProgressThread::part(Lock& lock) {
   lock.lock();
 }
 
-/// Runs `body`, calls of the transport, without the lock. False if it threw: then all has failed.
+/// Runs `body`, which calls the transport, without the lock. Returns false if it threw; then all
+/// operations have failed.
 bool ProgressThread::call(Lock& lock, const std::function<void()>& body) {
   call_began_ = Clock::now();
   lock.unlock();
@@ -182,8 +184,8 @@ bool ProgressThread::fail_on_bad_news(Lock& lock, const Operation* operation) {
   return true;
 }
 
-/// `operation` is what could not be done; it took too long if `what_happened` is empty or it has
-/// used up its time. Finds out about the other ranks, without the lock.
+/// Fails all operations because of `operation`, which was late if `what_happened` is empty or its
+/// time is used up. Asks about the other ranks, without the lock.
 void ProgressThread::fail(Lock& lock, const Operation* operation,
                           const std::string& what_happened) {
   if (std::exchange(failing_, true)) return;
@@ -220,7 +222,7 @@ void ProgressThread::fail(Lock& lock, const Operation* operation,
 
 void ProgressThread::throw_failure() const { throw PeerError("{}", *failure_); }
 
-/// By a caller: the thread itself cannot look while a call does not return.
+/// Called by a waiting caller: the thread itself cannot check while a call does not return.
 void ProgressThread::look_after_thread(Lock& lock) {
   if (!call_began_ || since(*call_began_) < kWatch) return;
   const Operation* operation = in_call_;

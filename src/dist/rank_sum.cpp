@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kBlock = 512;  // scalars that are summed in the first-level cache
 
-// In a form that compilers turn into vector instructions, which calls of BFloat16's are not.
+// Written so that compilers vectorize it, unlike BFloat16's own conversion.
 float widened(BFloat16 value) { return std::bit_cast<float>(uint32_t{value.bits} << 16); }
 float widened(float value) { return value; }
 double widened(double value) { return value; }
@@ -29,7 +29,7 @@ void sum_as(std::span<const void* const> parts, void* out, int64_t count) {
   std::array<Sum, kBlock> sums;
   for (int64_t first = 0; first < count; first += kBlock) {
     const int64_t length = std::min(kBlock, count - first);
-    // The first is not added to 0: that would lose the sign of a zero.
+    // The first part is copied, not added to 0, which would lose the sign of a zero.
     const T* from = static_cast<const T*>(parts.front()) + first;
     for (int64_t i = 0; i < length; ++i) sums[static_cast<size_t>(i)] = widened(from[i]);
     for (const void* part : parts.subspan(1)) {

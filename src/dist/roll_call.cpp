@@ -21,7 +21,7 @@ namespace {
 constexpr std::chrono::seconds kConnecting{2};    ///< to one address
 constexpr std::chrono::milliseconds kPause{100};  ///< between rounds through all of them
 
-/// What became of an attempt to find rank 0.
+/// The result of an attempt to find rank 0.
 struct Attempt {
   std::optional<MessageStream> stream;
   std::string failure;    ///< there is none
@@ -84,7 +84,7 @@ std::unique_ptr<RollCall> RollCall::join(int rank, int size,
                       {"rank", rank},
                       {"token", token}};
   const Clock::time_point deadline = deadline_in(timeout);
-  // Who refuses may still be the rank 0 of a job that is just ending on the same port.
+  // A refusal may come from rank 0 of another job that is just ending on the same port.
   Clock::time_point refused_until = Clock::now() + protocol::kHandshake;
   for (;;) {
     std::string failures;
@@ -98,7 +98,7 @@ std::unique_ptr<RollCall> RollCall::join(int rank, int size,
       for_good = for_good || result.for_good;
     }
     if (!for_good) refused_until = Clock::now() + protocol::kHandshake;
-    // Another round would have to have some time for answers, or it would hide what this one saw.
+    // Another round needs time for answers; otherwise its result would hide this round's.
     if (Clock::now() + 2 * kPause >= std::min(deadline, refused_until)) {
       throw PeerError(
           "rank {} of {} found no rank 0 on port {} ({}). Is rank 0 running, and does no firewall "

@@ -54,7 +54,7 @@ bool RollCallClient::exchange() {
   const bool open = stream_.receive();
   try {
     while (const auto message = stream_.take()) handle(*message);
-  } catch (const std::exception&) {  // not what rank 0 would say
+  } catch (const std::exception&) {  // not a message of rank 0
     return false;
   }
   return open;
@@ -70,7 +70,7 @@ void RollCallClient::handle(const json& message) {
   } else if (kind == "table") {
     int rank = 0;
     for (const json& report : json::from_cbor(message.at("ranks").get_ref<const std::string&>())) {
-      if (rank != rank_) book_.copy(rank, report_in(report));  // of itself it knows better
+      if (rank != rank_) book_.copy(rank, report_in(report));  // its own report here is newer
       ++rank;
     }
     answered_ = message.at("question");

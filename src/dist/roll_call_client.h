@@ -11,8 +11,8 @@
 
 namespace ssa::dist {
 
-/// The roll call as every rank but 0 sees it. Its thread reports to rank 0 once a second and takes
-/// what rank 0 has to say; the calls leave messages to that thread and wait for answers.
+/// The roll call on all ranks but rank 0. Its thread reports to rank 0 once per second and receives
+/// rank 0's messages. The functions hand messages to that thread and wait for answers.
 class RollCallClient final : public RollCall {
  public:
   /// `stream`: rank 0 has said welcome on it.

@@ -12,15 +12,15 @@ using nlohmann::json;
 
 namespace {
 
-/// How many failures every rank is told unasked. When a job dies all its ranks go: without a limit,
-/// the number of messages would be the square of the number of ranks.
+/// How many failures are sent to every rank unasked. All ranks of a job that dies fail: without a
+/// limit, the number of messages would be the square of the number of ranks.
 constexpr int kToldUnasked = 8;
 /// Unknown connections at a time, beside the ranks that have not joined yet.
 constexpr int kStrangers = 64;
 /// How old a table of reports may be to be sent again.
 constexpr std::chrono::milliseconds kTableLife{100};
 
-/// A connection a rank may be more open files than a process has unless it asks for them.
+/// Raises the limit of open files: there is one connection per rank.
 void make_room_for(int connections) {
   const auto wanted = static_cast<rlim_t>(connections) + 512;
   rlimit limit = {};
@@ -85,7 +85,7 @@ void RollCallServer::accept_guests() {
     const int number = socket.number();
     guests_.emplace(number, std::move(socket));
   }
-  watch_.set(listening_, false, false);  // too many, or no descriptor left: they have to wait
+  watch_.set(listening_, false, false);  // too many, or no descriptor left: new ones have to wait
 }
 
 void RollCallServer::drop_silent_strangers() {
@@ -98,7 +98,7 @@ void RollCallServer::drop_silent_strangers() {
   watch_.set(listening_, true, false);
 }
 
-/// False if there is nothing more to do with this guest.
+/// Returns false if the connection is to be closed.
 bool RollCallServer::exchange(Guest& guest) {
   if (guest.stream.wants_to_send()) {
     guest.stream.send();
@@ -113,7 +113,7 @@ bool RollCallServer::exchange(Guest& guest) {
         return false;
       }
     }
-  } catch (const std::exception&) {  // not what a rank would say
+  } catch (const std::exception&) {  // not a message of a rank
     return false;
   }
   return open;
@@ -123,7 +123,7 @@ void RollCallServer::lose(const Guest& guest) {
   if (guest.rank > 0 && book_.lose(guest.rank)) tell(guest.rank);
 }
 
-/// False if it is not welcome.
+/// Returns false if the guest is refused.
 bool RollCallServer::welcome(Guest& guest, const json& hello) {
   if (hello.at("kind") != "hello" || hello.at("magic") != protocol::kMagic) return false;
   const int rank = hello.at("rank"), size = hello.at("size"), version = hello.at("version");

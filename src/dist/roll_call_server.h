@@ -11,7 +11,7 @@
 
 namespace ssa::dist {
 
-/// The roll call as rank 0 holds it: a thread for all connections.
+/// The roll call on rank 0: one thread serves all connections.
 class RollCallServer final : public RollCall {
  public:
   RollCallServer(int size, int port, std::string token);
@@ -27,13 +27,13 @@ class RollCallServer final : public RollCall {
   std::string get(const std::string& key, std::chrono::duration<double> timeout) override;
 
  private:
-  /// One that has connected.
+  /// A connection.
   struct Guest {
     explicit Guest(Descriptor socket) : stream(std::move(socket)) {}
     MessageStream stream;
     Clock::time_point since = Clock::now();
-    int rank = -1;                  ///< none yet: a stranger
-    std::set<std::string> awaited;  ///< keys
+    int rank = -1;                  ///< -1: a stranger, before its hello
+    std::set<std::string> awaited;  ///< keys that it waits for
   };
 
   void run();

@@ -4,8 +4,8 @@
 
 namespace ssa::dist {
 
-/// While it lives, new threads begin with all signals blocked: signals are for the other threads,
-/// the program's handlers count on that.
+/// While it lives, new threads start with all signals blocked, so that signals reach the program's
+/// own threads.
 class SignalsBlocked {
  public:
   SignalsBlocked() {

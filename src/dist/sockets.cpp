@@ -28,7 +28,7 @@ void set_option(const Descriptor& descriptor, int level, int option, int value) 
   ::setsockopt(descriptor.number(), level, option, &value, sizeof(value));
 }
 
-/// Small messages go out at once; a machine that has vanished is noticed by the kernel in the end.
+/// Sends small messages without delay, and lets the kernel detect a machine that is gone.
 void set_up_connection(const Descriptor& descriptor) {
   set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -48,7 +48,7 @@ Endpoint any_address(int family, int port) {
   return result;
 }
 
-/// Returns none, with errno set, if the family is not there or the port is taken.
+/// Returns none, with errno set, if the family is not available or the port is in use.
 Descriptor try_listen(int family, int port) {
   Descriptor result(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!result) return result;
@@ -195,7 +195,7 @@ Descriptor connect_to(const Endpoint& endpoint, Clock::time_point deadline, std:
       error = errno;
     }
   }
-  // Nobody listens, and the kernel gave this socket the very port it was looking for.
+  // Nobody listens: the kernel gave this socket the port that it connects to, so it reached itself.
   const Endpoint own = error == 0 ? own_end(result) : Endpoint();
   if (own.length == endpoint.length && std::memcmp(own.get(), endpoint.get(), own.length) == 0) {
     error = ECONNREFUSED;
@@ -243,11 +243,11 @@ std::string own_address_towards(const std::string& host, int port) {
   const std::vector<Endpoint> ends = resolve(host, port, &why);
   const bool here_by_name = host == "localhost" || (!ends.empty() && ends[0].number() == host);
   for (const Endpoint& end : ends) {
-    // Connecting a UDP socket sends nothing, but chooses the way.
+    // Connecting a UDP socket sends nothing, but chooses the route.
     const Descriptor probe(::socket(end.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!probe || ::connect(probe.number(), end.get(), end.length) != 0) continue;
     const Endpoint own = own_end(probe);
-    // A machine's own name often leads to its loopback, of no use to others.
+    // A machine's own name often resolves to loopback, which other machines cannot use.
     if (!own.is_loopback() || here_by_name) return own.number();
   }
   const std::vector<Endpoint> interfaces = own_interfaces();

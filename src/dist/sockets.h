@@ -12,7 +12,7 @@ namespace ssa::dist {
 
 using Clock = std::chrono::steady_clock;
 
-/// That long from now; at most a year, so that nothing overflows.
+/// The time after `timeout` from now; at most a year, so that nothing overflows.
 Clock::time_point deadline_in(std::chrono::duration<double> timeout);
 
 /// A file descriptor that is closed with its owner.
@@ -34,7 +34,7 @@ class Descriptor {
   int number_ = -1;
 };
 
-/// What lets another thread end this one's poll().
+/// Lets another thread interrupt this thread's poll().
 class WakeUp {
  public:
   WakeUp();
@@ -46,15 +46,15 @@ class WakeUp {
   Descriptor event_;
 };
 
-/// epoll: which of many descriptors have something to do. Closing one takes it out.
+/// epoll: waits for events on many descriptors. Closing a descriptor removes it.
 class Watch {
  public:
   Watch();
   void add(const Descriptor& descriptor) { control(EPOLL_CTL_ADD, descriptor.number(), EPOLLIN); }
   void add(const WakeUp& wake_up) { control(EPOLL_CTL_ADD, wake_up.number(), EPOLLIN); }
-  /// Whether it is also of interest that it can be written to, or read at all.
+  /// Sets whether to wait until it can be read, and until it can be written.
   void set(const Descriptor& descriptor, bool reading, bool writing);
-  /// The numbers of those, if any in that time.
+  /// The numbers of descriptors with events; none after `timeout`.
   std::vector<int> wait(std::chrono::milliseconds timeout) const;
 
  private:
@@ -62,7 +62,7 @@ class Watch {
   Descriptor epoll_;
 };
 
-/// Where a connection may go.
+/// An address and port to connect to.
 struct Endpoint {
   sockaddr_storage address = {};
   socklen_t length = 0;
@@ -75,26 +75,25 @@ struct Endpoint {
   std::string number() const;
 };
 
-/// What a name or number may mean. None: it means nothing; `why` then says more.
+/// The endpoints of a name or number. If there are none, `why` says why.
 std::vector<Endpoint> resolve(const std::string& host, int port, std::string* why);
 
-/// Listens on `port` (0: any free one) of all interfaces, of IPv4 and IPv6 if there is any. The
-/// sockets, as all from here, neither block nor live on in programs that this one starts. Throws
-/// ConfigError.
+/// Listens on `port` (0: any free one) of all interfaces, with IPv4 and, if available, IPv6. All
+/// sockets of this file are non-blocking and closed in child processes. Throws ConfigError.
 Descriptor listen_on(int port);
 int port_of(const Descriptor& listening);
-/// The next of the connections that wait; none if none does, or if `error` says something else.
+/// Accepts the next waiting connection. Returns none if there is no other, or sets `error`.
 Descriptor accept_next(const Descriptor& listening, int* error);
-/// None if it takes until `deadline` or fails; `why` then says more.
+/// Connects. Returns none after `deadline` or an error; `why` then says why.
 Descriptor connect_to(const Endpoint& endpoint, Clock::time_point deadline, std::string* why);
 
 /// poll() on one descriptor: false if none of `events` came until `deadline`.
 bool wait_for(const Descriptor& descriptor, short events, Clock::time_point deadline);
 
-/// The interfaces of this machine that are up; those of loopback last.
+/// The active interfaces of this machine, loopback last.
 std::vector<Endpoint> own_interfaces();
-/// The number that other machines reach this one by, if they are reached the way `host` is. That is
-/// loopback's only if `host` is loopback by name or number, or there is no other interface.
+/// The address by which the machines on the route to `host` reach this one. It is loopback only if
+/// `host` is, by name or number, or if there is no other interface.
 std::string own_address_towards(const std::string& host, int port);
 
 }  // namespace ssa::dist

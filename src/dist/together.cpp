@@ -6,9 +6,9 @@ namespace ssa {
 
 namespace {
 
-constexpr int kUnexpected = 1;  // exit code of what is no Error of ours
+constexpr int kUnexpected = 1;  // exit code of exceptions that are not ssa::Error
 
-/// An error as it is sent to other ranks: the exit code as a byte, then the message. Empty: none.
+/// An error as text for other ranks: the exit code as a byte, then the message. Empty: no error.
 std::string as_text(const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
   const int code = known ? static_cast<int>(known->code()) : kUnexpected;

@@ -13,18 +13,18 @@ struct Request {
   CollectiveBuffer buffer;
 };
 
-/// How collectives get done: by MPI, by Gloo. Made, used and destroyed by one thread, the progress
-/// thread of a HostCommunicator; requests are started in the same order on all ranks.
+/// Runs collectives over MPI or Gloo. One thread makes, uses and destroys it: the progress thread
+/// of a HostCommunicator. Requests are started in the same order on all ranks.
 class Transport {
  public:
   /// A request that has begun.
   class Running {
    public:
     virtual ~Running() = default;
-    /// Moves it on; true if it is finished. Does not block. Throws std::exception if a peer is
-    /// gone.
+    /// Makes progress without blocking. Returns true if the request is finished. Throws
+    /// std::exception if a peer is gone.
     virtual bool poll() = 0;
-    /// Whether the last poll() got somewhere, so that another soon after may get further.
+    /// Whether the last poll() made progress, so that another one soon may make more.
     virtual bool moved() const { return false; }
   };
 
@@ -41,8 +41,8 @@ class Transport {
   /// Called now and then while no request is under way, for libraries that send the last bytes of a
   /// finished request only in some later call.
   virtual void idle() {}
-  /// Called before the destructor when the ranks part in peace. Without, the destructor must not
-  /// wait for anyone.
+  /// Called before the destructor if all ranks leave without a failure. If it was not called, the
+  /// destructor must not wait for other ranks.
   virtual void shut_down() = 0;
   /// The job has failed: ends the other ranks as far as this transport can, and this process.
   [[noreturn]] virtual void abort(ExitCode code) = 0;

@@ -12,7 +12,7 @@
 
 namespace ssa {
 
-/// Another rank failed, is gone, or did not come to a collective in time. Exit code 6.
+/// Another rank failed, died, or did not join a collective in time. Exit code 6.
 class PeerError : public Error {
  public:
   template <class... Args>
@@ -20,7 +20,7 @@ class PeerError : public Error {
       : Error(ExitCode::peer, fmt::format(format, std::forward<Args>(args)...)) {}
 };
 
-/// What a collective works on: `count` scalars of `dtype` (f32, bf16, f64), contiguous, in memory
+/// The buffer of a collective: `count` contiguous scalars of `dtype` (f32, bf16, f64) in memory
 /// that the communicator can reach (host memory; device memory for NCCL). It must stay alive and
 /// untouched until the collective is finished.
 struct CollectiveBuffer {
@@ -56,12 +56,12 @@ class PendingCollective {
   std::shared_ptr<State> state_;
 };
 
-/// What this rank's collectives have cost so far.
+/// The cost of this rank's collectives so far.
 struct CommunicatorStats {
   int64_t collectives = 0;
-  int64_t bytes = 0;          ///< in buffers, not what the network carried
-  double busy_seconds = 0;    ///< with at least one asynchronous collective under way
-  double waited_seconds = 0;  ///< that the caller spent in wait() and in the calls that wait
+  int64_t bytes = 0;          ///< in buffers; the network carries more
+  double busy_seconds = 0;    ///< during which at least one asynchronous collective was running
+  double waited_seconds = 0;  ///< that the caller spent in wait() and in blocking calls
 };
 
 /// The processes (ranks 0 … size-1) that train one model together. All ranks call the same
@@ -77,7 +77,7 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  /// Number of this rank among those on the same machine, and how many those are.
+  /// The number of this rank among the ranks on its machine, and how many they are.
   virtual int local_rank() const = 0;
   virtual int local_size() const = 0;
   /// For the log: "4 ranks on 1 machine over MPI (Open MPI 4.1.4)".
@@ -93,46 +93,47 @@ class Communicator {
   /// In place, on `size` parts of equal length: every rank gets part r from rank r.
   virtual PendingCollective all_gather(const CollectiveBuffer& buffer, std::string what) = 0;
 
-  // ---- on small data of the host; they wait ---------------------------------------------------
+  // ---- on small data of the host, blocking ------------------------------------------------------
 
-  /// Every rank's string (any bytes, any length), in rank order, on every rank.
+  /// Returns every rank's string (any bytes, any length), in rank order.
   virtual std::vector<std::string> gather(const std::string& own, const std::string& what) = 0;
 
-  /// Every rank's values, in rank order; all give as many. Row r: r·count … (r+1)·count-1.
+  /// Returns every rank's values, in rank order. All ranks give the same number of values: `count`.
+  /// Those of rank r are r·count … (r+1)·count-1.
   std::vector<double> gather(std::span<const double> own, const std::string& what);
-  /// Rank 0's string, on every rank.
+  /// Returns rank 0's string.
   std::string broadcast(const std::string& from_rank_0, const std::string& what);
-  /// True on every rank if it is true on any.
+  /// Returns whether `own` is true on any rank.
   bool any(bool own, const std::string& what);
   /// Waits for all ranks.
   void barrier(const std::string& what) { gather(std::string(), what); }
 
   // ---- failures ---------------------------------------------------------------------------------
 
-  /// For messages: the training step that the coming collectives belong to; -1: outside of steps.
+  /// Sets the training step that messages about later collectives name; -1: outside of steps.
   virtual void set_step(int64_t step) = 0;
-  /// How long a collective may take from here on. Starts with 600 s.
+  /// Sets the time limit of later collectives. It is 600 s at first.
   virtual void set_timeout(std::chrono::duration<double> timeout) = 0;
   /// Throws PeerError if a rank is known to have failed or died. Does not wait. Any thread may call
   /// it.
   virtual void check_peers() {}
-  /// Announces that this rank ends because of an error of its own. The others' collectives then
-  /// throw at once, with this message. Returns true if rank 0 has announced the same message, which
-  /// then need not be printed again; waits up to two seconds to find out. Never throws.
+  /// Announces that this rank ends because of an error of its own. The other ranks' collectives
+  /// then throw at once, with this message. Waits up to two seconds for rank 0, and returns whether
+  /// it has announced the same message, which then need not be printed again. Never throws.
   virtual bool announce_failure(ExitCode code, const std::string& message) noexcept = 0;
-  /// Call it after an error has been printed. Leaves the process with `code` without running
-  /// destructors, and ends the other ranks as far as the launcher can (mpirun and srun also end
-  /// stopped ones, and return the code). It first gives the others a few seconds to report.
+  /// Call it after an error was printed. First gives the other ranks a few seconds to report. Then
+  /// exits with `code` without running destructors, and ends the other ranks if the launcher can:
+  /// mpirun and srun also end stopped ranks, and return the code.
   [[noreturn]] void abort(ExitCode code) noexcept;
 
   virtual CommunicatorStats stats() const = 0;
 
  protected:
-  /// What abort() does before it leaves the process. It may leave the process itself.
+  /// Called by abort() before it exits. It may exit itself.
   virtual void end_job(ExitCode code) noexcept = 0;
 };
 
-/// A communicator of one rank: its collectives have nothing to do.
+/// A communicator of one rank, whose collectives do nothing.
 std::unique_ptr<Communicator> make_single_process();
 
 }  // namespace ssa

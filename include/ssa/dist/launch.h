@@ -17,22 +17,23 @@ struct LaunchInfo {
   };
   Kind kind = Kind::single;
   int rank = 0, size = 1;              ///< mpi: from the launcher's variables; size 0: unknown
-  int local_rank = 0, local_size = 1;  ///< on this machine; size 0: not known, nor is the rank
+  int local_rank = 0, local_size = 1;  ///< on this machine; size 0: both are unknown
   std::string master_address;          ///< environment: where rank 0 runs
   int master_port = 0;                 ///< environment: where rank 0 listens
 };
 
-/// `variable(name)` gives a variable of the environment, or null. MPI's launchers come before
-/// RANK and WORLD_SIZE; one process is `single`, however started, and so is the script of a Slurm
-/// job. Throws ConfigError naming the variable if one is missing or makes no sense, and if Slurm
-/// started several tasks that have no means to find each other.
+/// `variable(name)` returns an environment variable, or null. The variables of MPI's launchers take
+/// precedence over RANK and WORLD_SIZE. A job of one process is `single`, however it was started,
+/// and so is the script of a Slurm job. Throws ConfigError naming a variable that is missing or
+/// invalid, and if Slurm started several tasks that cannot find each other.
 LaunchInfo detect_launch(const std::function<const char*(const char*)>& variable);
-/// From the process's environment.
+/// The same for the process's environment.
 LaunchInfo detect_launch();
 
-/// Joins the other ranks. Throws ConfigError if this build cannot (no MPI, no Gloo), PeerError if a
-/// rank does not come within `timeout`: then a thread may still be inside MPI_Init, and the process
-/// should leave by std::_Exit. One communicator per process, made and destroyed by its main thread.
+/// Joins the other ranks. Throws ConfigError if this build cannot (no MPI, no Gloo), and PeerError
+/// if a rank does not join within `timeout`: a thread may then still be inside MPI_Init, so the
+/// process should end by std::_Exit. One communicator per process, made and destroyed by its main
+/// thread.
 std::unique_ptr<Communicator> join_ranks(
     const LaunchInfo& launch, std::chrono::duration<double> timeout = std::chrono::seconds(600));
 
