@@ -8,8 +8,8 @@
 
 namespace ssa {
 
-/// Sums over items, for a mean over terms and its standard error: terms of one item are not
-/// independent, items nearly are.
+/// A mean over terms and its standard error, from sums over items: the terms of one item are not
+/// independent, but items nearly are.
 class ItemMean {
  public:
   void add(double sum, double terms) { items_.push_back({sum, terms}); }
@@ -28,7 +28,7 @@ class PredictionMean {
  public:
   explicit PredictionMean(Averaging averaging) : averaging_(averaging) {}
   void add(std::span<const double> prediction);
-  /// Of all that were added: log-probabilities, or values.
+  /// The mean of the predictions added so far: log-probabilities, or values.
   std::vector<double> mean() const;
 
  private:
@@ -37,22 +37,23 @@ class PredictionMean {
   int64_t samples_ = 0;
 };
 
-/// The scores of the mean prediction of 1, 2, … R sub-models. Takes their predictions draw by draw
-/// (a few items that share their sources), R for each; its items count once they have all of them.
+/// The scores of the mean prediction of 1, 2, … R sub-models. The predictions are added draw by
+/// draw: R sub-models for a few items that share their sources. Items count when their draw is
+/// complete.
 class EnsembleCurve {
  public:
   EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted);
 
-  /// The next sub-model's predictions for items first_item, first_item + 1, ….
+  /// Adds the next sub-model's predictions for items first_item, first_item + 1, …
   void add(int64_t first_item, const std::vector<std::vector<double>>& predictions);
-  /// Sub-models that the draw at hand has so far; 0: it has not begun.
+  /// Sub-models of the present draw that were added so far; 0: it has not begun.
   int64_t samples_at_hand() const { return samples_at_hand_; }
 
-  /// Of the first `samples` together, per term.
+  /// The loss per term of the mean of the first `samples` predictions.
   const ItemMean& loss(int64_t samples) const { return at(samples).loss; }
   /// The same for counted metric number k.
   const ItemMean& counted(int64_t samples, size_t k) const { return at(samples).counted[k]; }
-  /// Standard deviation of the losses of the sub-models alone.
+  /// Standard deviation of the losses of the single sub-models.
   double spread() const;
 
  private:
@@ -62,15 +63,15 @@ class EnsembleCurve {
   };
   struct Item {
     PredictionMean mean;
-    std::vector<Score> together;  // of the first 1, 2, …
-    std::vector<double> single;   // losses of each alone
+    std::vector<Score> together;  // of the mean of the first 1, 2, … predictions
+    std::vector<double> single;   // losses of the single sub-models
   };
   const Point& at(int64_t samples) const { return together_[static_cast<size_t>(samples - 1)]; }
   void finish_draw(int64_t first_item);
 
   const EvalSet& set_;
-  std::vector<Point> together_;  // of the first 1, 2, …
-  std::vector<double> single_;   // loss sums of each alone
+  std::vector<Point> together_;  // of the mean of the first 1, 2, … predictions
+  std::vector<double> single_;   // loss sums of the single sub-models
   double terms_ = 0;
   std::vector<Item> at_hand_;
   int64_t samples_at_hand_ = 0;

@@ -30,7 +30,7 @@ struct Job {
   bool report(int64_t done, double value) const {
     return !options.progress || options.progress({done, set.total_terms(), value});
   }
-  /// Items from `first` on, `items_per_piece` of them if there are as many.
+  /// The items of a piece that begins at `first`: `items_per_piece`, or fewer at the end.
   int64_t count_from(int64_t first, int64_t items_per_piece) const {
     return std::min(items_per_piece, set.items() - first);
   }
@@ -38,7 +38,7 @@ struct Job {
                                                const RngKey& key) const;
 };
 
-/// Of `count` items from `first` on, computed as one batch.
+/// Computes `count` items from `first` on as one batch.
 std::vector<std::vector<double>> Job::predictions(int64_t first, int64_t count, Sources sources,
                                                   const RngKey& key) const {
   std::vector<Batch> batch = {set.batch(first, count)};
@@ -65,7 +65,7 @@ void append(std::vector<double>& numbers, const Score& score) {
   numbers.insert(numbers.end(), score.counted.begin(), score.counted.end());
 }
 
-/// Every metric, from the mean loss and the means of what was counted.
+/// All metrics, from the mean loss and the means of the counted numbers.
 std::vector<double> metric_values(const std::vector<Metric>& metrics, double loss,
                                   const std::vector<double>& counted) {
   std::vector<double> values;
@@ -76,7 +76,7 @@ std::vector<double> metric_values(const std::vector<Metric>& metrics, double los
   return values;
 }
 
-/// Dense attention. A piece of work is a batch of items, its numbers their scores.
+/// Scores with dense attention. A piece of work is a batch of items; its numbers are their scores.
 EvalResult renorm(const Job& job) {
   EvalResult result;
   const int64_t items_per_piece = std::max<int64_t>(1, job.options.batch_size);
@@ -126,7 +126,7 @@ CurvePoint curve_point(const Job& job, const EnsembleCurve& curve, int64_t sampl
   return point;
 }
 
-/// One prediction behind the other, all of the same length or each with its length in front.
+/// Predictions as one list of numbers: all of the same length, or each with its length in front.
 std::vector<double> packed(const std::vector<std::vector<double>>& predictions) {
   std::vector<double> numbers;
   for (const std::vector<double>& one : predictions) {
@@ -147,7 +147,8 @@ std::vector<std::vector<double>> unpacked(const std::vector<double>& numbers) {
   return predictions;
 }
 
-/// Sub-models. A piece of work is one sample of a draw of items, its numbers their predictions.
+/// Scores sub-models. A piece of work is one sample of a draw of items; its numbers are their
+/// predictions.
 EvalResult ensemble(const Job& job) {
   EvalResult result;
   const int64_t samples = job.options.samples;

@@ -20,8 +20,8 @@ void check(const SamplingOptions& options) {
   if (options.top_k < 0) throw ConfigError("top-k: {} is negative", options.top_k);
 }
 
-/// Tokens from the highest score down, of equals the first one first. Sorted as far as asked for:
-/// of a vocabulary of words few are ever looked at.
+/// Tokens by falling score; of equal scores the lower token comes first. They are sorted only as
+/// far as needed: few tokens of a large vocabulary are ever looked at.
 class Ranking {
  public:
   explicit Ranking(const std::vector<double>& scores) : scores_(scores), order_(scores.size()) {
@@ -85,8 +85,8 @@ int32_t pick_token(const std::vector<double>& scores, const SamplingOptions& opt
 
 namespace {
 
-/// Rows that a pass over a prompt may have: bounds its memory, and is far more than products need
-/// to be fast.
+/// The most rows of a pass over a prompt. It limits the memory, and is far more than matrix
+/// products need to be fast.
 constexpr int64_t kRowsAtATime = 4096;
 
 int64_t checked_samples(const ReadingOptions& options) {
@@ -103,7 +103,7 @@ std::vector<PlanSpec> specs_of(const Config& config, EvalMode mode) {
              : decoder_plan_specs(config.ssa, config.model.layers, config.data.length);
 }
 
-/// Plans of a window as evaluation draws them; sub-models share those of dense layers.
+/// The plans of a window, drawn as in evaluation. Sub-models share the plans of dense layers.
 ReadingPlans reading_plans(const std::vector<PlanSpec>& specs, RngKey key, int64_t samples,
                            Device device) {
   ReadingPlans plans;
@@ -128,7 +128,7 @@ std::vector<double> values_of(const Tensor& on_device) {
   return values;
 }
 
-/// Logarithm of the mean over rows (R, V) of each row's softmax.
+/// The logarithm of the mean of the rows' softmax; rows (R, V).
 std::vector<double> mean_prediction(const std::vector<double>& scores, int64_t rows) {
   const size_t vocabulary = scores.size() / static_cast<size_t>(rows);
   std::vector<double> mean(vocabulary, 0.0);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr char kGoOn = '1', kStop = '0';
 
-/// What a rank tells the others in a round: whether to go on, and its item's numbers.
+/// A rank's message in a round: whether to continue, and its item's numbers.
 std::string message(bool stop, const std::vector<double>& numbers) {
   std::string text(1, stop ? kStop : kGoOn);
   text.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(double));

@@ -8,20 +8,21 @@
 
 namespace ssa {
 
-/// Items 0, 1, … that ranks share: item i is computed by rank i mod size.
+/// Items 0, 1, … that ranks share: rank i mod size computes item i.
 struct SharedWork {
   int64_t items = 0;
-  /// One item's numbers, on the rank that has it.
+  /// Computes an item's numbers.
   std::function<std::vector<double>(int64_t item)> compute;
-  /// Gets every item's numbers, on every rank, in the items' order: what is summed from them has
-  /// the same bits everywhere and for any number of ranks.
+  /// Receives the numbers of every item, on every rank, in the items' order. So sums of them have
+  /// the same bits on all ranks and for any number of ranks.
   std::function<void(const std::vector<double>& numbers)> take;
-  /// Asked after each round of an item a rank; false on any rank stops all of them.
+  /// Called after each round of one item per rank. If it returns false on any rank, all stop.
   std::function<bool()> go_on;
 };
 
-/// False if stopped before the last item. A round that has been computed when a rank learns of the
-/// stop is dropped, so that all ranks have taken the same items. One gather a round.
+/// Computes the items, with one gather per round. Returns false if it stopped before the last item.
+/// A round that is computed when a rank learns of the stop is dropped, so that all ranks have taken
+/// the same items.
 bool share_work(Communicator& ranks, const SharedWork& work);
 
 }  // namespace ssa

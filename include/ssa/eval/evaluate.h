@@ -9,9 +9,9 @@
 
 namespace ssa {
 
-/// How far an evaluation is.
+/// The progress of an evaluation.
 struct EvalProgress {
-  int64_t done = 0;  ///< terms; of an ensemble's items that are being scored, a part
+  int64_t done = 0;  ///< terms; unfinished items of an ensemble count by their finished samples
   int64_t total = 0;
   double value = 0;  ///< the task's metric over the items scored so far; 0 before the first
 };
@@ -20,12 +20,13 @@ struct EvalOptions {
   EvalMode mode = EvalMode::renorm;
   int64_t samples = 50;    ///< ensemble: sub-models drawn for each item
   int64_t batch_size = 1;  ///< renorm: items at a time
-  /// Who shares the work; null: this process does all of it. All ranks call evaluate() with the
-  /// same model, data and options.
+  /// The ranks that share the work; null: one process. All ranks call evaluate() with the same
+  /// model, data and options.
   Communicator* ranks = nullptr;
-  /// Called on every rank after each batch of items, in an ensemble after each sample of each
-  /// batch; of several ranks after one on each. Returning false on any rank stops the evaluation on
-  /// all, at the same place. Items that are not finished then do not count.
+  /// Called on every rank after each batch of items, or in an ensemble after each sample of a
+  /// batch. With several ranks, after each round in which every rank computes one. If it returns
+  /// false on any rank, the evaluation stops on all ranks at the same place; unfinished items do
+  /// not count.
   std::function<bool(const EvalProgress&)> progress{};
 };
 
@@ -40,13 +41,13 @@ struct CurvePoint {
   int64_t samples = 0;
   double loss = 0;                   ///< per term
   double stderr_ = 0;                ///< of the loss, over the items
-  std::vector<MetricValue> metrics;  ///< in the order of the task's
+  std::vector<MetricValue> metrics;  ///< in the order of the task's metrics
 };
 
 struct EvalResult {
   int64_t terms = 0;
   double loss = 0;                ///< mean per term: nats, or the unit of the target
-  std::vector<double> metrics;    ///< in the order of the task's
+  std::vector<double> metrics;    ///< in the order of the task's metrics
   std::vector<CurvePoint> curve;  ///< ensemble: samples 1, 2, … R
   double spread = 0;              ///< ensemble: standard deviation of single sub-models' losses
   double seconds = 0;             ///< of wall time, on this rank
@@ -55,13 +56,13 @@ struct EvalResult {
 
 /// Scores the items of a split, each once.
 ///
-/// renorm: dense attention on the trained weights. ensemble: for each draw of items R sets of
-/// sources are drawn as in training (keyed by train.seed, first item and sample), and predictions
-/// are averaged as the task says. An item is scored as soon as its samples are in: what is kept of
-/// it are a few sums.
+/// renorm: dense attention with the trained weights. ensemble: R source plans are drawn for each
+/// group of items as in training (keyed by train.seed, first item and sample), and the predictions
+/// are averaged as the task says. An item is scored when all its samples are computed; only a few
+/// sums are kept of it.
 ///
-/// Ranks take batches of items, or samples of them, in turn, in rounds of one each. Results are
-/// combined in their order on every rank: they have the bits of a single rank with as many threads.
+/// Several ranks compute batches of items, or samples of them, in turn. Every rank combines the
+/// results in the same order, so they have the bits of a single rank with as many threads.
 EvalResult evaluate(const Model& model, const Task& task, const EvalSet& set,
                     const EvalOptions& options, Device device);
 

@@ -22,29 +22,28 @@ struct SamplingOptions {
 int32_t pick_token(const std::vector<double>& scores, const SamplingOptions& options,
                    uint32_t word);
 
-/// With which connections and how much context a text is continued.
+/// The attention and the context with which a text is continued.
 struct ReadingOptions {
   EvalMode mode = EvalMode::renorm;
   int64_t samples = 50;  ///< ensemble: sub-models whose predictions are averaged
-  int64_t slide = 0;     ///< tokens dropped at a time where the context is full; 0: half of it
+  int64_t slide = 0;     ///< tokens dropped when the context is full; 0: half of it
 };
 
-/// Predicts the next token of a growing text, keeping keys and values of what it has read.
+/// Predicts the next token of a growing text. Keeps the keys and values of the tokens read so far.
 ///
-/// The context is a window of config.data.length tokens. As in evaluation windows begin at
-/// multiples of `slide`, and the first one that has room for all that follows its beginning is
-/// used: a full window is left for the next one, which is read from its beginning. slide 1 always
-/// looks at as much as possible, and reads all of it again for each token.
+/// The context is a window of config.data.length tokens. As in evaluation, windows begin at
+/// multiples of `slide`. When a window is full, the next one is read from its beginning. With slide
+/// 1 the context is always as long as possible, but all of it is read again for each token.
 ///
-/// renorm: dense attention. ensemble: plans of window w and sub-model r are those of evaluate()
+/// renorm: dense attention. ensemble: the plans of window w and sub-model r are those of evaluate()
 /// with this length and overlap length - slide; the prediction is the mean of the probabilities.
 class NextToken {
  public:
   /// Throws ConfigError for options outside their ranges.
   NextToken(const DecoderLm& model, const Config& config, const ReadingOptions& options,
             Device device);
-  /// Scores (V) of the token behind `text`, whose softmax is the prediction. `text` begins with
-  /// what it was in the last call, and is not empty.
+  /// Scores (V) of the token after `text`; their softmax is the prediction. `text` is not empty and
+  /// begins with the text of the last call.
   std::vector<double> scores(const std::vector<int32_t>& text);
 
  private:
@@ -59,8 +58,8 @@ class NextToken {
   int64_t window_ = -1;  // none yet
 };
 
-/// Continues `text` by `count` tokens. Each token is also given to `emit` as it is drawn; emit
-/// returning false stops. Draws are keyed by (seed, token number).
+/// Continues `text` by `count` tokens. Calls `emit` with each token as it is drawn, and stops if it
+/// returns false. Draws are keyed by (seed, token number).
 std::vector<int32_t> generate(NextToken& next, std::vector<int32_t> text, int64_t count,
                               const SamplingOptions& options,
                               const std::function<bool(int32_t)>& emit = {});
