@@ -1,10 +1,9 @@
 #include <filesystem>
-#include <fstream>
 
 #include <catch2/catch.hpp>
-#include <unistd.h>
 
 #include "config/config_test_support.h"
+#include "support/files.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -12,26 +11,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A folder of config files that goes when the test ends.
+/// A folder of config files.
 class ConfigFolder {
  public:
-  ConfigFolder() {
-    std::string pattern = (fs::temp_directory_path() / "ssa-config-XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
-    root_ = pattern;
-  }
-  ~ConfigFolder() {
-    std::error_code ignored;
-    fs::remove_all(root_, ignored);
-  }
-  ConfigFolder(const ConfigFolder&) = delete;
-  ConfigFolder& operator=(const ConfigFolder&) = delete;
-
   std::string write(const std::string& file, const std::string& text) const {
-    const fs::path path = root_ / file;
-    fs::create_directories(path.parent_path());
-    std::ofstream(path) << text;
-    return path.string();
+    const std::string path = root_ / file;
+    fs::create_directories(fs::path(path).parent_path());
+    write_bytes(path, text);
+    return path;
   }
 
   /// The message of load_config(), with this folder's path taken out.
@@ -41,7 +28,7 @@ class ConfigFolder {
       return {};
     } catch (const ConfigError& error) {
       std::string text = error.what();
-      const std::string prefix = root_.string() + "/";
+      const std::string prefix = root_.path() + "/";
       for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix)) {
         text.erase(at, prefix.size());
       }
@@ -50,7 +37,7 @@ class ConfigFolder {
   }
 
  private:
-  fs::path root_;
+  TempDir root_;
 };
 
 }  // namespace

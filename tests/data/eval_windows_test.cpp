@@ -36,9 +36,9 @@ TEST_CASE("every token is scored once, with the context that the overlap promise
 }
 
 TEST_CASE("window batches score each byte once and agree with brute force") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(900);
-  write_file(folder / "text", content);
+  write_bytes(folder / "text", content);
   const TokenDataset dataset = TokenDataset::open(folder / "text");
   const std::vector<int32_t> split = tokens_of(dataset, Split::valid);
   REQUIRE(split.size() == 45);
@@ -89,8 +89,8 @@ TEST_CASE("windows that make no sense are refused") {
   error_of(ExitCode::usage, [] { sliding_windows(10, 4, -1); });
   error_of(ExitCode::usage, [] { sliding_windows(10, 0, 0); });
   error_of(ExitCode::data, [] { sliding_windows(0, 4, 2); });
-  const TempFolder folder;
-  write_file(folder / "text", std::string(200, 'x'));
+  const TempDir folder;
+  write_bytes(folder / "text", std::string(200, 'x'));
   const TokenDataset dataset = TokenDataset::open(folder / "text");
   REQUIRE(dataset.split_size(Split::test) == 10);
   const auto windows = sliding_windows(10, 4, 2);
@@ -106,8 +106,8 @@ TEST_CASE("windows that make no sense are refused") {
 }
 
 TEST_CASE("a file that shrinks during evaluation is an error") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(10'000));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(10'000));
   const TokenDataset dataset = TokenDataset::open(folder / "text");
   const auto windows = sliding_windows(dataset.split_size(Split::test), 64, 32);
   std::filesystem::resize_file(folder / "text", 9'000);

@@ -117,9 +117,9 @@ TEST_CASE("the order is fixed for good: a resumed run depends on it") {
 }
 
 TEST_CASE("batches: the input is the byte before its target") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(1'000);
-  write_file(folder / "text", content);
+  write_bytes(folder / "text", content);
   const TokenDataset dataset = TokenDataset::open(folder / "text");
   const std::vector<int64_t> starts = {0, 1, 890};
   const Batch batch = lm_batch(dataset, Split::train, starts, 10);
@@ -145,8 +145,8 @@ TEST_CASE("batches: the input is the byte before its target") {
 }
 
 TEST_CASE("samples are the same whichever batch they are read in") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(10'000));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(10'000));
   const TokenDataset dataset = TokenDataset::open(folder / "text");
   const LmSampler sampler(5, dataset.split_size(Split::train), 32);
   for (const int64_t first : {0, 42, 1'200}) {

@@ -14,9 +14,9 @@ std::string as_text(std::span<const uint8_t> bytes) { return {bytes.begin(), byt
 }  // namespace
 
 TEST_CASE("a mapped file shows the file's bytes") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(10'000);
-  write_file(folder / "file", content);
+  write_bytes(folder / "file", content);
   const MappedFile file(folder / "file");
   CHECK(file.size() == 10'000);
   CHECK(as_text(file.bytes()) == content);
@@ -29,8 +29,8 @@ TEST_CASE("a mapped file shows the file's bytes") {
 }
 
 TEST_CASE("a file that is missing, empty or no file cannot be mapped") {
-  const TempFolder folder;
-  write_file(folder / "empty", "");
+  const TempDir folder;
+  write_bytes(folder / "empty", "");
   for (const std::string& path : {folder / "missing", folder / "empty", folder.path()}) {
     const std::string error = error_of(ExitCode::data, [&] { MappedFile file(path); });
     CHECK(contains(error, path));
@@ -38,8 +38,8 @@ TEST_CASE("a file that is missing, empty or no file cannot be mapped") {
 }
 
 TEST_CASE("a file that shrinks while mapped gives an error with both sizes") {
-  const TempFolder folder;
-  write_file(folder / "file", some_bytes(100'000));
+  const TempDir folder;
+  write_bytes(folder / "file", some_bytes(100'000));
   const MappedFile file(folder / "file");
   std::filesystem::resize_file(folder / "file", 5'000);
 
@@ -55,10 +55,10 @@ TEST_CASE("a file that shrinks while mapped gives an error with both sizes") {
 }
 
 TEST_CASE("a file that grows while mapped keeps its size") {
-  const TempFolder folder;
-  write_file(folder / "file", some_bytes(1'000));
+  const TempDir folder;
+  write_bytes(folder / "file", some_bytes(1'000));
   const MappedFile file(folder / "file");
-  write_file(folder / "file", some_bytes(2'000));
+  write_bytes(folder / "file", some_bytes(2'000));
   CHECK_NOTHROW(file.check_size());
   CHECK(file.size() == 1'000);
 }

@@ -51,10 +51,10 @@ std::vector<Packing> all_packings() {
 }  // namespace
 
 TEST_CASE("a plain file is one member") {
-  const TempFolder folder;
+  const TempDir folder;
   for (const size_t size : {size_t{1}, size_t{511}, size_t{512}, size_t{513}, size_t{300'000}}) {
     const std::string content = some_bytes(size);
-    write_file(folder / "plain", content);
+    write_bytes(folder / "plain", content);
     const Members members = read_all(folder / "plain");
     REQUIRE(members.size() == 1);
     CHECK(members[0].second == content);
@@ -63,16 +63,16 @@ TEST_CASE("a plain file is one member") {
 }
 
 TEST_CASE("text that begins like a packed file is plain") {
-  const TempFolder folder;
+  const TempDir folder;
   for (const std::string content : {"BZhello, this is no bzip2", "PK", "\x1f", "BZh9"}) {
-    write_file(folder / "plain", content);
+    write_bytes(folder / "plain", content);
     CHECK_FALSE(packed_format(folder / "plain"));
     CHECK(read_all(folder / "plain")[0].second == content);
   }
 }
 
 TEST_CASE("compressed files are unpacked") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(300'000);
   for (const Packing& packing : kCompressed) {
     CAPTURE(packing.file);
@@ -85,7 +85,7 @@ TEST_CASE("compressed files are unpacked") {
 }
 
 TEST_CASE("archives give their files in the order stored") {
-  const TempFolder folder;
+  const TempDir folder;
   const Members members = {{"dir/", ""},
                            {"dir/second", some_bytes(100'000, 2)},
                            {"first", some_bytes(70'000, 1)},
@@ -100,17 +100,17 @@ TEST_CASE("archives give their files in the order stored") {
 }
 
 TEST_CASE("a packed file cut short anywhere is an error") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(20'000);
   for (const Packing& packing : all_packings()) {
     write_archive(folder / packing.file, packing.format, packing.filter, {{"x", content}});
-    const std::string whole = read_file(folder / packing.file);
+    const std::string whole = read_bytes(folder / packing.file);
     // A tar file ends with padding that may be lost; the rest of it may not.
     const size_t needed = packing.file == "a.tar" ? whole.find_last_not_of('\0') + 1 : whole.size();
     for (size_t keep = 0; keep < needed;
          keep += 1 + (keep > 24 && keep + 24 < needed ? 1'997 : 0)) {
       CAPTURE(packing.file, keep, whole.size());
-      write_file(folder / packing.file, whole.substr(0, keep));
+      write_bytes(folder / packing.file, whole.substr(0, keep));
       const std::string error = error_of(ExitCode::data, [&] {
         // Empty or without its mark it is refused by its name.
         read_all(folder / packing.file);
@@ -121,17 +121,17 @@ TEST_CASE("a packed file cut short anywhere is an error") {
 }
 
 TEST_CASE("a flipped bit in the packed data is an error") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(20'000);
   // libarchive writes zstd without a checksum, and tar has none.
   for (const Packing& packing : all_packings()) {
     if (packing.file == "a.tar" || packing.filter == "zstd") continue;
     write_archive(folder / packing.file, packing.format, packing.filter, {{"x", content}});
-    const std::string whole = read_file(folder / packing.file);
+    const std::string whole = read_bytes(folder / packing.file);
     for (size_t place = 100; place + 200 < whole.size(); place += 499) {
       std::string damaged = whole;
       damaged[place] = static_cast<char>(damaged[place] ^ (1 << (place % 8)));
-      write_file(folder / packing.file, damaged);
+      write_bytes(folder / packing.file, damaged);
       CAPTURE(packing.file, place);
       const std::string error = error_of(ExitCode::data, [&] { read_all(folder / packing.file); });
       CHECK(contains(error, folder / packing.file));
@@ -140,29 +140,29 @@ TEST_CASE("a flipped bit in the packed data is an error") {
 }
 
 TEST_CASE("gzip's own checksum is verified") {
-  const TempFolder folder;
+  const TempDir folder;
   write_archive(folder / "a.gz", "raw", "gzip", {{"x", some_bytes(20'000)}});
-  std::string packed = read_file(folder / "a.gz");
+  std::string packed = read_bytes(folder / "a.gz");
   packed[packed.size() - 8] = static_cast<char>(packed[packed.size() - 8] ^ 1);  // CRC-32
-  write_file(folder / "a.gz", packed);
+  write_bytes(folder / "a.gz", packed);
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder / "a.gz"); }), "CRC-32"));
 }
 
 TEST_CASE("a file whose name promises a packing it has not is refused") {
-  const TempFolder folder;
-  write_file(folder / "text.gz", "no gzip at all");
+  const TempDir folder;
+  write_bytes(folder / "text.gz", "no gzip at all");
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder / "text.gz"); }), "text.gz"));
 }
 
 TEST_CASE("a file packed twice is refused") {
-  const TempFolder folder;
+  const TempDir folder;
   write_archive(folder / "a.gz", "raw", "gzip", {{"x", some_bytes(1'000)}});
-  write_archive(folder / "a.gz.xz", "raw", "xz", {{"x", read_file(folder / "a.gz")}});
+  write_archive(folder / "a.gz.xz", "raw", "xz", {{"x", read_bytes(folder / "a.gz")}});
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder / "a.gz.xz"); }), "gz in xz"));
 }
 
 TEST_CASE("folders and missing files cannot be read") {
-  const TempFolder folder;
+  const TempDir folder;
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder.path()); }), "regular"));
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder / "none"); }), "not exist"));
 }

@@ -17,25 +17,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-PrepareOptions options_for(const std::string& name, const std::vector<std::string>& inputs,
-                           const std::string& output) {
-  PrepareOptions options;
-  options.name = name;
-  options.inputs = inputs;
-  options.output = output;
-  return options;
-}
-
 /// Prepares and returns what the user is told.
 std::string prepare_and_listen(PrepareOptions options) {
   std::string told;
   options.note = [&told](const std::string& text) { told += text + "\n"; };
   prepare_dataset(options);
   return told;
-}
-
-std::string prepare_error(ExitCode code, const PrepareOptions& options) {
-  return error_of(code, [&] { prepare_dataset(options); });
 }
 
 /// Files cannot grow past `bytes` in this scope: writes fail as on a full disk.
@@ -62,7 +49,7 @@ class FileSizeLimit {
 }  // namespace
 
 TEST_CASE("prepare makes a folder with the bytes and their description") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(700'000);
   write_archive(folder / "enwik8.zip", "zip", "none", {{"enwik8", content}});
   const DatasetInfo info =
@@ -71,15 +58,15 @@ TEST_CASE("prepare makes a folder with the bytes and their description") {
   CHECK(info.sources == std::vector<std::string>{"enwik8.zip"});
   CHECK(info.distinct_bytes == 256);
   CHECK_FALSE(info.official_split());
-  CHECK(read_file(folder / "a/b/out/data.bin") == content);
-  CHECK(read_file(folder / "a/b/out/dataset.json") == dataset_to_json(info));
+  CHECK(read_bytes(folder / "a/b/out/data.bin") == content);
+  CHECK(read_bytes(folder / "a/b/out/dataset.json") == dataset_to_json(info));
   CHECK_FALSE(fs::exists(folder / "a/b/out.partial"));
   CHECK_NOTHROW(verify(TokenDataset::open(folder / "a/b/out")));
 }
 
 TEST_CASE("prepare reports its progress") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(1'000'000));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(1'000'000));
   PrepareOptions options = options_for("bytes", {folder / "text"}, folder / "out");
   std::vector<PrepareProgress> reports;
   options.progress = [&](const PrepareProgress& progress) { reports.push_back(progress); };
@@ -94,24 +81,24 @@ TEST_CASE("prepare reports its progress") {
 }
 
 TEST_CASE("bytes puts inputs and members together and says so") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string a = some_bytes(5'000, 1), b = some_bytes(6'000, 2), c = some_bytes(7'000, 3);
   write_archive(folder / "ab.tar.xz", "tar", "xz", {{"a", a}, {"b", b}});
   write_archive(folder / "c.gz", "raw", "gzip", {{"c", c}});
   const std::string told = prepare_and_listen(
       options_for("bytes", {folder / "c.gz", folder / "ab.tar.xz"}, folder / "out"));
-  CHECK(read_file(folder / "out/data.bin") == c + a + b);
+  CHECK(read_bytes(folder / "out/data.bin") == c + a + b);
   CHECK(contains(told, "2 files"));
   CHECK(contains(told, "2 inputs"));
 }
 
 TEST_CASE("enwik8 is picked out of an archive by its name") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string text = some_bytes(5'000);
   write_archive(folder / "e.zip", "zip", "none", {{"readme", "hello"}, {"data/enwik8", text}});
   const std::string told =
       prepare_and_listen(options_for("enwik8", {folder / "e.zip"}, folder / "out"));
-  CHECK(read_file(folder / "out/data.bin") == text);
+  CHECK(read_bytes(folder / "out/data.bin") == text);
   CHECK(contains(told, "data/enwik8"));
 
   write_archive(folder / "f.tar", "tar", "none", {{"one", "hello"}, {"two", text}});
@@ -125,15 +112,15 @@ TEST_CASE("enwik8 is picked out of an archive by its name") {
 }
 
 TEST_CASE("a folder as input has to hold exactly one candidate") {
-  const TempFolder folder;
-  const TempFolder input;
-  write_file(input / "README.md", "not it");
+  const TempDir folder;
+  const TempDir input;
+  write_bytes(input / "README.md", "not it");
   const auto options = options_for("enwik8", {input.path()}, folder / "out");
   CHECK(contains(prepare_error(ExitCode::data, options), "holds no"));
   write_archive(input / "enwik8_first_5000.xz", "raw", "xz", {{"x", some_bytes(5'000)}});
   CHECK(contains(prepare_and_listen(options), "enwik8_first_5000.xz"));
   CHECK(fs::file_size(folder / "out/data.bin") == 5'000);
-  write_file(input / "enwik8", some_bytes(100));
+  write_bytes(input / "enwik8", some_bytes(100));
   const std::string error = prepare_error(ExitCode::data, options);
   CHECK(contains(error, input / "enwik8\n"));
   CHECK(contains(error, "enwik8_first_5000.xz"));
@@ -143,14 +130,14 @@ TEST_CASE("a folder as input has to hold exactly one candidate") {
 }
 
 TEST_CASE("inputs that cannot be looked at are data errors with the reason") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string too_long = folder / std::string(300, 'x');
   CHECK(contains(prepare_error(ExitCode::data, options_for("bytes", {too_long}, folder / "out")),
                  "too long"));
-  write_file(folder / "in", "a file");
+  write_bytes(folder / "in", "a file");
   prepare_error(ExitCode::data, options_for("bytes", {folder / "in/below"}, folder / "out"));
   fs::create_directory(folder / "input");
-  write_file(folder / "input/text", some_bytes(100));
+  write_bytes(folder / "input/text", some_bytes(100));
   for (const char* name : {"loop", "dataset.json"}) {  // each leads to itself
     fs::create_symlink(name, folder / (std::string("input/") + name));
   }
@@ -158,8 +145,8 @@ TEST_CASE("inputs that cannot be looked at are data errors with the reason") {
 }
 
 TEST_CASE("names and inputs that make no sense are usage errors") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(100));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(100));
   const std::string text = folder / "text";
   CHECK(contains(prepare_error(ExitCode::usage, options_for("enwik9", {text}, folder / "out")),
                  "enwik8"));
@@ -175,11 +162,11 @@ TEST_CASE("names and inputs that make no sense are usage errors") {
 }
 
 TEST_CASE("a failure leaves nothing behind") {
-  const TempFolder folder;
-  const TempFolder input;
-  write_file(input / "text", some_bytes(2'000'000));
-  write_file(input / "empty", "");
-  write_file(input / "tiny", "nineteen bytes here");
+  const TempDir folder;
+  const TempDir input;
+  write_bytes(input / "text", some_bytes(2'000'000));
+  write_bytes(input / "empty", "");
+  write_bytes(input / "tiny", "nineteen bytes here");
   write_archive(input / "cut.gz", "raw", "gzip", {{"x", some_bytes(1'000'000)}});
   fs::resize_file(input / "cut.gz", fs::file_size(input / "cut.gz") / 2);
   const std::string text = input / "text";
@@ -206,51 +193,51 @@ TEST_CASE("a failure leaves nothing behind") {
     prepare_error(ExitCode::interrupted, options);
   }
   SECTION("with an older one in place, which stays as it was") {
-    write_file(input / "old", some_bytes(3'000, 9));
+    write_bytes(input / "old", some_bytes(3'000, 9));
     prepare_dataset(options_for("bytes", {input / "old"}, folder / "out"));
     prepare_error(ExitCode::data, options_for("bytes", {text, input / "cut.gz"}, folder / "out"));
     CHECK(folder.names() == std::vector<std::string>{"out"});
     CHECK_NOTHROW(verify(TokenDataset::open(folder / "out")));
-    CHECK(read_file(folder / "out/data.bin") == some_bytes(3'000, 9));
+    CHECK(read_bytes(folder / "out/data.bin") == some_bytes(3'000, 9));
     fs::remove_all(folder / "out");
   }
   CHECK(folder.names().empty());
 }
 
 TEST_CASE("a prepared folder is replaced, any other is not touched") {
-  const TempFolder folder;
-  write_file(folder / "old", some_bytes(3'000, 1));
-  write_file(folder / "new", some_bytes(4'000, 2));
+  const TempDir folder;
+  write_bytes(folder / "old", some_bytes(3'000, 1));
+  write_bytes(folder / "new", some_bytes(4'000, 2));
   fs::create_directory(folder / "out");  // empty: fine
   prepare_dataset(options_for("bytes", {folder / "old"}, folder / "out"));
   const TokenDataset opened = TokenDataset::open(folder / "out");
   prepare_dataset(options_for("bytes", {folder / "new"}, folder / "out"));
-  CHECK(read_file(folder / "out/data.bin") == some_bytes(4'000, 2));
+  CHECK(read_bytes(folder / "out/data.bin") == some_bytes(4'000, 2));
   CHECK_NOTHROW(verify(opened));  // a reader keeps what it opened
   CHECK_FALSE(fs::exists(folder / "out.partial"));
 
-  write_file(folder / "out/thesis.txt", "precious");
+  write_bytes(folder / "out/thesis.txt", "precious");
   const auto options = options_for("bytes", {folder / "old"}, folder / "out");
   CHECK(contains(prepare_error(ExitCode::data, options), "thesis.txt"));
-  CHECK(read_file(folder / "out/thesis.txt") == "precious");
+  CHECK(read_bytes(folder / "out/thesis.txt") == "precious");
   CHECK(contains(
       prepare_error(ExitCode::data, options_for("bytes", {folder / "old"}, folder / "new")),
       "not a folder"));
 }
 
 TEST_CASE("what a killed process left is cleared") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(3'000));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(3'000));
   fs::create_directory(folder / "out.partial");
-  write_file(folder / "out.partial/data.bin", "half of it");
+  write_bytes(folder / "out.partial/data.bin", "half of it");
   prepare_dataset(options_for("bytes", {folder / "text"}, folder / "out"));
   CHECK(folder.names() == std::vector<std::string>{"out", "text"});
-  CHECK(read_file(folder / "out/data.bin") == some_bytes(3'000));
+  CHECK(read_bytes(folder / "out/data.bin") == some_bytes(3'000));
 }
 
 TEST_CASE("two processes cannot prepare the same folder at a time") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(3'000));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(3'000));
   PrepareOptions options = options_for("bytes", {folder / "text"}, folder / "out");
   bool tried = false;
   options.progress = [&](const PrepareProgress&) {
@@ -267,7 +254,7 @@ TEST_CASE("the known prefix of enwik8 prepares to its known checksum") {
   const char* root = std::getenv("SSA_DATA_DIR");
   const std::string packed = std::string(root ? root : "") + "/enwik8_first_4154064.xz";
   if (!root || !fs::exists(packed)) SSA_SKIP("SSA_DATA_DIR holds no enwik8_first_4154064.xz");
-  const TempFolder folder;
+  const TempDir folder;
   const DatasetInfo info = prepare_dataset(options_for("enwik8", {packed}, folder / "out"));
   CHECK(info.tokens == 4'154'064);
   CHECK(info.distinct_bytes == 200);

@@ -18,26 +18,13 @@ namespace {
 
 const std::string kTrain = "the cat sat\n the cat \n\nb a\n";
 
-PrepareOptions options_for(const std::string& name, const std::vector<std::string>& inputs,
-                           const std::string& output) {
-  PrepareOptions options;
-  options.name = name;
-  options.inputs = inputs;
-  options.output = output;
-  return options;
-}
-
 /// Writes the three files of a small text into a folder.
 void write_splits(const std::string& folder, const std::string& train = kTrain,
                   const std::string& valid = "cat dog\n", const std::string& test = "a\tthe \r\n") {
   fs::create_directories(folder);
-  write_file(folder + "/wiki.train.tokens", train);
-  write_file(folder + "/wiki.valid.tokens", valid);
-  write_file(folder + "/wiki.test.tokens", test);
-}
-
-std::string prepare_error(ExitCode code, const PrepareOptions& options) {
-  return error_of(code, [&] { prepare_dataset(options); });
+  write_bytes(folder + "/wiki.train.tokens", train);
+  write_bytes(folder + "/wiki.valid.tokens", valid);
+  write_bytes(folder + "/wiki.test.tokens", test);
 }
 
 /// A text of `words` words, few of them often, most rarely, in lines.
@@ -85,7 +72,7 @@ PlainEncoding encode_plainly(const std::string& text) {
 }  // namespace
 
 TEST_CASE("words become tokens by falling frequency, a </s> a line") {
-  const TempFolder folder;
+  const TempDir folder;
   write_splits(folder / "in");
   PrepareOptions options = options_for("words", {folder / "in"}, folder / "out");
   std::string told;
@@ -100,7 +87,7 @@ TEST_CASE("words become tokens by falling frequency, a </s> a line") {
   CHECK_FALSE(info.official_split());
   CHECK(contains(told, "no <unk>"));
   CHECK(contains(told, "1 of the 3 tokens"));
-  CHECK(read_file(folder / "out/vocab.txt") == "</s> 4\nthe 2\ncat 2\nsat 1\nb 1\na 1\n<unk> 0\n");
+  CHECK(read_bytes(folder / "out/vocab.txt") == "</s> 4\nthe 2\ncat 2\nsat 1\nb 1\na 1\n<unk> 0\n");
   CHECK(fs::file_size(folder / "out/tokens.bin") == 32 + 4 * 17);
   CHECK(folder.names() == std::vector<std::string>{"in", "out"});
 
@@ -113,10 +100,10 @@ TEST_CASE("words become tokens by falling frequency, a </s> a line") {
 }
 
 TEST_CASE("folder, files and archives in any order give the same data") {
-  const TempFolder folder;
+  const TempDir folder;
   write_splits(folder / "in");
   const auto text = [&](const std::string& split) {
-    return read_file(folder / ("in/wiki." + split + ".tokens"));
+    return read_bytes(folder / ("in/wiki." + split + ".tokens"));
   };
   const auto member = [&](const std::string& split) {
     return std::pair("wikitext/wiki." + split + ".tokens", text(split));
@@ -143,7 +130,7 @@ TEST_CASE("folder, files and archives in any order give the same data") {
 }
 
 TEST_CASE("a text of many blocks is encoded as in one piece") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string train = many_words(1'100'000, 1);
   REQUIRE(train.size() > 4'500'000);
   write_splits(folder / "in", train, many_words(1'000, 2), many_words(1'000, 3));
@@ -170,7 +157,7 @@ TEST_CASE("a text of many blocks is encoded as in one piece") {
 }
 
 TEST_CASE("a last line without end gets one, and that is told") {
-  const TempFolder folder;
+  const TempDir folder;
   write_splits(folder / "in", kTrain + "cat", "a", "a ");
   PrepareOptions options = options_for("words", {folder / "in"}, folder / "out");
   std::string told;
@@ -183,8 +170,8 @@ TEST_CASE("a last line without end gets one, and that is told") {
 }
 
 TEST_CASE("texts that cannot be used are errors that say why, and leave nothing") {
-  const TempFolder folder;
-  const TempFolder input;
+  const TempDir folder;
+  const TempDir input;
   const std::string in = input / "in";
   write_splits(in);
   const std::string train = in + "/wiki.train.tokens", valid = in + "/wiki.valid.tokens";
@@ -195,7 +182,7 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
 
   SECTION("missing split") {
     fs::remove(in + "/wiki.test.tokens");
-    write_file(in + "/wiki.test.raw", "not this");
+    write_bytes(in + "/wiki.test.raw", "not this");
     parts = {"test split", "wiki.test.tokens", "wiki.valid.tokens"};
   }
   SECTION("only train in an archive") {
@@ -204,32 +191,32 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
     parts = {"valid split", "x.tar (wiki.train.tokens)"};
   }
   SECTION("nothing of the kind") {
-    write_file(input / "book.txt", "no split is named here\n");
+    write_bytes(input / "book.txt", "no split is named here\n");
     options.inputs = {input / "book.txt"};
     parts = {"train split", "nothing of the kind"};
   }
   SECTION("two files for a split") {
-    write_file(in + "/valid.txt", "cat\n");
+    write_bytes(in + "/valid.txt", "cat\n");
     parts = {valid, in + "/valid.txt", "valid split"};
   }
   SECTION("empty train") {
-    write_file(train, "");
+    write_bytes(train, "");
     parts = {train, "empty"};
   }
   SECTION("empty valid") {
-    write_file(valid, "");
+    write_bytes(valid, "");
     parts = {valid, "empty"};
   }
   SECTION("not UTF-8") {
-    write_file(valid, "cat caf\xe9 dog\n");
+    write_bytes(valid, "cat caf\xe9 dog\n");
     parts = {valid, "UTF-8 at byte 7"};
   }
   SECTION("cut in the middle of a character") {
-    write_file(train, "cat caf\xc3");
+    write_bytes(train, "cat caf\xc3");
     parts = {train, "UTF-8 at byte 7"};
   }
   SECTION("no words at all") {
-    write_file(train, std::string(5'000'000, 'x'));
+    write_bytes(train, std::string(5'000'000, 'x'));
     parts = {train, "no text of words"};
   }
   SECTION("truncated archive") {
@@ -252,11 +239,11 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
     parts = {"truncated or another text"};
   }
   SECTION("prepared already") {
-    write_file(in + "/dataset.json", "{}");
+    write_bytes(in + "/dataset.json", "{}");
     parts = {"prepared data set already"};
   }
   SECTION("interrupted") {
-    write_file(train, many_words(900'000, 1));
+    write_bytes(train, many_words(900'000, 1));
     options.interrupted = [&calls] { return ++calls == 3; };
     code = ExitCode::interrupted;
     parts = {"interrupted"};
@@ -268,12 +255,12 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
 }
 
 TEST_CASE("bytes and words may replace one another") {
-  const TempFolder folder;
+  const TempDir folder;
   write_splits(folder / "in");
   const auto words = options_for("words", {folder / "in"}, folder / "out");
   prepare_dataset(words);
   prepare_dataset(words);
-  write_file(folder / "text", some_bytes(1'000));
+  write_bytes(folder / "text", some_bytes(1'000));
   prepare_dataset(options_for("bytes", {folder / "text"}, folder / "out"));
   CHECK(TokenDataset::open(folder / "out").info().kind == TokenKind::bytes);
   CHECK_FALSE(fs::exists(folder / "out/tokens.bin"));
@@ -285,7 +272,7 @@ TEST_CASE("WikiText-2 has its published counts") {
   const char* root = std::getenv("SSA_DATA_DIR");
   const std::string packed = std::string(root ? root : "") + "/wikitext-2.tar.xz";
   if (!root || !fs::exists(packed)) SSA_SKIP("SSA_DATA_DIR holds no wikitext-2.tar.xz");
-  const TempFolder folder;
+  const TempDir folder;
   const DatasetInfo info = prepare_dataset(options_for("wikitext2", {packed}, folder / "out"));
   CHECK(info.splits[0].size() == 2'088'628);
   CHECK(info.splits[1].size() == 217'646);
@@ -313,7 +300,7 @@ TEST_CASE("WikiText-103 without its train split is refused") {
   const std::string packed = std::string(root ? root : "") + "/wikitext-103-valid-test.tar.xz";
   if (!root || !fs::exists(packed))
     SSA_SKIP("SSA_DATA_DIR holds no wikitext-103-valid-test.tar.xz");
-  const TempFolder folder;
+  const TempDir folder;
   const std::string error =
       prepare_error(ExitCode::data, options_for("wikitext103", {packed}, folder / "out"));
   CHECK(contains(error, "wiki.train.tokens"));

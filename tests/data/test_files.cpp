@@ -1,40 +1,14 @@
 #include "test_files.h"
 
-#include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <unistd.h>
 
 #include "ssa/core/philox.h"
 
 namespace ssa::testing {
-
-namespace fs = std::filesystem;
-
-TempFolder::TempFolder() {
-  std::string name = (fs::temp_directory_path() / "ssa-data-test-XXXXXX").string();
-  if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp failed");
-  path_ = name;
-}
-
-TempFolder::~TempFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
-std::vector<std::string> TempFolder::names() const {
-  std::vector<std::string> result;
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    result.push_back(entry.path().filename().string());
-  }
-  std::ranges::sort(result);
-  return result;
-}
 
 ScopedEnvironment::ScopedEnvironment(std::string name, const std::string& value)
     : name_(std::move(name)) {
@@ -63,19 +37,6 @@ std::string some_bytes(size_t count, uint64_t seed) {
   }
   text.resize(count);
   return text;
-}
-
-void write_file(const std::string& path, const std::string& content) {
-  std::ofstream stream(path, std::ios::binary | std::ios::trunc);
-  stream << content;
-  stream.close();
-  if (!stream) throw std::runtime_error("cannot write " + path);
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw std::runtime_error("cannot read " + path);
-  return {std::istreambuf_iterator<char>(stream), {}};
 }
 
 void write_archive(const std::string& path, const std::string& format, const std::string& filter,

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,25 +9,13 @@
 
 #include "ssa/core/error.h"
 #include "ssa/data/batch.h"
+#include "ssa/data/prepare.h"
 #include "ssa/data/token_dataset.h"
 
+#include "support/files.h"
+#include "support/text.h"
+
 namespace ssa::testing {
-
-/// A folder of its own for one test case, removed behind it.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-  /// Names in the folder, sorted.
-  std::vector<std::string> names() const;
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Sets an environment variable until the end of the scope.
 class ScopedEnvironment {
@@ -46,8 +33,6 @@ class ScopedEnvironment {
 
 /// Deterministic text-like bytes: compressible, with many different values.
 std::string some_bytes(size_t count, uint64_t seed = 1);
-void write_file(const std::string& path, const std::string& content);
-std::string read_file(const std::string& path);
 
 using Members = std::vector<std::pair<std::string, std::string>>;  // name, content
 /// Writes an archive through libarchive. `format`: "zip", "tar", "raw" (one member); `filter`:
@@ -75,14 +60,24 @@ std::string error_of(ExitCode code, F&& call) {
   return "";
 }
 
+inline PrepareOptions options_for(const std::string& name, const std::vector<std::string>& inputs,
+                                  const std::string& output) {
+  PrepareOptions options;
+  options.name = name;
+  options.inputs = inputs;
+  options.output = output;
+  return options;
+}
+
+/// The error of prepare_dataset(), checked to be of the given code.
+inline std::string prepare_error(ExitCode code, const PrepareOptions& options) {
+  return error_of(code, [&] { prepare_dataset(options); });
+}
+
 /// The elements of a field of i32.
 inline std::vector<int32_t> numbers(const Batch& batch, std::string_view field) {
   const auto values = batch.field(field).values<int32_t>();
   return {values.begin(), values.end()};
-}
-
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace ssa::testing

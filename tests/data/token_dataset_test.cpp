@@ -30,9 +30,9 @@ std::string open_error(const std::string& path) {
 }  // namespace
 
 TEST_CASE("a data set opens from a plain file and from a prepared folder") {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string content = some_bytes(2'000);
-  write_file(folder / "text", content);
+  write_bytes(folder / "text", content);
   prepare(folder / "text", folder / "ready");
   for (const std::string& path : {folder / "text", folder / "ready"}) {
     const TokenDataset dataset = TokenDataset::open(path);
@@ -57,9 +57,9 @@ TEST_CASE("a data set opens from a plain file and from a prepared folder") {
 }
 
 TEST_CASE("what cannot be opened is named, with what to do") {
-  const TempFolder folder;
-  write_file(folder / "empty", "");
-  write_file(folder / "short", "too short");
+  const TempDir folder;
+  write_bytes(folder / "empty", "");
+  write_bytes(folder / "short", "too short");
   write_archive(folder / "text.gz", "raw", "gzip", {{"x", some_bytes(2'000)}});
   fs::create_directory(folder / "bare");
   CHECK(contains(open_error(folder / "none"), folder / "none"));
@@ -76,8 +76,8 @@ TEST_CASE("what cannot be opened is named, with what to do") {
 }
 
 TEST_CASE("a damaged prepared folder is told from a whole one") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(2'000));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(2'000));
   prepare(folder / "text", folder / "ready");
   const std::string data = folder / "ready/data.bin";
 
@@ -105,9 +105,9 @@ TEST_CASE("a damaged prepared folder is told from a whole one") {
     CHECK(contains(open_error(folder / "ready"), "2000"));
   }
   SECTION("one bit flipped") {
-    std::string content = read_file(data);
+    std::string content = read_bytes(data);
     content[1'234] = static_cast<char>(content[1'234] ^ 1);
-    write_file(data, content);
+    write_bytes(data, content);
     const TokenDataset dataset = TokenDataset::open(folder / "ready");
     const std::string error = error_of(ExitCode::data, [&] { verify(dataset); });
     CHECK(contains(error, data));
@@ -124,12 +124,12 @@ TEST_CASE("a damaged prepared folder is told from a whole one") {
 }
 
 TEST_CASE("relative paths are also looked for under SSA_DATA_DIR") {
-  const TempFolder folder;
+  const TempDir folder;
   const ScopedEnvironment environment("SSA_DATA_DIR", folder.path());
-  write_file(folder / "text", some_bytes(2'000));
+  write_bytes(folder / "text", some_bytes(2'000));
   CHECK(TokenDataset::open("no-such-folder/text").path() == folder / "text");
   fs::create_directory(folder / "no-such-folder");
-  write_file(folder / "no-such-folder/text", some_bytes(3'000));
+  write_bytes(folder / "no-such-folder/text", some_bytes(3'000));
   CHECK(TokenDataset::open("no-such-folder/text").info().tokens == 3'000);
   CHECK(contains(open_error("no-such-folder/none"), folder / "no-such-folder/none"));
   CHECK(contains(open_error("no-such-folder/none"), folder / "none"));

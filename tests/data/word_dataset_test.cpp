@@ -14,16 +14,16 @@ namespace {
 
 /// A prepared folder of a text of nine words.
 struct Fixture {
-  TempFolder folder;
+  TempDir folder;
   std::string ready = folder / "ready";
   std::string data = ready + "/tokens.bin";
 
   Fixture() {
     std::string train;
     for (int i = 0; i < 50; ++i) train += "one two three four\nfive six seven <unk>\n";
-    write_file(folder / "train.txt", train);
-    write_file(folder / "valid.txt", "two one\nseven three one two four five\n");
-    write_file(folder / "test.txt", "one\ntwo\n");
+    write_bytes(folder / "train.txt", train);
+    write_bytes(folder / "valid.txt", "two one\nseven three one two four five\n");
+    write_bytes(folder / "test.txt", "one\ntwo\n");
     PrepareOptions options;
     options.name = "words";
     options.inputs = {folder / "train.txt", folder / "valid.txt", folder / "test.txt"};
@@ -34,14 +34,14 @@ struct Fixture {
     return error_of(ExitCode::data, [&] { TokenDataset::open(ready); });
   }
   void change(const std::string& path, size_t offset, const std::string& bytes) const {
-    std::string content = read_file(path);
+    std::string content = read_bytes(path);
     REQUIRE(offset + bytes.size() <= content.size());
-    write_file(path, content.replace(offset, bytes.size(), bytes));
+    write_bytes(path, content.replace(offset, bytes.size(), bytes));
   }
   void change_json(const std::string& from, const std::string& to) const {
-    std::string json = read_file(ready + "/dataset.json");
+    std::string json = read_bytes(ready + "/dataset.json");
     REQUIRE(contains(json, from));
-    write_file(ready + "/dataset.json", json.replace(json.find(from), from.size(), to));
+    write_bytes(ready + "/dataset.json", json.replace(json.find(from), from.size(), to));
   }
 };
 
@@ -98,10 +98,10 @@ TEST_CASE_METHOD(Fixture, "damaged word data are told from whole ones") {
   }
   SECTION("another version, width, count") {
     for (const size_t offset : {8u, 12u, 16u}) {
-      const std::string whole = read_file(data);
+      const std::string whole = read_bytes(data);
       change(data, offset, "\x09");
       CHECK(contains(open_error(), "header"));
-      write_file(data, whole);
+      write_bytes(data, whole);
     }
   }
   SECTION("no vocabulary") {
@@ -109,13 +109,13 @@ TEST_CASE_METHOD(Fixture, "damaged word data are told from whole ones") {
     CHECK(contains(open_error(), "vocab.txt"));
   }
   SECTION("a word too few in the vocabulary") {
-    std::string text = read_file(ready + "/vocab.txt");
-    write_file(ready + "/vocab.txt", text.erase(text.find("seven"), sizeof("seven 50")));
+    std::string text = read_bytes(ready + "/vocab.txt");
+    write_bytes(ready + "/vocab.txt", text.erase(text.find("seven"), sizeof("seven 50")));
     CHECK(contains(open_error(), "8 words, but 9"));
   }
   SECTION("another word in the vocabulary") {
-    std::string text = read_file(ready + "/vocab.txt");
-    write_file(ready + "/vocab.txt", text.replace(text.find("seven"), 5, "eight"));
+    std::string text = read_bytes(ready + "/vocab.txt");
+    write_bytes(ready + "/vocab.txt", text.replace(text.find("seven"), 5, "eight"));
     CHECK(contains(open_error(), "checksum"));
   }
   SECTION("a description that contradicts itself") {
@@ -149,9 +149,9 @@ TEST_CASE_METHOD(Fixture, "word data that shrink while in use are an error") {
 }
 
 TEST_CASE("unprepared texts of words are answered with the command that helps") {
-  const TempFolder folder;
+  const TempDir folder;
   fs::create_directory(folder / "wikitext-103");
-  write_file(folder / "wikitext-103/wiki.train.tokens", "a\n");
+  write_bytes(folder / "wikitext-103/wiki.train.tokens", "a\n");
   const auto error = [&](const std::string& name) {
     return error_of(ExitCode::data, [&] { TokenDataset::open(folder / name); });
   };

@@ -1,4 +1,4 @@
-// Predictions of an ensemble, token by token, against what evaluation says of the same text.
+// Predictions of an ensemble, token by token, against the evaluation of the same text.
 
 #include "ssa/eval/generate.h"
 
@@ -31,12 +31,6 @@ std::vector<double> losses(const TinyModel& tiny, Split split, int64_t samples, 
     losses.push_back(std::log(total) - scores[static_cast<size_t>(text[i + 1])]);
   }
   return losses;
-}
-
-double mean(const std::vector<double>& numbers, size_t count) {
-  double sum = 0;
-  for (size_t i = 0; i < count; ++i) sum += numbers[i];
-  return sum / static_cast<double>(count);
 }
 
 }  // namespace

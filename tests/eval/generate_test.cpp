@@ -22,7 +22,7 @@ std::vector<int32_t> part(const std::vector<int32_t>& text, int64_t first, int64
   return {text.begin() + first, text.begin() + end};
 }
 
-/// Log-probabilities of every byte behind `text`, by one dense pass.
+/// Log-probabilities of every byte that may follow `text`, from one dense pass.
 std::vector<double> next_by_hand(const TinyModel& tiny, const std::vector<int32_t>& text) {
   const auto plans = draw_plans(dense_plan_specs(2, static_cast<int64_t>(text.size())), RngKey{});
   std::vector<double> scores;
@@ -50,18 +50,18 @@ TEST_CASE("at temperature 0 each byte is the likeliest after all that came befor
   CHECK(text.size() == kPrompt.size() + 4);
 }
 
-TEST_CASE("a seed names a text, another seed another one") {
+TEST_CASE("a seed determines the text, and another seed gives another text") {
   const TinyModel tiny;
   const auto text = continued(tiny, kPrompt, 40, {.seed = 4});
   CHECK(text.size() == 40);
   CHECK(std::all_of(text.begin(), text.end(), [](int32_t t) { return t >= 0 && t < 256; }));
   CHECK(continued(tiny, kPrompt, 40, {.seed = 4}) == text);
   CHECK(continued(tiny, kPrompt, 40, {.seed = 5}) != text);
-  // The number of tokens asked for changes none of those before.
+  // The number of requested tokens does not change the earlier tokens.
   CHECK(continued(tiny, kPrompt, 7, {.seed = 4}) == part(text, 0, 7));
 }
 
-TEST_CASE("where the context is full a later window begins") {
+TEST_CASE("a later window begins when the context is full") {
   // Contexts of 32 tokens.
   const bool at_once = GENERATE(true, false);
   const TinyModel tiny;
@@ -110,7 +110,7 @@ TEST_CASE("a prompt's end makes no difference to what follows") {
   CHECK(continued(tiny, longer, 25, {.temperature = 0}) == part(text, 35, 60));
 }
 
-TEST_CASE("tokens are handed out as they are drawn, until the receiver has enough") {
+TEST_CASE("tokens are emitted as they are drawn, until emit() returns false") {
   const TinyModel tiny;
   std::vector<int32_t> received;
   const auto emit = [&](int32_t token) {

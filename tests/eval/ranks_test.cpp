@@ -34,7 +34,7 @@ struct TinyRanks {
   }
   const TinyModel& first() const { return *models.front(); }
 
-  /// What each rank got; `of_rank` changes the options of one.
+  /// The result of each rank; `of_rank` changes the options of one rank.
   std::vector<EvalResult> evaluate(const ScoreOptions& options,
                                    const std::function<void(int, ScoreOptions&)>& of_rank = {}) {
     std::vector<EvalResult> results(models.size());
@@ -56,8 +56,8 @@ ScoreOptions ensemble_of(int64_t samples) {
 
 }  // namespace
 
-// 100 bytes in six windows: with four ranks and batches of two, or five samples, some have nothing
-// to do in the last round.
+// 100 bytes in six windows: with four ranks and batches of two, or five samples, some ranks have
+// nothing to do in the last round.
 TEST_CASE("several ranks score as one does, to the last bit, each of them") {
   const int size = GENERATE(1, 2, 3, 4);
   TinyRanks ranks(size);
@@ -73,7 +73,7 @@ TEST_CASE("several ranks score as one does, to the last bit, each of them") {
   }
 }
 
-TEST_CASE("every rank sees how far all of them are") {
+TEST_CASE("every rank sees the progress of all ranks") {
   TinyRanks ranks(2);
   std::mutex mutex;
   std::vector<std::vector<int64_t>> seen(2);
@@ -126,7 +126,7 @@ TEST_CASE("a stop on one rank stops all at the same place") {
   }
 }
 
-TEST_CASE("a stop that comes when all is scored changes nothing") {
+TEST_CASE("a stop after the last item changes nothing") {
   TinyRanks ranks(2);
   const auto stop = [](int, ScoreOptions& options) {
     options.progress = [](const EvalProgress& now) { return now.done < 100; };

@@ -5,8 +5,8 @@ using namespace ssa::testing;
 
 namespace {
 
-/// Loss of each byte of a split, scored by itself: a dense forward pass over nothing but its
-/// context, which begins where the first window begins that has the byte in it.
+/// The loss of each byte of a split, each from a dense forward pass of its own over the byte's
+/// context. The context begins with the first window that contains the byte.
 std::vector<double> byte_losses(const TinyModel& tiny, Split split, int64_t length,
                                 int64_t overlap) {
   const std::vector<int32_t> text = tiny.text(split);
@@ -23,19 +23,13 @@ std::vector<double> byte_losses(const TinyModel& tiny, Split split, int64_t leng
   return losses;
 }
 
-double mean(const std::vector<double>& values, size_t count) {
-  double total = 0;
-  for (size_t i = 0; i < count; ++i) total += values[i];
-  return total / static_cast<double>(count);
-}
-
 }  // namespace
 
 TEST_CASE("a sliding window scores every byte once, with the context of its window") {
   for (const int overlap : {0, 16, 27}) {
     const TinyModel tiny({"eval.overlap=" + std::to_string(overlap)});
     const std::vector<double> losses = byte_losses(tiny, Split::valid, 32, overlap);
-    REQUIRE(losses.size() == 100);  // 5% of 2000, no multiple of 32
+    REQUIRE(losses.size() == 100);  // 5% of 2000, not a multiple of 32
     for (const int64_t batch : {1, 3, 50}) {
       CAPTURE(overlap, batch);
       const EvalResult result = tiny.evaluate({.batch_size = batch});

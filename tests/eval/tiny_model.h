@@ -13,7 +13,7 @@
 
 namespace ssa::testing {
 
-/// EvalOptions, and how much of a split is scored.
+/// EvalOptions, and the number of tokens to score.
 struct ScoreOptions {
   EvalMode mode = EvalMode::renorm;
   int64_t samples = 50;
@@ -23,7 +23,7 @@ struct ScoreOptions {
   std::function<bool(const EvalProgress&)> progress{};
 };
 
-/// A model whose predictions depend visibly on what it attends to, and a text to score.
+/// A model whose predictions clearly depend on its attention, and a text to score.
 struct TinyModel : TinyRun {
   explicit TinyModel(const std::vector<std::string>& overrides = {})
       : TinyRun(2000),
@@ -47,7 +47,7 @@ struct TinyModel : TinyRun {
   }
   const DecoderLm& decoder() const { return dynamic_cast<const DecoderLm&>(session.model()); }
 
-  /// Bytes of a split behind the start byte: text[i] is what is read before byte i of the split.
+  /// The start byte and the bytes of a split: the model reads text[i] before byte i of the split.
   std::vector<int32_t> text(Split split) const {
     std::vector<int32_t> result = {kStartByte};
     result.resize(1 + static_cast<size_t>(dataset.split_size(split)));
@@ -55,7 +55,7 @@ struct TinyModel : TinyRun {
     return result;
   }
 
-  /// Log-probabilities of the bytes that follow each of `inputs`, under plans for that length.
+  /// Log-probabilities of the bytes that follow each of `inputs`, with plans for that length.
   std::vector<double> log_probabilities(const std::vector<int32_t>& inputs,
                                         const std::vector<int32_t>& targets,
                                         const std::vector<SourcePlan>& plans) const {
@@ -79,5 +79,12 @@ struct TinyModel : TinyRun {
   std::unique_ptr<Task> task;
   ModelSession session;
 };
+
+/// The mean of the first `count` losses.
+inline double mean(const std::vector<double>& losses, size_t count) {
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += losses[i];
+  return sum / static_cast<double>(count);
+}
 
 }  // namespace ssa::testing

@@ -1,58 +1,23 @@
 #pragma once
 
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include <catch2/catch.hpp>
-#include <stdlib.h>
 
 #include "ssa/core/philox.h"
 #include "ssa/storage/checkpoint.h"
 
+#include "support/files.h"
+
 namespace ssa::testing {
-
-/// A folder of its own, removed at the end. In memory where there is such a place: the tests sync
-/// thousands of files, and what they check does not depend on a disk.
-class TempDir {
- public:
-  TempDir() {
-    for (const std::string& parent :
-         {std::string("/dev/shm"), std::filesystem::temp_directory_path().string()}) {
-      path_ = parent + "/ssa-storage-XXXXXX";
-      if (::mkdtemp(path_.data())) return;
-    }
-    throw std::runtime_error("cannot make a temporary folder");
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 /// Installs a fault hook for as long as it lives.
 struct HookGuard {
   explicit HookGuard(FileFaultHook hook) { set_file_fault_hook(std::move(hook)); }
   ~HookGuard() { set_file_fault_hook({}); }
 };
-
-inline std::string read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-inline void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 
 /// A host tensor of random bits.
 inline Tensor random_tensor(const Shape& shape, DType dtype, uint64_t seed) {

@@ -24,7 +24,7 @@ struct Setup {
   DistributedConfig distributed = {.bucket_mib = 0};  // a bucket for each parameter
   OptimizerConfig optimizer;
   double clip_norm = 0;
-  int64_t micro_batches = 1;  // a rank
+  int64_t micro_batches = 1;  // per rank
   Checkpointing checkpointing = Checkpointing::none;
 };
 
@@ -119,7 +119,7 @@ struct Result {
   std::vector<double> norms;  // by step
 };
 
-/// After kSteps; the same on all ranks, or the test fails.
+/// The parameters after kSteps. The test fails unless they are the same on all ranks.
 Result train(const Setup& setup, int size) {
   std::vector<Result> results(static_cast<size_t>(size));
   ssa::testing::on_ranks(size, [&](Communicator& ranks) {

@@ -10,7 +10,7 @@
 using namespace ssa;
 using namespace ssa::testing;
 
-TEST_CASE("a run that blows up is given up after max_skipped_steps, with what to do about it") {
+TEST_CASE("a diverged run ends after max_skipped_steps, with advice") {
   spdlog::set_level(spdlog::level::off);
   const TinyRun run;
   const StopSignal stop;
@@ -34,8 +34,8 @@ TEST_CASE("a run that blows up is given up after max_skipped_steps, with what to
 
 namespace {
 
-/// Trains 12 steps, a checkpoint every 4; whenever step 5 is logged, for the first `times` times,
-/// the model is ruined.
+/// Trains 12 steps with a checkpoint every 4. The first `times` times that step 5 is logged, the
+/// model is ruined.
 TrainOutcome train_ruined(const TinyRun& run, const std::string& folder, int times) {
   const StopSignal stop;
   Trainer trainer(run.config({"train.steps=12", "train.checkpoint_every=4", "train.eval_every=0",
@@ -55,7 +55,7 @@ TrainOutcome train_ruined(const TinyRun& run, const std::string& folder, int tim
 
 }  // namespace
 
-TEST_CASE("a ruined run goes back to its checkpoint and on with other data") {
+TEST_CASE("a diverged run rolls back to its checkpoint and continues with other data") {
   spdlog::set_level(spdlog::level::off);
   const TinyRun run;
   const std::string folder = run.dir / "run";
@@ -80,7 +80,7 @@ TEST_CASE("a ruined run goes back to its checkpoint and on with other data") {
          read_bytes(folder + "/checkpoints/step-12/model.safetensors")));
 }
 
-TEST_CASE("going back is tried train.max_rollbacks times") {
+TEST_CASE("a run rolls back at most train.max_rollbacks times") {
   spdlog::set_level(spdlog::level::off);
   const TinyRun run;
   const std::string message =

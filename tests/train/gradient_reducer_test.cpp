@@ -34,7 +34,7 @@ DistributedConfig one_mib() {
   return config;
 }
 
-/// What element k of parameter i gets as gradient on a rank: whole numbers, so that sums are exact.
+/// The gradient of element k of parameter i on a rank: a whole number, so that sums are exact.
 float gradient_at(size_t parameter, int64_t k, int rank) {
   return static_cast<float>((k * 7 + static_cast<int64_t>(parameter) * 3) % 101 - 50) +
          static_cast<float>(1000 * (rank + 1));
@@ -68,7 +68,7 @@ void backward(const ParameterStore& store, int rank, const std::vector<size_t>& 
 
 const std::vector<size_t> kBackwards = {4, 3, 2, 1, 0};
 
-/// A communicator that notes the asynchronous collectives it is asked for.
+/// A communicator that records the asynchronous collectives.
 class Noting : public Communicator {
  public:
   Noting(Communicator& inner, Log& log) : inner_(inner), log_(log) {}
@@ -120,8 +120,8 @@ void on_ranks(int size, const std::function<void(Communicator&, size_t)>& body) 
   });
 }
 
-/// The sums, as far as the ranks have them: NaN where nobody does; each element on one rank only if
-/// sharded, else the same everywhere.
+/// The sums that the ranks have; NaN where no rank has one. If sharded, each element is on one rank
+/// only; otherwise it is the same on all.
 struct Sums {
   explicit Sums(int size) : by_rank(static_cast<size_t>(size)) {}
   struct OfRank {
@@ -479,7 +479,7 @@ TEST_CASE("buckets: a rank that fails in the middle of backward ends the others,
       y = ops::add(y, store.add(fmt::format("p{}", i), {1}, Init::zeros()));
     }
     GradientReducer reducer(store, ranks, config);
-    // By then, sums of other parameters are on their way, into memory that is about to be given up.
+    // By then, sums of other parameters are being received into memory that is about to be freed.
     const auto fail = [] { throw OutOfMemoryError("no room on rank 1"); };
     if (own == 1) store.all()[1].variable.on_grad_complete(fail);
     reducer.begin_last_backward();

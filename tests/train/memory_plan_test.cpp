@@ -23,7 +23,7 @@ struct Measured {
   int64_t parameters, gradients, optimizer, total;
 };
 
-/// What the allocator has handed out at most in two training steps.
+/// The peak of the allocator in two training steps.
 Measured measure(const Config& config) {
   CachingAllocator& allocator = host_allocator();
   allocator.trim();

@@ -12,7 +12,7 @@ namespace {
 constexpr double kRate = 0.1, kScale = 0.5;
 constexpr int kSteps = 4;
 
-/// A matrix and a bias, whose gradients are given rather than computed.
+/// A matrix and a bias whose gradients are given, not computed.
 struct Store {
   explicit Store(Device device, DType dtype) : store(device, dtype, 5) {
     store.add("matrix.weight", {3, 2}, Init::normal(1.0));
@@ -31,7 +31,7 @@ struct Store {
   ParameterStore store;
 };
 
-/// The gradient of parameter i at a step: anything that differs everywhere.
+/// The gradient of parameter i at a step: every element is different.
 std::vector<double> gradient_at(int step, size_t parameter, size_t count) {
   const RngKey key{
       .seed = 9, .step = static_cast<uint32_t>(step), .layer = static_cast<uint16_t>(parameter)};

@@ -19,7 +19,7 @@ using namespace ssa;
 
 namespace {
 
-/// Puts something else in the place of standard error while it lives.
+/// Redirects standard error while it lives.
 class OtherStandardError {
  public:
   explicit OtherStandardError(int descriptor) : saved_(::dup(STDERR_FILENO)) {
@@ -77,7 +77,7 @@ TEST_CASE("a line is cut behind whole characters") {
   CHECK(fit_line("x", 0).empty());
 }
 
-TEST_CASE("without a terminal a line is logged now and then, or when asked for") {
+TEST_CASE("without a terminal a line is logged from time to time, or on request") {
   CHECK(lines(logged(1000, false)) == 0);
   CHECK(lines(logged(0, false)) == 3);
   CHECK(lines(logged(1000, true)) == 3);

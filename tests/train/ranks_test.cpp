@@ -23,7 +23,7 @@ namespace {
 
 const Overrides kDense = {"ssa.kind=none", "train.micro_batch=1"};
 
-/// Trains on so many ranks; returns the folder.
+/// Trains on several ranks and returns the folder.
 std::string train_on(const TinyRun& run, int ranks, const Overrides& overrides,
                      const std::string& name, const std::string& resume = "none") {
   spdlog::set_level(spdlog::level::off);

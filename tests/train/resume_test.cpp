@@ -12,18 +12,12 @@
 
 #include "train/signal_self.h"
 #include "train/tiny_run.h"
+#include "train/train_run.h"
 
 using namespace ssa;
 using namespace ssa::testing;
 
 namespace {
-
-TrainOutcome train(const Config& config, const std::string& folder,
-                   const std::string& resume = "none") {
-  const StopSignal stop;
-  Trainer trainer(config, {folder, resume, Device::cpu});
-  return trainer.train();
-}
 
 /// Trains, and sends the process a signal when line number `line` of metrics.jsonl is written.
 TrainOutcome train_until_line(const Config& config, const std::string& folder, int line) {
@@ -37,8 +31,7 @@ TrainOutcome train_until_line(const Config& config, const std::string& folder, i
   return train(config, folder);
 }
 
-/// What a finished run leaves behind, but for what depends on the clock and on the memory of the
-/// process.
+/// The files of a finished run, without what depends on the clock and the process's memory.
 struct Result {
   std::string model, optimizer;
   nlohmann::json state;
@@ -235,7 +228,7 @@ TEST_CASE("two trainers cannot have one folder, and a failed start leaves no fol
   CHECK_FALSE(path_exists(run.dir / "other"));
 }
 
-TEST_CASE("a signal between the steps of an evaluation stops it, it is made up for once") {
+TEST_CASE("a signal during an evaluation stops it, and the resumed run evaluates once") {
   const Uninterrupted run;
   // Line 3 is the training line of step 3, right before the evaluation.
   const std::string folder = run.dir / "stopped";
@@ -246,17 +239,17 @@ TEST_CASE("a signal between the steps of an evaluation stops it, it is made up f
   };
   CHECK(state(3)["evaluation_due"] == true);
   REQUIRE(train(run.config(), folder, "auto") == TrainOutcome::finished);
-  CHECK(state(3)["evaluation_due"] == false);  // killed later, it would not be scored again
+  CHECK(state(3)["evaluation_due"] == false);  // a run killed later does not evaluate again
   require_equal(result_of(folder), run.expected);
 }
 
-TEST_CASE("a step is finished and saved though there are no data for the next one") {
+TEST_CASE("a step is finished and saved if the data of the next one cannot be read") {
   spdlog::set_level(spdlog::level::off);
   const TinyRun run;
   const Config config = run.config({"train.eval_every=0"});
   const TokenDataset dataset = TokenDataset::open(run.text_path);
   Trainer trainer(config, {run.dir / "run", "none", Device::cpu});
-  std::filesystem::resize_file(run.text_path, 4800);  // of 6000; 5400 are to train on
+  std::filesystem::resize_file(run.text_path, 4800);  // of 6000, 5400 of them for training
   const LmSampler sampler(config.train.seed, dataset.split_size(Split::train), config.data.length);
   int64_t failing = 0;
   try {

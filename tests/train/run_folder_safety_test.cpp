@@ -1,4 +1,4 @@
-// What a wrong start must not do to the run that a folder holds.
+// A failed start must not damage the run that is in the folder.
 
 #include <sstream>
 
@@ -11,18 +11,12 @@
 #include "ssa/train/trainer.h"
 
 #include "train/tiny_run.h"
+#include "train/train_run.h"
 
 using namespace ssa;
 using namespace ssa::testing;
 
 namespace {
-
-TrainOutcome train(const Config& config, const std::string& folder,
-                   const std::string& resume = "none") {
-  const StopSignal stop;
-  Trainer trainer(config, {folder, resume, Device::cpu});
-  return trainer.train();
-}
 
 /// A run of four steps, and its files.
 struct FourSteps : TinyRun {
@@ -38,7 +32,7 @@ struct FourSteps : TinyRun {
   Config eight(const std::vector<std::string>& overrides = {}) const {
     return config(Overrides{"ssa.finetune_fraction=0"} + overrides);
   }
-  /// All that a failed start could damage.
+  /// All files that a failed start could damage.
   std::string records() const {
     std::string all = read_bytes(folder + "/config.yaml") + read_bytes(folder + "/metrics.jsonl");
     for (const std::string& name : list_directory(folder + "/checkpoints")) all += name + " ";

@@ -3,12 +3,10 @@
 #include <cmath>
 #include <limits>
 
-#include "ssa/data/lm_sampler.h"
 #include "ssa/models/decoder_plans.h"
-#include "ssa/tasks/language_model.h"
 #include "ssa/train/schedule.h"
 
-#include "train/tiny_run.h"
+#include "train/tiny_stepper.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -18,56 +16,6 @@ namespace {
 const Overrides kNoDropout = {"model.dropout=0", "model.attention_dropout=0",
                               "model.activation_dropout=0"};
 const Overrides kPlainSgd = {"train.optimizer.kind=sgd", "train.optimizer.momentum=0"};
-
-/// A model in training, ready for steps of a config that differs from the tiny one.
-struct TinyStepper {
-  explicit TinyStepper(const Overrides& overrides, Device device = Device::cpu)
-      : config(run.config(overrides)),
-        dataset(TokenDataset::open(run.text_path)),
-        task(config),
-        stepper(task, device) {}
-
-  StepResult step(int64_t number = 0) {
-    const LmSampler sampler(1, dataset.split_size(Split::train), config.data.length);
-    const int64_t batch = config.train.batch_size, micro = config.train.micro_batch;
-    StepItem item;
-    for (int64_t done = 0; done < batch; done += micro) {
-      item.micro_batches.push_back(
-          sampler.batch(dataset, Split::train, number * batch + done, micro));
-    }
-    item.plans = plans_of_step(task, item.micro_batches, number);
-    return stepper.step(number, item);
-  }
-  std::vector<double> gradients() const {
-    std::vector<double> all;
-    for (const Parameter& parameter : stepper.session().parameters().all()) {
-      const std::vector<double> part = values(parameter.variable.grad());
-      all.insert(all.end(), part.begin(), part.end());
-    }
-    return all;
-  }
-  std::vector<double> parameters() const {
-    std::vector<double> all;
-    for (const Parameter& parameter : stepper.session().parameters().all()) {
-      const std::vector<double> part = values(parameter.variable.value());
-      all.insert(all.end(), part.begin(), part.end());
-    }
-    return all;
-  }
-
-  TinyRun run;
-  Config config;
-  TokenDataset dataset;
-  LanguageModelTask task;
-  Stepper stepper;
-};
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
-  return largest;
-}
 
 double norm_of(const std::vector<double>& values) {
   double squares = 0;
@@ -144,7 +92,7 @@ TEST_CASE("a loss that is not finite leaves parameters and optimizer alone") {
       if (std::isfinite(before[i])) REQUIRE(after[i] == before[i]);
     }
     std::fill_n(weight.data<float>(), weight.numel(), healthy);
-    CHECK(stepper.step(2).updated);  // the next good step goes on as if nothing had been
+    CHECK(stepper.step(2).updated);  // the next good step continues as if nothing had happened
   }
 }
 

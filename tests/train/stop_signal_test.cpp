@@ -73,7 +73,7 @@ TEST_CASE("signals during matrix products leave memory alone") {
   CHECK(StopSignal::number() == SIGUSR1);
 }
 
-TEST_CASE("the handlers from before are back afterwards") {
+TEST_CASE("the previous handlers are restored afterwards") {
   const auto before = std::signal(SIGTERM, outer_handler);
   { const StopSignal stop; }
   outer_calls = 0;

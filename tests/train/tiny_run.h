@@ -12,12 +12,13 @@
 
 #include "storage/checkpoint_fixture.h"
 #include "support/tensors.h"
+#include "support/text.h"
 
 // A model and a text so small that a test can train the same run many times over.
 
 namespace ssa::testing {
 
-/// Words of a small vocabulary in a drawn order: a text with something to learn.
+/// A text that can be learned: random words of a small vocabulary.
 inline std::string sample_text(size_t bytes, uint64_t seed = 3) {
   const std::vector<std::string> words = {"the",    "of",     "and",  "a",    "window", "layer",
                                           "source", "target", "step", "loss", "plan",   "token"};
@@ -62,7 +63,7 @@ struct TinyRun {
   }
 };
 
-/// Overrides of a config, one behind the other.
+/// Overrides of a config, which + appends.
 using Overrides = std::vector<std::string>;
 inline Overrides operator+(Overrides a, const Overrides& b) {
   a.insert(a.end(), b.begin(), b.end());
@@ -74,10 +75,6 @@ inline void flip_bit(const std::string& path) {
   REQUIRE(bytes.size() > 1);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 4);
   write_bytes(path, bytes);
-}
-
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace ssa::testing

@@ -9,8 +9,8 @@
 
 namespace ssa::testing {
 
-/// The tiny run with a data set of words: the same text, prepared, twelve words in all beside </s>
-/// and <unk>.
+/// The tiny run with a prepared data set of words: the same text, twelve different words beside
+/// </s> and <unk>.
 struct WordRun : TinyRun {
   std::string words_path = dir / "words";
 

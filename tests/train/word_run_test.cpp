@@ -44,7 +44,7 @@ TEST_CASE("a model of words trains, reports perplexity and takes the vocabulary 
     REQUIRE(event.metrics.size() == 1);
     CHECK(value_of(event, "perplexity") == Approx(std::exp(event.loss.value())));
   }
-  // It learns, and from about what it means to know nothing: not from a vocabulary of thousands.
+  // It learns, beginning with the loss of a uniform guess among few words, not among thousands.
   CHECK(value_of(metrics.front(), "perplexity") < 5 * WordRun::kVocabulary);
   CHECK(value_of(metrics.back(), "perplexity") < value_of(metrics.front(), "perplexity"));
 
