@@ -43,7 +43,7 @@ Child::Child(const std::string& program, const std::vector<std::string>& argumen
   redirect(STDIN_FILENO, "/dev/null", O_RDONLY);
   redirect(STDOUT_FILENO, out, O_WRONLY | O_CREAT);
   redirect(STDERR_FILENO, err, O_WRONLY | O_CREAT);
-  // Returns when the program has taken the place of this one, its signal handlers included.
+  // Returns when the program has replaced this one, with its own signal handlers.
   const int error = ::posix_spawn(&pid_, path.c_str(), &actions, nullptr, argv.data(), envp.data());
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) FAIL("cannot start " << path << ": error " << error);

@@ -10,15 +10,15 @@
 
 namespace ssa::testing {
 
-/// What a program left behind. A code of 128 + n: killed by signal n.
+/// The result of a program. A code of 128 + n: killed by signal n.
 struct Finished {
   int code = 0;
   std::string out;
   std::string err;
 };
 
-/// One of our programs running beside the test, with one thread, no input and its output in files:
-/// what it prints is what it prints into a pipe. Killed if it outlives this object.
+/// A child process that runs one of the engine's programs, with one thread and no input. Its output
+/// goes to files, so it prints as into a pipe. It is killed if it outlives this object.
 class Child {
  public:
   Child(const std::string& program, const std::vector<std::string>& arguments);
@@ -30,7 +30,8 @@ class Child {
   void send(int signal) const;
   /// Standard output so far.
   std::string out() const;
-  /// Returns when `ready` does; fails the test if the program ends first, or after 60 seconds.
+  /// Waits until `ready` returns true. Fails the test if the program ends first, or after 60
+  /// seconds.
   void wait_until(const std::function<bool()>& ready);
   /// Whether the program has a handler of its own for a signal.
   bool handles(int signal) const;

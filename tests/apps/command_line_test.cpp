@@ -16,7 +16,7 @@ std::vector<std::string> programs() {
   return {std::istream_iterator<std::string>(words), {}};
 }
 
-/// The one message of a program that refuses to start.
+/// The message of a program that refuses to start; it must be the only one.
 std::string refusal(int code, const std::string& program,
                     const std::vector<std::string>& arguments) {
   const Finished finished = run_program(program, arguments);

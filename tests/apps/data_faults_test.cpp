@@ -7,7 +7,7 @@ using namespace ssa::testing;
 
 namespace {
 
-/// The message of ssa-train for this data, which must be code 3 and leave no run folder.
+/// The message of ssa-train for this data. It must end with code 3 and leave no run folder.
 std::string refusal(const AppRun& run, const std::string& data_path) {
   const Finished finished = run.train("run", {"--set", "data.path=" + data_path});
   CAPTURE(finished.err);

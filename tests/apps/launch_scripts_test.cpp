@@ -1,5 +1,5 @@
-// scripts/launch_local.sh and scripts/slurm/train.sbatch, with programs that do nothing but end in
-// the ways that matter.
+// scripts/launch_local.sh and scripts/slurm/train.sbatch, with programs that only end, in all the
+// ways that the scripts distinguish.
 
 #include <csignal>
 #include <filesystem>
@@ -19,9 +19,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What rank R does at its n-th start stands in line n of plan-R: an exit code, `kill` (dies of
-/// SIGKILL), `save` (waits for SIGUSR1, ends with 75), `hang`. It notes how it was started in
-/// starts-R.
+/// Line n of plan-R says what rank R does at its n-th start: an exit code, `kill` (dies of
+/// SIGKILL), `save` (waits for SIGUSR1, ends with 75), `hang`. The rank writes how it was started
+/// to starts-R.
 constexpr char kFakeTrain[] = R"(#!/bin/bash
 rank=${RANK:-$OMPI_COMM_WORLD_RANK}
 echo "$rank/${WORLD_SIZE:-} $LOCAL_RANK/$LOCAL_WORLD_SIZE $MASTER_ADDR:$MASTER_PORT $OMP_NUM_THREADS: $*" \

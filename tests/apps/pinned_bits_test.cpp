@@ -1,7 +1,7 @@
-// The bits of two published-style configs, made small: losses of eight steps, of renorm and of an
-// ensemble of three. They are a contract with everybody who repeats a run: a change of the engine
-// that is not meant to change results must leave every one of them alone. On the reference device,
-// whose sums do not depend on instruction sets, caches or libraries for matrix products.
+// The bits of two configs in the style of the published ones, made small: the losses of eight
+// steps, of renorm and of an ensemble of three. Users who repeat a run rely on them: a change that
+// is not meant to change results must not change any of these bits. They are computed on the
+// reference device, whose sums do not depend on instruction sets, caches or libraries.
 
 #include <bit>
 #include <fstream>
@@ -17,8 +17,8 @@ using nlohmann::json;
 
 namespace {
 
-/// What is changed in a config to make a step of it a matter of milliseconds, with everything on
-/// that draws random numbers, several micro-batches, and dense attention for the last two steps.
+/// Overrides that make a step take milliseconds, with several micro-batches, all kinds of random
+/// draws, and dense attention in the last two steps.
 Overrides small(const std::string& data_path) {
   return {"data.path=" + data_path,
           "data.length=32",
@@ -79,7 +79,7 @@ std::vector<uint64_t> bits_of(const std::string& config, const Overrides& overri
   return bits;
 }
 
-/// For a message that can be pasted here if a change is meant to change results.
+/// The bits as text, to be pasted here if a change is meant to change results.
 std::string listed(const std::vector<uint64_t>& bits) {
   std::string text;
   for (const uint64_t word : bits) text += fmt::format("0x{:016x}, ", word);

@@ -15,7 +15,7 @@ using nlohmann::json;
 
 namespace {
 
-/// A program on so many ranks: its exit code, and in `out` all that was printed.
+/// Runs a program on several ranks. Returns its exit code, and all output in `out`.
 Finished run_on(int ranks, const std::string& program, const std::vector<std::string>& arguments) {
   std::vector<std::string> command = {SSA_SOURCE_DIR "/scripts/launch_local.sh",
                                       "-n",

@@ -1,4 +1,4 @@
-// ssa-train on several processes: the same result as on one, and what a cluster's accidents leave.
+// ssa-train on several processes: the same result as on one process, also after failures.
 
 #include <chrono>
 #include <csignal>
@@ -17,7 +17,7 @@ using Catch::Contains;
 
 namespace {
 
-/// Long enough that something can happen on the way.
+/// A run long enough for a failure during it.
 const Overrides kLong = {"--set", "train.steps=300", "train.checkpoint_every=20",
                          "train.eval_every=0", "distributed.timeout_seconds=3"};
 
@@ -30,7 +30,7 @@ testing::MpiJob train(const AppRun& run, int ranks, const std::string& name, con
   return job;
 }
 
-/// The process of a rank of the run in this folder; -1: not there.
+/// The process of a rank of the run in this folder; -1: there is none.
 pid_t process_of_rank(const std::string& folder, int rank) {
   const std::string variable = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
   std::error_code error;
@@ -112,7 +112,7 @@ TEST_CASE("a job whose rank is killed goes on from its checkpoint to the same bi
   CHECK((weights(run.dir / "killed") == weights(run.dir / "whole")));
 }
 
-TEST_CASE("whoever outlives a killed rank says which it was", "[slow]") {
+TEST_CASE("the ranks that outlive a killed rank name it", "[slow]") {
   SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   const Accident accident(run.dir / "run", 1, SIGKILL);
@@ -154,7 +154,7 @@ TEST_CASE("a signal to one rank makes all save the same step and end with 75", "
   CHECK((weights(run.dir / "run") == weights(run.dir / "whole")));
 }
 
-TEST_CASE("what all ranks trip over is said once", "[slow]") {
+TEST_CASE("an error of all ranks is printed once", "[slow]") {
   SSA_SKIP_WITHOUT_MPIRUN();
   const AppRun run;
   const testing::MpiJob typo = train(run, 2, "typo", {"--set", "train.stepz=3"});

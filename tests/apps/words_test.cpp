@@ -84,5 +84,5 @@ TEST_CASE("a model of words is scored in perplexity and writes words") {
   CHECK(written.out.starts_with("the zebra of "));
   const std::vector<int32_t> tokens =
       TokenDataset::open(files.words_path).vocabulary().encode(written.out);
-  CHECK(tokens.size() == 3 + 30 + 1);  // and the line end behind all
+  CHECK(tokens.size() == 3 + 30 + 1);  // and the newline at the end
 }

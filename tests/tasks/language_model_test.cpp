@@ -70,7 +70,7 @@ TEST_CASE("plans are those of the layers that sample, for training's length or e
   CHECK(task.plan_specs(Sources::all, Use::training)[1].kind == PlanKind::dense);
 }
 
-TEST_CASE("a text that does not fit the task is refused, and the data settle the vocabulary") {
+TEST_CASE("a text that does not fit the task is refused, and the data set the vocabulary") {
   const WordRun run;
   const auto data = make_task(run.config())->open_data();
   CHECK(data->settled(run.config()).data.vocabulary == WordRun::kVocabulary);
@@ -81,7 +81,7 @@ TEST_CASE("a text that does not fit the task is refused, and the data settle the
                  "has 14 words"));
 }
 
-TEST_CASE("a typical batch of words has frequent words often, one of bytes all bytes") {
+TEST_CASE("a typical batch of words has frequent words often, and one of bytes has all bytes") {
   const WordRun run;
   const LanguageModelTask words(run.config({"data.vocabulary=10000", "data.length=2048"}));
   const Batch batch = words.typical_batch(4);

@@ -129,7 +129,7 @@ class MajorityModel : public Model {
     nn::FeedForward ffn;
   };
 
-  /// (B, 2), read off each sequence's first position.
+  /// (B, 2), from each sequence's first position.
   Variable logits(const ModelInput& input, const nn::Context& context) const {
     const Tensor& symbols = input.field("symbols");
     const int64_t batch = symbols.dim(0), length = symbols.dim(1);

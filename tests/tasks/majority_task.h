@@ -1,8 +1,8 @@
 #pragma once
 
-// A small task, complete: which of two symbols is the commoner one in a sequence? Its data are
-// drawn, its model is two blocks of attention, its score is counted. docs/how-to/add-a-task.md
-// walks through it.
+// A small but complete task: which of two symbols is more frequent in a sequence? Its data is
+// drawn, its model has two blocks of attention, and its score is a count. docs/how-to/add-a-task.md
+// explains it.
 
 #include "ssa/tasks/task.h"
 

@@ -1,4 +1,4 @@
-// The seam: a task that is not in the engine trains, resumes, is scored and averaged by it.
+// A task outside of the engine is trained, resumed, scored and averaged through the engine.
 
 #include "tasks/majority_task.h"
 
