@@ -9,7 +9,7 @@ packages=(
   # libraries (docs/reference/dependencies.md says what each is for)
   libdnnl-dev ocl-icd-opencl-dev  # oneDNN; Debian's CMake package of it asks for OpenCL's headers
   libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libarchive-dev
-  zlib1g-dev libxxhash-dev catch2
+  zlib1g-dev libxxhash-dev libjpeg-dev libpng-dev catch2
   libopenmpi-dev openmpi-bin  # MPI, and mpirun
   libgloo-dev  # ranks without MPI
   libboost-context-dev  # fibers, for the tests that run CUDA kernels without a GPU

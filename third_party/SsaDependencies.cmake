@@ -21,6 +21,9 @@ ssa_require(nlohmann_json "JSON files")                          # 3.11
 ssa_require(LibArchive "packed data sets: zip gz xz zst tar")    # 3.6
 ssa_require(ZLIB "CRC-32 of gzip files")                         # 1.2
 
+ssa_require(JPEG "JPEG pictures")                                # libjpeg-turbo 2.1
+ssa_require(PNG "PNG pictures")                                  # 1.6
+
 # xxHash ships no CMake package on Debian 12.
 find_path(XXHASH_INCLUDE_DIR xxhash.h)
 find_library(XXHASH_LIBRARY xxhash)

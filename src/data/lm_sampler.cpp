@@ -1,43 +1,17 @@
 #include "ssa/data/lm_sampler.h"
 
-#include <algorithm>
-#include <bit>
 #include <limits>
 #include <vector>
 
 #include "ssa/core/error.h"
 #include "ssa/core/philox.h"
+#include "ssa/data/permutation.h"
 
 namespace ssa {
 
 namespace {
 
-constexpr int kRounds = 6;           // streams 0 … kRounds-1 of an epoch's key
 constexpr int kOffsetStream = 0xff;  // the epoch's offset
-
-/// A pseudo-random permutation of 0 … count-1 that needs no table: a Feistel network whose rounds
-/// are words of Philox permutes the next larger power of four, and a value that lands outside is
-/// permuted again until it is inside (Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
-/// CT-RSA 2002). A run of any length may thus resume at any sample in constant time and memory.
-int64_t permuted(int64_t index, int64_t count, const RngKey& key) {
-  // Never below 2 × 4 bits: with very few bits the rounds reach only some of the permutations.
-  const int bits = std::bit_width(static_cast<uint64_t>(count - 1));
-  const int half = std::max(4, (bits + 1) / 2);
-  const uint64_t mask = (uint64_t{1} << half) - 1;
-  auto value = static_cast<uint64_t>(index);
-  do {
-    uint64_t left = value >> half;
-    uint64_t right = value & mask;
-    for (int round = 0; round < kRounds; ++round) {
-      const uint32_t word = key.with_stream(round).words(static_cast<uint32_t>(right))[0];
-      const uint64_t mixed = left ^ (word & mask);
-      left = right;
-      right = mixed;
-    }
-    value = (left << half) | right;
-  } while (value >= static_cast<uint64_t>(count));
-  return static_cast<int64_t>(value);
-}
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include "byte_tally.h"
 #include "folder_writer.h"
 #include "input_stream.h"
+#include "prepare_images.h"
 #include "prepare_inputs.h"
 #include "prepare_report.h"
 #include "prepare_words.h"
@@ -21,9 +22,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr std::string_view kCifar10 = "cifar10";
 constexpr size_t kPieceBytes = size_t{1} << 18;
-constexpr std::array<std::string_view, 4> kOurFiles = {kDatasetFile, kDataFile, kTokenFile,
-                                                       kVocabularyFile};
+constexpr std::array<std::string_view, 6> kOurFiles = {kDatasetFile,    kDataFile,  kTokenFile,
+                                                       kVocabularyFile, kPixelFile, kLabelFile};
 
 /// Copies inputs into data.bin and counts what passes.
 class Copier {
@@ -86,11 +88,29 @@ const std::vector<KnownDataset>& known_datasets() {
       {"wikitext2", "wiki.{train,valid,test}.tokens in a folder or archive, complete", true},
       {"wikitext103", "wiki.{train,valid,test}.tokens in a folder or archive, complete", true},
       {"words", "any {train,valid,test}.{tokens,txt}: words between whitespace", true},
-      {"cifar10", "data_batch_{1..5}.bin, test_batch.bin", false},
+      {"cifar10", "data_batch_{1..5}.bin and test_batch.bin: a folder, archive or files", true},
+      {"images", "train/CLASS/FILE (valid/, test/): JPEG or PNG pictures of one size", true},
       {"imagenet", "train/CLASS/*.JPEG, val/CLASS/*.JPEG", false},
       {"pcqm4mv2", "data.csv.gz: idx,smiles,homolumogap", false},
   };
   return datasets;
+}
+
+bool is_image_dataset(std::string_view name) { return name == kCifar10 || name == "images"; }
+
+ImageDatasetInfo prepare_images(const PrepareOptions& options) {
+  check_options(options);
+  FolderWriter writer(options.output, kOurFiles);
+  ImageDatasetInfo info = options.name == kCifar10 ? prepare_cifar10(options, writer)
+                                                   : prepare_image_tree(options, writer);
+  info.name = options.name;
+  if (info.split_size(Split::train) == 0) {
+    throw DataError("no picture for the train split in {}", options.inputs.front());
+  }
+  writer.start_file(kDatasetFile);
+  writer.write(dataset_to_json(info));
+  writer.commit();
+  return info;
 }
 
 DatasetInfo prepare_dataset(const PrepareOptions& options) {

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -13,6 +11,7 @@
 #include "ssa/core/error.h"
 
 #include "byte_tally.h"
+#include "dataset_files.h"
 #include "find_data.h"
 #include "input_stream.h"
 #include "list_folder.h"
@@ -23,21 +22,6 @@ namespace ssa {
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string read_text(const fs::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(stream), {});
-  if (!stream.good() && !stream.eof()) throw DataError("cannot read '{}'", path.string());
-  return text;
-}
-
-/// Whether the file exists. Throws if the file system does not say.
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  const bool found = fs::exists(path, error);
-  if (error) throw DataError("cannot read '{}': {}", path.string(), error.message());
-  return found;
-}
 
 /// Says why a folder without dataset.json cannot be opened.
 [[noreturn]] void throw_not_prepared(const fs::path& folder, const std::string& asked_for) {
@@ -53,21 +37,6 @@ bool is_there(const fs::path& path) {
   throw DataError(
       "'{}' is a folder without {}, so no prepared data set. Make one with `ssa-data prepare`.",
       folder.string(), kDatasetFile);
-}
-
-/// Throws unless the file exists and has the size that it should have.
-void check_file(const fs::path& path, int64_t expected) {
-  if (!is_there(path)) {
-    throw DataError("'{}' is missing; {} bytes expected. Prepare the data set again.",
-                    path.string(), expected);
-  }
-  std::error_code error;
-  const auto actual = static_cast<int64_t>(fs::file_size(path, error));
-  if (error) throw DataError("cannot read '{}': {}", path.string(), error.message());
-  if (actual != expected) {
-    throw DataError("'{}' has {} bytes, but {} are expected. Prepare the data set again.",
-                    path.string(), actual, expected);
-  }
 }
 
 /// Reads vocab.txt and compares it with what dataset.json says.

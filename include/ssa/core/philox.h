@@ -32,7 +32,8 @@ enum class RngPurpose : uint8_t {
   dropout = 5,   ///< residual and embedding dropout
   attention_dropout = 6,
   activation_dropout = 7,
-  generate = 8,  ///< sampling of tokens
+  generate = 8,      ///< sampling of tokens
+  augmentation = 9,  ///< changes of training pictures
   test = 15
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ssa/data/dataset_info.h"
+#include "ssa/data/image_dataset.h"
 
 namespace ssa {
 
@@ -28,6 +29,7 @@ struct PrepareOptions {
   std::string name;                 ///< a supported name of known_datasets()
   std::vector<std::string> inputs;  ///< several only for `bytes`: put one behind the other
   std::string output;               ///< folder to make
+  bool skip_bad_images = false;     ///< images: leave out files that cannot be decoded
   std::function<void(const PrepareProgress&)> progress;  ///< called every few hundred KiB
   std::function<bool()> interrupted;                     ///< true: stop and leave nothing behind
   std::function<void(const std::string&)> note;          ///< choices made, for the user to see
@@ -42,5 +44,10 @@ struct PrepareOptions {
 /// inputs and when the output cannot be written, Error with ExitCode::interrupted when told to
 /// stop.
 DatasetInfo prepare_dataset(const PrepareOptions& options);
+
+/// Whether this name is that of a data set of pictures, which prepare_images() makes.
+bool is_image_dataset(std::string_view name);
+/// The same for pictures (dataset.json, pixels.bin, labels.bin).
+ImageDatasetInfo prepare_images(const PrepareOptions& options);
 
 }  // namespace ssa

@@ -1,0 +1,138 @@
+#include "png.h"
+
+#include <algorithm>
+#include <array>
+#include <csetjmp>
+#include <cstring>
+
+#include <png.h>
+
+#include "ssa/core/error.h"
+
+// libpng reports errors by a function that must not return; it jumps back here. Nothing with a
+// destructor may live between the setjmp and the jump.
+
+namespace ssa {
+
+namespace {
+
+constexpr png_uint_32 kMostPixels = 1U << 16;  // a side
+
+/// What libpng's callbacks see.
+struct Stream {
+  std::span<const uint8_t> in{};
+  size_t read = 0;
+  std::vector<uint8_t> out{};
+  std::array<char, 256> message{};
+};
+
+[[noreturn]] void on_error(png_structp png, png_const_charp text) {
+  auto& message = static_cast<Stream*>(png_get_error_ptr(png))->message;
+  std::strncpy(message.data(), text, message.size() - 1);
+  png_longjmp(png, 1);
+}
+
+void on_warning(png_structp, png_const_charp) {}
+
+void on_read(png_structp png, png_bytep to, size_t count) {
+  auto& stream = *static_cast<Stream*>(png_get_io_ptr(png));
+  if (stream.in.size() - stream.read < count) png_error(png, "it ends early");
+  std::memcpy(to, stream.in.data() + stream.read, count);
+  stream.read += count;
+}
+
+void on_write(png_structp png, png_bytep from, size_t count) {
+  auto& out = static_cast<Stream*>(png_get_io_ptr(png))->out;
+  out.insert(out.end(), from, from + count);
+}
+
+void on_flush(png_structp) {}
+
+/// A reader with its memory.
+struct Reader {
+  png_structp png;
+  png_infop info;
+  explicit Reader(Stream& stream)
+      : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &stream, on_error, on_warning)),
+        info(png ? png_create_info_struct(png) : nullptr) {
+    if (!info) throw std::bad_alloc();
+    png_set_read_fn(png, &stream, on_read);
+    png_set_user_limits(png, kMostPixels, kMostPixels);
+  }
+  ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+};
+
+struct Writer {
+  png_structp png;
+  png_infop info;
+  explicit Writer(Stream& stream)
+      : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &stream, on_error, on_warning)),
+        info(png ? png_create_info_struct(png) : nullptr) {
+    if (!info) throw std::bad_alloc();
+    png_set_write_fn(png, &stream, on_write, on_flush);
+  }
+  ~Writer() { png_destroy_write_struct(&png, &info); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+};
+
+bool read_all(const Reader& reader) {
+  if (setjmp(png_jmpbuf(reader.png)) != 0) return false;
+  png_read_png(reader.png, reader.info,
+               PNG_TRANSFORM_EXPAND | PNG_TRANSFORM_STRIP_16 | PNG_TRANSFORM_STRIP_ALPHA |
+                   PNG_TRANSFORM_GRAY_TO_RGB,
+               nullptr);
+  return true;
+}
+
+bool write_all(const Writer& writer, const Picture& picture, uint8_t** rows) {
+  if (setjmp(png_jmpbuf(writer.png)) != 0) return false;
+  png_set_IHDR(writer.png, writer.info, static_cast<png_uint_32>(picture.width),
+               static_cast<png_uint_32>(picture.height), 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_rows(writer.png, writer.info, rows);
+  png_write_png(writer.png, writer.info, PNG_TRANSFORM_IDENTITY, nullptr);
+  return true;
+}
+
+}  // namespace
+
+Picture decode_png(std::span<const uint8_t> bytes, const std::string& path) {
+  Stream stream{bytes};
+  const Reader reader(stream);
+  if (!read_all(reader)) throw DataError("'{}' is no sound PNG: {}", path, stream.message.data());
+  Picture picture;
+  picture.height = png_get_image_height(reader.png, reader.info);
+  picture.width = png_get_image_width(reader.png, reader.info);
+  const auto row_bytes = static_cast<size_t>(picture.width * 3);
+  SSA_CHECK(png_get_rowbytes(reader.png, reader.info) == row_bytes, "png: rows of {} bytes",
+            png_get_rowbytes(reader.png, reader.info));
+  uint8_t** rows = png_get_rows(reader.png, reader.info);
+  for (int64_t y = 0; y < picture.height; ++y) {
+    picture.pixels.insert(picture.pixels.end(), rows[y], rows[y] + row_bytes);
+  }
+  return picture;
+}
+
+std::vector<uint8_t> encode_png(const Picture& picture) {
+  SSA_CHECK(picture.height > 0 && picture.width > 0 &&
+                static_cast<int64_t>(picture.pixels.size()) == picture.height * picture.width * 3,
+            "png: {} bytes for {} x {} pixels", picture.pixels.size(), picture.width,
+            picture.height);
+  Stream stream;
+  std::vector<uint8_t> pixels = picture.pixels;  // libpng wants pointers to what it may change
+  std::vector<uint8_t*> rows;
+  for (int64_t y = 0; y < picture.height; ++y) {
+    rows.push_back(pixels.data() + y * picture.width * 3);
+  }
+  const Writer writer(stream);
+  if (!write_all(writer, picture, rows.data())) {
+    throw DataError("a picture of {} x {} pixels cannot be written as PNG: {}", picture.width,
+                    picture.height, stream.message.data());
+  }
+  return std::move(stream.out);
+}
+
+}  // namespace ssa

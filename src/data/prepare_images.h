@@ -1,0 +1,19 @@
+#pragma once
+
+#include "ssa/data/image_dataset.h"
+#include "ssa/data/prepare.h"
+
+#include "folder_writer.h"
+
+namespace ssa {
+
+/// Pixels and labels of CIFAR-10's binary version: rows of a label byte and 3,072 bytes, planes of
+/// red, green and blue. Inputs are folders and archives with data_batch_N.bin and test_batch.bin,
+/// or files of rows, of which those with "test" in their name are the test split.
+ImageDatasetInfo prepare_cifar10(const PrepareOptions& options, FolderWriter& writer);
+
+/// Pixels and labels of a folder SPLIT/CLASS/FILE of JPEGs and PNGs of one size; splits are train,
+/// valid or val, and test, of which only train must be there.
+ImageDatasetInfo prepare_image_tree(const PrepareOptions& options, FolderWriter& writer);
+
+}  // namespace ssa

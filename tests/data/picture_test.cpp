@@ -1,0 +1,40 @@
+#include "ssa/data/picture.h"
+
+#include "test_files.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+namespace {
+
+Picture colourful(int64_t height, int64_t width) {
+  Picture picture{height, width, {}};
+  for (int64_t i = 0; i < height * width * 3; ++i) {
+    picture.pixels.push_back(static_cast<uint8_t>(i * 37 % 251));
+  }
+  return picture;
+}
+
+}  // namespace
+
+TEST_CASE("a PNG is read back as it was written") {
+  for (const auto& [height, width] : {std::pair{1, 1}, {3, 5}, {32, 32}, {7, 129}}) {
+    const Picture picture = colourful(height, width);
+    CHECK(decode_picture(encode_png(picture), "p.png") == picture);
+  }
+}
+
+TEST_CASE("what is no picture, or ends early, is refused with its name") {
+  const std::vector<uint8_t> text = {'h', 'e', 'l', 'l', 'o'};
+  CHECK_THAT(error_of(ExitCode::data, [&] { decode_picture(text, "x.jpg"); }),
+             Catch::Contains("'x.jpg' is neither a JPEG nor a PNG"));
+  const std::vector<uint8_t> png = encode_png(colourful(9, 9));
+  for (size_t bytes = 4; bytes + 1 < png.size(); bytes += 7) {
+    const std::span<const uint8_t> torn(png.data(), bytes);
+    CHECK_THAT(error_of(ExitCode::data, [&] { decode_picture(torn, "torn.png"); }),
+               Catch::Contains("torn.png"));
+  }
+  const std::vector<uint8_t> jpeg = {0xff, 0xd8, 0xff, 0xe0, 0x00};
+  CHECK_THAT(error_of(ExitCode::data, [&] { decode_picture(jpeg, "torn.jpg"); }),
+             Catch::Contains("torn.jpg"));
+}
