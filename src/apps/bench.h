@@ -49,9 +49,9 @@ PlanSpec local_spec(const Options& options);
 
 /// Median seconds from a call until the device is done, after one call to warm up.
 double median_seconds(int64_t repeats, Device device, const std::function<void()>& call);
-/// Seconds of each of `repeats` calls that only queue work on the device, after one call to warm up.
-/// Times several calls together by the device's events, so that launch overhead counts only if the
-/// device waits for it.
+/// Seconds of each of `repeats` calls that only queue work on the device, after one call to warm
+/// up. Times several calls together by the device's events, so that launch overhead counts only if
+/// the device waits for it.
 std::vector<double> queued_seconds(int64_t repeats, Device device,
                                    const std::function<void()>& call);
 /// Random numbers in ±1, the same in every run.

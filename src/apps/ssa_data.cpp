@@ -7,8 +7,10 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "ssa/data/image_dataset.h"
 #include "ssa/data/prepare.h"
 #include "ssa/data/token_dataset.h"
 #include "ssa/report/numbers.h"
@@ -25,6 +27,7 @@ constexpr const char* kExamples =
     "  ssa-data prepare enwik8 --input enwik8.zip --output data/enwik8\n"
     "  ssa-data prepare bytes --input book1.txt --input book2.txt.gz --output data/books\n"
     "  ssa-data prepare wikitext2 --input wikitext-2.zip --output data/wikitext2\n"
+    "  ssa-data prepare cifar10 --input cifar-10-binary.tar.gz --output data/cifar10\n"
     "  ssa-data info data/enwik8 --verify\n"
     "  ssa-data list";
 
@@ -32,6 +35,7 @@ struct Options {
   bool json = false;
   bool verify = false;
   std::string directory;
+  std::string on_bad_image = "error";
   PrepareOptions prepare;
 };
 
@@ -87,15 +91,22 @@ void print_info(const DatasetInfo& info) {
                            info.split_description(), info.checksum);
 }
 
-int run_prepare(Options& options) {
-  DatasetInfo info;
-  {
-    PrepareLine line;
-    options.prepare.progress = [&line](const PrepareProgress& now) { line.show(now); };
-    options.prepare.interrupted = [] { return StopSignal::requested(); };
-    options.prepare.note = [](const std::string& text) { spdlog::info("{}", text); };
-    info = prepare_dataset(options.prepare);
+void print_info(const ImageDatasetInfo& info) {
+  std::cout << fmt::format("name            {}\nsources         {}\n", info.name,
+                           fmt::join(info.sources, ", "));
+  std::cout << fmt::format("images          {} of {} x {} pixels{}\n", grouped(info.images()),
+                           info.width, info.height,
+                           info.skipped ? fmt::format("; {} files left out", info.skipped) : "");
+  std::cout << fmt::format("classes         {}\n", fmt::join(info.classes, ", "));
+  for (const Split split : kSplits) {
+    std::cout << fmt::format("{:<15} {} images\n", name(split), grouped(info.split_size(split)));
   }
+  std::cout << fmt::format("split           {}\nchecksum        xxh3-64 {}\n",
+                           info.split_description(), info.checksum);
+}
+
+template <class Info>
+int show_prepared(const Options& options, const Info& info) {
   spdlog::info("prepared {} ({})", options.prepare.output, info.split_description());
   if (options.json) {
     std::cout << dataset_to_json(info);
@@ -105,7 +116,36 @@ int run_prepare(Options& options) {
   return 0;
 }
 
+int run_prepare(Options& options) {
+  std::optional<PrepareLine> line(std::in_place);
+  options.prepare.progress = [&line](const PrepareProgress& now) { line->show(now); };
+  options.prepare.interrupted = [] { return StopSignal::requested(); };
+  options.prepare.note = [](const std::string& text) { spdlog::info("{}", text); };
+  options.prepare.skip_bad_images = options.on_bad_image == "skip";
+  if (is_image_dataset(options.prepare.name)) {
+    const ImageDatasetInfo info = prepare_images(options.prepare);
+    line.reset();
+    return show_prepared(options, info);
+  }
+  const DatasetInfo info = prepare_dataset(options.prepare);
+  line.reset();
+  return show_prepared(options, info);
+}
+
+int run_image_info(const Options& options) {
+  const ImageDataset dataset = ImageDataset::open(options.directory);
+  if (options.verify) dataset.verify();
+  if (options.json) {
+    std::cout << dataset_to_json(dataset.info());
+    return 0;
+  }
+  print_info(dataset.info());
+  if (options.verify) std::cout << "verified        yes: the data have this checksum\n";
+  return 0;
+}
+
 int run_info(const Options& options) {
+  if (holds_images(options.directory)) return run_image_info(options);
   const TokenDataset dataset = TokenDataset::open(options.directory);
   DatasetInfo info = dataset.info();
   if (options.verify) verify(dataset);
@@ -140,15 +180,21 @@ CLI::App* define_prepare(CLI::App& app, Options& options) {
       app.add_subcommand("prepare", "Make a prepared folder from plain or packed files");
   command
       ->add_option("NAME", options.prepare.name,
-                   "enwik8, wikitext103, words … (see `ssa-data list`)")
+                   "enwik8, wikitext103, words, cifar10 … (see `ssa-data list`)")
       ->required();
   command
       ->add_option("--input", options.prepare.inputs,
                    "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds it; "
-                   "may be repeated for `bytes` and `words`")
+                   "may be repeated for `bytes`, `words` and `cifar10`")
       ->allow_extra_args(false)
       ->required();
   command->add_option("--output", options.prepare.output, "Folder to make")->required();
+  command
+      ->add_option("--on-bad-image", options.on_bad_image,
+                   "images: stop at a file that is no sound picture (error), or leave it out and "
+                   "count it (skip)")
+      ->check(CLI::IsMember({"error", "skip"}))
+      ->capture_default_str();
   command->add_flag("--json", options.json, "Print what was made as JSON");
   return command;
 }

@@ -19,6 +19,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kDatasetFormat = "ssa-dataset";
 constexpr int64_t kDatasetFormatVersion = 1;
+constexpr const char* kImages = "images";  // a kind
 /// Largest number in a dataset.json: more than any file holds, small enough to multiply by a width.
 constexpr int64_t kMostItems = int64_t{1} << 60;
 

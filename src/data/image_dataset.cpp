@@ -17,7 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kImages = "images";
 constexpr int64_t kMostPixels = 65536;  // a side; the file of one image stays below 2^34 bytes
 
 std::span<const uint8_t> bytes_of(const std::vector<int32_t>& labels) {

@@ -1,3 +1,5 @@
+#include "ssa/train/memory_plan.h"
+
 #include <cmath>
 #include <filesystem>
 #include <functional>
@@ -8,7 +10,6 @@
 #include "ssa/tasks/language_model.h"
 #include "ssa/train/counted_step.h"
 #include "ssa/train/gradient_reducer.h"
-#include "ssa/train/memory_plan.h"
 #include "ssa/train/stepper.h"
 
 #include "dist/thread_ranks.h"
