@@ -328,9 +328,7 @@ class Backend {
 
   // ---- matrix products ----------------------------------------------------------------------
   virtual void matmul(const MatmulArgs& args) = 0;
-  virtual void batched_matmul(const BatchedMatmulArgs& /*args*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "batched_matmul", name(device()));
-  }
+  virtual void batched_matmul(const BatchedMatmulArgs& args) = 0;
   /// Packs `parts`, (n_i, k) wide(data), stacked over their rows and transposed if `transpose`, for
   /// products with data of this dtype. Writes into `reuse` (an earlier result for the same shapes)
   /// if given.
@@ -338,7 +336,7 @@ class Backend {
                                              DType data, std::shared_ptr<PackedMatrix> reuse) = 0;
   /// Whether this backend computes the two products with an activation faster than by separate
   /// calls.
-  virtual bool fuses(Activation /*kind*/, DType /*data*/) const { return false; }
+  virtual bool fuses(Activation kind, DType data) const { return false; }
   /// out = the product of matmul(), without residual; activated = f(out), with out's shape and
   /// dtype.
   virtual void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) {
@@ -391,55 +389,31 @@ class Backend {
                                       const Tensor& lse, const Tensor& grad_loss,
                                       Tensor& grad_logits) = 0;
   /// loss, lse (R) wide(data). Throws on a label outside 0 … V-1.
-  virtual void soft_cross_entropy(const Tensor& /*logits*/, const SoftTargets& /*targets*/,
-                                  Tensor& /*loss*/, Tensor& /*lse*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "soft_cross_entropy",
-                     name(device()));
-  }
+  virtual void soft_cross_entropy(const Tensor& logits, const SoftTargets& targets, Tensor& loss,
+                                  Tensor& lse) = 0;
   /// grad_logits = grad_loss[r] · (softmax - p); grad_logits may be logits.
-  virtual void soft_cross_entropy_backward(const Tensor& /*logits*/, const SoftTargets& /*targets*/,
-                                           const Tensor& /*lse*/, const Tensor& /*grad_loss*/,
-                                           Tensor& /*grad_logits*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "soft_cross_entropy_backward",
-                     name(device()));
-  }
+  virtual void soft_cross_entropy_backward(const Tensor& logits, const SoftTargets& targets,
+                                           const Tensor& lse, const Tensor& grad_loss,
+                                           Tensor& grad_logits) = 0;
 
   // ---- regression and pictures ----------------------------------------------------------------
   /// loss = |prediction - target|; all wide(data), of one shape.
-  virtual void absolute_error(const Tensor& /*prediction*/, const Tensor& /*target*/,
-                              Tensor& /*loss*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "absolute_error", name(device()));
-  }
+  virtual void absolute_error(const Tensor& prediction, const Tensor& target, Tensor& loss) = 0;
   /// grad_prediction = grad_loss · sign(prediction - target), 0 where they are equal.
-  virtual void absolute_error_backward(const Tensor& /*prediction*/, const Tensor& /*target*/,
-                                       const Tensor& /*grad_loss*/, Tensor& /*grad_prediction*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "absolute_error_backward",
-                     name(device()));
-  }
+  virtual void absolute_error_backward(const Tensor& prediction, const Tensor& target,
+                                       const Tensor& grad_loss, Tensor& grad_prediction) = 0;
   /// No gradient: pictures are data.
-  virtual void patches(const PatchArgs& /*args*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "patches", name(device()));
-  }
+  virtual void patches(const PatchArgs& args) = 0;
   /// out (B, C) = mean over n of in (B, N, C).
-  virtual void mean_positions(const Tensor& /*in*/, Tensor& /*out*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "mean_positions", name(device()));
-  }
+  virtual void mean_positions(const Tensor& in, Tensor& out) = 0;
   /// grad_in (B, N, C)[b][n] = grad_out (B, C)[b] / N.
-  virtual void mean_positions_backward(const Tensor& /*grad_out*/, Tensor& /*grad_in*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "mean_positions_backward",
-                     name(device()));
-  }
+  virtual void mean_positions_backward(const Tensor& grad_out, Tensor& grad_in) = 0;
 
   // ---- attention ----------------------------------------------------------------------------
   virtual void attention(AttentionArgs& args) = 0;
   virtual void attention_backward(AttentionBackwardArgs& args) = 0;
-  virtual void graph_attention(GraphAttentionArgs& /*args*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "graph_attention", name(device()));
-  }
-  virtual void graph_attention_backward(GraphAttentionBackwardArgs& /*args*/) {
-    throw ShapeError("{}: the {} backend does not have it yet", "graph_attention_backward",
-                     name(device()));
-  }
+  virtual void graph_attention(GraphAttentionArgs& args) = 0;
+  virtual void graph_attention_backward(GraphAttentionBackwardArgs& args) = 0;
   virtual void masked_softmax(const MaskedSoftmaxArgs& args) = 0;
   /// grad_logits = scale · weights · (grad_weights - Σ_s weights·grad_weights), the weights being
   /// what masked_softmax() gave; all (B, H, W, T, S). grad_logits may be grad_weights.
@@ -465,8 +439,7 @@ class Backend {
   /// work keeps the memory of tensors that work() makes. Tensors made before must live as long as
   /// the captured work. Throws what work() throws, and Error if work() waits for the device or
   /// copies from the host.
-  virtual std::unique_ptr<RecordedWork> record(uint32_t /*step*/,
-                                               const std::function<void()>& /*work*/) {
+  virtual std::unique_ptr<RecordedWork> record(uint32_t step, const std::function<void()>& work) {
     return nullptr;
   }
 };
