@@ -336,7 +336,7 @@ class Backend {
                                              DType data, std::shared_ptr<PackedMatrix> reuse) = 0;
   /// Whether this backend computes the two products with an activation faster than by separate
   /// calls.
-  virtual bool fuses(Activation kind, DType data) const { return false; }
+  virtual bool fuses(Activation /*kind*/, DType /*data*/) const { return false; }
   /// out = the product of matmul(), without residual; activated = f(out), with out's shape and
   /// dtype.
   virtual void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) {
@@ -439,7 +439,8 @@ class Backend {
   /// work keeps the memory of tensors that work() makes. Tensors made before must live as long as
   /// the captured work. Throws what work() throws, and Error if work() waits for the device or
   /// copies from the host.
-  virtual std::unique_ptr<RecordedWork> record(uint32_t step, const std::function<void()>& work) {
+  virtual std::unique_ptr<RecordedWork> record(uint32_t /*step*/,
+                                               const std::function<void()>& /*work*/) {
     return nullptr;
   }
 };
