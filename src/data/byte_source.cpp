@@ -57,8 +57,8 @@ class CompressedSource : public ByteSource {
   CompressedSource(const std::string& path, std::string_view format)
       : path_(path), is_gzip_(format == "gz"), handle_(archive_read_new()) {
     if (!handle_) throw std::bad_alloc();
-    // Its one filter only: with several, libarchive would unwrap a file packed twice, whose
-    // checksum could then not be verified.
+    // Only this filter: with several, libarchive would unpack a file that is packed twice, and the
+    // inner checksum could not be verified.
     if (format == "gz") archive_read_support_filter_gzip(handle_.get());
     if (format == "bz2") archive_read_support_filter_bzip2(handle_.get());
     if (format == "xz") archive_read_support_filter_xz(handle_.get());
@@ -70,8 +70,8 @@ class CompressedSource : public ByteSource {
       throw_corrupt(path_, handle_.get());
     }
     if (archive_filter_code(handle_.get(), 0) == ARCHIVE_FILTER_NONE) {
-      throw DataError("'{}' is truncated or corrupt: it begins like a {} file, but is none", path_,
-                      format);
+      throw DataError("'{}' is truncated or corrupt: it begins like a {} file, but is not one",
+                      path_, format);
     }
   }
 
@@ -91,7 +91,7 @@ class CompressedSource : public ByteSource {
   int64_t consumed() const override { return archive_filter_bytes(handle_.get(), -1); }
 
  private:
-  /// CRC-32 and size mod 2^32 are the last eight bytes (RFC 1952); libarchive skips them unread.
+  /// The last eight bytes are CRC-32 and size mod 2^32 (RFC 1952). libarchive does not check them.
   void check_gzip_trailer() const {
     const FileHandle file = open_file(path_);
     std::array<uint8_t, 8> trailer{};
@@ -102,9 +102,9 @@ class CompressedSource : public ByteSource {
     if (little_endian(trailer.data()) != crc_ ||
         little_endian(trailer.data() + 4) != static_cast<uint32_t>(unpacked_)) {
       throw DataError(
-          "'{}' is corrupt: what it unpacks to ({} bytes) does not have the size and CRC-32 that "
-          "it states. Fetch it again. (If it is several gzip files put together: unpack it with "
-          "gzip first.)",
+          "'{}' is corrupt: its unpacked content ({} bytes) does not match the size and CRC-32 "
+          "in the file. Fetch it again. (If it is several gzip files in one, unpack it with gzip "
+          "first.)",
           path_, unpacked_);
     }
   }

@@ -24,7 +24,7 @@ class ByteSource {
   virtual ~ByteSource() = default;
   /// Reads up to out.size() bytes; 0 at the end. Throws DataError.
   virtual size_t read(std::span<uint8_t> out) = 0;
-  /// Bytes read of the underlying file.
+  /// Bytes read from the underlying file.
   virtual int64_t consumed() const = 0;
 };
 

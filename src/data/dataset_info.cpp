@@ -56,7 +56,7 @@ Split split_from_name(std::string_view text) {
   for (const Split split : kSplits) {
     if (name(split) == text) return split;
   }
-  throw ConfigError("unknown split '{}': it is train, valid or test", text);
+  throw ConfigError("unknown split '{}'; valid: train, valid, test", text);
 }
 
 std::array<TokenRange, 3> split_bytes_90_5_5(int64_t bytes, std::string_view what) {
@@ -65,7 +65,7 @@ std::array<TokenRange, 3> split_bytes_90_5_5(int64_t bytes, std::string_view wha
         "{} has {} bytes; at least {} are needed for non-empty train, valid and test splits", what,
         bytes, kSmallestByteDataset);
   }
-  // Whole hundreds first: bytes·90 would overflow for absurd sizes.
+  // Divides first: bytes·90 would overflow for absurd sizes.
   const int64_t train = bytes / 100 * 90 + bytes % 100 * 90 / 100;
   const int64_t valid = bytes / 100 * 5 + bytes % 100 * 5 / 100;
   return {TokenRange{0, train}, TokenRange{train, train + valid}, TokenRange{train + valid, bytes}};

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 bool is_there(const fs::path& path) {
-  std::error_code ignored;  // no permission to look: as good as missing
+  std::error_code ignored;  // a path without permission counts as missing
   return fs::exists(path, ignored);
 }
 

@@ -24,7 +24,7 @@ namespace {
   throw DataError("cannot {} '{}': {}", what, path.string(), std::strerror(error));
 }
 
-/// "out/enwik8/" and "out/enwik8" are the same folder; ".partial" goes behind the name.
+/// "out/enwik8/" and "out/enwik8" are the same folder; ".partial" is appended to the name.
 fs::path without_trailing_slash(const fs::path& path) {
   const fs::path absolute = fs::absolute(path).lexically_normal();
   return absolute.has_filename() ? absolute : absolute.parent_path();
@@ -56,11 +56,11 @@ void sync_folder(const fs::path& folder) {
   const int result = ::fsync(descriptor);
   const int error = errno;
   ::close(descriptor);
-  // Some file systems cannot sync folders; EINVAL says that this is one of them.
+  // Some file systems cannot sync folders, and return EINVAL.
   if (result != 0 && error != EINVAL) fail("sync", folder, error);
 }
 
-/// Opens and locks the folder to write into, emptied of what a killed process left.
+/// Opens and locks the folder to write into, and removes what a killed process left there.
 int open_locked(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -99,7 +99,7 @@ FolderWriter::FolderWriter(const fs::path& target, std::span<const std::string_v
 FolderWriter::~FolderWriter() {
   if (file_ >= 0) ::close(file_);
   if (!committed_) {
-    std::error_code ignored;  // the error that led here is the one to report
+    std::error_code ignored;  // the earlier error is the one to report
     fs::remove_all(partial_, ignored);
   }
   ::close(folder_);
@@ -143,7 +143,7 @@ void FolderWriter::commit() {
   sync_folder(partial_);
   std::error_code error;
   if (fs::is_directory(target_, error) && !fs::is_empty(target_, error)) {
-    // The old folder swaps places with the new one, so that the name always leads to a whole one.
+    // Swaps the old folder with the new one, so that the name always leads to a complete folder.
     if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
       committed_ = true;
       fs::remove_all(partial_, error);
@@ -151,7 +151,7 @@ void FolderWriter::commit() {
       return;
     }
     if (errno != EINVAL && errno != ENOSYS) fail("replace", target_, errno);
-    // A file system that cannot swap: the old one goes first, and is not there for a moment.
+    // This file system cannot swap: remove the old folder first. For a moment there is none.
     fs::remove_all(target_, error);
     if (error) fail("remove", target_, error.value());
   }

@@ -8,27 +8,27 @@
 
 namespace ssa {
 
-/// Makes a folder of files that appears under its name complete or not at all. It is written as
-/// `target.partial` beside the target, synced to the disk and renamed by commit(); without
-/// commit() the destructor removes it. What a killed process left is cleared by the next one.
+/// Makes a folder that appears under its name complete or not at all. It is written as
+/// `target.partial` beside the target; commit() syncs it to the disk and renames it. Without
+/// commit() the destructor removes it. The next writer removes what a killed process left.
 ///
 /// Every function throws DataError with the path and the system's reason.
 class FolderWriter {
  public:
-  /// `replaceable` names the files that a folder standing there may hold to be replaced; a folder
-  /// with any other file is refused at once. Refuses as well while another process writes there.
+  /// An existing folder is replaced only if it holds no files but those in `replaceable`; otherwise
+  /// it is refused at once. So is a folder that another process writes now.
   FolderWriter(const std::filesystem::path& target, std::span<const std::string_view> replaceable);
   ~FolderWriter();
   FolderWriter(const FolderWriter&) = delete;
   FolderWriter& operator=(const FolderWriter&) = delete;
 
-  /// Starts a file; the one before it is complete then.
+  /// Starts a file, and ends the one before it.
   void start_file(std::string_view name);
   void write(std::span<const uint8_t> bytes);
   void write(std::string_view text) {
     write({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   }
-  /// Writes over what the file holds at `offset`.
+  /// Overwrites the file at `offset`.
   void write_at(int64_t offset, std::span<const uint8_t> bytes);
   void commit();
 

@@ -38,11 +38,11 @@ constexpr std::array kMagics = {Magic{"zip", "PK\x03\x04"sv},       Magic{"zip",
                                 Magic{"gz", "\x1f\x8b"sv},          Magic{"xz", "\xfd\x37zXZ\0"sv},
                                 Magic{"zst", "\x28\xb5\x2f\xfd"sv}, Magic{"bz2", "BZh"sv}};
 
-/// Format that the first bytes of a file tell.
+/// The format, by the first bytes of a file.
 std::optional<std::string_view> format_of(std::string_view head) {
   for (const Magic& magic : kMagics) {
     if (!head.starts_with(magic.bytes)) continue;
-    // "BZh" alone may begin a text: the block or end mark follows the level.
+    // A text may begin with "BZh" too, so look for the block or end mark after the level.
     if (magic.format == "bz2" && (head.size() < 10 || (head.substr(4, 6) != "1AY&SY" &&
                                                        head.substr(4, 6) != "\x17rE8P\x90"))) {
       continue;
@@ -65,7 +65,7 @@ bool named_packed(const std::string& path) {
   return std::ranges::any_of(kSuffixes, [&](auto suffix) { return path.ends_with(suffix); });
 }
 
-/// libarchive reads a zip file without its directory too, and so would not notice a missing end.
+/// libarchive also reads a zip file without its directory, so it would not notice a missing end.
 void check_zip_end(const std::string& path) {
   std::ifstream stream(path, std::ios::binary | std::ios::ate);
   const auto size = static_cast<int64_t>(stream.tellg());
@@ -97,18 +97,18 @@ struct InputStream::State {
   bool is_tar = false;
   bool started = false;
   std::string member;
-  std::exception_ptr callback_error;  // C code lies between the callback and its caller
+  std::exception_ptr callback_error;  // kept here, since it must not pass through C code
   std::vector<uint8_t> callback_buffer;
-  size_t trailing_zeros = 0;  // of what the tar reader was given
+  size_t trailing_zeros = 0;  // at the end of the tar reader's input so far
 
   void open(const std::string& file_path);
   void open_zip();
   void open_tar();
   /// Reads from `source`, the peeked bytes first.
   size_t pull(std::span<uint8_t> out);
-  /// Hands the tar reader its next bytes.
+  /// Gives the tar reader its next bytes.
   static la_ssize_t supply(archive* handle, void* state, const void** buffer);
-  /// Reads and checks what lies behind an archive's last member.
+  /// Reads and checks the rest of an archive after its last member.
   void finish();
   [[noreturn]] void fail();
 };
@@ -125,8 +125,8 @@ void InputStream::State::open(const std::string& file_path) {
   const auto format = packed_format(path);
   if (!format && named_packed(path)) {
     throw DataError(
-        "'{}' is named as a packed file, but is none: it is damaged or misnamed. Fetch "
-        "it again, or rename it.",
+        "'{}' has the name of a packed file, but is not one: it is damaged or misnamed. "
+        "Fetch it again, or rename it.",
         path);
   }
   if (format == "zip") return open_zip();
@@ -193,7 +193,7 @@ la_ssize_t InputStream::State::supply(archive* handle, void* state, const void**
 
 void InputStream::State::finish() {
   if (!is_tar) return;
-  // libarchive may take a failed callback behind the last member for the end.
+  // After the last member libarchive may treat a failed callback as the end.
   if (callback_error) fail();
   const void* ignored = nullptr;
   while (true) {
@@ -232,7 +232,7 @@ bool InputStream::next_member() {
       state.finish();
       return false;
     }
-    // A warning is about names that this locale cannot show.
+    // Warnings are about names that this locale cannot show.
     if (result != ARCHIVE_OK && result != ARCHIVE_WARN) state.fail();
     const char* path = archive_entry_pathname(entry);
     if (!path) path = archive_entry_pathname_utf8(entry);

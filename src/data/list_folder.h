@@ -7,8 +7,8 @@
 
 namespace ssa {
 
-/// What a folder holds, sorted. Where it cannot be read (to its end), `error` says why. A range-for
-/// over a directory_iterator would throw then, past every exit code of the program.
+/// The sorted entries of a folder. If it cannot be read (to its end), `error` says why. A range-for
+/// over a directory_iterator would throw an exception without an exit code of the program.
 inline std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder,
                                                       std::error_code& error) {
   std::vector<std::filesystem::path> entries;

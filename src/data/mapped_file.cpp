@@ -58,7 +58,7 @@ void MappedFile::read(int64_t offset, std::span<uint8_t> out) const {
   const auto wanted = static_cast<int64_t>(out.size());
   SSA_CHECK(offset >= 0 && wanted <= size_ && offset <= size_ - wanted,
             "read of {} bytes at {} is outside '{}' ({} bytes)", wanted, offset, path_, size_);
-  // pread rather than a copy from the mapping: no signal, however the file changes meanwhile.
+  // Uses pread, not the mapping: it raises no signal if the file changes meanwhile.
   for (int64_t done = 0; done < wanted;) {
     const ssize_t got =
         ::pread(descriptor_, out.data() + done, static_cast<size_t>(wanted - done), offset + done);

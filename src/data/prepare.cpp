@@ -27,7 +27,7 @@ constexpr size_t kPieceBytes = size_t{1} << 18;
 constexpr std::array<std::string_view, 6> kOurFiles = {kDatasetFile,    kDataFile,  kTokenFile,
                                                        kVocabularyFile, kPixelFile, kLabelFile};
 
-/// Copies inputs into data.bin and counts what passes.
+/// Copies inputs into data.bin, and counts their bytes.
 class Copier {
  public:
   Copier(const PrepareOptions& options, FolderWriter& writer, int64_t input_bytes)

@@ -32,7 +32,7 @@ bool names_enwik8(const std::string& file) {
   });
 }
 
-/// The one file of a folder that can be meant.
+/// The only candidate in a folder.
 std::string choose_in_folder(const PrepareOptions& options, const std::string& folder) {
   refuse_prepared(folder);
   std::error_code error;
@@ -40,7 +40,7 @@ std::string choose_in_folder(const PrepareOptions& options, const std::string& f
   std::vector<std::string> candidates;
   for (const fs::path& entry : list_folder(folder, error)) {
     const std::string file = entry.filename().string();
-    std::error_code ignored;  // what cannot be looked at is no candidate
+    std::error_code ignored;  // an unreadable entry is not a candidate
     if (!fs::is_regular_file(entry, ignored) || file.starts_with('.')) continue;
     if (!enwik8 || names_enwik8(file)) candidates.push_back(entry.string());
   }
@@ -50,7 +50,7 @@ std::string choose_in_folder(const PrepareOptions& options, const std::string& f
                     enwik8 ? "enwik8, enwik8.zip or the like" : "file");
   }
   if (candidates.size() > 1) {
-    throw DataError("'{}' holds several files that can be meant; give one as --input:{}", folder,
+    throw DataError("'{}' holds several candidates; give one as --input:{}", folder,
                     join(candidates));
   }
   tell(options, fmt::format("reading {}", candidates.front()));
@@ -121,7 +121,7 @@ int64_t file_size(const std::string& path) {
 void refuse_prepared(const std::string& folder) {
   std::error_code ignored;
   if (fs::exists(fs::path(folder) / kDatasetFile, ignored)) {
-    throw DataError("'{}' is a prepared data set already: give it as data.path", folder);
+    throw DataError("'{}' is already a prepared data set: give it as data.path", folder);
   }
 }
 

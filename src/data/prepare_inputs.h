@@ -18,7 +18,7 @@ struct PrepareInput {
 void check_options(const PrepareOptions& options);
 /// Size of a file in bytes. Throws DataError if it is unknown.
 int64_t file_size(const std::string& path);
-/// A line for each name, the first few of them.
+/// One line per name, for the first few names.
 std::string join(const std::vector<std::string>& names);
 /// Throws DataError if the folder is a prepared data set.
 void refuse_prepared(const std::string& folder);

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMostWorkers = 16;
-/// Behind all words of a text.
+/// A position after all words of a text.
 constexpr int64_t kNowhere = std::numeric_limits<int64_t>::max();
 
 size_t index_of(Split split) { return static_cast<size_t>(split); }
@@ -37,7 +37,7 @@ std::span<const uint8_t> as_bytes(const std::vector<int32_t>& tokens) {
   return {reinterpret_cast<const uint8_t*>(tokens.data()), tokens.size() * sizeof(int32_t)};
 }
 
-/// How often each word of (part of) a text occurs, and where first.
+/// How often each word of (part of) a text occurs, and its first position.
 class WordCounts {
  public:
   void add(std::string_view word, int64_t position, int64_t count = 1) {
@@ -85,7 +85,7 @@ class WordCounts {
 /// Tokens of a block.
 struct EncodedBlock {
   std::vector<int32_t> tokens;
-  int64_t unknown = 0;  ///< how many of them the vocabulary does not have
+  int64_t unknown = 0;  ///< tokens that are not in the vocabulary
 };
 
 class WordPreparer {
@@ -125,7 +125,7 @@ class WordPreparer {
   }
   const SplitSource& source(Split split) const { return sources_[index_of(split)]; }
 
-  /// What is read in both passes together.
+  /// Bytes read in both passes together.
   int64_t input_bytes() const {
     std::map<std::string, int64_t> sizes;
     for (const SplitSource& source : sources_) sizes[source.path] = file_size(source.path);
@@ -145,11 +145,11 @@ class WordPreparer {
   void check_utf8(const WordBlock& block, const SplitSource& source) const {
     const size_t bad = find_not_utf8(block.text);
     if (bad == std::string::npos) return;
-    throw DataError("'{}' is not UTF-8 at byte {}: it is damaged, or no text", source.label(),
+    throw DataError("'{}' is not UTF-8 at byte {}: it is damaged, or not a text", source.label(),
                     block.offset + static_cast<int64_t>(bad));
   }
 
-  /// Throws if a number of the data set is not the published one.
+  /// Throws if a count differs from the published one.
   void check_published(const SplitSource& source, int64_t found, int64_t expected,
                        std::string_view what) const {
     if (found == expected) return;
@@ -171,8 +171,8 @@ class WordPreparer {
   size_t workers_;
   PrepareReport report_;
   WordReader reader_;
-  int64_t first_pass_ = 0;                   // bytes read in it
-  std::map<std::string, int64_t> consumed_;  // of each file, in this pass
+  int64_t first_pass_ = 0;                   // bytes read in the first pass
+  std::map<std::string, int64_t> consumed_;  // of each file in this pass
 };
 
 /// First pass: the vocabulary of the train split.
@@ -193,7 +193,7 @@ Vocabulary WordPreparer::count_words() {
   };
   for_each_block(reader_, workers_, count, [&](bool) { report(reader_, 0); });
   if (!reader_.ended_line()) {
-    tell(fmt::format("the last line of {} has no end: one is assumed", train.label()));
+    tell(fmt::format("the last line of {} has no end: one was added", train.label()));
   }
   reader_.check_rest();
   first_pass_ = reader_.consumed();

@@ -35,7 +35,7 @@ namespace {
         prepare_command(name.starts_with("wiki") ? folder : entry, asked_for + "-prepared"));
   }
   throw DataError(
-      "'{}' is a folder without {}, so no prepared data set. Make one with `ssa-data prepare`.",
+      "'{}' is a folder without {}, so not a prepared data set. Make one with `ssa-data prepare`.",
       folder.string(), kDatasetFile);
 }
 
@@ -117,7 +117,7 @@ void TokenDataset::read(Split split, int64_t offset, std::span<int32_t> out) con
             offset, name(split), size, path());
   const int64_t first = range(split).begin + offset;
   if (info_.kind == TokenKind::words) return read_words(first, out);
-  // The bytes go into the last quarter of the room for their tokens, and move up from there.
+  // Reads the bytes into the last quarter of `out`, then widens them to tokens from the front.
   uint8_t* bytes = reinterpret_cast<uint8_t*>(out.data()) + 3 * out.size();
   file_->read(first, {bytes, out.size()});
   for (size_t i = 0; i < out.size(); ++i) out[i] = bytes[i];

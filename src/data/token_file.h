@@ -10,8 +10,8 @@
 
 namespace ssa {
 
-/// tokens.bin begins with this; `count` tokens follow, each a little-endian integer of `width`
-/// bytes, one split behind the other.
+/// The header of tokens.bin. `count` tokens follow, each a little-endian integer of `width` bytes,
+/// one split after the other.
 struct TokenFileHeader {
   char magic[8] = {'s', 's', 'a', 't', 'o', 'k', 'e', 'n'};
   uint32_t version = 1;
@@ -36,7 +36,7 @@ inline void check_token_file_header(std::span<const uint8_t> bytes, int64_t coun
   std::memcpy(&found, bytes.data(), sizeof(found));
   if (std::memcmp(found.magic, expected.magic, sizeof(found.magic)) != 0) {
     throw DataError(
-        "'{}' is no token file: it does not begin with \"ssatoken\". Prepare the data "
+        "'{}' is not a token file: it does not begin with \"ssatoken\". Prepare the data "
         "set again.",
         path);
   }

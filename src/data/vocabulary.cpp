@@ -22,8 +22,8 @@ Vocabulary Vocabulary::words(const std::vector<std::string>& words, std::vector<
   result.kind_ = TokenKind::words;
   for (size_t i = 0; i < words.size(); ++i) {
     if (result.words_.add(words[i]) != static_cast<int32_t>(i)) {
-      throw DataError("'{}': word {} '{}' is there twice. Prepare the data set again.", origin,
-                      i + 1, words[i]);
+      throw DataError("'{}': word {} '{}' occurs twice. Prepare the data set again.", origin, i + 1,
+                      words[i]);
     }
   }
   result.counts_ = std::move(counts);

@@ -36,7 +36,7 @@ void WordReader::open(const SplitSource& source) {
   exhausted_ = false;
   path_ = source.path;
   if (!find_member(source.member)) {
-    throw DataError("'{}' is not there any more: the file changed while being read", label_);
+    throw DataError("'{}' is gone: the file changed while it was read", label_);
   }
 }
 
@@ -59,10 +59,10 @@ bool WordReader::next(WordBlock& block) {
   }
   size_t cut = rest_.size();
   if (!at_end_) {
-    // Bytes that are part of no longer character.
+    // Cuts at single-byte characters only.
     const size_t space = rest_.find_last_of(" \n\t");
     if (space == std::string::npos) {
-      throw DataError("'{}' is no text of words: from byte {} on no space comes for {} bytes",
+      throw DataError("'{}' is not a text of words: after byte {} there is no space for {} bytes",
                       label_, offset_, rest_.size());
     }
     cut = space + 1;

@@ -12,19 +12,20 @@
 
 namespace ssa {
 
-/// A piece of a text, cut between words. The last piece of a text ends a line, if need be with a
-/// '\n' of our own.
+/// A piece of a text, cut between words. The last piece ends with '\n', which is added if it is
+/// missing.
 struct WordBlock {
   std::string text;
   int64_t offset = 0;  ///< of its first byte in the text
 };
 
-/// Reads the texts of the splits in blocks. An archive stays open from one text to the next as
-/// long as they follow one another in it.
+/// Reads the texts of the splits in blocks. An archive stays open as long as its texts are read in
+/// its order.
 class WordReader {
  public:
   WordReader();
-  /// Goes to the begin of a text. Throws DataError, here and below, if the input is damaged.
+  /// Goes to the beginning of a text. Like all functions here, throws DataError if the input is
+  /// damaged.
   void open(const SplitSource& source);
   /// The next block; false at the end of the text.
   bool next(WordBlock& block);
@@ -32,9 +33,9 @@ class WordReader {
   void check_rest();
 
   const std::string& path() const { return path_; }
-  /// Bytes read of the file itself.
+  /// Bytes read from the file itself.
   int64_t consumed() const { return stream_->consumed(); }
-  /// Whether the last line of a text that is read to its end had an end.
+  /// Whether the text's last line ended with '\n'. Valid at the end of the text.
   bool ended_line() const { return ended_line_; }
 
  private:
@@ -44,16 +45,16 @@ class WordReader {
   std::string label_;  // for messages
   std::unique_ptr<InputStream> stream_;
   std::vector<uint8_t> buffer_;
-  std::string rest_;  // read, and not given out yet
+  std::string rest_;  // read, but not returned yet
   int64_t offset_ = 0;
   bool at_end_ = true;      // of the text
   bool exhausted_ = false;  // all members of the archive have been passed
-  bool line_open_ = false;  // what was given out ends within a line
+  bool line_open_ = false;  // the returned text ends within a line
   bool ended_line_ = true;
 };
 
-/// Calls work(worker, block) for all blocks of the text that `reader` is at, `workers` at a time
-/// each in a thread with a number of its own, and done(result) for each result in the text's order.
+/// Calls work(worker, block) for all blocks of the reader's text, in `workers` numbered threads at
+/// a time, and done(result) for each result in the text's order.
 template <class Work, class Done>
 void for_each_block(WordReader& reader, size_t workers, Work work, Done done) {
   const auto read_some = [&] {
@@ -68,7 +69,7 @@ void for_each_block(WordReader& reader, size_t workers, Work work, Done done) {
     for (size_t i = 0; i < now.size(); ++i) {
       results.push_back(std::async(std::launch::async, [&, i] { return work(i, now[i]); }));
     }
-    std::vector<WordBlock> next = read_some();  // meanwhile
+    std::vector<WordBlock> next = read_some();  // while the workers run
     for (auto& result : results) done(result.get());
     now = std::move(next);
   }

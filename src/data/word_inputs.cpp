@@ -32,7 +32,7 @@ std::string without_packed_suffix(std::string name) {
   return name;
 }
 
-/// wiki.train.tokens, train.txt and ptb-train.txt are train; wiki.train.raw is nothing.
+/// wiki.train.tokens, train.txt and ptb-train.txt are train; wiki.train.raw is no split.
 std::optional<Split> split_of(const std::string& path) {
   const std::string name = without_packed_suffix(fs::path(path).filename().string());
   if (!name.ends_with(".tokens") && !name.ends_with(".txt")) return std::nullopt;
@@ -64,7 +64,7 @@ void add_file(const std::string& path, std::vector<Candidate>& candidates) {
 void add_folder(const std::string& folder, std::vector<Candidate>& candidates) {
   std::error_code error;
   for (const fs::path& entry : list_folder(folder, error)) {
-    std::error_code ignored;  // what cannot be looked at is no candidate
+    std::error_code ignored;  // an unreadable entry is not a candidate
     const auto split = split_of(entry.string());
     if (!split || !fs::is_regular_file(entry, ignored)) continue;
     candidates.push_back({*split, {entry.string(), ""}});
@@ -104,9 +104,8 @@ std::array<SplitSource, 3> settle_word_inputs(const PrepareOptions& options) {
           labels(candidates));
     }
     if (fitting.size() > 1) {
-      throw DataError(
-          "several files can be meant for the {} split; give the right ones as --input:{}",
-          name(split), labels(fitting));
+      throw DataError("several files fit the {} split; give the right ones as --input:{}",
+                      name(split), labels(fitting));
     }
     sources[static_cast<size_t>(split)] = fitting.front().source;
   }

@@ -6,8 +6,8 @@
 
 namespace ssa {
 
-/// Bytes of the whitespace that `rest` begins with; 0 if it begins with none. Whitespace is what
-/// Python's str.split() takes for it, since the published counts of WikiText were made with that.
+/// Bytes of whitespace at the beginning of `rest`. Whitespace is that of Python's str.split(),
+/// which made the published counts of WikiText.
 inline size_t whitespace_at(std::string_view rest) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(rest[i]); };
   const unsigned char first = byte(0);

@@ -126,7 +126,7 @@ TEST_CASE("a folder as input has to hold exactly one candidate") {
   CHECK(contains(error, "enwik8_first_5000.xz"));
   CHECK(contains(
       prepare_error(ExitCode::data, options_for("bytes", {folder / "out"}, folder / "out2")),
-      "prepared data set already"));
+      "already a prepared data set"));
 }
 
 TEST_CASE("inputs that cannot be looked at are data errors with the reason") {

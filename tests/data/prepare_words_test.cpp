@@ -27,7 +27,7 @@ void write_splits(const std::string& folder, const std::string& train = kTrain,
   write_bytes(folder + "/wiki.test.tokens", test);
 }
 
-/// A text of `words` words, few of them often, most rarely, in lines.
+/// A text of `words` words in lines. Few words are frequent, most are rare.
 std::string many_words(int64_t words, uint64_t seed) {
   const RngKey key{.seed = seed};
   std::string text;
@@ -39,7 +39,7 @@ std::string many_words(int64_t words, uint64_t seed) {
   return text + "\n";
 }
 
-/// What the tokens should be, found in the plainest way.
+/// The expected tokens, computed in the simplest way.
 struct PlainEncoding {
   std::vector<std::string> vocabulary;
   std::vector<int32_t> tokens;
@@ -217,7 +217,7 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
   }
   SECTION("no words at all") {
     write_bytes(train, std::string(5'000'000, 'x'));
-    parts = {train, "no text of words"};
+    parts = {train, "not a text of words"};
   }
   SECTION("truncated archive") {
     write_archive(input / "x.tar.gz", "tar", "gzip",
@@ -240,7 +240,7 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
   }
   SECTION("prepared already") {
     write_bytes(in + "/dataset.json", "{}");
-    parts = {"prepared data set already"};
+    parts = {"already a prepared data set"};
   }
   SECTION("interrupted") {
     write_bytes(train, many_words(900'000, 1));

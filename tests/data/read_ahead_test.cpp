@@ -11,7 +11,7 @@ using namespace ssa;
 
 namespace {
 
-/// Later items are made faster: with several workers they overtake.
+/// Later items are made faster, so with several workers they overtake earlier ones.
 std::string slow_item(int64_t number) {
   std::this_thread::sleep_for(std::chrono::microseconds(number % 7 == 0 ? 500 : 20));
   return "item " + std::to_string(number);

@@ -94,7 +94,7 @@ TEST_CASE_METHOD(Fixture, "damaged word data are told from whole ones") {
   }
   SECTION("another magic") {
     change(data, 0, "X");
-    CHECK(contains(open_error(), "no token file"));
+    CHECK(contains(open_error(), "not a token file"));
   }
   SECTION("another version, width, count") {
     for (const size_t offset : {8u, 12u, 16u}) {

@@ -45,8 +45,8 @@ class BatchField {
   std::vector<std::byte> bytes_;
 };
 
-/// The examples of a step or of an evaluation, as bytes and shapes: nothing here knows a tensor.
-/// Fields whose first axis is the number of examples can be cut into micro-batches.
+/// The examples of a step or of an evaluation, as bytes and shapes, without tensors. Fields whose
+/// first axis is the number of examples can be cut into micro-batches.
 class Batch {
  public:
   Batch() = default;
@@ -54,7 +54,7 @@ class Batch {
 
   int64_t examples() const { return examples_; }
   const std::vector<BatchField>& fields() const { return fields_; }
-  /// Throws ShapeError naming the fields there are if there is none of this name.
+  /// Throws ShapeError, naming the existing fields, if there is none of this name.
   const BatchField& field(std::string_view name) const;
   BatchField& field(std::string_view name);
   /// Adds a field of zeros. Throws ShapeError if the batch has one of this name.

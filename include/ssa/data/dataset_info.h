@@ -27,7 +27,7 @@ struct TokenRange {
 
 /// Size of the complete Enwik8.
 inline constexpr int64_t kEnwik8Bytes = 100'000'000;
-/// Fewer bytes than this would leave a split empty.
+/// With fewer bytes a split would be empty.
 inline constexpr int64_t kSmallestByteDataset = 20;
 
 /// First 90% of the bytes train, next 5% valid, the rest test, rounded down: for the 10^8 bytes of
@@ -35,17 +35,17 @@ inline constexpr int64_t kSmallestByteDataset = 20;
 /// DataError below kSmallestByteDataset.
 std::array<TokenRange, 3> split_bytes_90_5_5(int64_t bytes, std::string_view what);
 
-/// Counts that are published for a word-level data set, one `</s>` a line.
+/// The published counts of a word-level data set, with one `</s>` per line.
 struct PublishedCounts {
   std::string_view name;   ///< as given to `ssa-data prepare`
   std::string_view title;  ///< "WikiText-103"
   std::array<int64_t, 3> tokens;
   int64_t vocabulary;
 };
-/// Of the data set of this name; null if nothing is published for it.
+/// The counts of the data set of this name; null if there are none.
 const PublishedCounts* published_counts(std::string_view name);
 
-/// What dataset.json of a prepared folder says.
+/// The content of a prepared folder's dataset.json.
 struct DatasetInfo {
   std::string name;  ///< as given to `ssa-data prepare`
   TokenKind kind = TokenKind::bytes;
@@ -62,10 +62,10 @@ struct DatasetInfo {
   int64_t token_width() const { return kind == TokenKind::bytes ? 1 : 4; }
   /// Size of all tokens in their file, its header not counted.
   int64_t bytes() const { return tokens * token_width(); }
-  /// "bytes" or "words": what a number of tokens is a number of.
+  /// The unit of a number of tokens: "bytes" or "tokens".
   std::string_view unit() const { return kind == TokenKind::bytes ? "bytes" : "tokens"; }
-  /// The splits of Enwik8's, WikiText-2's or WikiText-103's published results: only such numbers
-  /// compare with them.
+  /// Whether these are the splits of the published results of Enwik8, WikiText-2 or WikiText-103.
+  /// Only such results compare with them.
   bool official_split() const;
   /// "official Enwik8 split" or "prefix/custom split", for reports and logs.
   std::string split_description() const;
@@ -77,8 +77,8 @@ inline constexpr const char* kTokenFile = "tokens.bin";      // words
 inline constexpr const char* kVocabularyFile = "vocab.txt";  // words
 
 std::string dataset_to_json(const DatasetInfo& info);
-/// Reads the text of a dataset.json; `path` stands for it in messages. Throws DataError that names
-/// the key if it is malformed, contradicts itself or is of a newer format.
+/// Reads the text of a dataset.json; messages call it `path`. Throws DataError, naming the key, if
+/// it is malformed, contradicts itself or has a newer format.
 DatasetInfo dataset_from_json(std::string_view json, const std::string& path);
 
 }  // namespace ssa

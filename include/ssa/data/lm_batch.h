@@ -18,9 +18,9 @@ inline constexpr int32_t kNoTarget = -1;
 inline constexpr const char* kIdsField = "ids";
 inline constexpr const char* kTargetsField = "targets";
 
-/// Sequences whose targets are tokens start … start+length-1 of the split. In front of
-/// the split's first token stands Vocabulary::start_token(). Throws ShapeError if a sequence runs
-/// past the split's end, DataError if the file has shrunk.
+/// Sequences whose targets are tokens start … start+length-1 of the split. The input before the
+/// split's first token is Vocabulary::start_token(). Throws ShapeError if a sequence runs past the
+/// split's end, DataError if the file has shrunk.
 Batch lm_batch(const TokenDataset& dataset, Split split, std::span<const int64_t> starts,
                int64_t length);
 

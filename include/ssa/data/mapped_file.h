@@ -6,12 +6,12 @@
 
 namespace ssa {
 
-/// A file mapped into memory for reading only. Its size is fixed when it is opened: a file that
-/// grows later is seen as it was.
+/// A file mapped into memory for reading. Its size is fixed when it is opened: later growth is not
+/// seen.
 ///
-/// Touching a mapped page behind the end of a file that has shrunk kills the process with SIGBUS.
-/// So a caller of bytes() calls check_size() before it touches a batch, and code that runs for
-/// long (the training loader) uses read(), for which a shrunken file is an ordinary error.
+/// If a file has shrunk, a read of a mapped page past its end kills the process with SIGBUS. So
+/// callers of bytes() call check_size() before they read a batch. Code that runs for long (the
+/// training loader) uses read(), which throws if the file has shrunk.
 class MappedFile {
  public:
   /// Throws DataError if `path` is missing, unreadable, empty or no regular file.

@@ -11,7 +11,7 @@
 
 namespace ssa {
 
-/// A data set name, and what this version can do with it.
+/// The name of a data set, and whether this version supports it.
 struct KnownDataset {
   std::string_view name;
   std::string_view layout;  ///< what `ssa-data prepare` expects, and how it is split
@@ -21,13 +21,13 @@ const std::vector<KnownDataset>& known_datasets();
 
 struct PrepareProgress {
   int64_t bytes_written = 0;
-  int64_t input_read = 0;   ///< bytes read of the (packed) input files
+  int64_t input_read = 0;   ///< bytes read from the (packed) input files
   int64_t input_bytes = 0;  ///< their sizes
 };
 
 struct PrepareOptions {
   std::string name;                 ///< a supported name of known_datasets()
-  std::vector<std::string> inputs;  ///< several only for `bytes`: put one behind the other
+  std::vector<std::string> inputs;  ///< several only for `bytes`, which are concatenated
   std::string output;               ///< folder to make
   bool skip_bad_images = false;     ///< images: leave out files that cannot be decoded
   std::function<void(const PrepareProgress&)> progress;  ///< called every few hundred KiB
@@ -37,12 +37,12 @@ struct PrepareOptions {
 
 /// Makes a prepared folder (dataset.json, data.bin) from plain or packed files (zip, gz, xz, zst,
 /// bz2, tar, tar.*), streaming. The folder appears under its name complete or not at all: it is
-/// written aside as `output.partial`, synced and renamed.
+/// written as `output.partial`, synced and renamed.
 ///
-/// An existing prepared folder is replaced; any other folder that is not empty is refused. Throws
-/// ConfigError for names and inputs that make no sense, DataError for missing, truncated or corrupt
-/// inputs and when the output cannot be written, Error with ExitCode::interrupted when told to
-/// stop.
+/// Replaces an existing prepared folder; refuses any other folder that is not empty. Throws
+/// ConfigError for invalid names and inputs, DataError for missing, truncated or corrupt inputs and
+/// if the output cannot be written, and Error with ExitCode::interrupted if `interrupted` returns
+/// true.
 DatasetInfo prepare_dataset(const PrepareOptions& options);
 
 /// Whether this name is that of a data set of pictures, which prepare_images() makes.

@@ -16,15 +16,15 @@
 
 namespace ssa {
 
-/// Makes the items of coming steps ahead of time, in a pool of worker threads, and hands them out
-/// in order. Each item is a pure function of its number, so that neither timing nor the number of
-/// workers shows in the result.
+/// Makes the items of coming steps ahead of time, in a pool of worker threads, and returns them in
+/// order. Each item is a pure function of its number, so results depend neither on timing nor on
+/// the number of workers.
 template <class Item>
 class ReadAhead {
  public:
   /// `make(number)` is called once for each first ≤ number < end, from several threads at a time.
-  /// At most `depth` items are made or kept ready. Throws ShapeError for an end before the first,
-  /// or without a worker or room for an item.
+  /// At most `depth` items are in the making or ready. Throws ShapeError if end < first, depth < 1
+  /// or workers < 1.
   ReadAhead(std::function<Item(int64_t number)> make, int64_t first, int64_t end, int64_t depth = 2,
             int64_t workers = 2)
       : make_(std::move(make)), end_(end), depth_(depth), unmade_(first), next_(first) {
@@ -47,8 +47,8 @@ class ReadAhead {
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
 
-  /// The next item; waits for it. What make() threw for an item is thrown here in its turn, and
-  /// again at every later call. Throws ShapeError behind the last item.
+  /// Returns the next item, after waiting for it. If make() threw for it, throws the same
+  /// exception, now and at every later call. Throws ShapeError after the last item.
   Item next() {
     std::unique_lock lock(mutex_);
     SSA_CHECK(next_ < end_, "read-ahead: all items have been taken, {} was the last", end_ - 1);
@@ -78,14 +78,14 @@ class ReadAhead {
       }
       {
         const std::lock_guard lock(mutex_);
-        stop_ = stop_ || made.error;  // nothing behind a failed item can be taken
+        stop_ = stop_ || made.error;  // no item after a failed one can be taken
         made_.emplace(*number, std::move(made));
       }
       changed_.notify_all();
     }
   }
 
-  /// The item that a worker makes next; nothing when there is no more to do.
+  /// The number of the item that a worker makes next; nothing if no work is left.
   std::optional<int64_t> claim() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return stop_ || unmade_ == end_ || unmade_ < next_ + depth_; });

@@ -11,7 +11,7 @@
 
 namespace ssa {
 
-/// What one pass over all tokens, as the bytes they are stored in, finds.
+/// The result of one pass over the stored bytes of all tokens.
 struct ByteScan {
   int64_t distinct_bytes = 0;
   std::string checksum;  ///< XXH3-64, 16 hexadecimal digits
@@ -20,13 +20,13 @@ struct ByteScan {
 /// A text as tokens, bytes or words, in three splits. Copies share the mapping and the vocabulary.
 class TokenDataset {
  public:
-  /// Opens a prepared folder, or any plain file as bytes (split 90/5/5). A relative path that does
-  /// not exist is also looked for under $SSA_DATA_DIR, by its last components: data/enwik8 is
-  /// found as $SSA_DATA_DIR/data/enwik8, then as $SSA_DATA_DIR/enwik8.
+  /// Opens a prepared folder, or any plain file as bytes (split 90/5/5). If a relative path does
+  /// not exist, looks for its last components under $SSA_DATA_DIR: for data/enwik8 at
+  /// $SSA_DATA_DIR/data/enwik8, then at $SSA_DATA_DIR/enwik8.
   ///
-  /// Throws DataError if nothing is there, if the token file does not have the size or the header
-  /// that dataset.json promises, if the vocabulary is damaged, or if only a packed file is there
-  /// (the message gives the `ssa-data prepare` command).
+  /// Throws DataError if there is nothing, if size or header of the token file do not match
+  /// dataset.json, if the vocabulary is damaged, or if there is only a packed file (the message
+  /// gives the `ssa-data prepare` command).
   static TokenDataset open(const std::string& path);
 
   const DatasetInfo& info() const { return info_; }
@@ -39,7 +39,7 @@ class TokenDataset {
   /// since it was opened, or holds a token that the vocabulary has not; ShapeError outside the
   /// split. Thread safe.
   void read(Split split, int64_t offset, std::span<int32_t> out) const;
-  /// False unless results on these splits compare with published ones: they have to say so.
+  /// Whether results on these splits compare with published ones. If not, reports must say so.
   bool official_split() const { return info_.official_split(); }
   /// Throws DataError if the file has shrunk since it was opened.
   void check_size() const { file_->check_size(); }
@@ -60,8 +60,8 @@ class TokenDataset {
 
 /// Reads all tokens.
 ByteScan scan(const TokenDataset& dataset);
-/// Throws DataError if the tokens do not have the checksum that dataset.json states; a plain file
-/// states none and passes.
+/// Throws DataError if the tokens do not match the checksum in dataset.json. A plain file has no
+/// checksum and passes.
 void verify(const TokenDataset& dataset);
 
 }  // namespace ssa

@@ -10,14 +10,14 @@
 
 namespace ssa {
 
-/// What a language model reads in front of the first byte of a split, and behind the last: '\n'.
+/// The byte that a language model reads before the first byte of a split and after the last: '\n'.
 inline constexpr int32_t kStartByte = 10;
-/// The word that ends each line; what a model of words reads in front of a split.
+/// The word that ends each line. A model of words reads it before a split.
 inline constexpr std::string_view kEndOfLine = "</s>";
-/// The word that stands for all that the vocabulary does not have.
+/// The word for all words that are not in the vocabulary.
 inline constexpr std::string_view kUnknown = "<unk>";
 
-/// What tokens mean: 256 bytes, or words by falling frequency.
+/// The meaning of tokens: 256 bytes, or words by falling frequency.
 class Vocabulary {
  public:
   /// The 256 bytes.
@@ -30,19 +30,21 @@ class Vocabulary {
 
   TokenKind kind() const { return kind_; }
   int64_t size() const { return kind_ == TokenKind::bytes ? 256 : words_.size(); }
-  /// What a model reads in front of the first token of a split: kStartByte or kEndOfLine's token.
+  /// The token that a model reads before the first token of a split: kStartByte or kEndOfLine's
+  /// token.
   int32_t start_token() const { return start_; }
-  /// Of words: kUnknown's token. -1 for bytes, none of which is unknown.
+  /// kUnknown's token for words; -1 for bytes, since no byte is unknown.
   int32_t unknown_token() const { return unknown_; }
   /// How often a word occurs in the train split; 0 for bytes.
   int64_t count(int32_t token) const;
 
   /// Token of a word; -1 if the vocabulary does not have it. ShapeError for a vocabulary of bytes.
   int32_t find(std::string_view word) const;
-  /// Tokens of a text: its bytes, or its words, unknown ones as kUnknown, with kEndOfLine for '\n'.
+  /// The tokens of a text: its bytes, or its words, with kUnknown for unknown words and kEndOfLine
+  /// for '\n'.
   std::vector<int32_t> encode(std::string_view text) const;
-  /// The byte; or the word and a space, kEndOfLine as '\n': what follows one another is a text.
-  /// Throws ShapeError for a token that there is not.
+  /// The text of a token: the byte, or the word and a space, with '\n' for kEndOfLine. Concatenated
+  /// they give a text. Throws ShapeError if there is no such token.
   std::string decode(int32_t token) const;
 
  private:
@@ -55,7 +57,7 @@ class Vocabulary {
   int32_t unknown_ = -1;
 };
 
-/// A line a word: the word, a space, its count.
+/// Writes one line per word: the word, a space, its count.
 std::string vocabulary_to_text(const Vocabulary& vocabulary);
 /// Reads it back. Throws DataError with `path` and the line if it is malformed.
 Vocabulary vocabulary_from_text(std::string_view text, const std::string& path);

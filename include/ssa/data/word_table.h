@@ -7,9 +7,9 @@
 
 namespace ssa {
 
-/// Numbers words 0, 1, 2, … in the order in which they are added. A table with open addressing
-/// and all text in one string: looking up a word of a text costs about one cache miss, where a
-/// std::unordered_map of strings costs several.
+/// Numbers words 0, 1, 2, … in the order of add(). A hash table with open addressing and all text
+/// in one string: a look-up costs about one cache miss, while a std::unordered_map of strings costs
+/// several.
 class WordTable {
  public:
   /// Number of a word; -1 if it has not been added. Thread safe beside other calls of find().
@@ -26,11 +26,11 @@ class WordTable {
     size_t begin;  // in text_
     size_t length;
   };
-  /// Where the word is in slots_, or the free slot where it would be.
+  /// The word's index in slots_, or the free slot for it.
   size_t slot_of(std::string_view word, uint64_t hash) const;
   void grow();
 
-  std::vector<int32_t> slots_;  // number of a word, -1: free; a power of two of them
+  std::vector<int32_t> slots_;  // numbers of words, -1: free. A power of two of them
   std::vector<Entry> entries_;
   std::string text_;
 };
