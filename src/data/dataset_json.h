@@ -23,7 +23,7 @@ constexpr const char* kImages = "images";  // a kind
 /// Largest number in a dataset.json: more than any file holds, small enough to multiply by a width.
 constexpr int64_t kMostItems = int64_t{1} << 60;
 
-/// Reads the values of one dataset.json; every complaint names the file and the key.
+/// Reads the values of one dataset.json; every error names the file and the key.
 class DatasetReader {
  public:
   DatasetReader(std::string_view text, const std::string& path) : path_(path) {

@@ -21,9 +21,9 @@ struct AttentionCase {
   double dropout = 0;
   double amplitude = 1;
   bool compact = false;      // keys and values of the sampled positions only
-  int64_t grid_columns = 0;  // not 0: a learned 2-D bias on a grid of so many
+  int64_t grid_columns = 0;  // columns of the grid of a learned 2-D bias; 0 without one
   int64_t relative_rows = 0, relative_columns = 0;  // of its table; 0: those of the grid
-  int64_t regions = 0;                              // so many of them; 0: none are given
+  int64_t regions = 0;                              // number of regions; 0 without regions
   bool regions_by_sequence = false;
   int64_t shift = 0;  // of Swin's windows, which have the size of the table and divide the grid
   DType dtype = DType::f32;
@@ -39,7 +39,7 @@ inline std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
              << name(c.dtype);
 }
 
-/// Windows of any targets with any sources, in any order.
+/// Windows of arbitrary targets and sources, in arbitrary order.
 inline SourcePlan random_plan(const AttentionCase& c) {
   std::mt19937 engine(77);
   std::vector<int32_t> order(static_cast<size_t>(c.length));
@@ -92,7 +92,7 @@ inline SourcePlan make_plan(const AttentionCase& c) {
   return draw_plan(spec, RngKey{.seed = 3, .purpose = RngPurpose::plan});
 }
 
-/// Runs of positions of one region each, as documents lie in a batch; the sequences differ.
+/// Consecutive positions share a region, like packed documents. The sequences differ.
 inline Tensor make_regions(const AttentionCase& c) {
   const int64_t rows = c.regions_by_sequence ? c.batch : 1;
   std::vector<int32_t> regions;
@@ -109,7 +109,7 @@ inline Tensor make_regions(const AttentionCase& c) {
 struct AttentionInputs {
   AttentionArgs args;
   Tensor grad_out;
-  Tensor grad_table;  // what the gradient of the learned 2-D bias is added to
+  Tensor grad_table;  // the gradient of the learned 2-D bias is added to this
   explicit AttentionInputs(const AttentionCase& c) {
     const SourcePlan plan = make_plan(c);
     const auto random = [&](int64_t rows, int64_t heads, uint32_t seed, double amplitude) {
@@ -163,8 +163,8 @@ struct AttentionResults {
 inline const char* const kAttentionResultNames[] = {
     "out", "lse", "grad_query", "grad_key", "grad_value", "grad_relative_table"};
 
-/// A (B, N, H, D) output, NaN at first, between guards: the heads before and behind it in a
-/// (B, N, H+2, D) tensor.
+/// A (B, N, H, D) output, NaN at first. Its guards are the heads before and after it in a (B, N,
+/// H+2, D) tensor.
 class GuardedHeads {
  public:
   GuardedHeads(const Shape& shape, DType dtype)

@@ -1,4 +1,4 @@
-// Attention of queries that start at a later position: the rows of the whole call.
+// Attention of queries that start at a later position equals those rows of the whole call.
 
 #include "backend/attention_cases.h"
 
@@ -7,8 +7,8 @@ namespace {
 
 using namespace testing;
 
-/// The call that continues at `start` with `count` positions, all of them targets of `windows`
-/// windows from number `first_window` on.
+/// The call that continues at `start` with `count` positions, which are all targets of `windows`
+/// windows from `first_window` on.
 AttentionArgs continued(const AttentionArgs& whole, int64_t start, int64_t count,
                         int64_t first_window, int64_t windows) {
   AttentionArgs args = whole;

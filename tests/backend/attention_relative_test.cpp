@@ -19,7 +19,8 @@ const std::vector<AttentionCase> kCases = {
     {.length = 70, .heads = 3, .head_size = 33, .sources = Sources::random, .sources_per_window = 31, .causal = true, .compact = true, .grid_columns = 7},
     {.batch = 1, .length = 60, .heads = 1, .head_size = 128, .causal = true, .grid_columns = 60},
     {.batch = 1, .length = 40, .heads = 1, .head_size = 256, .grid_columns = 8},
-    // A table smaller than the grid: pairs outside it are masked, and some targets see nothing.
+    // With a table smaller than the grid, pairs outside it are masked, and some targets see
+    // nothing.
     {.length = 96, .heads = 3, .head_size = 32, .grid_columns = 12, .relative_rows = 3, .relative_columns = 5},
     {.length = 96, .heads = 2, .head_size = 24, .sources = Sources::shuffled, .windows = 4, .sources_per_window = 24, .grid_columns = 12, .relative_rows = 4, .relative_columns = 4},
     {.batch = 1, .length = 330, .heads = 1, .head_size = 40, .causal = true, .alibi = true, .grid_columns = 33, .relative_rows = 2, .relative_columns = 33},
@@ -44,7 +45,7 @@ TEST_CASE("attention with a learned 2-D bias and its gradients equal the referen
       const AttentionResults results = run_on_device(inputs);
       CHECK(results.intact);
       REQUIRE(results.tensors.size() == 6);
-      // Instruction sets of CPUs round in different ways: there a second run is compared.
+      // CPU instruction sets round differently, so each is compared with a second run of its own.
       const bool alike = device_under_test() != Device::cpu;
       if (!alike || first.tensors.empty()) first = alike ? results : run_on_device(inputs);
       for (size_t i = 0; i < results.tensors.size(); ++i) {

@@ -37,7 +37,7 @@ const std::vector<AttentionCase> kCases = {
     {.length = 90, .heads = 2, .head_size = 17, .sources = Sources::shuffled, .windows = 3, .sources_per_window = 20, .causal = true, .dropout = 0.2, .regions = 9, .regions_by_sequence = true},
 };
 
-// More of them in low precision, whose kernels pad and pack in other ways.
+// More cases for low precision, whose kernels pad and pack differently.
 const std::vector<AttentionCase> kHeadSizes = {
     {.length = 33, .heads = 2, .head_size = 1, .causal = true},
     {.length = 33, .heads = 2, .head_size = 31, .causal = true},
@@ -60,8 +60,8 @@ TEST_CASE("attention and its gradients equal the reference") {
       CHECK(results.intact);
       for (size_t i = 0; i < results.tensors.size(); ++i) {
         INFO(kAttentionResultNames[i]);
-        // Roundings of the logits grow with them, and come out as relative errors of weights;
-        // log-sum-exps are no smaller than the logits that matter.
+        // Rounding errors of logits grow with the logits and become relative errors of weights.
+        // Log-sum-exps are at least as large as the logits that matter.
         const double tolerance = 2e-6 * std::max(1.0, largest_logit / 20);
         const double size = i == 1 ? 1.0 : std::max(largest(exact.tensors[i]), 0.1);
         CHECK(worst_error(results.tensors[i], exact.tensors[i], size) < tolerance);
@@ -79,7 +79,7 @@ Difference difference(const Tensor& actual, const Tensor& exact) {
   Difference result;
   for (int64_t i = 0; i < a.numel(); ++i) {
     const double x = a.data<double>()[i], y = e.data<double>()[i];
-    if (x == y) continue;  // infinities, too
+    if (x == y) continue;  // also skips equal infinities
     const double error = std::isfinite(x) ? std::abs(x - y) : INFINITY;
     result.largest = std::max(result.largest, error);
     result.rms += error * error / static_cast<double>(a.numel());
@@ -101,7 +101,7 @@ void check_low_precision(AttentionCase c, DType low) {
       INFO(kAttentionResultNames[i]);
       const Difference error = difference(results.tensors[i], exact.tensors[i]);
       const Difference allowed = difference(naive.tensors[i], exact.tensors[i]);
-      // Among few numbers it is luck whose largest error is smaller.
+      // Among few numbers, chance decides whose largest error is smaller.
       const bool few = results.tensors[i].numel() < 64;
       const double floor = few ? 0x1p-8 * largest(exact.tensors[i]) : 1e-5;
       CHECK(error.largest <= 2 * allowed.largest + floor);
@@ -186,7 +186,7 @@ TEST_CASE("attention bears logits of thousands") {
     CHECK(worst_error(results.tensors[0], exact.tensors[0], 200.0) < tolerance);
     CHECK(worst_error(results.tensors[1], exact.tensors[1], 1.0) < 1e-6);
     CHECK(worst_error(results.tensors[4], exact.tensors[4], largest(exact.tensors[4])) < tolerance);
-    // The other gradients are what remains of the difference of almost equal numbers.
+    // The other gradients are differences of almost equal numbers.
     for (const size_t i : {2, 3}) {
       INFO(kAttentionResultNames[i]);
       CHECK(std::isfinite(worst_error(results.tensors[i], exact.tensors[i], 1.0)));

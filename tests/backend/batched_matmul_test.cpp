@@ -25,14 +25,14 @@ std::vector<Case> cases() {
   return all;
 }
 
-/// How the matrices of an operand lie.
+/// The memory layout of an operand's matrices.
 enum class Layout {
   contiguous,
-  heads,   ///< (outer, rows, inner batch, columns): heads of a sequence, read where they are
+  heads,   ///< (outer, rows, inner batch, columns): heads of a sequence, read in place
   shared,  ///< one matrix for the whole inner batch
 };
 
-/// Where the elements of (I, J, rows, columns) are, and what they are part of.
+/// A view of (I, J, rows, columns), and the tensor that it is part of.
 Shape stored_shape(const Shape& shape, Layout layout) {
   if (layout == Layout::heads) return {shape[0], shape[2], shape[1] + 1, shape[3]};
   if (layout == Layout::shared) return {shape[0], 1, shape[2], shape[3]};
@@ -43,7 +43,7 @@ Tensor matrices_in(const Tensor& stored, Layout layout) {
   return stored.slice(2, 1, stored.dim(2) - 1).transpose(1, 2);
 }
 
-/// Arguments for one run, on operands that lie like this.
+/// Arguments for one run, with operands in these layouts.
 BatchedMatmulArgs arguments(Run& run, const Case& c, Layout layout, Layout out_layout) {
   const auto operand = [&](int64_t rows, int64_t columns, uint32_t seed) {
     const Shape shape{c.outer, c.inner_batch, rows, columns};

@@ -13,7 +13,7 @@
 #include "backend/device_under_test.h"
 #include "backend/reference/reference_backend.h"
 
-// How a backend is held to the reference: the same inputs, the reference in f64, outputs between
+// Compares a backend with the reference: the same inputs, the reference in f64, outputs between
 // guard elements, every variant of the backend.
 //
 // In f32, errors have fixed bounds. In bf16 and f16 (low_precision_cases.h) they may be twice those
@@ -28,7 +28,7 @@ inline bool is_gelu(Activation kind) {
 }
 
 inline Tensor on_device(const Tensor& tensor) { return tensor.to(device_under_test()); }
-/// Contiguous, where it can be looked at.
+/// A contiguous copy on the host.
 inline Tensor host(const Tensor& tensor) { return tensor.on_host(); }
 
 /// f32 in [-amplitude, amplitude), the same on every machine; in host memory.
@@ -41,7 +41,7 @@ inline Tensor random_on_host(const Shape& shape, uint32_t seed, double amplitude
   }
   return tensor;
 }
-/// The same on the device under test.
+/// Such a tensor on the device under test.
 inline Tensor random_tensor(const Shape& shape, uint32_t seed, double amplitude = 1.0) {
   return on_device(random_on_host(shape, seed, amplitude));
 }
@@ -87,7 +87,7 @@ class Guarded {
  public:
   explicit Guarded(const Shape& shape, DType dtype = DType::f32)
       : Guarded(filled_with(shape, dtype, std::nan(""))) {}
-  /// Holding what `values`, contiguous, holds.
+  /// Initialised with `values`, which is contiguous.
   explicit Guarded(const Tensor& values)
       : whole_(Tensor::empty({values.numel() + 2 * kGuard}, values.dtype(), Device::cpu)) {
     std::memset(whole_.raw(), kSentinel, whole_.bytes());
@@ -139,7 +139,7 @@ inline double largest(const Tensor& tensor) {
   return result;
 }
 
-/// One number of a contiguous tensor.
+/// One element of a contiguous tensor.
 inline double at(const Tensor& tensor, int64_t index) {
   return for_reference(tensor).data<double>()[index];
 }

@@ -1,4 +1,4 @@
-// The counting backend against the cpu backend: it must hold as much memory during each call.
+// The counting backend against the CPU backend: it must hold as much memory during each call.
 
 #include "ssa/backend/counting.h"
 
@@ -14,7 +14,7 @@ Tensor zeros(const Shape& shape, DType dtype, Device device) {
   return Tensor::zeros(shape, dtype, device);
 }
 
-/// Of the category, since the last reset_peaks().
+/// The category's peak since the last reset_peaks().
 int64_t peak(Device device, MemoryCategory category) {
   return allocator(device).stats().peak_bytes[static_cast<size_t>(category)];
 }

@@ -58,7 +58,7 @@ TEST_CASE("an instruction set that cannot be had is refused when the cpu backend
     try {
       CpuBackend made;
       FAIL("made with SSA_CPU_ISA=foo");
-    } catch (const Error& error) {  // not first in an op, whose threads could not pass it on
+    } catch (const Error& error) {  // not by the first op, whose threads could not pass it on
       CHECK(error.code() == ExitCode::usage);
       CHECK_THAT(error.what(), Catch::Contains("SSA_CPU_ISA=foo") && Catch::Contains("baseline"));
     }

@@ -1,4 +1,4 @@
-// Products of bf16 on CPUs without instructions for it: lower instruction sets multiply in f32.
+// bf16 products on CPUs without bf16 instructions: lower instruction sets multiply in f32.
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernels/kernels.h"

@@ -9,7 +9,7 @@ namespace {
 
 using namespace testing;
 
-// How oneDNN divides a product among threads is its own affair.
+// oneDNN may divide a product by the number of threads, so its products are left out.
 std::vector<Tensor> run_bf16() {
   const Tensor in = converted(random_tensor({3001, 70}, 1, 4), DType::bf16);
   Tensor out = Tensor::empty_like(in), sums = Tensor::empty({70}, DType::f32, Device::cpu);
@@ -19,7 +19,7 @@ std::vector<Tensor> run_bf16() {
                   .b = converted(random_tensor({512, 1088}, 3), DType::bf16),
                   .transpose_a = true,
                   .out = Tensor::empty({192, 1088}, DType::f32, Device::cpu)};
-  // Where there is an own kernel for gradients of weights.
+  // If there is a kernel of our own for weight gradients.
   if (!cpu::kernels().transposed_product) return {out, sums};
   cpu_backend().matmul(args);
   return {out, sums, args.out};

@@ -1,5 +1,5 @@
-// The table of conformance tests is about the CPU backend, with every instruction set that this
-// machine runs.
+// Runs the table of conformance tests on the CPU backend, with every instruction set that this
+// machine has.
 
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/device_under_test.h"

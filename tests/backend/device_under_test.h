@@ -5,8 +5,8 @@
 
 #include "ssa/backend/backend.h"
 
-// Which backend the table of conformance tests is about: a program that runs it has one definition
-// of these.
+// The backend that the table of conformance tests tests. Each test program defines these functions
+// once.
 
 namespace ssa::testing {
 
@@ -14,7 +14,7 @@ Device device_under_test();
 /// Dtypes of activations, other than f32, that it supports.
 std::vector<DType> low_precisions();
 
-// Ways in which it can be made to compute the same: instruction sets, orders of threads.
+// Variants that must compute the same: instruction sets, orders of threads.
 std::vector<std::string> variants();
 std::string current_variant();
 void select_variant(const std::string& variant);

@@ -5,8 +5,8 @@
 #include "backend/attention_cases.h"
 #include "backend/graph_cases.h"
 
-// What must give the same bits however its work is divided among threads, and in whatever order
-// they run.
+// Primitives that must give the same bits for any division of work among threads, and any order of
+// threads.
 
 namespace ssa::testing {
 

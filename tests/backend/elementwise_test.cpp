@@ -51,8 +51,8 @@ TEST_CASE("activations and their gradients equal the reference") {
       reference_backend().activation(kind, for_reference(x), exact_y);
       reference_backend().activation_backward(kind, for_reference(x), for_reference(grad), exact_dx,
                                               none);
-      // GELU: beyond x = -5 only the absolute error can be small, and it is. The exponent of the
-      // one by tanh has a rounding error that its size multiplies.
+      // GELU: below x = -5 only the absolute error is small. The tanh version multiplies the
+      // rounding error of its exponent by the exponent's size.
       const double bound = kind == Activation::gelu_tanh ? 1e-6 : 5e-7;
       CHECK(worst_error(y.tensor, exact_y, is_gelu(kind) ? 1e-4 : 0.0) < bound);
       CHECK(worst_error(dx.tensor, exact_dx, 0.1) < 5e-7);
@@ -233,7 +233,7 @@ TEST_CASE("fill rounds to the dtype it fills") {
   CHECK(same_bits(bytes, Tensor::from<uint8_t>({200, 200, 200, 200, 200}, {5}, Device::cpu)));
 }
 
-/// What add, activation_backward and dropout make of x and y.
+/// The results of add, activation_backward and dropout for x and y.
 std::vector<Tensor> elementwise_results(const Tensor& x, const Tensor& y) {
   std::vector<Tensor> results;
   for (int i = 0; i < 5; ++i) results.push_back(Guarded(x.shape(), x.dtype()).tensor);

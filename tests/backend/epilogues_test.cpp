@@ -1,6 +1,5 @@
-// That products with epilogues are made as such where shapes and addresses allow it: the primitives
-// give the same results without (matmul_test.cpp, low_precision_test.cpp), so that nobody would
-// miss them.
+// Tests that products use epilogues if shapes and addresses allow it. Without epilogues results
+// would be the same (matmul_test.cpp, low_precision_test.cpp), so no other test would notice.
 
 #include "backend/cases.h"
 #include "backend/cuda/matmul.h"

@@ -7,7 +7,7 @@
 
 namespace ssa::testing {
 
-/// `values` in another dtype, those too large for f16 being its largest.
+/// `values` in another dtype. Values too large for f16 become its largest.
 inline Tensor saturated(const Tensor& values, DType dtype) {
   if (dtype != DType::f16) return converted(values, dtype);
   Tensor wide = converted(host(values), DType::f32);
@@ -19,8 +19,8 @@ inline Tensor saturated(const Tensor& values, DType dtype) {
   return values.device() == Device::cuda ? on_device(result) : result;
 }
 
-/// One primitive called on one backend: hands out its inputs and outputs in the dtypes that the
-/// run is about, where the backend can use them. Inputs come as f32, bf16 or i32 tensors.
+/// One call of a primitive on one backend. Converts inputs and outputs to the dtypes of this run,
+/// on the backend's device. Inputs are given as f32, bf16 or i32 tensors.
 class Run {
  public:
   /// `exact`: everything in f64. Otherwise data are `low`, parameters and statistics f32.
@@ -45,7 +45,7 @@ class Run {
   Tensor& data(const Shape& shape) { return inout(filled_with(shape, DType::bf16, std::nan(""))); }
   Tensor& wide(const Shape& shape) { return inout(filled_with(shape, DType::f32, std::nan(""))); }
 
-  /// In the order in which they were asked for.
+  /// The outputs, in the order of their creation.
   std::list<Guarded>& outputs() { return outputs_; }
 
  private:
@@ -61,8 +61,9 @@ class Run {
 };
 
 /// Calls `primitive(run)` for the reference in f64, the reference in the low precision, and each
-/// variant of the backend under test. Each output of the latter may be twice as far from the first
-/// as the second is, and a millionth more; errors are relative to `size` plus the exact magnitude.
+/// variant of the backend under test. The error of each output against f64 may be twice that of the
+/// low-precision reference, plus a millionth. Errors are relative to `size` plus the exact
+/// magnitude.
 template <class F>
 void check_low_precision(double size, DType low, const F& primitive) {
   Run exact(reference_backend(), low, true), rounded(reference_backend(), low, false);
@@ -86,13 +87,13 @@ void check_low_precision(double size, DType low, const F& primitive) {
   });
 }
 
-/// In all low precisions that the backend under test supports.
+/// Does so in all low precisions that the backend under test supports.
 template <class F>
 void check_low_precision(double size, const F& primitive) {
   for (const DType low : low_precisions()) check_low_precision(size, low, primitive);
 }
 
-/// Data, of whichever low precision: numbers of bf16.
+/// Data for any low precision, in bf16.
 inline Tensor random_data(const Shape& shape, uint32_t seed, double amplitude = 1.0) {
   return converted(random_tensor(shape, seed, amplitude), DType::bf16);
 }

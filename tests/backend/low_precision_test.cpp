@@ -1,5 +1,4 @@
-// Elementwise and row primitives on bf16 and f16, where the backend has them; their f32 forms are
-// tested in files of their own.
+// Elementwise and row primitives on bf16 and f16, if the backend has them. Other files test f32.
 
 #include <array>
 
@@ -192,7 +191,7 @@ TEST_CASE("gather_rows and its gradient equal the reference") {
   const Tensor bad = Tensor::from<int32_t>({8}, {1}, device_under_test());
   const auto gather = [&] {
     tested().gather_rows(random_tensor({1, 8, 3}, 1), bad, out.tensor);
-    host(out.tensor);  // a device tells whoever waits for it
+    host(out.tensor);  // the error shows when the host waits for the device
   };
   CHECK_THROWS_WITH(gather(), Catch::Contains("8 at 0, outside 0 … 7"));
 }
@@ -250,7 +249,7 @@ TEST_CASE("column_sum takes strided rows of any dtype") {
 
 TEST_CASE("layer norm of low precision equals the reference") {
   for (const auto& [rows, columns] : kExtents) {
-    if (columns < 3) continue;  // almost no variance: rstd only magnifies roundings
+    if (columns < 3) continue;  // almost no variance: rstd magnifies rounding errors
     INFO(rows << "×" << columns);
     const Tensor in = random_data({rows, columns}, 1, 3.0);
     const Tensor gain = random_tensor({columns}, 2), shift = random_tensor({columns}, 3);

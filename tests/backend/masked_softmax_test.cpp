@@ -34,7 +34,7 @@ Shape matrices(const AttentionCase& c, const SourcePlan& plan) {
   return {c.batch, c.heads, plan.windows, plan.targets_per_window, plan.sources_per_window};
 }
 
-/// For one of the two backends.
+/// The arguments for one of the two backends.
 MaskedSoftmaxArgs arguments(Backend& backend, const AttentionCase& c, const Tensor& logits,
                             const Tensor& out) {
   AttentionArgs attention = AttentionInputs(c).args;

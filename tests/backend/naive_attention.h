@@ -5,9 +5,9 @@
 
 namespace ssa::testing {
 
-/// Attention in the low precision of its inputs step by step: weights, their gradients and those of
-/// the logits are rounded, sums within a step are f64. What fused kernels are measured against.
-/// Logits are not rounded, which would be as bad as plain bf16 gets, but would hide a kernel's own
+/// Attention step by step, in the low precision of its inputs. Weights, their gradients and those
+/// of the logits are rounded; sums within a step are f64. Fused kernels are compared with it.
+/// Logits are not rounded: that would be plain bf16, but its large error would hide a kernel's
 /// errors.
 class NaiveAttention {
  public:
@@ -69,7 +69,7 @@ class NaiveAttention {
                : 0.0;
   }
 
-  /// Of the learned 2-D bias or its gradient.
+  /// An element of the learned 2-D bias or its gradient.
   double& element(Tensor& table, int64_t h, int64_t i, int64_t j) const {
     return table.data<double>()[grid_->entry_of(i, j) * query_.dim(2) + h];
   }

@@ -75,8 +75,8 @@ TEST_CASE("SGD equals the reference over several steps") {
   });
 }
 
-/// Calls step(begin, length) for the whole of 0 … size-1, or for parts of it, cut where vectors of
-/// no width like it.
+/// Calls step(begin, length) for all of 0 … size-1, or for parts whose ends are aligned to no
+/// vector width.
 void in_parts(bool cut, int64_t size, const std::function<void(int64_t, int64_t)>& step) {
   if (!cut) return step(0, size);
   int64_t begin = 0;

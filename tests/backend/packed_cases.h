@@ -4,7 +4,7 @@
 
 namespace ssa::testing {
 
-/// Weights (n_i, inner) of maps side by side.
+/// Weights (n_i, inner) of maps whose results stand side by side.
 inline std::vector<Tensor> weights(const std::vector<int64_t>& rows, int64_t inner, uint32_t seed) {
   std::vector<Tensor> parts;
   for (const int64_t n : rows) parts.push_back(random_tensor({n, inner}, seed++));

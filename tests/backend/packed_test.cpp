@@ -7,7 +7,7 @@ namespace {
 
 using namespace testing;
 
-/// What is added to a product, and what it is written to.
+/// What is added to a product, and how it is written.
 struct Ending {
   bool bias, residual, accumulate, wide_out;
 };
@@ -24,7 +24,7 @@ void run_product(Run& run, MatmulArgs args, const Ending& ending, int64_t rows, 
   const auto stored = [&](const Tensor& values) {
     return ending.wide_out ? converted(values, DType::f32) : values;
   };
-  // The GPU adds a bias in the dtype of out, so that it gets one that is of that dtype.
+  // The GPU adds the bias in the dtype of out, so the bias holds numbers of that dtype.
   const bool narrow = device_under_test() == Device::cuda;
   const Tensor bias =
       narrow ? converted(random_data({columns}, 33), DType::f32) : random_tensor({columns}, 33);

@@ -1,4 +1,4 @@
-// Work that is recorded and done again. Backends that record have to: the others return null.
+// Work that is captured and replayed. Backends without support return null.
 
 #include "backend/attention_cases.h"
 
@@ -7,7 +7,7 @@ namespace {
 
 using namespace testing;
 
-/// What a step might do: random numbers in two kernels, a product, sums, buffers of its own.
+/// Work like that of a step: random numbers in two kernels, a product, sums, buffers of its own.
 struct Work {
   explicit Work(DType dtype)
       : c{.batch = 2, .length = 48, .heads = 2, .head_size = 32, .causal = true},
@@ -59,7 +59,7 @@ TEST_CASE("recorded work is done again, with the random numbers of any step") {
   const auto recorded = tested().record(7, [&] { work.ask(7); });
   REQUIRE(recorded);
   CHECK(recorded->usable());
-  CHECK(work.values() == at_3);  // recording does nothing
+  CHECK(work.values() == at_3);  // capturing runs nothing
   const auto replayed = [&](uint32_t step) {
     recorded->replay(step);
     return work.values();
@@ -68,14 +68,14 @@ TEST_CASE("recorded work is done again, with the random numbers of any step") {
   CHECK(replayed(8) == at_8);
   CHECK(asked(work, 8) == at_8);  // not shifted by the replay before
   CHECK(replayed(3) == at_3);
-  // Buffers of the recording are nobody else's.
+  // Nobody else gets the buffers of captured work.
   std::vector<Tensor> others;
   for (int i = 0; i < 4; ++i) others.push_back(filled_with({2, 48, 2, 32}, dtype, 5.0));
   CHECK(replayed(8) == at_8);
   for (const Tensor& other : others) {
     CHECK(worst_error(other, for_reference(filled_with(other.shape(), dtype, 5.0)), 1) == 0);
   }
-  // What it reads may change.
+  // Its inputs may change between replays.
   tested().fill(work.weights, 0.0);
   CHECK(replayed(8) == std::vector<double>(at_8.size(), 0.0));
 }
@@ -103,7 +103,7 @@ TEST_CASE("what waits for the device, or copies from the host, cannot be recorde
   const double before = tested().sum(some);
   for (const auto& [what, call] : calls) {
     CHECK_THROWS_WITH(tested().record(0, call), Catch::Contains(what));
-    CHECK(tested().sum(some) == before);  // and everything goes on
+    CHECK(tested().sum(some) == before);  // and the backend still works
   }
   const std::unique_ptr<RecordedWork> next = tested().record(0, [&] { tested().fill(some, 2.0); });
   next->replay(1);

@@ -1,4 +1,4 @@
-// The reference's learned 2-D bias, by its definition and by differences.
+// The reference's learned 2-D bias, against its definition and finite differences.
 
 #include "backend/attention_cases.h"
 
@@ -24,7 +24,7 @@ double loss(const AttentionInputs& inputs, const Tensor& table) {
 }
 
 TEST_CASE("reference attention's gradient of the learned 2-D bias is that of its output") {
-  // Three rows of four, the last of two only.
+  // Three rows of four cells, but the last has only two.
   const AttentionInputs inputs({.batch = 2,
                                 .length = 10,
                                 .heads = 2,
@@ -59,8 +59,8 @@ TEST_CASE("reference attention's gradient of the learned 2-D bias is that of its
 }
 
 TEST_CASE("reference attention takes the learned 2-D bias by the way from source to target") {
-  // Queries are 0, so that biases are the logits. Cell (1, 0), position 3, of a grid of 2 × 3 sees
-  // itself and cell (0, 2), position 2, from which it is a row down and two columns to the left.
+  // Queries are 0, so logits are biases. In a grid of 2 × 3, cell (1, 0), position 3, sees itself
+  // and cell (0, 2), position 2, which is one row up and two columns to the right.
   const AttentionInputs inputs(
       {.batch = 1, .length = 6, .heads = 1, .head_size = 2, .grid_columns = 3});
   AttentionArgs args = for_reference(inputs.args);
@@ -126,7 +126,7 @@ TEST_CASE("reference attention masks pairs outside the table and those of two re
       CHECK(at(args.out, corner * 2 + d) == Approx(at(args.value, corner * 2 + d)));
     }
   }
-  // Cell (1, 1) sees corner (0, 0) alone until they are of two regions.
+  // Cell (1, 1) sees only corner (0, 0), until the two are in different regions.
   CHECK(std::isfinite(args.lse.data<double>()[5]));
   std::vector<int32_t> regions(16, 1);
   regions[0] = 7;

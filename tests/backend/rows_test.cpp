@@ -43,7 +43,8 @@ TEST_CASE("layer norm equals the reference") {
       tested().layer_norm(in, gain, shift, 1e-5, out.tensor, mean.tensor, rstd.tensor);
       reference_backend().layer_norm(for_reference(in), for_reference(gain), for_reference(shift),
                                      1e-5, exact, exact_mean, exact_rstd);
-      // Rows of one or two elements may have almost no variance; rstd then magnifies roundings.
+      // Rows of one or two elements may have almost no variance, so that rstd magnifies rounding
+      // errors.
       const double magnified = std::max(1.0, largest(exact_rstd));
       CHECK(worst_error(out.tensor, exact, 1.0) < 2e-6 * magnified);
       CHECK(worst_error(mean.tensor, exact_mean, 1.0) < 1e-6);
@@ -118,7 +119,7 @@ TEST_CASE("embedding refuses ids outside the table") {
     const Tensor ids = Tensor::from<int32_t>({1, bad}, {2}, device_under_test());
     const auto look_up = [&] {
       tested().embedding(table, ids, 1.0, out.tensor);
-      host(out.tensor);  // a device tells whoever waits for it
+      host(out.tensor);  // the error shows when the host waits for the device
     };
     CHECK_THROWS_WITH(look_up(), Catch::Contains("at 1, outside 0 … 3"));
   }

@@ -16,7 +16,7 @@ const std::vector<Case> kCases = {{1, 1, 1, 0.1},   {2, 3, 2, 0},      {5, 17, 3
                                   {65, 33, 2, 0.3}, {7, 1000, 2, 0.1}, {3, 5000, 1, 1},
                                   {300, 10, 0, 1},  {2, 20001, 2, 0.1}};
 
-/// Rows that add up to 1. Of few classes some labels occur twice.
+/// The weights of a row add up to 1. With few classes some labels occur twice.
 SoftTargets soft_targets(const Case& c) {
   Tensor weights = random_on_host({c.rows, c.labels}, 11);
   for (int64_t r = 0; r < c.rows; ++r) {
@@ -29,7 +29,7 @@ SoftTargets soft_targets(const Case& c) {
   return {labels.view({c.rows, c.labels}), on_device(weights), c.smoothing};
 }
 
-/// As a run wants them.
+/// The targets in the dtypes of a run.
 SoftTargets in_run(const Run& run, const SoftTargets& targets) {
   return {run.in(targets.labels), run.in(targets.weights), targets.smoothing};
 }
@@ -85,7 +85,7 @@ TEST_CASE("soft cross-entropy refuses labels that are no class, and smoothing ab
     const Tensor labels = Tensor::from<int32_t>({1, 0, 2, bad}, {2, 2}, device_under_test());
     const auto forward = [&] {
       tested().soft_cross_entropy(logits, {labels, halves, 0.1}, loss, lse);
-      host(loss);  // a device tells whoever waits for it
+      host(loss);  // the error shows when the host waits for the device
     };
     CHECK_THROWS_WITH(forward(), Catch::Contains("at 3, outside 0 … 3"));
   }

@@ -1,5 +1,5 @@
-// What the table of conformance tests leaves out of the attention kernels: every head size that
-// there are kernels for, blocks of many warps, positions that are none.
+// Tests of the attention kernels beyond the table of conformance tests: every head size with a
+// kernel, blocks of many warps, invalid positions.
 
 #include "backend/cuda/attention_kernels.h"
 
@@ -51,7 +51,7 @@ void check_results(const AttentionInputs& inputs, const AttentionResults& result
   }
 }
 
-/// With blocks of as many warps as there can be, and of one.
+/// With blocks of as many warps as possible, and of one.
 void check_case(const AttentionCase& c) {
   INFO(c);
   const AttentionInputs inputs(c);

@@ -1,4 +1,4 @@
-// What the threads of a block and the lanes of a warp do together.
+// Collectives of the threads of a block and the lanes of a warp.
 
 #include "emulated.h"
 

@@ -38,7 +38,7 @@ class DeviceArray {
   T* data_ = nullptr;
 };
 
-/// What launching says went wrong; empty if nothing did.
+/// The error message of a launch; empty if it succeeded.
 template <class... Parameters, class... Arguments>
 std::string launch_error(void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments... args) {
   try {

@@ -1,5 +1,5 @@
-// The table of conformance tests is about the CUDA backend on an emulated GPU, whose threads take
-// turns in either order: a kernel whose result depends on that lacks a barrier.
+// Runs the table of conformance tests on the CUDA backend with an emulated GPU, whose threads take
+// turns in either order. A kernel whose result depends on the order lacks a barrier.
 
 #define CATCH_CONFIG_EXTERNAL_INTERFACES  // listeners
 #include <catch2/catch.hpp>
@@ -15,7 +15,7 @@ namespace {
 
 emulation::Order order = emulation::Order::forward;
 
-/// Puts the backend in place before the first test: any test may be run alone.
+/// Installs the backend before the first test, since any test may run alone.
 struct InstallBackend : Catch::TestEventListenerBase {
   using TestEventListenerBase::TestEventListenerBase;
   void testRunStarting(const Catch::TestRunInfo&) override {

@@ -6,7 +6,7 @@
 
 namespace emulation {
 
-/// Remembers an error with what the emulation has to say of it, and returns it.
+/// Stores an error with the emulation's explanation, and returns it.
 cudaError_t failed(cudaError_t error, std::string message);
 
 }  // namespace emulation

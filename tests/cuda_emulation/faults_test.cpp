@@ -1,4 +1,4 @@
-// Mistakes of kernels are reported, and the emulation goes on after them.
+// The emulation reports mistakes of kernels, and continues after them.
 
 #include "emulated.h"
 

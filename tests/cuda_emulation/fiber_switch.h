@@ -1,7 +1,7 @@
 #pragma once
 
-// What AddressSanitizer and ThreadSanitizer must be told when the stack changes under them.
-// Without a sanitizer all of it is nothing.
+// Tells AddressSanitizer and ThreadSanitizer about stack switches. Does nothing without a
+// sanitizer.
 
 #include <cstddef>
 

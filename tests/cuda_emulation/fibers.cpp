@@ -1,6 +1,6 @@
-// The threads of a block as fibers: each runs until it must wait, then the next one of its warp has
-// its turn; a warp whose threads all wait for others lets the next warp run.
-// Fibers are kept from block to block, because making one costs far more than a switch.
+// The threads of a block as fibers. Each runs until it must wait; then the next thread of its warp
+// runs. If all threads of a warp wait, the next warp runs. Blocks reuse fibers, because making one
+// costs far more than a switch.
 
 #include "fibers.h"
 
@@ -28,10 +28,10 @@ using boost::context::fiber;
 
 constexpr size_t kStackBytes = size_t{256} << 10;
 
-/// Thrown inside fibers whose block is given up.
+/// Thrown inside fibers to end an abandoned block.
 struct Abandoned {};
 
-/// Once in a block's life the threads left to run meet at each barrier.
+/// The threads that are left meet at each barrier of a block.
 struct Barrier {
   unsigned arrived = 0;
   uint64_t passed = 0;
@@ -59,12 +59,12 @@ struct Thread {
   const uint64_t* reached = nullptr;  // waits while this is `value`
   uint64_t value = 0;
   bool finished = true;
-  std::vector<AsyncCopy> copies;  // asked for, not made
+  std::vector<AsyncCopy> copies;  // requested, not made yet
 
   bool ready() const { return !finished && (wait == Wait::nothing || *reached != value); }
 };
 
-/// Dynamic shared memory, which ends at a page that must not be touched.
+/// Dynamic shared memory. It ends at a page without access.
 class SharedMemory {
  public:
   SharedMemory() {
@@ -74,7 +74,7 @@ class SharedMemory {
     end_ = static_cast<unsigned char*>(memory) + kBytes;
     mprotect(end_, kPage, PROT_NONE);
   }
-  /// Filled with NaN: a block must not count on what an earlier one has left.
+  /// Filled with NaN: a block must not rely on data of an earlier block.
   void start_block(size_t bytes) {
     begin_ = end_ - (bytes + 127) / 128 * 128;
     std::fill(begin_, end_, static_cast<unsigned char>(0xff));
@@ -119,7 +119,7 @@ class Scheduler {
   std::exception_ptr failure_;
 };
 
-/// Never destroyed: its fibers are parked for good.
+/// Never destroyed, because its fibers never end.
 Scheduler& scheduler() {
   static Scheduler& instance = *new Scheduler;
   return instance;
@@ -209,7 +209,7 @@ void Scheduler::finish_copies() {
   current->copies.clear();
 }
 
-/// One turn for each warp, as far as it goes. Returns whether any did.
+/// Lets each warp run as far as it can. Returns whether any ran.
 bool Scheduler::take_turns() {
   const unsigned warps = (count + 31) / 32;
   bool any = false;
@@ -220,7 +220,7 @@ bool Scheduler::take_turns() {
   return any;
 }
 
-/// One turn for each thread of a warp that can go on. Returns whether there was any.
+/// Lets each thread of a warp that can continue run. Returns whether any ran.
 bool Scheduler::take_turns(unsigned warp) {
   const unsigned first = 32 * warp, size = std::min(count - first, 32u);
   bool any = false;

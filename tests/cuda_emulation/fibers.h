@@ -14,20 +14,20 @@ class Fault : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// In which order blocks, warps, and the threads of a warp get their turns, each warp running as
-/// far as it can. A kernel whose result depends on it lacks a barrier, or needs one block to be
-/// done before another.
+/// The order in which blocks, warps, and the threads of a warp run; each warp runs as far as it
+/// can. A kernel whose result depends on it lacks a barrier, or needs one block to finish before
+/// another.
 enum class Order { forward, backward };
 void set_order(Order order);
 
-/// Calls run_thread() for every thread of a grid, one block after another. Throws Fault where
-/// threads wait for others that never come, or a warp's lanes are not in step.
+/// Calls run_thread() for every thread of a grid, one block after another. Throws Fault if threads
+/// wait forever, or a warp's lanes are not in step.
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& run_thread);
 
-/// What a thread that does not run waits for.
+/// The event that a waiting thread waits for.
 enum class Wait { nothing, block, warp };
 
-/// Lets other threads run until `reached`, which is at `value` now, has moved on.
+/// Lets other threads run until `reached`, now at `value`, has changed.
 void wait_while(Wait what, const uint64_t& reached, uint64_t value);
 
 /// Index of the running thread in its block, x fastest.
@@ -36,7 +36,7 @@ unsigned threads_of_block();
 
 // warp.cpp's part of a block's life.
 void start_warps(unsigned threads);
-/// Which collective the warp's waiting lanes are at, for messages.
+/// The collective that the warp's waiting lanes are at, for messages.
 std::string waiting_collective(unsigned warp);
 
 }  // namespace emulation

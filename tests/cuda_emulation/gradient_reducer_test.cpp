@@ -1,4 +1,4 @@
-// Buckets of gradients in device memory, which the host may not touch.
+// Buckets of gradients in device memory, which the host cannot access.
 
 #include "ssa/train/gradient_reducer.h"
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr float kFromTwin = 7;
 
-/// Rank 0 of two, where the other one has the same numbers, and updates parameters to 7.
+/// Rank 0 of two. The other rank has the same numbers, and updates parameters to 7.
 class Twins final : public Communicator {
  public:
   int rank() const override { return 0; }
@@ -44,7 +44,7 @@ class Twins final : public Communicator {
   CommunicatorStats stats() const override { return {}; }
 
  private:
-  /// f(element, whether it is in the first half), there and back through the host.
+  /// Applies f(element, whether it is in the first half), on the host.
   template <class F>
   static PendingCollective change(const CollectiveBuffer& buffer, const F& f) {
     DeviceMemory& memory = device_memory(Device::cuda);

@@ -63,7 +63,7 @@ void launch_rows(const Product& product) {
 
 }  // namespace
 
-/// Like cuBLASLt, it does not have every epilogue for every product.
+/// Like cuBLASLt, it does not support every epilogue for every product.
 bool multiply(const Product& product) {
   if (product.epilogue == Epilogue::sums && product.dtype == DType::f32) return false;
   if (product.epilogue > Epilogue::sums && product.columns % 8 != 0) return false;

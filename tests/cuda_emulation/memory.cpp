@@ -23,11 +23,11 @@ constexpr unsigned char kCanaryByte = 0xCA, kFreshByte = 0xFF;
 
 size_t rounded_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-/// From the start of an allocation's data to the end of the canary behind it, which is also the
-/// canary before what may follow there.
+/// From the start of an allocation's data to the end of the canary after it, which is also the
+/// canary before the next allocation.
 size_t extent(size_t bytes) { return rounded_up(bytes, kCanary) + kCanary; }
 
-// Canaries are poisoned for AddressSanitizer, so they are read and written behind its back.
+// Canaries are poisoned for AddressSanitizer, so these functions are not instrumented.
 #if defined(__SANITIZE_ADDRESS__)
 #define SSA_UNCHECKED __attribute__((no_sanitize_address, noinline))
 #else

@@ -9,13 +9,13 @@ namespace emulation {
 
 /// The memory of the emulated device: one region of addresses that host code cannot touch.
 /// Allocations are surrounded by canaries and filled with 0xff, which is NaN for floating types.
-/// All functions but contains() want an Access to be held.
+/// All functions but contains() need an Access.
 class DeviceHeap {
  public:
   static DeviceHeap& instance();
 
-  /// The lock of the device, held while device memory can be touched: by a kernel that runs, a
-  /// copy, and the heap's own functions.
+  /// The lock of the device. Kernels, copies, and the heap's own functions hold it while they
+  /// access device memory.
   class Access {
    public:
     Access();
@@ -29,11 +29,11 @@ class DeviceHeap {
 
   /// 256-byte aligned; null if there is no room.
   void* allocate(size_t bytes);
-  /// False if `pointer` is no allocation.
+  /// Returns false if `pointer` is not an allocation.
   bool free(void* pointer);
   /// Whether all these bytes belong to one allocation.
   bool owns(const void* pointer, size_t bytes) const;
-  /// Says which allocation was written outside its bounds; empty if none was.
+  /// Describes an allocation that was written outside its bounds; empty without one.
   std::string damage() const;
   size_t free_bytes() const { return kBytes - used_; }
   static constexpr size_t total_bytes() { return kBytes; }
@@ -46,7 +46,7 @@ class DeviceHeap {
 
   static constexpr size_t kBytes = size_t{4} << 30;
   unsigned char* base_ = nullptr;
-  size_t high_water_ = 0;  // no byte above it was ever in use
+  size_t high_water_ = 0;  // no byte above it was ever used
   size_t used_ = 0;
   std::map<size_t, size_t> live_;  // offset of the data, size asked for
   std::mutex mutex_;

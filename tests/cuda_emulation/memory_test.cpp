@@ -1,4 +1,4 @@
-// Device memory: out of the host's reach, and its bounds are watched.
+// Device memory: the host cannot access it, and its bounds are checked.
 
 #include <csignal>
 #include <cstdlib>

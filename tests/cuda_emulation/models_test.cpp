@@ -1,5 +1,5 @@
-// Whole training on the emulated GPU: steps, checkpoints, evaluation and generation give what the
-// CPU gives. Any read of device memory by the host would fault.
+// Training runs on the emulated GPU: steps, checkpoints, evaluation and generation match the CPU's.
+// A read of device memory by the host would fault.
 
 #include <spdlog/spdlog.h>
 
@@ -18,7 +18,7 @@ using namespace ssa::testing;
 
 namespace {
 
-/// Runs before all tests, so that those of tests/models in this program find a GPU too.
+/// Installed before any test runs, so that the tests of tests/models in this program find a GPU.
 const bool kInstalled = [] {
   install_cuda_backend(make_cuda_backend());
   return true;
@@ -172,7 +172,7 @@ TEST_CASE("of more kinds of steps than are kept, the least recently used graph i
     CHECK(work.calls == std::vector<int>(work.inputs.size(), round + 1));
   }
   const int launched = emulation::graph_launches();
-  work.take(work.inputs.size() - 1, step++);  // the last one is still there
+  work.take(work.inputs.size() - 1, step++);  // the last graph is still there
   CHECK(emulation::graph_launches() - launched == 1);
 }
 
@@ -207,7 +207,7 @@ TEST_CASE("a step whose capture fails is launched, with the weights of that step
   const int launched = emulation::graph_launches();
   const auto take = [&](int64_t step, int64_t failing_request = 0) {
     CAPTURE(step);
-    allocator(Device::cuda).trim();  // so that there are requests
+    allocator(Device::cuda).trim();  // so that the step requests memory
     allocator(Device::cuda).fail_after(failing_request);
     const double got = recorded.step(step).loss;
     allocator(Device::cuda).fail_after(0);

@@ -140,7 +140,7 @@ TEST_CASE("cp.async copies 16, 8 or 4 bytes, or zeros") {
   });
 }
 
-/// Reads what it asked for without waiting.
+/// Reads the copied data without waiting for the copy.
 __global__ void copy_in_haste(const uint32_t* in, uint32_t* out) {
   auto* shared = dynamic_shared<uint32_t>();
   shared[threadIdx.x] = 7;

@@ -1,6 +1,6 @@
-// What the table of conformance tests does not ask of kernels on rows, because it follows from how
-// they divide their work: sorting in several passes, runs of ids across tiles, lists of tensors
-// that are full, arrays that do not begin on 16 bytes, ids outside their range.
+// Tests of kernels on rows beyond the table of conformance tests, for how they divide their work:
+// sorting in several passes, runs of ids across tiles, full lists of tensors, arrays that do not
+// begin on 16 bytes, ids outside their range.
 
 #include "backend/cases.h"
 
@@ -11,7 +11,7 @@ using namespace testing;
 
 struct Lookup {
   int64_t rows, words, columns;
-  int64_t every;  ///< so many rows have one id in common
+  int64_t every;  ///< rows per id
 };
 
 TEST_CASE("cuda embedding gradients add up many rows of one id") {
@@ -40,7 +40,7 @@ TEST_CASE("cuda embedding gradients add up many rows of one id") {
   }
 }
 
-/// 0, 1, … elements; more tensors than the arguments of one launch can name.
+/// Tensors of 0, 1, … elements, more than fit into the arguments of one launch.
 std::vector<Tensor> many_tensors(uint32_t seed) {
   std::vector<Tensor> tensors;
   for (int64_t i = 0; i < 250; ++i) {
@@ -92,7 +92,7 @@ TEST_CASE("cuda updates any number of tensors, each by its own arguments") {
   }
 }
 
-/// The same values at an address that is no multiple of 16.
+/// The same values at an address that is not a multiple of 16.
 Tensor shifted(const Tensor& values) {
   Tensor whole = Tensor::zeros({values.numel() + 1}, values.dtype(), Device::cuda);
   Tensor part = whole.slice(0, 1, values.numel()).view(values.shape());
@@ -100,7 +100,7 @@ Tensor shifted(const Tensor& values) {
   return part;
 }
 
-/// Results of primitives on rows, whose arrays `place` has put somewhere.
+/// Results of primitives on rows, with arrays that `place` has moved.
 template <class F>
 std::vector<Tensor> results_on_rows(DType dtype, const F& place) {
   const int64_t rows = 5, columns = 1040;
@@ -157,7 +157,7 @@ TEST_CASE("cuda lookups take ids outside their range for 0, and whoever waits is
 
   tested().embedding(table, ids, 1.0, out);
   CHECK_THROWS_WITH(tested().sum(number), "embedding: ids has -7 at 1, outside 0 … 3");
-  CHECK_NOTHROW(tested().sum(number));  // told once
+  CHECK_NOTHROW(tested().sum(number));  // the error is reported once
   CHECK(at(out, 3) == at(table, 0));
   CHECK(at(out, 6) == at(table, 0));
 

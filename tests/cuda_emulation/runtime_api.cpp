@@ -1,5 +1,5 @@
-// The emulated runtime but for its streams (streams.cpp): what a device would leave undefined is
-// refused.
+// The emulated runtime, apart from streams (streams.cpp). It refuses calls whose effect a device
+// would leave undefined.
 
 #include "emulation/runtime_api.h"
 
@@ -27,8 +27,8 @@ using emulation::DeviceHeap;
 
 constexpr size_t kSharedWithoutAsking = size_t{48} << 10, kSharedOptIn = size_t{163} << 10;
 
-/// What is known beside the device's memory. Guarded by DeviceHeap::Access, but for the last error,
-/// which every host thread has for itself.
+/// The state of the runtime beside the device's memory. DeviceHeap::Access guards it. Each host
+/// thread has its own last error.
 struct Runtime {
   std::map<emulation::AnyKernel, size_t> shared_allowed;
   std::map<const std::byte*, size_t> pinned;
@@ -43,7 +43,7 @@ Runtime& runtime() {
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local std::string last_message;
 
-/// An error for canaries that were written since the last look.
+/// The error if a canary was overwritten since the last check.
 cudaError_t report_damage() {
   const std::string damage = DeviceHeap::instance().damage();
   const std::string before = std::exchange(runtime().damage, damage);
@@ -59,7 +59,7 @@ bool is_pinned(const void* pointer) {
   return address < found->first + found->second;
 }
 
-/// Says what is wrong with one end of a copy, if something is.
+/// Describes what is wrong with one end of a copy, if anything.
 std::string end_of_copy(const char* which, const void* pointer, size_t bytes, bool on_device) {
   const DeviceHeap& heap = DeviceHeap::instance();
   if (on_device && !heap.owns(pointer, bytes)) {
@@ -102,8 +102,8 @@ bool is_pinned_memory(const void* pointer) {
   return is_pinned(pointer);
 }
 
-/// In a stream's turn. What is copied from the host's pageable memory is read now, as CUDA does by
-/// staging it; what is copied to there is waited for. Neither can be put into a graph.
+/// Copies in the order of a stream. Like CUDA, which stages pageable memory, reads pageable host
+/// memory now, and waits for copies to it. Neither can be captured in a graph.
 cudaError_t copy_rows_in_order(void* to, size_t to_pitch, const void* from, size_t from_pitch,
                                size_t width, size_t height, cudaMemcpyKind kind,
                                cudaStream_t stream) {
@@ -195,7 +195,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->warpSize = 32;
   properties->maxThreadsPerBlock = 1024;
   properties->maxThreadsPerMultiProcessor = 2048;
-  properties->multiProcessorCount = 2;  // few, so that small tests fill them more than once
+  properties->multiProcessorCount = 2;  // few, so that small tests occupy them more than once
   properties->major = 8;
   properties->l2CacheSize = 1 << 20;
   return cudaSetDevice(device);
@@ -317,8 +317,8 @@ cudaError_t set_attribute(AnyKernel kernel, cudaFuncAttribute attribute, int val
 
 namespace {
 
-/// Every aligned word is looked at: pointers may stand anywhere in a structure. Words that are no
-/// pointers are hardly ever addresses of memory that exists.
+/// Checks every aligned word, since pointers may be anywhere in a structure. Other words are hardly
+/// ever addresses of existing memory.
 bool holds_host_address(const Argument& argument) {
   constexpr uintptr_t kPage = 4096, kLowest = uintptr_t{1} << 40, kEnd = uintptr_t{1} << 47;
   for (size_t at = 0; at + sizeof(uintptr_t) <= argument.bytes; at += sizeof(uintptr_t)) {
@@ -333,7 +333,7 @@ bool holds_host_address(const Argument& argument) {
   return false;
 }
 
-/// Says what a device would refuse.
+/// Returns the error that a device would report for this launch.
 std::string wrong_configuration(const cudaLaunchConfig_t& config, AnyKernel kernel) {
   const dim3 grid = config.gridDim, block = config.blockDim;
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;

@@ -1,4 +1,4 @@
-// Calls that a device would refuse, or worse, are refused.
+// The emulation refuses calls that a device would refuse, or would not notice.
 
 #include "emulated.h"
 

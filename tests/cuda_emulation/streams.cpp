@@ -1,5 +1,5 @@
-// Streams, events and graphs of the emulated runtime. The host's thread does all work: at once, or
-// if a stream is late (set_pace), when somebody waits for it.
+// Streams, events and graphs of the emulated runtime. The host's thread does all work: at once, or,
+// if a stream is late (set_pace), when something waits for it.
 
 #include "streams.h"
 
@@ -20,7 +20,7 @@ using emulation::failed;
 using emulation::Pace;
 using emulation::Work;
 
-/// A place in a stream that an event was recorded at.
+/// The place in a stream where an event was recorded.
 struct Mark {
   cudaStream_t stream;
   bool reached = false;
@@ -28,7 +28,7 @@ struct Mark {
 };
 
 struct EmulatedEvent {
-  std::shared_ptr<Mark> latest;  // null: never recorded, which nothing waits for
+  std::shared_ptr<Mark> latest;  // null: never recorded, so nothing waits for it
 };
 
 struct EmulatedGraph {
@@ -50,7 +50,7 @@ struct EmulatedStream {
 namespace {
 
 struct Streams {
-  // Recursive: what a stream does may make another go on.
+  // Recursive: a stream's work may let another stream continue.
   std::recursive_mutex mutex;
   std::set<cudaStream_t> all;
   Pace new_pace = Pace::soon;
@@ -64,7 +64,7 @@ Streams& streams() {
 
 using Lock = std::lock_guard<std::recursive_mutex>;
 
-/// Does what a stream has queued, up to a mark if one is given.
+/// Does a stream's queued work, up to a mark if one is given.
 cudaError_t advance(cudaStream_t stream, const Mark* until = nullptr) {
   while (!stream->queue.empty() && !(until && until->reached)) {
     const Work work = std::move(stream->queue.front());
@@ -80,7 +80,7 @@ cudaError_t wait_for(const std::shared_ptr<Mark>& mark) {
   return advance(mark->stream, mark.get());
 }
 
-/// The runtime's default stream, which this project does not use, waits for nobody here.
+/// This project does not use the default stream; here it waits for no other stream.
 cudaError_t enqueue(cudaStream_t stream, Work work) {
   if (!stream) return work();
   stream->queue.push_back(std::move(work));

@@ -6,28 +6,29 @@
 
 namespace emulation {
 
-/// What a stream is given to do: a kernel, a copy. Runs with the device to itself.
+/// A stream's unit of work: a kernel or a copy. Nothing else runs on the device meanwhile.
 using Work = std::function<cudaError_t()>;
 
-/// Queues work on a stream, or puts it into the graph that the stream's calls are captured in. Of
-/// work that runs before this returns, its error; of later work the next wait returns the error.
+/// Queues work on a stream, or adds it to the graph that captures the stream. Returns the error of
+/// work that runs before this returns. The next wait returns the error of later work.
 cudaError_t submit(cudaStream_t stream, Work work);
 
-/// Whether calls of this stream go into a graph.
+/// Whether the calls of this stream are captured.
 bool is_capturing(cudaStream_t stream);
-/// Refuses, and spoils every capture, as calls do that wait or need an answer.
+/// Refuses a call that waits or returns data, and invalidates every capture.
 cudaError_t refuse_during_capture(const char* call);
-/// Does all that is queued anywhere.
+/// Does all queued work of all streams.
 cudaError_t finish_all();
 
-/// When a stream does its work: as soon as it may, or as late as it can, which is when the host or
-/// another stream waits for it. Programs that order their streams rightly cannot tell.
+/// When a stream does its work: as soon as possible, or as late as possible, when the host or
+/// another stream waits for it. A program with correctly ordered streams gives the same results
+/// with both.
 enum class Pace { soon, late };
 void set_pace(cudaStream_t stream, Pace pace);
-/// Of streams that are made from now on; soon at first.
+/// Sets the pace of streams that are created from now on; the default is soon.
 void set_pace_of_new_streams(Pace pace);
 
-/// How many graphs have been launched so far.
+/// The number of graphs launched so far.
 int graph_launches();
 
 }  // namespace emulation

@@ -1,4 +1,4 @@
-// Streams that take their time, and graphs.
+// Streams that run late, and graphs.
 
 #include "streams.h"
 
@@ -42,7 +42,7 @@ struct Event {
   Event& operator=(const Event&) = delete;
 };
 
-/// A number that copies find in pinned memory.
+/// A number in pinned memory, as a source of copies.
 struct Pinned {
   int* value = nullptr;
   explicit Pinned(int first) {

@@ -1,4 +1,4 @@
-// What the 32 lanes of a warp do together: each deposits a value and waits for the others.
+// Collectives of the 32 lanes of a warp: each lane deposits a value and waits for the others.
 
 #include <memory>
 #include <vector>
@@ -16,7 +16,7 @@ struct Warp {
   uint64_t done = 0;  // collectives that all lanes have reached
   Collective kind{};
   size_t bytes = 0;
-  // Two, because lanes that are ahead deposit while others still read.
+  // Two buffers, because lanes that are ahead deposit while others still read.
   alignas(64) std::byte values[2][32 * kMaxLaneBytes];
 };
 
@@ -38,7 +38,7 @@ const char* name(Collective kind) {
   return "?";
 }
 
-/// The deposits of lanes at different instructions must not be taken for each other's.
+/// Deposits of lanes at different instructions must not be mixed.
 void require_same(const Warp& warp, Collective kind, size_t bytes) {
   if (warp.kind == kind && warp.bytes == bytes) return;
   throw Fault(

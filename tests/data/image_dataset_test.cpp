@@ -39,9 +39,9 @@ PrepareOptions tree(const std::string& input, const std::string& output) {
 }
 
 std::string cifar_error(const std::string& file, const std::string& rows) {
-  TempFolder folder;
+  TempDir folder;
   const std::string path = folder / file;
-  write_file(path, rows);
+  write_bytes(path, rows);
   return error_of(ExitCode::data, [&] { prepare_images(cifar({path}, folder / "out")); });
 }
 
@@ -49,19 +49,19 @@ void write_picture(const std::string& path, int64_t height, int64_t width, uint8
   fs::create_directories(fs::path(path).parent_path());
   const std::vector<uint8_t> png = encode_png(
       {height, width, std::vector<uint8_t>(static_cast<size_t>(height * width * 3), value)});
-  write_file(path, std::string(png.begin(), png.end()));
+  write_bytes(path, std::string(png.begin(), png.end()));
 }
 
 }  // namespace
 
 TEST_CASE("the binary version of CIFAR-10 becomes pixels by row, column and channel") {
-  TempFolder folder;
+  TempDir folder;
   const std::string input = folder / "cifar";
   fs::create_directories(input);
-  write_file(input + "/data_batch_2.bin", row(9, 2));
-  write_file(input + "/data_batch_1.bin", row(3, 0) + row(4, 1));
-  write_file(input + "/test_batch.bin", row(5, 3));
-  write_file(input + "/readme.html", "not a batch");
+  write_bytes(input + "/data_batch_2.bin", row(9, 2));
+  write_bytes(input + "/data_batch_1.bin", row(3, 0) + row(4, 1));
+  write_bytes(input + "/test_batch.bin", row(5, 3));
+  write_bytes(input + "/readme.html", "not a batch");
   const ImageDatasetInfo made = prepare_images(cifar({input}, folder / "out"));
   CHECK(made.images() == 4);
   CHECK_FALSE(made.official);
@@ -94,30 +94,30 @@ TEST_CASE("rows that are not CIFAR-10's are refused by size, row and byte") {
              Catch::Contains("row 1, byte 3073, is label 12"));
   CHECK_THAT(cifar_error("data_batch_1.bin", ""), Catch::Contains("data_batch_1.bin"));
   CHECK_THAT(cifar_error("test_batch.bin", row(1, 1)), Catch::Contains("train split"));
-  TempFolder folder;
+  TempDir folder;
   fs::create_directories(folder / "py");
-  write_file(folder / "py/data_batch_1", "pickle");
+  write_bytes(folder / "py/data_batch_1", "pickle");
   CHECK_THAT(
       error_of(ExitCode::data, [&] { prepare_images(cifar({folder / "py"}, folder / "out")); }),
       Catch::Contains("binary version"));
 }
 
 TEST_CASE("a damaged folder of pictures is found") {
-  TempFolder folder;
-  write_file(folder / "a.bin", row(3, 0) + row(4, 1));
+  TempDir folder;
+  write_bytes(folder / "a.bin", row(3, 0) + row(4, 1));
   prepare_images(cifar({folder / "a.bin"}, folder / "out"));
-  std::string pixels = read_file(folder / "out/pixels.bin");
+  std::string pixels = read_bytes(folder / "out/pixels.bin");
   pixels[100] ^= 1;
-  write_file(folder / "out/pixels.bin", pixels);
+  write_bytes(folder / "out/pixels.bin", pixels);
   CHECK_THAT(error_of(ExitCode::data, [&] { ImageDataset::open(folder / "out").verify(); }),
              Catch::Contains("damaged"));
-  write_file(folder / "out/pixels.bin", pixels.substr(1));
+  write_bytes(folder / "out/pixels.bin", pixels.substr(1));
   CHECK_THAT(error_of(ExitCode::data, [&] { ImageDataset::open(folder / "out"); }),
              Catch::Contains("6143 bytes") && Catch::Contains("6144"));
 }
 
 TEST_CASE("a tree of pictures becomes splits and classes") {
-  TempFolder folder;
+  TempDir folder;
   const std::string root = folder / "pictures";
   write_picture(root + "/train/cat/1.png", 4, 6, 10);
   write_picture(root + "/train/cat/2.png", 4, 6, 20);
@@ -137,7 +137,7 @@ TEST_CASE("a tree of pictures becomes splits and classes") {
 }
 
 TEST_CASE("pictures of two sizes, and files that are none, are named") {
-  TempFolder folder;
+  TempDir folder;
   const std::string root = folder / "pictures";
   write_picture(root + "/train/a/1.png", 4, 4, 1);
   write_picture(root + "/train/a/2.png", 4, 5, 1);
@@ -149,7 +149,7 @@ TEST_CASE("pictures of two sizes, and files that are none, are named") {
   CHECK_THAT(problem(false),
              Catch::Contains("1.png' has 4 x 4") && Catch::Contains("2.png' has 5 x 4"));
   fs::remove(root + "/train/a/2.png");
-  write_file(root + "/train/a/2.png", read_file(root + "/train/a/1.png").substr(0, 40));
+  write_bytes(root + "/train/a/2.png", read_bytes(root + "/train/a/1.png").substr(0, 40));
   CHECK_THAT(problem(false), Catch::Contains("2.png") && Catch::Contains("--on-bad-image skip"));
   PrepareOptions options = tree(root, folder / "out");
   options.skip_bad_images = true;

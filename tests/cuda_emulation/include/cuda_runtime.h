@@ -1,9 +1,9 @@
 #pragma once
 
-// Stands in for CUDA's header of the same name, so that the files of src/backend/cuda compile as
-// plain C++ and their kernels run on the CPU. Only what those files use is here. Blocks run one
-// after another; the threads of a block are fibers that take turns (fibers.cpp, warp.cpp); device
-// memory cannot be touched by host code (memory.cpp); streams work at once, or as late as they can
+// Replaces CUDA's header of the same name, so that the files of src/backend/cuda compile as plain
+// C++ and their kernels run on the CPU. It has only what those files use. Blocks run one after
+// another. The threads of a block are fibers that take turns (fibers.cpp, warp.cpp). Host code
+// cannot access device memory (memory.cpp). Streams work at once, or as late as possible
 // (streams.cpp).
 
 #define SSA_CUDA_EMULATION 1

@@ -25,7 +25,7 @@ enum cudaError_t {
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
 };
-/// For a launch that failed: what the emulation found.
+/// What the emulation found wrong with a failed launch.
 const char* cudaGetErrorString(cudaError_t error);
 const char* cudaGetErrorName(cudaError_t error);
 cudaError_t cudaGetLastError();
@@ -156,19 +156,19 @@ struct Argument {
   const void* value;
   size_t bytes;
 };
-/// Padding may hold what was there before: any address. Long lists keep theirs, because GCC 12 also
-/// clears members of arrays whose elements end in padding.
+/// Clears padding, which may hold old addresses. Long lists keep theirs, because GCC 12 also clears
+/// members of arrays whose elements end in padding.
 template <class T>
 void clear_padding([[maybe_unused]] T& value) {
 #if __has_builtin(__builtin_clear_padding)
   if constexpr (sizeof(T) <= 256) __builtin_clear_padding(&value);
 #endif
 }
-/// Refuses what a device would, and arguments that hold addresses of pageable host memory, wherever
-/// in a structure they stand.
+/// Refuses what a device would refuse, and arguments with addresses of pageable host memory
+/// anywhere in a structure.
 cudaError_t check_launch(const cudaLaunchConfig_t& config, AnyKernel kernel,
                          std::span<const Argument> arguments);
-/// Gives the stream a grid whose threads all call run_thread().
+/// Queues a grid on the stream. All its threads call run_thread().
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> run_thread);
 
 }  // namespace emulation
@@ -189,7 +189,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     const auto error =
         emulation::check_launch(*config, reinterpret_cast<emulation::AnyKernel>(kernel), described);
     if (error != cudaSuccess) return error;
-    // Kept until the kernel runs, or for as long as a graph holds it.
+    // Kept until the kernel has run, or as long as a graph holds it.
     const auto kept = std::make_shared<std::tuple<Parameters...>>(values...);
     return emulation::launch(*config, [kernel, kept] { std::apply(kernel, *kept); });
   };

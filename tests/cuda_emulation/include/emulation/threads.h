@@ -1,14 +1,14 @@
 #pragma once
 
-// What a kernel's threads know of themselves and do together. Warp functions want all 32 lanes, in
-// step, as the kernels of this project use them: anything else is reported as a fault.
+// Indices and collectives of a kernel's threads. Warp functions need all 32 lanes in step, as this
+// project's kernels use them. Anything else is reported as a fault.
 
 #include <cstring>
 #include <type_traits>
 
 #include "emulation/types.h"
 
-// Set before a thread runs on. Not const: the compiler must not think that they stay.
+// Set before a thread continues. Not const, or the compiler would assume that they never change.
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 inline constexpr int warpSize = 32;
@@ -26,12 +26,12 @@ const void* exchange(Collective kind, const void* mine, size_t bytes);
 unsigned lane();
 /// Reports a mask that is not all lanes.
 void require_all_lanes(unsigned mask);
-/// Waits for the block. Returns how many threads came with a `predicate` other than 0.
+/// Waits for the block. Returns the number of threads with a `predicate` other than 0.
 int sync_block(int predicate);
 /// The block's dynamic shared memory, 128-byte aligned.
 void* dynamic_shared_memory();
-/// A copy that the running thread waits for later, zeros if `from` is null: made at once or, if the
-/// order is backward, when it waits. A kernel must not count on either.
+/// An asynchronous copy of the running thread; writes zeros if `from` is null. The copy is made at
+/// once or, if the order is backward, when the thread waits. A kernel must not rely on either.
 void copy_async(void* to, const void* from, size_t bytes);
 void finish_copies();
 
@@ -113,8 +113,8 @@ unsigned __match_any_sync(unsigned mask, T value) {
   return result;
 }
 
-// Atomics: only one thread runs at a time. None on floating types, whose sums would depend on the
-// order of the threads.
+// Atomics. Only one thread runs at a time. There are none on floating types, whose sums would
+// depend on the order of threads.
 namespace emulation {
 template <class T, class F>
 T read_modify_write(T* address, F&& f) {

@@ -13,7 +13,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// One block runs at a time, so that one instance is enough.
+// One block runs at a time, so one instance is enough.
 #define __shared__ static
 #define __constant__ static
 
