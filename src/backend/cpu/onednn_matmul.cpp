@@ -217,6 +217,7 @@ struct ProductKey {
   DType dtype, out_dtype;
   bool a_transposed, b_transposed, bias, residual, accumulate;
   bool one_thread;  // a primitive divides its work among threads when it is created
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes `default` for a null pointer.
   auto operator<=>(const ProductKey&) const = default;
 
   explicit ProductKey(const OnednnProduct& product)

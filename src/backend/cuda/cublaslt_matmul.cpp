@@ -93,6 +93,7 @@ struct ProductKey {
   bool a_transposed, b_transposed, added;
   Epilogue epilogue;
   Batch batch;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes `default` for a null pointer.
   auto operator<=>(const ProductKey&) const = default;
 
   explicit ProductKey(const Product& product)

@@ -28,6 +28,7 @@ enum class Epilogue {
 struct Batch {
   int64_t count = 1;
   int64_t a_step = 0, b_step = 0, out_step = 0;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes `default` for a null pointer.
   auto operator<=>(const Batch&) const = default;
 };
 
