@@ -14,7 +14,7 @@ namespace ssa::dist {
 /// four bytes. Never blocks. Not thread-safe.
 class MessageStream {
  public:
-  /// Limits of a message from an unknown connection, and of one from a rank.
+  /// The largest message from an unknown connection, and from a rank.
   static constexpr size_t kStrangerBytes = 4096, kRankBytes = size_t{16} << 20;
 
   explicit MessageStream(Descriptor socket) : socket_(std::move(socket)) {}
@@ -26,12 +26,13 @@ class MessageStream {
   /// Queues a message for send().
   void put(const nlohmann::json& message);
   bool wants_to_send() const { return !out_.empty(); }
-  /// Sends as much as the kernel takes. A broken connection shows in receive(), as there may still
-  /// be something to read.
+  /// Sends as much as the kernel accepts. receive() reports a broken connection, because there may
+  /// still be data to read.
   void send();
-  /// Receives some of what has come, for take(). False if nothing will come any more.
+  /// Receives available data for take(). Returns false if the connection is at its end.
   bool receive();
-  /// The next whole message, if there is one. Throws std::runtime_error if it is none at all.
+  /// The next complete message, if there is one. Throws std::runtime_error if the data is not a
+  /// message.
   std::optional<nlohmann::json> take();
 
  private:

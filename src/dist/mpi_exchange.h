@@ -14,23 +14,23 @@ namespace ssa::dist {
 /// Throws std::runtime_error with MPI's message unless `result` is success.
 void check_mpi(int result, const char* function);
 
-/// What the exchanges of a transport share.
+/// State that the exchanges of a transport share.
 struct MpiPeers {
   MPI_Comm communicator = MPI_COMM_NULL;
   int rank = 0, size = 1;
-  int64_t exchanges = 0;                       ///< begun so far
-  std::vector<std::vector<std::byte>> memory;  ///< for parts of sums, when no exchange uses it
+  int64_t exchanges = 0;                       ///< started so far
+  std::vector<std::vector<std::byte>> memory;  ///< free buffers for contributions to sums
 };
 
-/// A collective as messages between all pairs of ranks. Rank r sums part r of the buffer: it gets
-/// every other rank's values (stage `collect`), adds them up in rank order, and sends the sum to
-/// all (stage `spread`). reduce_scatter is the first stage alone, all_gather the second. Parts are
-/// cut into segments, and a few segments are under way at once, each a `Round` of its own.
+/// A collective as messages between all pairs of ranks. Rank r sums part r of the buffer: it
+/// receives every other rank's values (stage `collect`), adds them in rank order, and sends the sum
+/// to all (stage `spread`). reduce_scatter is only the first stage, all_gather only the second.
+/// Parts are cut into segments; a few segments are exchanged at the same time, each in a `Round`.
 ///
-/// Why not MPI's own collectives: their result may depend on the algorithm that the library
-/// chooses, bf16 would be rounded at every addition, and those of Open MPI that do not block send
-/// all values through one rank and advance one step a call, which a thread that sleeps between
-/// calls makes slow.
+/// MPI's own collectives are not used: their result may depend on the algorithm that the library
+/// chooses, and they would round bf16 at every addition. The non-blocking ones of Open MPI also
+/// send all values through one rank and advance one step per call, which is slow in a thread that
+/// sleeps between calls.
 class MpiExchange final : public Transport::Running {
  public:
   MpiExchange(MpiPeers& peers, const Request& request);

@@ -72,11 +72,12 @@ class ProgressThread {
   void check_peers();
 
   CommunicatorStats stats() const;
-  /// Nothing is queued or under way, and nothing has failed.
+  /// Whether nothing is queued or running, and nothing has failed.
   bool at_rest() const;
   bool failed() const;
 
-  /// Ends the thread, in peace: after what is queued, and with the other ranks; or as it is.
+  /// Ends the thread. `in_peace`: after the queued operations and together with the other ranks;
+  /// otherwise at once.
   void stop(bool in_peace);
   /// Ends the thread and the process by the transport's abort().
   void abort(ExitCode code);
@@ -108,22 +109,22 @@ class ProgressThread {
   std::exception_ptr no_transport_;
   std::shared_ptr<RollCall> roll_call_;
   std::deque<std::shared_ptr<Operation>> queued_;
-  bool failing_ = false;                // the cause is being looked for, or is known, …
+  bool failing_ = false;                // the cause is being determined, or is known, …
   std::optional<std::string> failure_;  // … and every later call throws it
   bool stop_ = false, in_peace_ = false, ended_ = false;
   std::optional<ExitCode> abort_;
   std::optional<Clock::time_point> call_began_;  // the thread is inside the transport since then
   const Operation* in_call_ = nullptr;
   Position position_;                           // of the operation started last
-  int64_t unfinished_ = 0, in_background_ = 0;  // operations, and those of them
+  int64_t unfinished_ = 0, in_background_ = 0;  // operations, and how many of them in background
   int waiting_ = 0;                             // callers
   CommunicatorStats stats_;
   Clock::time_point background_since_{};
 
-  // The thread's own.
+  // Used by the progress thread only.
   std::unique_ptr<Transport> transport_;
   std::vector<std::shared_ptr<Operation>> running_;
-  int looks_ = 0;  // at what is under way, since it last moved
+  int looks_ = 0;  // polls since a running operation last made progress
   Clock::time_point news_read_{};
 };
 

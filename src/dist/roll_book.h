@@ -13,24 +13,24 @@
 
 namespace ssa::dist {
 
-/// What one participant of the roll call knows of all ranks.
+/// The state of all ranks, as one participant of the roll call knows it.
 class RollBook {
  public:
   explicit RollBook(int size);
 
   const PeerReport& operator[](int rank) const { return entry(rank).report; }
 
-  /// The rank has said something just now.
+  /// Notes that a message from the rank has arrived.
   void hear(int rank);
   void set_position(int rank, const Position& position) { entry(rank).report.position = position; }
   void leave(int rank) { entry(rank).report.left = true; }
-  /// These two are true if that is news: a rank fails once, and one that has left is not missed.
+  /// These return whether it is news: a rank fails only once, and a rank that left is not missed.
   bool fail(int rank, ExitCode code, const std::string& message);
   bool lose(int rank);
-  /// What another participant knows.
+  /// Takes over another participant's report.
   void copy(int rank, const PeerReport& report);
 
-  /// The first one but `except` that failed or went.
+  /// The first rank, except `except`, that failed or died.
   std::optional<int> first_bad(int except) const;
   std::vector<PeerReport> reports() const;
   PeerReport report(int rank) const;
@@ -45,15 +45,15 @@ class RollBook {
   void note_bad(int rank);
 
   std::vector<Entry> entries_;
-  std::vector<int> bad_;  ///< as they became known
+  std::vector<int> bad_;  ///< failed or dead ranks, in the order in which they became known
 };
 
-/// Of one that failed or went: "rank 3 has failed: …".
+/// Describes a rank that failed or died: "rank 3 has failed: …".
 std::string fate_of(int rank, const PeerReport& report);
 
-/// Of the store: throws ShapeError if the value is too long for a message.
+/// For the store: throws ShapeError if the value is too long for a message.
 void check_value(const std::string& key, const std::string& value);
-/// Why get() of `rank` has no value to return.
+/// The error of get() on `rank` if there is no value.
 PeerError missing_value(int rank, const std::string& key, std::chrono::duration<double> timeout,
                         const RollBook& book);
 

@@ -11,16 +11,16 @@
 
 namespace ssa::dist {
 
-/// Where a rank is, by its last report.
+/// How far a rank is, by its last report.
 struct Position {
-  int64_t collectives = 0;  ///< started so far; a rank that is behind has the lowest number
+  int64_t collectives = 0;  ///< started so far; the rank that is behind has the lowest number
   int64_t step = -1;
-  std::string what;  ///< the last one started: "all_reduce of gradient bucket 3"
+  std::string what;  ///< the last collective started: "all_reduce of gradient bucket 3"
 
   bool operator==(const Position&) const = default;
 };
 
-/// What the roll call knows of a rank.
+/// The state of a rank, as far as the roll call knows it.
 struct PeerReport {
   bool joined = false;
   bool gone = false;          ///< its connection broke without a goodbye: the process has died
@@ -45,16 +45,16 @@ class RollCall {
   /// Rank 0: listens on `port` (0: any free one) of all interfaces, and takes part itself. It
   /// turns away connections that do not know `token`. Throws ConfigError if it cannot listen there.
   static std::unique_ptr<RollCall> serve(int size, int port, const std::string& token = "");
-  /// Others: connects to the first of `addresses` (names or numbers) where rank 0 of this job
-  /// answers; it may start later. Throws PeerError naming the addresses and what became of each if
-  /// none does within `timeout`, and sooner if rank 0 keeps refusing it.
+  /// Other ranks: connects to the first of `addresses` (names or numbers) at which rank 0 of this
+  /// job answers; rank 0 may start later. Throws PeerError naming the addresses and the result of
+  /// each if none answers within `timeout`, and sooner if rank 0 keeps refusing.
   static std::unique_ptr<RollCall> join(int rank, int size,
                                         const std::vector<std::string>& addresses, int port,
                                         std::chrono::duration<double> timeout,
                                         const std::string& token = "");
-  /// For jobs whose launcher can carry it from rank 0 to the others.
+  /// A token for jobs whose launcher can carry it from rank 0 to the other ranks.
   static std::string random_token();
-  /// Closes the connection. The others take that for a death, unless shut_down() came before.
+  /// Closes the connection. The other ranks take that for a death unless shut_down() was called.
   virtual ~RollCall() = default;
 
   virtual int port() const = 0;

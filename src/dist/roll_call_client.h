@@ -35,7 +35,7 @@ class RollCallClient final : public RollCall {
   bool exchange();
   void handle(const nlohmann::json& message);
   void put(const nlohmann::json& message);
-  /// Sends it, and waits for a moment until rank 0 has heard it.
+  /// Sends a message, and waits a moment for rank 0 to receive it.
   void put_last_words(std::unique_lock<std::mutex>& lock, const nlohmann::json& message);
 
   const int rank_, port_;
@@ -44,9 +44,8 @@ class RollCallClient final : public RollCall {
   MessageStream stream_;
   RollBook book_;
   bool connected_ = true, stopping_ = false;
-  std::set<std::string> heard_;  ///< kinds of messages that rank 0 has heard
-  int64_t questions_ = 0,
-          answered_ = 0;  ///< questions asked so far; the last one that was answered
+  std::set<std::string> heard_;           ///< kinds of messages that rank 0 has heard
+  int64_t questions_ = 0, answered_ = 0;  ///< asked so far; number of the last one answered
   std::map<std::string, std::string> values_;
   WakeUp wake_up_;
   std::thread thread_;  ///< last: it uses all of the above
