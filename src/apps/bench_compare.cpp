@@ -12,7 +12,7 @@
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
 #include "ssa/tasks/cost.h"
-#include "ssa/train/memory_plan.h"
+#include "ssa/train/counted_step.h"
 #include "ssa/train/stepper.h"
 
 #include "apps/app.h"
@@ -29,7 +29,6 @@ class Contender {
   /// Runs a first step, which allocates gradients and moments and warms up.
   Contender(std::string label, const Config& config, Device device)
       : label_(std::move(label)),
-        config_(config),
         device_(device),
         own_bytes_(-in_use()),
         task_(make_task(config)),
@@ -54,7 +53,7 @@ class Contender {
   /// Peak of its tensors, with parameters and optimizer.
   int64_t peak_bytes() const { return peak_bytes_; }
   int64_t predicted_bytes() const {
-    return plan_memory(config_, config_.train.micro_batch).total();
+    return count_step(*task_, task_->config().train.micro_batch).memory.total();
   }
   json to_json() const {
     return {{"step_seconds", seconds()},
@@ -68,7 +67,6 @@ class Contender {
   void step() { stepper_.step(steps_++, item_); }
 
   std::string label_;
-  Config config_;
   Device device_;
   int64_t own_bytes_;  // size of stepper_; declared first, to measure the memory before
   std::unique_ptr<Task> task_;

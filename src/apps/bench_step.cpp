@@ -40,7 +40,7 @@ int64_t process_bytes(const std::string& name) {
 /// often the step computes it.
 double matmul_rate(const Config& config, DType dtype, Device device) {
   double flop = 0, seconds = 0;
-  const Tally tally = count_step(config, config.train.micro_batch).tally;
+  const Tally tally = count_step(*make_task(config), config.train.micro_batch).tally;
   for (const auto& [counted, times] : tally.products) {
     if (counted.kind == CountedProduct::Kind::data || times == 0) continue;
     const Product product{counted.kind == CountedProduct::Kind::weights
@@ -131,7 +131,7 @@ Config step_config(const Options& options) {
     overrides.push_back("train.precision=" + options.precision);
   }
   Config config = load_task_config(options.config, overrides);
-  config.train.micro_batch = resolve_micro_batch(config);
+  config.train.micro_batch = resolve_micro_batch(*make_task(config));
   return config;
 }
 
@@ -146,7 +146,9 @@ int run_step(const Options& options) {
   // Measured after the steps, so that its memory does not count as theirs.
   const double peak = measured_peak(dtype, device), same = matmul_rate(config, dtype, device);
 
-  const double tokens = static_cast<double>(config.train.batch_size * config.data.length);
+  const auto task = make_task(config);
+  const auto tokens = static_cast<double>(config.train.batch_size * task->terms_per_example());
+  const int64_t predicted = count_step(*task, config.train.micro_batch).memory.total();
   // Backward costs twice the forward pass.
   const double rate = 3 * training_cost(config).forward_flop_per_token * tokens / run.seconds;
   std::cout << fmt::format(
@@ -155,29 +157,28 @@ int run_step(const Options& options) {
       "{:.1f} GFLOP/s: {:.0f}% of the measured matmul peak ({:.1f}), {:.0f}% of matmul on the "
       "step's own shapes ({:.1f})\n",
       run.seconds, tokens / run.seconds, static_cast<double>(run.peak_bytes) / 0x1p20,
-      static_cast<double>(plan_memory(config, config.train.micro_batch).total()) / 0x1p20,
-      static_cast<double>(resident_peak) / 0x1p20, run.system_allocations, rate * 1e-9,
-      100 * rate / peak, peak * 1e-9, 100 * rate / same, same * 1e-9);
+      static_cast<double>(predicted) / 0x1p20, static_cast<double>(resident_peak) / 0x1p20,
+      run.system_allocations, rate * 1e-9, 100 * rate / peak, peak * 1e-9, 100 * rate / same,
+      same * 1e-9);
   if (run.seconds_by_call > 0 && config.train.cuda_graphs) {
     std::cout << fmt::format("without CUDA graphs {:.3f} s\n", run.seconds_by_call);
   }
   print_breakdown(run);
-  finish(
-      options,
-      {{"tokens_per_second", tokens / run.seconds},
-       {"step_seconds", run.seconds},
-       {"step_seconds_by_call", run.seconds_by_call},
-       {"precision", choices(config.train.precision)[static_cast<size_t>(config.train.precision)]},
-       {"peak_memory_bytes", run.peak_bytes},
-       {"predicted_memory_bytes", plan_memory(config, config.train.micro_batch).total()},
-       {"resident_before_bytes", resident_before},
-       {"peak_resident_bytes", resident_peak},
-       {"system_allocations_after_warm_up", run.system_allocations},
-       {"flop_per_second", rate},
-       {"matmul_flop_per_second", peak},
-       {"fraction_of_matmul_peak", rate / peak},
-       {"fraction_of_matmul_same_shapes", rate / same},
-       {"breakdown", run.breakdown}});
+  finish(options, {{"tokens_per_second", tokens / run.seconds},
+                   {"step_seconds", run.seconds},
+                   {"step_seconds_by_call", run.seconds_by_call},
+                   {"precision",
+                    choices(config.train.precision)[static_cast<size_t>(config.train.precision)]},
+                   {"peak_memory_bytes", run.peak_bytes},
+                   {"predicted_memory_bytes", predicted},
+                   {"resident_before_bytes", resident_before},
+                   {"peak_resident_bytes", resident_peak},
+                   {"system_allocations_after_warm_up", run.system_allocations},
+                   {"flop_per_second", rate},
+                   {"matmul_flop_per_second", peak},
+                   {"fraction_of_matmul_peak", rate / peak},
+                   {"fraction_of_matmul_same_shapes", rate / same},
+                   {"breakdown", run.breakdown}});
   return 0;
 }
 

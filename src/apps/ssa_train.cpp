@@ -32,7 +32,12 @@ struct Options {
 
 nlohmann::json dry_run_json(const Config& config) {
   const TrainingCost cost = training_cost(config);
-  const MemoryPlan memory = plan_memory(config, resolve_micro_batch(config));
+  const std::unique_ptr<Task> task = make_task(config);
+  const RunMemory run = plan_memory(*task, resolve_micro_batch(*task));
+  const MemoryPlan& memory = run.peak();
+  nlohmann::json phases;
+  if (run.sampled) phases["sampled"] = run.sampled->total();
+  if (run.finetune) phases["finetune"] = run.finetune->total();
   return {{"parameters", parameter_count(config)},
           {"forward_flop_per_token", cost.forward_flop_per_token},
           {"train_exaflop", cost.train_exaflop},
@@ -43,26 +48,23 @@ nlohmann::json dry_run_json(const Config& config) {
             {"gradients", memory.gradients},
             {"optimizer", memory.optimizer},
             {"activations", memory.activations},
-            {"workspace", memory.workspace}}}};
+            {"workspace", memory.workspace}}},
+          {"memory_bytes_of_phases", phases}};
 }
 
 void print_dry_run(const Config& config) {
   const TrainingCost cost = training_cost(config);
-  const int64_t micro = resolve_micro_batch(config);
-  const MemoryPlan memory = plan_memory(config, micro);
-  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+  const std::unique_ptr<Task> task = make_task(config);
+  const int64_t micro = resolve_micro_batch(*task);
   std::cout << fmt::format(
       "parameters      {:.2f} M\n"
       "forward         {:.1f} MFLOP a token ({:.1f} with dense attention)\n"
       "training        {:.3g} EFLOP forward over {} steps\n"
       "compute ratio   {:.3f} of dense attention, +FT counted\n"
-      "memory          {:.0f} MiB at micro-batch {}: parameters {:.0f}, packed weights "
-      "{:.0f}, gradients {:.0f}, optimizer {:.0f}, activations {:.0f}, workspace {:.0f}\n",
+      "memory          at micro-batch {}: {}\n",
       static_cast<double>(parameter_count(config)) * 1e-6, cost.forward_flop_per_token * 1e-6,
       cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop, config.train.steps,
-      cost.compute_ratio, mib(memory.total()), micro, mib(memory.parameters),
-      mib(memory.packed_weights), mib(memory.gradients), mib(memory.optimizer),
-      mib(memory.activations), mib(memory.workspace));
+      cost.compute_ratio, micro, plan_memory(*task, micro).text());
 }
 
 int train(const Config& config, const Options& options, Communicator& host) {

@@ -53,23 +53,6 @@ class CountedRanks : public Communicator {
   int64_t copies_ = 0;
 };
 
-/// Plans of the right sizes. Counting does not read their positions.
-std::vector<SourcePlan> plans_of_sizes(const Task& task) {
-  std::vector<SourcePlan> plans;
-  for (const PlanSpec& spec : task.plan_specs(Sources::sampled, Use::training)) {
-    const PlanShape shape = plan_shape(spec);
-    SourcePlan plan;
-    plan.positions = spec.positions;
-    plan.windows = shape.windows;
-    plan.targets_per_window = shape.targets_per_window;
-    plan.sources_per_window = shape.sources_per_window;
-    plan.targets.resize(static_cast<size_t>(shape.windows * shape.targets_per_window));
-    plan.sources.resize(static_cast<size_t>(shape.windows * shape.sources_per_window));
-    plans.push_back(std::move(plan));
-  }
-  return plans;
-}
-
 int64_t bytes(const MemoryStats& stats, MemoryCategory category) {
   return stats.bytes[static_cast<size_t>(category)];
 }
@@ -96,16 +79,13 @@ Tally difference(Tally all, const Tally& before) {
 
 }  // namespace
 
-CountedStep count_step(const Config& config, int64_t sequences, int64_t ranks) {
-  Config settings = config;
-  settings.train.micro_batch = sequences;
-  settings.train.cuda_graphs = false;
-  const std::unique_ptr<Task> task = make_task(settings);
-  const StepItem item{{task->typical_batch(sequences)}, plans_of_sizes(*task)};
+CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Sources sources) {
+  StepItem item{{task.typical_batch(examples)}, {}};
+  item.plans = task.typical_plans(item.micro_batches, sources);
 
   const Count count;
   CountedRanks others(ranks);
-  Stepper stepper(*task, Device::counting, &others);
+  Stepper stepper(task, Device::counting, &others);
   CountedStep counted;
   MemoryPlan& memory = counted.memory;
   memory.parameters = bytes(count.memory(), MemoryCategory::parameters);
@@ -121,7 +101,7 @@ CountedStep count_step(const Config& config, int64_t sequences, int64_t ranks) {
   memory.optimizer = bytes(stats, MemoryCategory::optimizer);
   // The rest of the peak. At that moment some activations may already be freed.
   const int64_t rest = stats.peak_total_bytes - memory.total();
-  const int64_t kept = kept_activations(count, stepper.session().model(), settings, item);
+  const int64_t kept = kept_activations(count, stepper.session().model(), task.config(), item);
   memory.activations = std::min(rest, kept);
   memory.workspace = rest - memory.activations;
   return counted;

@@ -7,9 +7,12 @@
 #include <map>
 #include <vector>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include "ssa/backend/counting.h"
 #include "ssa/train/counted_step.h"
+#include "ssa/train/stepper.h"
 
 namespace ssa {
 
@@ -46,18 +49,21 @@ std::vector<int64_t> divisors_descending(int64_t number) {
   return divisors;
 }
 
-/// The plan for a length or a batch that no memory can hold. Parts that depend on neither are
-/// exact.
-MemoryPlan beyond_measure(const Config& config, int64_t ranks) {
-  Config shortest = config;
-  shortest.ssa.kind = SsaKind::none;
-  shortest.data.length = 1;
-  MemoryPlan plan = count_step(shortest, 1, ranks).memory;
+/// The plan of a step that no memory holds, with the parts that are known without taking it.
+MemoryPlan beyond_measure(const Task& task) {
+  const Count count;
+  const Stepper stepper(task, Device::counting);
+  const auto bytes = [memory = count.memory()](MemoryCategory category) {
+    return memory.bytes[static_cast<size_t>(category)];
+  };
+  MemoryPlan plan;
+  plan.parameters = plan.gradients = bytes(MemoryCategory::parameters);  // both are f32
+  plan.optimizer = bytes(MemoryCategory::optimizer);
   plan.activations = plan.workspace = kMostBytes;
   return plan;
 }
 
-/// Extrapolates from the plans for a number of sequences and for twice as many.
+/// Extrapolates from the plans for a number of examples and for twice as many.
 MemoryPlan extrapolated(const MemoryPlan& once, const MemoryPlan& twice, double factor) {
   const auto part = [&](int64_t MemoryPlan::*bytes) {
     const auto first = static_cast<double>(once.*bytes);
@@ -68,46 +74,92 @@ MemoryPlan extrapolated(const MemoryPlan& once, const MemoryPlan& twice, double 
           part(&MemoryPlan::activations), part(&MemoryPlan::workspace)};
 }
 
-/// Plans of one config for several micro-batch sizes. Steps of up to kMostSequences and kMostTokens
-/// are counted. Beyond that, memory grows linearly except for the allocator's rounding, which is
-/// the same after halving and doubling.
-class MemoryPlans {
+/// Plans of one phase for several micro-batch sizes. Steps of up to kMostExamples and kMostTerms are
+/// counted. Beyond that, memory grows linearly except for the allocator's rounding, which is the
+/// same after halving and doubling.
+class PhasePlans {
  public:
-  MemoryPlans(const Config& config, int64_t ranks) : config_(config), ranks_(ranks) {}
+  PhasePlans(const Task& task, int64_t ranks, Sources sources)
+      : task_(task), ranks_(ranks), sources_(sources) {}
 
-  MemoryPlan of(int64_t sequences) {
-    if (config_.data.length > kMostCountedPositions) return beyond_measure(config_, ranks_);
+  MemoryPlan of(int64_t examples) {
+    const int64_t terms = task_.terms_per_example();
+    if (terms > kMostTermsPerExample) return beyond_measure(task_);
     try {
-      int64_t base = sequences;
-      while (base > 1 && (base > kMostSequences || base * config_.data.length > kMostTokens)) {
+      int64_t base = examples;
+      while (base > 1 && (base > kMostExamples || base * terms > kMostTerms)) {
         base = (base + 1) / 2;
       }
-      if (base == sequences) return counted(base);
-      const double factor = static_cast<double>(sequences) / static_cast<double>(base);
+      if (base == examples) return counted(base);
+      const double factor = static_cast<double>(examples) / static_cast<double>(base);
       return extrapolated(counted(base), counted(2 * base), factor);
     } catch (const OutOfMemoryError&) {
-      return beyond_measure(config_, ranks_);
+      return beyond_measure(task_);
     }
   }
 
  private:
-  static constexpr int64_t kMostSequences = 64, kMostTokens = int64_t{1} << 18;
+  static constexpr int64_t kMostExamples = 64, kMostTerms = int64_t{1} << 18;
+  /// The host lists the positions of every layer's plan.
+  static constexpr int64_t kMostTermsPerExample = int64_t{1} << 20;
 
-  const MemoryPlan& counted(int64_t sequences) {
-    const auto found = counted_.find(sequences);
+  const MemoryPlan& counted(int64_t examples) {
+    const auto found = counted_.find(examples);
     if (found != counted_.end()) return found->second;
-    return counted_.emplace(sequences, count_step(config_, sequences, ranks_).memory).first->second;
+    const CountedStep step = count_step(task_, examples, ranks_, sources_);
+    return counted_.emplace(examples, step.memory).first->second;
   }
 
-  const Config& config_;
+  const Task& task_;
   int64_t ranks_;
+  Sources sources_;
   std::map<int64_t, MemoryPlan> counted_;
 };
 
+class RunPlans {
+ public:
+  RunPlans(const Task& task, int64_t ranks) {
+    const Config& config = task.config();
+    const int64_t sampled_steps = finetune_start(config);
+    if (sampled_steps > 0) sampled_.emplace(task, ranks, Sources::sampled);
+    if (sampled_steps < config.train.steps) finetune_.emplace(task, ranks, Sources::all);
+  }
+  RunMemory of(int64_t examples) {
+    RunMemory memory;
+    if (sampled_) memory.sampled = sampled_->of(examples);
+    if (finetune_) memory.finetune = finetune_->of(examples);
+    return memory;
+  }
+
+ private:
+  std::optional<PhasePlans> sampled_, finetune_;
+};
+
+double mib(int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; }
+
 }  // namespace
 
-MemoryPlan plan_memory(const Config& config, int64_t sequences, int64_t ranks) {
-  return MemoryPlans(config, ranks).of(sequences);
+const MemoryPlan& RunMemory::peak() const {
+  if (!sampled || !finetune) return sampled ? *sampled : finetune.value();
+  return sampled->total() < finetune->total() ? *finetune : *sampled;
+}
+
+std::string RunMemory::text() const {
+  const MemoryPlan& plan = peak();
+  std::string text = fmt::format(
+      "{:.0f} MiB: parameters {:.0f}, packed weights {:.0f}, gradients {:.0f}, optimizer {:.0f}, "
+      "activations {:.0f}, workspace {:.0f}",
+      mib(plan.total()), mib(plan.parameters), mib(plan.packed_weights), mib(plan.gradients),
+      mib(plan.optimizer), mib(plan.activations), mib(plan.workspace));
+  if (sampled && finetune) {
+    text += fmt::format(" (with sampled sources {:.0f} MiB, in the dense +FT phase {:.0f})",
+                        mib(sampled->total()), mib(finetune->total()));
+  }
+  return text;
+}
+
+RunMemory plan_memory(const Task& task, int64_t examples, int64_t ranks) {
+  return RunPlans(task, ranks).of(examples);
 }
 
 int64_t usable_memory(const std::string& root) {
@@ -131,11 +183,12 @@ int64_t usable_memory(Device device) {
   return device == Device::cuda ? device_memory(device).capacity() : usable_memory();
 }
 
-int64_t resolve_micro_batch(const Config& config, int64_t memory, int64_t ranks) {
-  if (config.train.micro_batch > 0) return config.train.micro_batch;
-  MemoryPlans plans(config, ranks);
-  for (const int64_t candidate : divisors_descending(config.train.batch_size / ranks)) {
-    if (plans.of(candidate).total() <= memory / 2) return candidate;
+int64_t resolve_micro_batch(const Task& task, int64_t memory, int64_t ranks) {
+  const TrainConfig& train = task.config().train;
+  if (train.micro_batch > 0) return train.micro_batch;
+  RunPlans plans(task, ranks);
+  for (const int64_t candidate : divisors_descending(train.batch_size / ranks)) {
+    if (plans.of(candidate).peak().total() <= memory / 2) return candidate;
   }
   return 1;
 }

@@ -22,7 +22,7 @@ Stepper::Stepper(const Task& task, Device device, Communicator* ranks)
       scaler_(config_.train.precision),
       transfer_(session_.model(), device),
       // With several ranks the host starts collectives during the backward pass: no capture.
-      recorder_(device, config_.train.cuda_graphs && ranks_.size() == 1 &&
+      recorder_(device, device == Device::cuda && config_.train.cuda_graphs && ranks_.size() == 1 &&
                             session_.model().has_fixed_shapes()) {}
 
 /// Sets the losses, and the gradients times the loss scale, summed over the micro-batches.

@@ -209,7 +209,7 @@ void Trainer::settle_micro_batch() {
   if (micro_batch == 0) {
     const int64_t memory = options_.device == Device::cuda ? usable_memory(options_.device)
                                                            : usable_memory() / ranks_.local_size();
-    const auto own = static_cast<double>(resolve_micro_batch(config_, memory, ranks_.size()));
+    const auto own = static_cast<double>(resolve_micro_batch(*task_, memory, ranks_.size()));
     const std::vector<double> all = ranks_.gather(std::vector<double>{own}, "micro-batch sizes");
     micro_batch = static_cast<int64_t>(*std::min_element(all.begin(), all.end()));
   }
@@ -240,7 +240,7 @@ void Trainer::settle_micro_batch() {
 
 void Trainer::announce() const {
   const TrainingCost cost = training_cost(config_, options_.make_task);
-  const MemoryPlan memory = plan_memory(config_, config_.train.micro_batch, ranks_.size());
+  const RunMemory memory = plan_memory(*task_, config_.train.micro_batch, ranks_.size());
   spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
   if (ranks_.size() > 1) spdlog::info("{}", ranks_.description());
   for (const std::string& line : data_->description()) spdlog::info("{}", line);
@@ -249,20 +249,17 @@ void Trainer::announce() const {
       "{:.0f} MiB, micro-batch {} of {}",
       static_cast<double>(stepper_.session().parameters().count()) * 1e-6,
       cost.forward_flop_per_token * 1e-6, cost.compute_ratio,
-      static_cast<double>(memory.total()) / 0x1p20, config_.train.micro_batch,
+      static_cast<double>(memory.peak().total()) / 0x1p20, config_.train.micro_batch,
       config_.train.batch_size);
 }
 
 /// The memory plan in words, for the message of an OutOfMemoryError.
 std::string Trainer::planned_memory() const {
-  const MemoryPlan plan = plan_memory(config_, config_.train.micro_batch, ranks_.size());
-  const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
-  return fmt::format(
-      "Planned at micro-batch {}: {:.0f} MiB: parameters {:.0f}, packed weights {:.0f}, gradients "
-      "{:.0f}, optimizer {:.0f}, activations {:.0f}, workspace {:.0f}; the {} has {:.0f} MiB.",
-      config_.train.micro_batch, mib(plan.total()), mib(plan.parameters), mib(plan.packed_weights),
-      mib(plan.gradients), mib(plan.optimizer), mib(plan.activations), mib(plan.workspace),
-      options_.device == Device::cuda ? "GPU" : "machine", mib(usable_memory(options_.device)));
+  const RunMemory plan = plan_memory(*task_, config_.train.micro_batch, ranks_.size());
+  return fmt::format("Planned at micro-batch {}: {}; the {} has {:.0f} MiB.",
+                     config_.train.micro_batch, plan.text(),
+                     options_.device == Device::cuda ? "GPU" : "machine",
+                     static_cast<double>(usable_memory(options_.device)) / 0x1p20);
 }
 
 }  // namespace ssa

@@ -7,6 +7,7 @@
 
 #include "ssa/storage/checkpoint.h"
 #include "ssa/storage/metrics.h"
+#include "ssa/train/memory_plan.h"
 
 #include "apps/child_process.h"
 #include "support/mpirun.h"
@@ -97,6 +98,32 @@ TEST_CASE("a dense run gives the same losses on 1, 2 and 4 processes", "[slow]")
       CHECK(got[i].loss.value() == Approx(expected[i].loss.value()).epsilon(1e-5));
     }
   }
+}
+
+TEST_CASE("the predicted memory is within 8% of what a rank of two takes", "[slow]") {
+  SSA_SKIP_WITHOUT_MPIRUN();
+  const std::string sharded = GENERATE("false", "true");
+  const std::string reduce_precision = GENERATE("fp32", "bf16");
+  CAPTURE(sharded, reduce_precision);
+  const AppRun run;
+  const Overrides settings = {"model.layers=4",
+                              "model.width=64",
+                              "model.ffn_width=256",
+                              "model.heads=4",
+                              "data.length=128",
+                              "train.eval_every=0",
+                              "train.checkpoint_every=0",
+                              "distributed.shard_optimizer=" + sharded,
+                              "distributed.reduce_precision=" + reduce_precision};
+  REQUIRE(train(run, 2, "run", Overrides{"--set"} + settings).code == 0);
+  int64_t measured = 0;
+  for (const MetricsEvent& event : read_metrics(run.dir / "run/metrics.jsonl")) {
+    if (event.split == "train") measured = std::max(measured, event.peak_memory_bytes.value());
+  }
+  const auto task = make_task(run.config(settings));
+  const RunMemory plan = plan_memory(*task, task->config().train.micro_batch, 2);
+  CHECK(static_cast<double>(plan.peak().total()) ==
+        Approx(static_cast<double>(measured)).epsilon(0.08));
 }
 
 TEST_CASE("a job whose rank is killed goes on from its checkpoint to the same bits", "[slow]") {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "ssa/backend/counting.h"
-#include "ssa/config/config.h"
+#include "ssa/tasks/task.h"
 #include "ssa/train/memory_plan.h"
 
 namespace ssa {
@@ -14,12 +14,10 @@ struct CountedStep {
   MemoryPlan memory;
 };
 
-/// Runs a step of one micro-batch of `sequences` on the counting device, as one of `ranks`: the
-/// real model, backward pass and optimizer, on typical tokens. A sequence has at most
-/// kMostCountedPositions positions. Throws OutOfMemoryError if a tensor is larger than any memory.
-CountedStep count_step(const Config& config, int64_t sequences, int64_t ranks = 1);
-
-/// A limit, because the plan of every layer lists its positions on the host.
-inline constexpr int64_t kMostCountedPositions = int64_t{1} << 20;
+/// Runs a step of one micro-batch of `examples` on the counting device, as one of `ranks`: the
+/// real model, backward pass and optimizer, on a typical batch. Throws OutOfMemoryError if a tensor
+/// is larger than any memory.
+CountedStep count_step(const Task& task, int64_t examples, int64_t ranks = 1,
+                       Sources sources = Sources::sampled);
 
 }  // namespace ssa

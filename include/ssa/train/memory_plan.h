@@ -1,15 +1,16 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
-#include "ssa/config/config.h"
 #include "ssa/core/tensor.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa {
 
-/// Predicted peak memory of one rank, in bytes. No part exceeds an eighth of the largest int64_t,
-/// so that their sum never overflows.
+/// Predicted peak memory of one rank in a step, in bytes. No part exceeds an eighth of the largest
+/// int64_t, so that their sum never overflows.
 struct MemoryPlan {
   int64_t parameters = 0;
   int64_t packed_weights = 0;  ///< copies of the weights that matrix products use
@@ -22,9 +23,19 @@ struct MemoryPlan {
   }
 };
 
-/// The plan of one of `ranks` for a micro-batch of `sequences`: the peak of a step on the counting
+/// The plans of a run's phases. A run without +FT has one phase, which is `sampled` even where
+/// attention is dense.
+struct RunMemory {
+  std::optional<MemoryPlan> sampled, finetune;
+  /// The phase that needs more memory.
+  const MemoryPlan& peak() const;
+  /// "12 MiB: parameters 1, …"; with +FT also the memory of each phase.
+  std::string text() const;
+};
+
+/// The plan of one of `ranks` for a micro-batch of `examples`: the peak of a step on the counting
 /// device, with the workspaces that the cpu backend needs for OpenMP's present number of threads.
-MemoryPlan plan_memory(const Config& config, int64_t sequences, int64_t ranks = 1);
+RunMemory plan_memory(const Task& task, int64_t examples, int64_t ranks = 1);
 
 /// Bytes that this process may use: the machine's memory, or less if a control group (of a
 /// container, of a scheduler's job) limits it. `root` is put before /proc and /sys, for tests.
@@ -36,7 +47,6 @@ int64_t usable_memory(Device device);
 /// train.micro_batch. For `auto`, the largest divisor of a rank's share of the batch whose plan
 /// fits into half of `memory`, at least 1. Ranks on one machine share its memory: `memory` is the
 /// part of one rank.
-int64_t resolve_micro_batch(const Config& config, int64_t memory = usable_memory(),
-                            int64_t ranks = 1);
+int64_t resolve_micro_batch(const Task& task, int64_t memory = usable_memory(), int64_t ranks = 1);
 
 }  // namespace ssa
