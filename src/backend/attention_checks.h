@@ -10,6 +10,10 @@
 
 namespace ssa {
 
+/// The most positions of an attention on the fast backends. They compute distances in f32, which
+/// has all whole numbers up to here.
+inline constexpr int64_t kMostPositions = int64_t{1} << 24;
+
 /// Shape of key, value and their gradients.
 inline Shape source_shape(const AttentionArgs& args) {
   const Shape& shape = args.query.shape();
@@ -52,12 +56,12 @@ inline void require_plan(const Op& op, const AttentionArgs& args) {
   SSA_CHECK(plan.sources_per_window() > 0, "attention: windows without sources");
   require_packed(op, {"targets", plan.targets}, DType::i32, plan.targets.shape());
   require_packed(op, {"sources", plan.sources}, DType::i32, {windows, plan.sources_per_window()});
-  const int64_t start = args.query_start, end = start + length, most = 1 << 24;
+  const int64_t start = args.query_start, end = start + length;
   SSA_CHECK(start >= 0, "attention: queries cannot start at position {}", start);
   SSA_CHECK(start == 0 || !args.dropout.active(),
             "attention: no dropout where queries start at position {}", start);
-  SSA_CHECK(end <= most, "attention: {} positions, but the {} backend stops at {}", end,
-            name(op.device), most);
+  SSA_CHECK(end <= kMostPositions, "attention: {} positions, but the {} backend stops at {}", end,
+            name(op.device), kMostPositions);
 }
 
 /// Throws ShapeError unless shapes and dtypes fit, for backends that compute in low precision.

@@ -135,8 +135,9 @@ void CudaBackend::mean_positions(const Tensor& in, Tensor& out) {
   checks::require_means(op, {"in", in}, {"out", out});
   if (out.numel() == 0) return;
   const cuda::Positions extent{in.dim(0), in.dim(1), in.dim(2)};
-  SSA_CHECK(extent.examples <= 65535, "mean_positions: {} examples; a grid has at most 65535",
-            extent.examples);
+  constexpr int64_t kMostExamples = 65535;  // of the grid's second axis
+  SSA_CHECK(extent.examples <= kMostExamples, "mean_positions: {} examples; a grid has at most {}",
+            extent.examples, kMostExamples);
   cuda::visit_data(in.dtype(), [&]<class T>(TypeTag<T>) {
     cuda::launch(
         op.name, cuda::average<T>,
