@@ -1,4 +1,5 @@
-// Checks and threads of attention; the arithmetic is in kernels/attention_*.cpp.
+// Attention on the CPU: checks its arguments and divides the work among threads. The arithmetic is
+// in kernels/attention_*.cpp.
 
 #include <algorithm>
 #include <numeric>
@@ -43,7 +44,7 @@ void require_valid(const AttentionArgs& args) {
   checks::require_ids("attention", "sources", sources.view({source_count}), source_count, 0, end);
 }
 
-/// The kernels only write through the outputs; one type serves inputs and outputs.
+/// Inputs and outputs have the same type; kernels write to outputs only.
 cpu::HeadRows head_rows(const Tensor& tensor) {
   return {const_cast<std::byte*>(tensor.raw()), tensor.stride(0), tensor.stride(1), tensor.dim(3)};
 }
@@ -55,8 +56,9 @@ std::vector<int32_t> first_numbers(int64_t count) {
   return rows;
 }
 
-/// The plan as kernels read it. They find a target's query at the row of its position; where
-/// queries start later, all positions are counted from there, which changes neither bias nor mask.
+/// The plan as kernels read it: a target's position is also its row in query. Where queries start
+/// at a later position, all positions are counted from that one; biases and masks depend on
+/// differences only.
 class PlanIndices {
  public:
   explicit PlanIndices(const AttentionArgs& args)
@@ -87,12 +89,12 @@ class PlanIndices {
   const int32_t *targets_, *sources_, *source_rows_;
 };
 
-/// By positions as PlanIndices counts them.
+/// Regions by position, counted as PlanIndices does.
 const int32_t* first_regions(const AttentionArgs& args) {
   return args.regions.defined() ? args.regions.data<int32_t>() + args.query_start : nullptr;
 }
 
-/// Only what the sizes of workspaces depend on.
+/// The sizes alone, on which the workspaces depend.
 cpu::AttentionProblem extents_of(const AttentionArgs& args) {
   cpu::AttentionProblem problem{};
   problem.length = args.query.dim(1);
@@ -126,8 +128,8 @@ cpu::AttentionProblem make_problem(const AttentionArgs& args, const PlanIndices&
   return problem;
 }
 
-/// Targets handled by one call of the forward kernel: many, since each call packs its keys and
-/// values again; few enough to stay in the cache and to occupy every thread.
+/// How many targets one call of the forward kernel computes. Each call packs keys and values again,
+/// so many targets are better; but they must fit the cache, and every thread needs calls.
 int64_t targets_per_call(const cpu::AttentionProblem& problem, int64_t sequences) {
   constexpr int64_t kCachedElements = 65536, kCallsPerThread = 4;
   int64_t targets = cpu::kMostTargets;
@@ -142,7 +144,7 @@ int64_t targets_per_call(const cpu::AttentionProblem& problem, int64_t sequences
   return targets;
 }
 
-/// Heads of all sequences, each with all its windows.
+/// Number of (sequence, head, window) triples.
 int64_t window_sequences(const AttentionArgs& args) {
   return args.query.dim(0) * args.query.dim(2) * args.plan.windows();
 }
@@ -182,8 +184,9 @@ void CpuBackend::attention(AttentionArgs& args) {
 
 namespace {
 
-/// What a backward pass takes, and which way it goes: with few heads the windows are divided among
-/// the threads, and their gradients of keys and values are added up afterwards.
+/// How a backward pass is divided, and the memory it needs. If there are fewer heads than threads,
+/// threads share the windows of a head, and their gradients of keys and values are summed
+/// afterwards.
 struct BackwardSizes {
   BackwardSizes(const AttentionArgs& args, const cpu::AttentionProblem& problem,
                 int64_t bias_size = 0)
@@ -203,9 +206,9 @@ struct BackwardSizes {
   BufferSizes scratch, sums, parts;
 };
 
-/// All gradients. A position may be sampled by several windows: what they give is
-/// added in the order of the windows, in f32, and rounded once. The order is the same whether a
-/// thread does all the windows of a head or just one. So is that of a learned 2-D bias.
+/// Computes all gradients. Several windows may sample the same position: their gradients are summed
+/// in f32, in the order of the windows, and rounded once. The order is the same whether one thread
+/// computes all windows of a head or several share them. The same holds for a learned 2-D bias.
 class BackwardPass {
  public:
   BackwardPass(AttentionBackwardArgs& args, const cpu::AttentionProblem& problem,

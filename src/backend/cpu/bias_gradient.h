@@ -6,13 +6,12 @@
 
 namespace ssa::cpu {
 
-/// Sums the gradient of a learned 2-D bias over the windows of each head. The order of additions
-/// does not depend on the number of threads: a window's pairs and the windows of a head in their
-/// order, then the sequences.
+/// Sums the gradient of a learned 2-D bias over the windows of each head, then over sequences. The
+/// order of additions does not depend on the number of threads.
 ///
-/// Where windows share shapes, the sum over windows of one shape is a tile, and tiles are added to
-/// the band of the head in the end. Elsewhere each window has a band of its own, which is added to
-/// the head's.
+/// If windows share shapes, the gradients of one shape's windows are summed in a tile, and each
+/// tile is added to the band of its head once. Otherwise each window has a band of its own, which
+/// is added to that of its head.
 class BiasGradient {
  public:
   /// `heads` of all sequences. Sums nothing unless `wanted`.
@@ -23,9 +22,10 @@ class BiasGradient {
   /// Makes the kernel add a window's gradient at `sums`, which has window_size() floats.
   void add_at(float* sums, AttentionGradients& gradients) const;
 
-  /// A head's windows are summed by one thread: begin_head, each window in order, end_head.
+  /// One thread sums the windows of a head: begin_head, add_window for each in order, end_head.
   void begin_head(int64_t head) const;
-  /// Where the kernel may add the gradient of a window; the thread's until it calls add_window.
+  /// Where the kernel may add the gradient of the window. The calling thread owns it until it calls
+  /// add_window.
   float* begin_window(int64_t window) const;
   void add_window(int64_t head, int64_t window, const float* sums) const;
   void end_head(int64_t head) const;

@@ -14,10 +14,10 @@ namespace ssa::cpu {
 /// The learned 2-D bias of an attention call, in the layout that kernels read. Empty if the
 /// call has none.
 ///
-/// A kernel finds the biases of a pair in the table of a head. Where many windows, or sequences,
-/// share a small window's biases, they are written out once as a tile and read from there. The
-/// gradient goes the same way back: into a band, which is a table without its unreachable ends, or
-/// where windows of a sequence share a shape, into a tile that is added to the band in the end.
+/// Each head has a table with the biases of all pairs of grid cells. If windows are small and
+/// several of them (or several sequences) have the same biases, these are also written out as a
+/// tile, (S, T), from which kernels load whole vectors. The gradient takes the same forms: a band,
+/// which is a table without its masked ends, or a tile.
 class RelativeBias {
  public:
   explicit RelativeBias(const AttentionArgs& args);
@@ -28,7 +28,7 @@ class RelativeBias {
   int64_t band_size() const { return tables_.tables ? 2 * int64_t{tables_.reach} + 1 : 0; }
   /// Floats of AttentionGradients::relative_tile.
   int64_t tile_size() const { return tile_size_; }
-  /// Of the shapes that gradients have a tile for: all or none.
+  /// How many tiles the gradient of a head has: one per shape, or none.
   int64_t gradient_tiles() const { return tiles_for_gradients_ ? shapes_.count() : 0; }
   int64_t shape_of(int64_t window) const { return tables_.window_shape[window]; }
   /// band += the gradients of a tile. In the order of sources, then targets.

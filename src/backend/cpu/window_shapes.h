@@ -7,9 +7,9 @@
 
 namespace ssa::cpu {
 
-/// The windows of a plan, grouped by shape. In windows of one shape, target t and source s lie in
-/// the same way to each other on the grid, for every t and s: their learned 2-D biases are equal.
-/// Shapes are numbered in the order of the first windows that have them.
+/// Groups the windows of a plan by shape. Two windows have the same shape if the way from source s
+/// to target t on the grid is the same in both, for all s and t; so are then their learned 2-D
+/// biases. Shapes are numbered in the order in which they first occur.
 class WindowShapes {
  public:
   WindowShapes() = default;

@@ -17,7 +17,7 @@ struct BufferSizes {
 class Workspace {
  public:
   explicit Workspace(const BufferSizes& sizes) : floats_(sizes.floats) {
-    if (sizes.count * floats_ == 0) return;
+    if (floats_ == 0) return;
     buffer_ =
         Tensor::empty({sizes.count, floats_}, DType::f32, Device::cpu, MemoryCategory::workspace);
     data_ = buffer_.data<float>();

@@ -206,8 +206,8 @@ struct TargetCodes {
   }
 };
 
-/// Where the pairs of kLanes targets and the first source of a tile lie in a tile of biases, whose
-/// next row is that of the next source.
+/// The place of kLanes targets and the first source of a tile in a window's tile of biases. The
+/// next source is one row further.
 SSA_INLINE int64_t bias_element(const RelativeTables& relative, const TargetTile& targets,
                                 const SourceTile& sources, int64_t vector) {
   return sources.first * relative.tile_stride + targets.first + vector * kLanes;
@@ -281,8 +281,8 @@ SSA_INLINE void add_to_tile(const AttentionProblem& problem, const TargetTile& t
   }
 }
 
-/// The same for the gradient of the table that the biases come from. Gradients are 0 where a pair
-/// is masked.
+/// The same for the gradient of the table. Masked pairs have gradient 0 and may lie outside the
+/// band.
 template <int64_t kStride>
 SSA_INLINE void add_to_band(const AttentionProblem& problem, const TargetTile& targets,
                             const SourceTile& sources, int64_t vector, const float* gradients,

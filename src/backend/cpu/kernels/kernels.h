@@ -39,16 +39,16 @@ struct RelativeTables {
   const int32_t* code;  ///< of every position; ascending
   int32_t size, center;
   int32_t reach;  ///< pairs whose codes differ by more are masked
-  /// (shapes, H, S, tile_stride), or null: the biases of whole windows, written out so that no
-  /// window has to gather them. Windows of one shape share a tile.
+  /// (shapes, H, S, tile_stride), or null: the biases of whole windows. Windows of the same shape
+  /// share a tile, so that kernels load biases instead of gathering them.
   const float* tiles;
   const int32_t* window_shape;  ///< (W)
   int64_t tile_stride;          ///< T, rounded up to a multiple of kBiasTileTargets
 };
-/// No kernel computes more targets at once, without a bound in between, where they are padded.
+/// Kernels pad the targets of a window to at most a multiple of this.
 inline constexpr int64_t kBiasTileTargets = 32;
 
-/// AttentionArgs in raw form. Nothing is written through query, key and value.
+/// AttentionArgs as plain pointers. Kernels only read query, key and value.
 struct AttentionProblem {
   HeadRows query, key, value, out;
   float* lse;  ///< (B, H, N)
@@ -61,12 +61,12 @@ struct AttentionProblem {
   bool causal;
   const float* alibi_slopes;  ///< (H) or null
   RelativeTables relative;
-  const int32_t* regions;        ///< of the positions of the first sequence, or null
+  const int32_t* regions;        ///< (N) of the first sequence, or null
   int64_t region_stride;         ///< to the regions of the next sequence
   const DropoutStream* dropout;  ///< or null
 };
 
-/// Which targets of which window, of which sequence and head.
+/// The targets that one call computes: some or all of one window, of one head and sequence.
 struct AttentionSlice {
   int64_t batch, head, window;
   int64_t first_target, targets;
@@ -82,7 +82,7 @@ struct AttentionGradients {
   HeadRows grad_out, grad_query;
   SumRows grad_key, grad_value;  ///< added to
   const int32_t* rows;           ///< (S): the rows of grad_key and grad_value for this window
-  /// Of the head's learned 2-D bias, added to; one of them, or none.
+  /// The gradient of the head's learned 2-D bias, added to: in one of two forms, or not at all.
   float* relative_band;  ///< (2·reach + 1) by code[i] - code[j] + reach, or null
   float* relative_tile;  ///< (S, tile_stride) by the numbers of source and target, or null
 };
