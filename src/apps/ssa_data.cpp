@@ -195,6 +195,8 @@ CLI::App* define_prepare(CLI::App& app, Options& options) {
                    "count it (skip)")
       ->check(CLI::IsMember({"error", "skip"}))
       ->capture_default_str();
+  command->add_flag("--replace", options.prepare.replace,
+                    "Replace what --output holds, though it is another data set");
   command->add_flag("--json", options.json, "Print what was made as JSON");
   return command;
 }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/data/token_dataset.h"
 
 #include "byte_tally.h"
 #include "folder_writer.h"
@@ -59,6 +60,42 @@ class Copier {
   int64_t read_before_ = 0;  // bytes of the inputs before this one
 };
 
+/// What dataset.json will give as sources.
+std::vector<std::string> source_names(const std::vector<PrepareInput>& inputs) {
+  std::vector<std::string> names;
+  for (const PrepareInput& input : inputs) {
+    names.push_back(fs::path(input.path).filename().string());
+  }
+  return names;
+}
+std::vector<std::string> source_names(const std::array<SplitSource, 3>& texts) {
+  std::vector<std::string> names;
+  for (const SplitSource& text : texts) {
+    names.push_back(fs::path(text.member.empty() ? text.path : text.member).filename().string());
+  }
+  return names;
+}
+
+/// Throws if the output holds another data set: a run may still need it. What is damaged is of use
+/// to nobody.
+void refuse_other_data(const PrepareOptions& options, const std::vector<std::string>& sources) {
+  const fs::path description = fs::path(options.output) / kDatasetFile;
+  std::error_code ignored;
+  if (options.replace || !fs::exists(description, ignored)) return;
+  DatasetInfo there;
+  try {
+    there = TokenDataset::open(options.output).info();
+  } catch (const DataError&) {
+    return;
+  }
+  if (there.name == options.name && there.sources == sources) return;
+  throw ConfigError(
+      "output '{}' holds another data set: '{}', made of {}, and not '{}', made of {}. Add "
+      "--replace to put this one in its place, or give another --output",
+      options.output, there.name, fmt::join(there.sources, ", "), options.name,
+      fmt::join(sources, ", "));
+}
+
 /// Makes data.bin.
 DatasetInfo prepare_bytes(const PrepareOptions& options, const std::vector<PrepareInput>& inputs,
                           FolderWriter& writer) {
@@ -66,7 +103,6 @@ DatasetInfo prepare_bytes(const PrepareOptions& options, const std::vector<Prepa
   int64_t input_bytes = 0;
   for (const PrepareInput& input : inputs) {
     input_bytes += file_size(input.path);
-    info.sources.push_back(fs::path(input.path).filename().string());
   }
   writer.start_file(kDataFile);
   Copier copier(options, writer, input_bytes);
@@ -118,10 +154,13 @@ DatasetInfo prepare_dataset(const PrepareOptions& options) {
   const bool words = is_word_dataset(options.name);
   const auto texts = words ? settle_word_inputs(options) : std::array<SplitSource, 3>();
   const auto inputs = words ? std::vector<PrepareInput>() : settle_inputs(options);
+  const auto sources = words ? source_names(texts) : source_names(inputs);
+  refuse_other_data(options, sources);
   FolderWriter writer(options.output, kOurFiles);
   DatasetInfo info =
       words ? prepare_words(options, texts, writer) : prepare_bytes(options, inputs, writer);
   info.name = options.name;
+  info.sources = sources;
   writer.start_file(kDatasetFile);
   writer.write(dataset_to_json(info));
   writer.commit();

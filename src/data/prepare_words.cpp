@@ -102,10 +102,6 @@ class WordPreparer {
   DatasetInfo run() {
     DatasetInfo info;
     info.kind = TokenKind::words;
-    for (const SplitSource& source : sources_) {
-      info.sources.push_back(
-          fs::path(source.member.empty() ? source.path : source.member).filename().string());
-    }
     const Vocabulary vocabulary = count_words();
     write_vocabulary(vocabulary, info);
     TokenFileHeader header;

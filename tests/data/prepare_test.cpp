@@ -195,7 +195,9 @@ TEST_CASE("a failure leaves nothing behind") {
   SECTION("with an older one in place, which stays as it was") {
     write_bytes(input / "old", some_bytes(3'000, 9));
     prepare_dataset(options_for("bytes", {input / "old"}, folder / "out"));
-    prepare_error(ExitCode::data, options_for("bytes", {text, input / "cut.gz"}, folder / "out"));
+    PrepareOptions options = options_for("bytes", {text, input / "cut.gz"}, folder / "out");
+    options.replace = true;
+    prepare_error(ExitCode::data, options);
     CHECK(folder.names() == std::vector<std::string>{"out"});
     CHECK_NOTHROW(verify(TokenDataset::open(folder / "out")));
     CHECK(read_bytes(folder / "out/data.bin") == some_bytes(3'000, 9));
@@ -211,13 +213,24 @@ TEST_CASE("a prepared folder is replaced, any other is not touched") {
   fs::create_directory(folder / "out");  // empty: fine
   prepare_dataset(options_for("bytes", {folder / "old"}, folder / "out"));
   const TokenDataset opened = TokenDataset::open(folder / "out");
-  prepare_dataset(options_for("bytes", {folder / "new"}, folder / "out"));
+  PrepareOptions other = options_for("bytes", {folder / "new"}, folder / "out");
+  for (const char* name : {"bytes", "enwik8"}) {  // of other sources; of another name, too
+    other.name = name;
+    const std::string error = prepare_error(ExitCode::usage, other);
+    CHECK(contains(error, "holds another data set: 'bytes', made of old"));
+    CHECK(contains(error, "--replace"));
+    CHECK(read_bytes(folder / "out/data.bin") == some_bytes(3'000, 1));
+  }
+  CHECK_NOTHROW(prepare_dataset(options_for("bytes", {folder / "old"}, folder / "out")));
+  other.replace = true;
+  prepare_dataset(other);
   CHECK(read_bytes(folder / "out/data.bin") == some_bytes(4'000, 2));
   CHECK_NOTHROW(verify(opened));  // a reader keeps what it opened
   CHECK_FALSE(fs::exists(folder / "out.partial"));
 
   write_bytes(folder / "out/thesis.txt", "precious");
-  const auto options = options_for("bytes", {folder / "old"}, folder / "out");
+  PrepareOptions options = options_for("bytes", {folder / "old"}, folder / "out");
+  options.replace = true;
   CHECK(contains(prepare_error(ExitCode::data, options), "thesis.txt"));
   CHECK(read_bytes(folder / "out/thesis.txt") == "precious");
   CHECK(contains(

@@ -122,7 +122,9 @@ TEST_CASE("folder, files and archives in any order give the same data") {
            {folder / "b.zip"},
            {in + "test.tokens", in + "train.tokens", folder / "valid.txt.gz"}}) {
     CAPTURE(inputs.front());
-    const DatasetInfo info = prepare_dataset(options_for("words", inputs, folder / "again"));
+    PrepareOptions options = options_for("words", inputs, folder / "again");
+    options.replace = true;
+    const DatasetInfo info = prepare_dataset(options);
     CHECK(info.checksum == expected.checksum);
     CHECK(info.vocabulary_checksum == expected.vocabulary_checksum);
     CHECK(info.splits == expected.splits);
@@ -257,11 +259,13 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
 TEST_CASE("bytes and words may replace one another") {
   const TempDir folder;
   write_splits(folder / "in");
-  const auto words = options_for("words", {folder / "in"}, folder / "out");
+  auto words = options_for("words", {folder / "in"}, folder / "out");
   prepare_dataset(words);
   prepare_dataset(words);
   write_bytes(folder / "text", some_bytes(1'000));
-  prepare_dataset(options_for("bytes", {folder / "text"}, folder / "out"));
+  auto bytes = options_for("bytes", {folder / "text"}, folder / "out");
+  words.replace = bytes.replace = true;
+  prepare_dataset(bytes);
   CHECK(TokenDataset::open(folder / "out").info().kind == TokenKind::bytes);
   CHECK_FALSE(fs::exists(folder / "out/tokens.bin"));
   prepare_dataset(words);

@@ -30,6 +30,7 @@ struct PrepareOptions {
   std::vector<std::string> inputs;  ///< several only for `bytes`, which are concatenated
   std::string output;               ///< folder to make
   bool skip_bad_images = false;     ///< images: leave out files that cannot be decoded
+  bool replace = false;             ///< also a data set of another name or of other sources there
   std::function<void(const PrepareProgress&)> progress;  ///< called every few hundred KiB
   std::function<bool()> interrupted;                     ///< true: stop and leave nothing behind
   std::function<void(const std::string&)> note;          ///< choices made, for the user to see
@@ -39,10 +40,10 @@ struct PrepareOptions {
 /// bz2, tar, tar.*), streaming. The folder appears under its name complete or not at all: it is
 /// written as `output.partial`, synced and renamed.
 ///
-/// Replaces an existing prepared folder; refuses any other folder that is not empty. Throws
-/// ConfigError for invalid names and inputs, DataError for missing, truncated or corrupt inputs and
-/// if the output cannot be written, and Error with ExitCode::interrupted if `interrupted` returns
-/// true.
+/// Replaces a folder with the same data set, made of files of the same names; one with another data
+/// set only if `replace` is set; refuses any other folder that is not empty. Throws ConfigError for
+/// invalid names and inputs, DataError for missing, truncated or corrupt inputs and if the output
+/// cannot be written, and Error with ExitCode::interrupted if `interrupted` returns true.
 DatasetInfo prepare_dataset(const PrepareOptions& options);
 
 /// Whether this name is that of a data set of pictures, which prepare_images() makes.
