@@ -97,6 +97,9 @@ struct InputStream::State {
   bool is_tar = false;
   bool started = false;
   std::string member;
+  std::string member_head;  // first bytes of the archive's member, read to recognise a packed one
+  size_t member_head_given = 0;
+  bool member_begun = false;
   std::exception_ptr callback_error;  // kept here, since it must not pass through C code
   std::vector<uint8_t> callback_buffer;
   size_t trailing_zeros = 0;  // at the end of the tar reader's input so far
@@ -106,6 +109,10 @@ struct InputStream::State {
   void open_tar();
   /// Reads from `source`, the peeked bytes first.
   size_t pull(std::span<uint8_t> out);
+  /// Reads from the archive's member.
+  size_t read_member(std::span<uint8_t> out);
+  size_t pull_member(std::span<uint8_t> out);
+  void begin_member();
   /// Gives the tar reader its next bytes.
   static la_ssize_t supply(archive* handle, void* state, const void** buffer);
   /// Reads and checks the rest of an archive after its last member.
@@ -175,6 +182,39 @@ size_t InputStream::State::pull(std::span<uint8_t> out) {
   return count;
 }
 
+size_t InputStream::State::read_member(std::span<uint8_t> out) {
+  const la_ssize_t got = archive_read_data(reader.get(), out.data(), out.size());
+  if (got < 0) fail();
+  return static_cast<size_t>(got);
+}
+
+/// Throws if the member is packed itself: its bytes would pass for the data.
+void InputStream::State::begin_member() {
+  member_begun = true;
+  member_head.resize(kTarBlock);
+  size_t filled = 0;
+  while (filled < member_head.size()) {
+    const size_t got = read_member(
+        {reinterpret_cast<uint8_t*>(member_head.data()) + filled, member_head.size() - filled});
+    if (got == 0) break;
+    filled += got;
+  }
+  member_head.resize(filled);
+  if (const auto format = format_of(member_head)) {
+    throw DataError("'{}' holds '{}', which is packed itself ({}): unpack it first", path, member,
+                    *format);
+  }
+}
+
+size_t InputStream::State::pull_member(std::span<uint8_t> out) {
+  if (!member_begun) begin_member();
+  if (member_head_given == member_head.size()) return read_member(out);
+  const size_t count = std::min(out.size(), member_head.size() - member_head_given);
+  std::memcpy(out.data(), member_head.data() + member_head_given, count);
+  member_head_given += count;
+  return count;
+}
+
 la_ssize_t InputStream::State::supply(archive* handle, void* state, const void** buffer) {
   auto* self = static_cast<State*>(state);
   *buffer = self->callback_buffer.data();
@@ -237,6 +277,8 @@ bool InputStream::next_member() {
     const char* path = archive_entry_pathname(entry);
     if (!path) path = archive_entry_pathname_utf8(entry);
     state.member = path ? path : "(unnamed)";
+    state.member_begun = false;
+    state.member_head_given = 0;
     if (archive_entry_filetype(entry) == AE_IFREG && !state.member.starts_with("__MACOSX/")) {
       return true;
     }
@@ -245,10 +287,7 @@ bool InputStream::next_member() {
 
 size_t InputStream::read(std::span<uint8_t> out) {
   State& state = *state_;
-  if (!is_archive()) return state.pull(out);
-  const la_ssize_t got = archive_read_data(state.reader.get(), out.data(), out.size());
-  if (got < 0) state.fail();
-  return static_cast<size_t>(got);
+  return is_archive() ? state.pull_member(out) : state.pull(out);
 }
 
 int64_t InputStream::consumed() const {

@@ -161,6 +161,23 @@ TEST_CASE("a file packed twice is refused") {
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder / "a.gz.xz"); }), "gz in xz"));
 }
 
+TEST_CASE("a packed file in an archive is refused once it is read, not for lying there") {
+  const TempFolder folder;
+  write_archive(folder / "inner.zip", "zip", "none", {{"x", some_bytes(1'000)}});
+  const std::string inner = read_file(folder / "inner.zip");
+  for (const Packing& packing : kArchives) {
+    CAPTURE(packing.file);
+    write_archive(folder / packing.file, packing.format, packing.filter,
+                  {{"text", some_bytes(700)}, {"inner.zip", inner}});
+    const std::string error = error_of(ExitCode::data, [&] { read_all(folder / packing.file); });
+    CHECK(contains(error, "holds 'inner.zip', which is packed itself (zip)"));
+    InputStream stream(folder / packing.file);
+    REQUIRE(stream.next_member());
+    REQUIRE(stream.next_member());
+    CHECK_FALSE(stream.next_member());
+  }
+}
+
 TEST_CASE("folders and missing files cannot be read") {
   const TempDir folder;
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder.path()); }), "regular"));
