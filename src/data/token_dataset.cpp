@@ -26,6 +26,16 @@ namespace {
 /// Says why a folder without dataset.json cannot be opened.
 [[noreturn]] void throw_not_prepared(const fs::path& folder, const std::string& asked_for) {
   std::error_code ignored;
+  std::string prepared;
+  for (const fs::path& entry : list_folder(folder, ignored)) {
+    if (fs::exists(entry / kDatasetFile, ignored)) prepared += "\n  " + entry.string();
+  }
+  if (!prepared.empty()) {
+    throw DataError(
+        "'{}' is not a prepared data set, but holds some. Set data.path to the one that is "
+        "meant:{}",
+        folder.string(), prepared);
+  }
   for (const fs::path& entry : list_folder(folder, ignored)) {
     const std::string name = entry.filename().string();
     if (!name.starts_with("enwik8") && name != "wiki.train.tokens") continue;

@@ -75,6 +75,19 @@ TEST_CASE("what cannot be opened is named, with what to do") {
                  "ssa-data prepare bytes --input " + (folder / "text.gz")));
 }
 
+TEST_CASE("a folder of prepared data sets names them, and does not ask for preparing them again") {
+  const TempFolder folder;
+  write_file(folder / "text", some_bytes(2'000));
+  PrepareOptions options;
+  options.name = "enwik8";
+  options.inputs = {folder / "text"};
+  options.output = folder / "data/enwik8";
+  prepare_dataset(options);
+  const std::string error = open_error(folder / "data");
+  CHECK(contains(error, "\n  " + (folder / "data/enwik8")));
+  CHECK_FALSE(contains(error, "ssa-data prepare"));
+}
+
 TEST_CASE("a damaged prepared folder is told from a whole one") {
   const TempDir folder;
   write_bytes(folder / "text", some_bytes(2'000));
