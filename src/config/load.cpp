@@ -22,6 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Files that are open at a time, each including the next.
+constexpr size_t kMostIncludes = 32;
+
 /// The text of a file, or why it cannot be read. Reads at most what a config may have.
 struct FileText {
   std::optional<std::string> text;
@@ -117,6 +120,10 @@ class Loader {
     }
     const fs::path path =
         (fs::path(source).parent_path() / fs::path(entry.value->text)).lexically_normal();
+    if (open_files_.size() >= kMostIncludes) {
+      complain(fmt::format("more than {} files include each other", kMostIncludes));
+      return;
+    }
     if (std::find(open_files_.begin(), open_files_.end(), identity(path)) != open_files_.end()) {
       complain(fmt::format("{} includes itself, directly or through others", path.string()));
       return;

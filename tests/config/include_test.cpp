@@ -79,6 +79,13 @@ TEST_CASE("includes that cannot be followed are problems", "[config]") {
         "c.yaml:1: include: expected the path of one file, got a list");
   CHECK(
       folder.problem_in(folder.write("c.yaml", "include: .\n")).starts_with("c.yaml:1: include: "));
+  for (int i = 0; i < 40; ++i) {
+    folder.write(fmt::format("{}.yaml", i), fmt::format("include: {}.yaml\n", i + 1));
+  }
+  CHECK(folder.problem_in(folder.write("c.yaml", "include: 0.yaml\n")) ==
+        "30.yaml:1: include: more than 32 files include each other");
+  folder.write("31.yaml", kRequired);
+  CHECK(folder.problem_in(folder.write("c.yaml", "include: 1.yaml\n")).empty());
   folder.write("broken.yaml", "a: [\n");
   CHECK(folder.problem_in(folder.write("c.yaml", "include: broken.yaml\n")) ==
         "broken.yaml:2: not valid YAML: end of sequence flow not found");
