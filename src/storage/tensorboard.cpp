@@ -1,8 +1,10 @@
 #include "ssa/storage/tensorboard.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
+#include <charconv>
 #include <chrono>
 
 #include <unistd.h>
@@ -72,14 +74,26 @@ double wall_time() {
   return std::chrono::duration<double>(since_epoch).count();
 }
 
-/// TensorBoard reads the files of a folder in the order of their names, so the padded time is
-/// first.
+constexpr std::string_view kFilePrefix = "events.out.tfevents.";
+
+/// The time in the name of an event file; 0: it is none.
+int64_t time_of(std::string_view file) {
+  if (!file.starts_with(kFilePrefix)) return 0;
+  file.remove_prefix(kFilePrefix.size());
+  int64_t time = 0;
+  std::from_chars(file.data(), file.data() + file.size(), time);
+  return time;
+}
+
+/// TensorBoard reads a folder's files in the order of their names, hence the padded time first. It
+/// is later than that of every other file, even where the clock was put back or no second passed.
 std::string event_file_path(const std::string& dir) {
   static std::atomic<int> files_of_this_process = 0;
+  auto time = static_cast<int64_t>(wall_time());
+  for (const std::string& file : list_directory(dir)) time = std::max(time, time_of(file) + 1);
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') host = {"localhost"};
-  return fmt::format("{}/events.out.tfevents.{:010}.{}.{}.{}", dir,
-                     static_cast<int64_t>(wall_time()), host.data(), ::getpid(),
+  return fmt::format("{}/{}{:010}.{}.{}.{}", dir, kFilePrefix, time, host.data(), ::getpid(),
                      files_of_this_process++);
 }
 
@@ -90,7 +104,6 @@ EventWriter::EventWriter(const std::string& dir, int64_t last_step)
   std::string fields;
   append_bytes_field(fields, kEventFileVersion, "brain.Event:2");
   write_event(fields, 0);
-  if (last_step < 0) return;
   std::string session_log;
   append_varint_field(session_log, kSessionStatus, kSessionStart);
   fields.clear();

@@ -50,15 +50,16 @@ TEST_CASE("an event file has the bytes that TensorBoard expects") {
   writer.scalar("train/loss", 300, 1.5);
   writer.scalar("x", 0, -2.0);
   const auto events = events_without_time(read_bytes(writer.path()));
-  REQUIRE(events.size() == 3);
+  REQUIRE(events.size() == 4);
   REQUIRE(events[0] ==
           "\x1a\x0d"
           "brain.Event:2");
-  REQUIRE(events[1] == std::string("\x10\xac\x02\x2a\x13\x0a\x11\x0a\x0a"
+  REQUIRE(events[1] == "\x3a\x02\x08\x01");  // step 0, session_log {status: START}
+  REQUIRE(events[2] == std::string("\x10\xac\x02\x2a\x13\x0a\x11\x0a\x0a"
                                    "train/loss"
                                    "\x15\x00\x00\xc0\x3f",
                                    24));
-  REQUIRE(events[2] == std::string("\x2a\x0a\x0a\x08\x0a\x01x\x15\x00\x00\x00\xc0", 12));
+  REQUIRE(events[3] == std::string("\x2a\x0a\x0a\x08\x0a\x01x\x15\x00\x00\x00\xc0", 12));
 }
 
 TEST_CASE("a resumed run tells from which step on older points are void") {
@@ -79,9 +80,9 @@ TEST_CASE("each number of an event becomes a point under split/name") {
   event.metrics = {{"perplexity", 12.25}};
   writer.write(event);
   const auto events = events_without_time(read_bytes(writer.path()));
-  REQUIRE(events.size() == 3);
-  REQUIRE(events[1].find("valid/loss") != std::string::npos);
-  REQUIRE(events[2].find("valid/perplexity") != std::string::npos);
+  REQUIRE(events.size() == 4);
+  REQUIRE(events[2].find("valid/loss") != std::string::npos);
+  REQUIRE(events[3].find("valid/perplexity") != std::string::npos);
 }
 
 TEST_CASE("event files are named so that none is overwritten") {
@@ -91,4 +92,15 @@ TEST_CASE("event files are named so that none is overwritten") {
   REQUIRE(first.path() != second.path());
   REQUIRE(first.path().rfind(dir / "events.out.tfevents.", 0) == 0);
   require_checkpoint_error([&] { EventWriter none(dir / "none"); }, {dir / "none"});
+}
+
+TEST_CASE("an event file's name sorts behind all others, though the clock was put back") {
+  const TempDir dir;
+  write_bytes(dir / "events.out.tfevents.4102444800.host.1.0", "");  // of the year 2100
+  std::string before = dir / "events.out.tfevents.4102444800.host.1.0";
+  for (int i = 0; i < 12; ++i) {  // more than one digit's worth
+    const EventWriter next(dir.path());
+    REQUIRE(before < next.path());
+    before = next.path();
+  }
 }
