@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -69,18 +70,63 @@ void close_quietly(int& descriptor) noexcept {
 }  // namespace
 
 std::string_view name(FileOp op) {
-  constexpr std::array<std::string_view, 8> kNames = {
-      "make directory", "open", "write", "sync", "close", "rename", "exchange", "remove"};
+  constexpr std::array<std::string_view, 9> kNames = {
+      "make directory", "open", "write", "sync", "close", "rename", "exchange", "remove", "lock"};
   return kNames.at(static_cast<size_t>(op));
 }
 
 void set_file_fault_hook(FileFaultHook hook) { fault_hook() = std::move(hook); }
 
+namespace {
+
+LockResult lock_descriptor(int descriptor, bool wait) {
+  const int how = LOCK_EX | (wait ? 0 : LOCK_NB);
+  if (retry_interrupted([&] { return ::flock(descriptor, how); }) == 0) return LockResult::held;
+  return errno == EWOULDBLOCK ? LockResult::busy : LockResult::unavailable;
+}
+
+int open_to_write(const std::string& path, int more_flags) {
+  const int descriptor = retry_interrupted(
+      [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | more_flags, 0666); });
+  if (descriptor < 0) fail("open", path, errno);
+  return descriptor;
+}
+
+/// While one exists, no other process has one for the same file, which is made where it is missing.
+/// Where there are no locks it keeps nobody out.
+class Turn {
+ public:
+  explicit Turn(const std::string& path) {
+    do {
+      close_quietly(descriptor_);
+      descriptor_ = open_to_write(path, 0);
+    } while (lock_descriptor(descriptor_, /*wait=*/true) == LockResult::held && !leads_here(path));
+  }
+  ~Turn() { close_quietly(descriptor_); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  /// Whoever had the turn before may have renamed the file.
+  bool leads_here(const std::string& path) const {
+    struct stat named {
+    }, open{};
+    return ::stat(path.c_str(), &named) == 0 && ::fstat(descriptor_, &open) == 0 &&
+           named.st_ino == open.st_ino && named.st_dev == open.st_dev;
+  }
+  int descriptor_ = -1;
+};
+
+}  // namespace
+
+LockResult lock_file(int descriptor, const std::string& path) {
+  if (fault_at(FileOp::lock, path).error) return LockResult::unavailable;
+  return lock_descriptor(descriptor, /*wait=*/false);
+}
+
 OutputFile::OutputFile(std::string path, Mode mode) : path_(std::move(path)) {
   inject(FileOp::open, path_);
-  const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::append ? O_APPEND : O_TRUNC);
-  descriptor_ = retry_interrupted([&] { return ::open(path_.c_str(), flags, 0666); });
-  if (descriptor_ < 0) fail("open", path_, errno);
+  descriptor_ = open_to_write(path_, mode == Mode::append ? O_APPEND : O_TRUNC);
 }
 
 OutputFile::~OutputFile() { close_quietly(descriptor_); }
@@ -265,6 +311,7 @@ void replace_file(const std::string& path, const std::function<void(OutputFile&)
   }
   const std::string target = without_links(path);
   const std::string partial = target + ".partial";
+  const Turn turn(partial);
   OutputFile file(partial, OutputFile::Mode::replace);
   fill(file);
   file.sync();

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "ssa/core/error.h"
@@ -58,21 +57,29 @@ void RunFolder::lock() {
     throw CheckpointError("cannot open {}: {}; choose a run folder that you may write to",
                           lock_path, std::error_code(errno, std::generic_category()).message());
   }
-  int result = ::flock(descriptor, LOCK_EX | LOCK_NB);
-  while (result < 0 && errno == EINTR) result = ::flock(descriptor, LOCK_EX | LOCK_NB);
-  if (result < 0 && errno == EWOULDBLOCK) {
+  const LockResult lock = lock_file(descriptor, lock_path);
+  if (lock == LockResult::busy) {
     const std::string who = holder(descriptor);
     ::close(descriptor);
     throw ConfigError("run folder {} is in use by {}: stop it, or choose another with --run-dir",
                       path_, who);
   }
-  locked_ = result == 0;
+  locked_ = lock == LockResult::held;
   lock_descriptor_ = descriptor;
   if (locked_) write_holder(descriptor);
 }
 
 void RunFolder::write_config(std::string_view yaml) const {
   write_file_atomically(config_path(), yaml);
+}
+
+void RunFolder::write_config_changes(std::string_view json) const {
+  const std::string path = path_ + "/config-changes.json";
+  if (!json.empty()) {
+    write_file_atomically(path, std::string(json) + "\n");
+  } else if (path_exists(path)) {
+    remove_tree(path);
+  }
 }
 
 }  // namespace ssa

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ssa/storage/checksum.h"
@@ -160,4 +161,34 @@ TEST_CASE("file operations have names of their own") {
   REQUIRE(names.size() == 8);
   REQUIRE(name(FileOp::sync) == "sync");
   REQUIRE(name(FileOp::remove) == "remove");
+}
+
+TEST_CASE("processes that replace a file at the same time leave the whole text of one of them") {
+  const TempDir dir;
+  constexpr int kProcesses = 4, kTimes = 50;
+  std::vector<pid_t> children;
+  for (int process = 0; process < kProcesses; ++process) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    const std::string text(static_cast<size_t>(1000 * (process + 1)),
+                           static_cast<char>('a' + process));
+    int failed = 0;
+    for (int time = 0; time < kTimes; ++time) {
+      try {
+        write_file_atomically(dir / "file", text);
+        const std::string read = read_bytes(dir / "file");
+        failed += read.size() != 1000u * static_cast<size_t>(read[0] - 'a' + 1) ||
+                  read.find_first_not_of(read[0]) != std::string::npos;
+      } catch (const CheckpointError&) {
+        ++failed;
+      }
+    }
+    ::_exit(failed == 0 ? 0 : 1);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(status == 0);
+  }
+  REQUIRE_FALSE(path_exists(dir / "file.partial"));
 }

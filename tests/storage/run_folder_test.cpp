@@ -79,3 +79,23 @@ TEST_CASE("a path that cannot be a folder is an error") {
   write_bytes(dir / "file", "x");
   require_checkpoint_error([&] { RunFolder run(dir / "file/run"); }, {dir / "file/run"});
 }
+
+TEST_CASE("where there are no locks, a folder is had without one") {
+  const TempDir dir;
+  const HookGuard none([](FileOp op, const std::string&) {
+    return FileFault{op == FileOp::lock ? ENOLCK : 0, false};
+  });
+  const RunFolder run(dir / "run");
+  REQUIRE_FALSE(run.locked());
+  REQUIRE(error_of_second(dir / "run").empty());
+}
+
+TEST_CASE("changes of the config are a file as long as there are any") {
+  const TempDir dir;
+  const RunFolder run(dir / "run");
+  run.write_config_changes("[1]");
+  REQUIRE(read_bytes(dir / "run/config-changes.json") == "[1]\n");
+  run.write_config_changes("");
+  run.write_config_changes("");
+  REQUIRE_FALSE(path_exists(dir / "run/config-changes.json"));
+}

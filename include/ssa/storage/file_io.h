@@ -15,7 +15,7 @@ namespace ssa {
 // writes, and throw CheckpointError with the path and the system's reason. A test can make any call
 // fail or stop the program there.
 
-enum class FileOp { make_directory, open, write, sync, close, rename, exchange, remove };
+enum class FileOp { make_directory, open, write, sync, close, rename, exchange, remove, lock };
 std::string_view name(FileOp op);
 
 /// What a test makes happen instead of a file operation.
@@ -58,6 +58,14 @@ class OutputFile {
   Checksum checksum_;
 };
 
+enum class LockResult {
+  held,        ///< until the descriptor is closed
+  busy,        ///< another process holds it
+  unavailable  ///< the file system has no locks
+};
+/// Locks an open file against other processes, without waiting for them.
+LockResult lock_file(int descriptor, const std::string& path);
+
 /// A file opened for reading at any offset. It is not mapped, so a file that shrinks while it is
 /// read causes an error, not a signal.
 class InputFile {
@@ -99,8 +107,9 @@ std::vector<std::string> list_directory(const std::string& path);
 /// say, as for a path below a folder without search permission.
 bool path_exists(const std::string& path);
 /// Lets `fill` write `path + ".partial"`, syncs it and renames it: readers see the old content or
-/// the new one, never a part. A link stays one: the file that it leads to is replaced. What is no
-/// regular file (a device, a pipe) is never renamed over, but written into.
+/// the new one, never a part, and of several processes the last one wins. A link stays one: the
+/// file that it leads to is replaced. What is no regular file (a device, a pipe) is never renamed
+/// over, but written into.
 void replace_file(const std::string& path, const std::function<void(OutputFile&)>& fill);
 /// The same with a given content.
 void write_file_atomically(const std::string& path, std::string_view text);

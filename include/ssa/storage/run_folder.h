@@ -27,6 +27,9 @@ class RunFolder {
 
   /// Replaces config.yaml, atomically.
   void write_config(std::string_view yaml) const;
+  /// Replaces config-changes.json, which says which steps ran under which config; removes it if
+  /// `json` is empty.
+  void write_config_changes(std::string_view json) const;
   /// False on a file system without locks: nothing keeps a second process out there.
   bool locked() const { return locked_; }
 
