@@ -42,6 +42,14 @@ void check_rank(const char* rank_name, int rank, const char* size_name, int size
                     size_name, size);
 }
 
+/// Tables of all ranks are made of this number: a mistyped one must not exhaust the memory.
+void check_size(const char* name, int size) {
+  constexpr int kMostRanks = 1 << 16;
+  if (size <= kMostRanks) return;
+  throw ConfigError("environment: {} is {}; at most {} ranks can train together", name, size,
+                    kMostRanks);
+}
+
 /// The variables by which a launcher tells a process its rank.
 struct Launcher {
   const char *rank, *size, *local_rank, *local_size;
@@ -58,6 +66,7 @@ LaunchInfo info_from(const Variable& variable, const Launcher& launcher, LaunchI
   info.rank = needed_number(variable, launcher.rank, launcher.size);
   info.size = needed_number(variable, launcher.size, launcher.rank);
   check_rank(launcher.rank, info.rank, launcher.size, info.size);
+  check_size(launcher.size, info.size);
   if (info.size == 1) return {};
   info.kind = kind;
   info.local_rank = number_of(variable, launcher.local_rank).value_or(0);
@@ -77,6 +86,7 @@ LaunchInfo info_from_pmix(const Variable& variable) {
     const std::optional<int> size = number_of(variable, name);
     if (!size) continue;
     check_rank("PMIX_RANK", info.rank, name, *size);
+    check_size(name, *size);
     if (*size == 1) return {};
     info.size = *size;
     info.local_rank = number_of(variable, "SLURM_LOCALID").value_or(0);

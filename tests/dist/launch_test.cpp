@@ -111,6 +111,8 @@ const std::vector<Mistake> kMistakes = {
     {with(kEnvironment, {{"RANK", "-1"}}), "environment: RANK is '-1', not a whole number from 0"},
     {with(kEnvironment, {{"WORLD_SIZE", "8x"}}), "WORLD_SIZE is '8x', not a whole number"},
     {with(kEnvironment, {{"WORLD_SIZE", "99999999999"}}), "WORLD_SIZE is '99999999999'"},
+    {with(kEnvironment, {{"WORLD_SIZE", "1000000000"}}), "WORLD_SIZE is 1000000000; at most 65536"},
+    {{{"PMIX_RANK", "8"}, {"SLURM_NTASKS", "99999"}}, "SLURM_NTASKS is 99999; at most 65536"},
     {with(kEnvironment, {{"WORLD_SIZE", "0"}}), "RANK is 5, but WORLD_SIZE is 0"},
     {with(kEnvironment, {{"MASTER_ADDR", ""}}), "RANK is set, but not MASTER_ADDR"},
     {with(kEnvironment, {{"MASTER_PORT", ""}}), "RANK is set, but not MASTER_PORT"},
