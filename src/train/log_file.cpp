@@ -1,12 +1,15 @@
 #include "ssa/train/log_file.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "ssa/core/error.h"
 
@@ -35,7 +38,10 @@ void attach_files() {
 }  // namespace
 
 void set_up_console_log(const std::string& level) {
-  console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  const auto color = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  console = color;
+  const char* no_color = std::getenv("NO_COLOR");  // no-color.org: set and not empty
+  if (no_color && *no_color) color->set_color_mode(spdlog::color_mode::never);
   console->set_pattern("%^%v%$");
   console->set_level(spdlog::level::from_str(level));
   auto logger = std::make_shared<spdlog::logger>("ssa", console);
@@ -54,6 +60,12 @@ bool console_shows_info() {
                  : spdlog::should_log(spdlog::level::info);
 }
 
+bool console_moves_cursor() {
+  const char* terminal = std::getenv("TERM");
+  const bool dumb = !terminal || !*terminal || std::string_view(terminal) == "dumb";
+  return isatty(STDERR_FILENO) == 1 && !dumb;
+}
+
 struct LogFile::Sink {
   spdlog::sink_ptr sink;
 };
@@ -64,7 +76,7 @@ LogFile::LogFile(const std::string& path) : sink_(std::make_unique<Sink>()) {
   } catch (const spdlog::spdlog_ex& error) {
     throw CheckpointError("{}: {}", path, error.what());
   }
-  sink_->sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
+  sink_->sink->set_pattern("%Y-%m-%d %H:%M:%S %z %l %v");
   sink_->sink->set_level(spdlog::level::debug);
   files()->add_sink(sink_->sink);
   attach_files();

@@ -1,5 +1,6 @@
 #include "ssa/train/progress.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -20,6 +21,23 @@ int terminal_columns() {
   return known ? size.ws_col : 80;
 }
 
+/// A line cut at its double blanks.
+std::vector<std::string> parts_of(const std::string& line) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  for (size_t end; (end = line.find("  ", begin)) != std::string::npos; begin = end + 2) {
+    parts.push_back(line.substr(begin, end - begin));
+  }
+  parts.push_back(line.substr(begin));
+  return parts;
+}
+
+int width_of(const std::string& text) {
+  return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;  // begins a character
+  }));
+}
+
 }  // namespace
 
 std::string format_duration(double seconds) {
@@ -38,12 +56,20 @@ std::string fit_line(const std::string& line, int columns) {
   return line;
 }
 
+std::string fit_line(std::vector<std::string> parts, int columns) {
+  const auto line = [&] { return fmt::format("{}", fmt::join(parts, "  ")); };
+  while (parts.size() > 2 && width_of(line()) > columns) {
+    parts.erase(parts.size() > 3 ? parts.end() - 3 : parts.begin());
+  }
+  return fit_line(line(), columns);
+}
+
 Progress::Progress(std::string label, int64_t total, int64_t done,
                    std::chrono::duration<double> log_interval)
     : label_(std::move(label)),
       total_(total),
       first_(done),
-      terminal_(isatty(STDERR_FILENO) == 1 && console_shows_info()),
+      terminal_(console_moves_cursor() && console_shows_info()),
       log_interval_(log_interval),
       started_(Clock::now()),
       logged_(started_) {}
@@ -62,7 +88,7 @@ void Progress::update(int64_t done, const std::string& details, bool log) {
       fmt::format("{} {}/{}  {}  {} left", label_, done, total_, details, left);
   if (terminal_) {
     // One column less, because a full line wraps on some terminals and cannot be overwritten.
-    fmt::print(stderr, "\r\033[K{}", fit_line(line, terminal_columns() - 1));
+    fmt::print(stderr, "\r\033[K{}", fit_line(parts_of(line), terminal_columns() - 1));
     std::fflush(stderr);
     dirty_ = true;
     if (log) spdlog::debug("{}", line);

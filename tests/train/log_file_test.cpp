@@ -1,5 +1,7 @@
 #include "ssa/train/log_file.h"
 
+#include <regex>
+
 #include <spdlog/spdlog.h>
 
 #include "train/tiny_run.h"
@@ -21,6 +23,8 @@ TEST_CASE("a log file gets what a quiet console does not show, and the error of 
   spdlog::info("behind the end");
   const std::string text = read_bytes(dir / "log.txt");
   CHECK(contains(text, " debug a detail\n"));
+  CHECK(std::regex_search(
+      text, std::regex("^2\\d{3}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d [+-]\\d\\d:\\d\\d debug ")));
   CHECK(contains(text, " info a line\n"));
   CHECK(contains(text, " error the end\n"));
   CHECK_FALSE(contains(text, "behind"));

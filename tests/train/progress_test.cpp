@@ -1,6 +1,7 @@
 #include "ssa/train/progress.h"
 
 #include <cstdlib>
+#include <optional>
 #include <sstream>
 
 #include <catch2/catch.hpp>
@@ -35,6 +36,24 @@ class OtherStandardError {
 
  private:
   int saved_;
+};
+
+/// Another TERM while it lives.
+class OtherTerminal {
+ public:
+  explicit OtherTerminal(const char* name) {
+    if (const char* before = std::getenv("TERM")) before_ = before;
+    ::setenv("TERM", name, 1);
+  }
+  ~OtherTerminal() {
+    if (before_) ::setenv("TERM", before_->c_str(), 1);
+    if (!before_) ::unsetenv("TERM");
+  }
+  OtherTerminal(const OtherTerminal&) = delete;
+  OtherTerminal& operator=(const OtherTerminal&) = delete;
+
+ private:
+  std::optional<std::string> before_;
 };
 
 /// Log lines of three updates of a Progress when not on a terminal.
@@ -77,6 +96,20 @@ TEST_CASE("a line is cut behind whole characters") {
   CHECK(fit_line("x", 0).empty());
 }
 
+TEST_CASE("a line too long loses parts in the middle first, and keeps speed and time left") {
+  const std::vector<std::string> parts = {"step 1000/100000", "loss 1.2345",   "1.781 bits/byte",
+                                          "lr 1.00e-03",      "12345 bytes/s", "1h20m left"};
+  const std::string all =
+      "step 1000/100000  loss 1.2345  1.781 bits/byte  lr 1.00e-03  12345 bytes/s  1h20m left";
+  CHECK(fit_line(parts, 86) == all);
+  CHECK(fit_line(parts, 79) ==
+        "step 1000/100000  loss 1.2345  1.781 bits/byte  12345 bytes/s  1h20m left");
+  CHECK(fit_line(parts, 60) == "step 1000/100000  loss 1.2345  12345 bytes/s  1h20m left");
+  CHECK(fit_line(parts, 43) == "step 1000/100000  12345 bytes/s  1h20m left");
+  CHECK(fit_line(parts, 39) == "12345 bytes/s  1h20m left");
+  CHECK(fit_line(parts, 10) == "12345 byte");
+}
+
 TEST_CASE("without a terminal a line is logged from time to time, or on request") {
   CHECK(lines(logged(1000, false)) == 0);
   CHECK(lines(logged(0, false)) == 3);
@@ -97,13 +130,14 @@ TEST_CASE("on a terminal there is one line, not wider than it") {
   REQUIRE(inner >= 0);
   const auto before = spdlog::default_logger();
   set_up_console_log("info");
-  const std::string expected = "\r\033[Kstep 1/9  details th\r\033[K";
+  const std::string expected = "\r\033[K9 bytes/s  0s left\r\033[K";
   std::string shown;
   {
+    const OtherTerminal cursor("xterm");
     const int keep = ::dup(inner);  // the output is lost once nobody has this end open
     const OtherStandardError other(inner);
     Progress progress("step", 9);
-    progress.update(1, "details that are wider than the terminal", true);
+    progress.update(1, "details wider than the terminal  9 bytes/s", true);
     progress.clear();
     // What was written may arrive in parts, and late on a busy machine.
     struct pollfd arrival = {terminal, POLLIN, 0};
@@ -114,6 +148,11 @@ TEST_CASE("on a terminal there is one line, not wider than it") {
       shown.append(part, static_cast<size_t>(bytes));
     }
     ::close(keep);
+  }
+  {
+    const OtherTerminal dumb("dumb");
+    const OtherStandardError other(::open(::ptsname(terminal), O_RDWR | O_NOCTTY));
+    CHECK_FALSE(console_moves_cursor());
   }
   spdlog::set_default_logger(before);
   ::close(terminal);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace ssa {
 
@@ -11,6 +12,10 @@ std::string format_duration(double seconds);
 
 /// Cuts a line of UTF-8 to `columns` characters.
 std::string fit_line(const std::string& line, int columns);
+
+/// Cuts a line that is made of `parts`, which two blanks separate. Parts in the middle go first, the
+/// last of them before the others; speed and time left, which are at the end, stay longest.
+std::string fit_line(std::vector<std::string> parts, int columns);
 
 /// Shows the progress of a long job: on a terminal as one line that is rewritten in place,
 /// otherwise as a log line from time to time. Quiet logs show nothing.
@@ -24,8 +29,9 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Shows `details` between the counter and the time left. With `log`, the line is always logged;
-  /// on a terminal at level debug, so that it only goes to the log file.
+  /// Shows `details`, parts that two blanks separate, between the counter and the time left. With
+  /// `log`, the line is always logged; on a terminal at level debug, so that it only goes to the
+  /// log file.
   void update(int64_t done, const std::string& details, bool log);
   /// Erases the line on a terminal, so that other text can be printed.
   void clear();
