@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <set>
 
 #include <fcntl.h>
@@ -10,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "ssa/config/differences.h"
 #include "ssa/core/error.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/tasks/metric.h"
@@ -183,14 +183,8 @@ std::vector<std::string> config_differences(const std::string& run_dir, const Co
                                                                "eval.samples",
                                                                "eval.batch_size"};
   std::vector<std::string> differences;
-  const auto there = flatten_config(load_config(path));
-  const auto now = flatten_config(config);
-  const std::map<std::string, std::string> values(there.begin(), there.end());
-  for (const auto& [key, value] : now) {
-    if (kHarmless.contains(key)) continue;
-    const auto found = values.find(key);
-    if (found == values.end() || found->second == value) continue;
-    differences.push_back(fmt::format("{}: there {}, now {}", key, found->second, value));
+  for (const ConfigDifference& one : config_differences(load_config(path), config)) {
+    if (!kHarmless.contains(one.key)) differences.push_back(to_text(one));
   }
   return differences;
 }

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ssa/config/config.h"
+
+namespace ssa {
+
+/// A key with the values that two configs have for it.
+struct ConfigDifference {
+  std::string key;
+  std::string there;  ///< in the config that was there before
+  std::string now;
+
+  bool operator==(const ConfigDifference&) const = default;
+};
+
+/// "key: there …, now …".
+std::string to_text(const ConfigDifference& difference);
+
+/// Every key whose value differs, in file order.
+std::vector<ConfigDifference> config_differences(const Config& there, const Config& now);
+
+/// Whether weights trained with one value of the key mean something else with another: they may
+/// still load, but the model then computes another function.
+bool changes_function(std::string_view key);
+
+}  // namespace ssa

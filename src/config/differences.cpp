@@ -1,0 +1,48 @@
+#include "ssa/config/differences.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+namespace ssa {
+
+namespace {
+
+using namespace std::string_view_literals;
+
+/// Keys of `model` that change how it is trained or computed, but not what it computes. A new key
+/// of `model` counts as part of the function until it is listed here.
+constexpr std::array kSameFunction = {"model.attention"sv, "model.dropout"sv,
+                                      "model.attention_dropout"sv, "model.activation_dropout"sv,
+                                      "model.softmax_dropout"sv};
+/// Keys of other sections on which the function depends.
+constexpr std::array kFunction = {"task"sv, "data.vocabulary"sv};
+
+template <size_t size>
+bool contains(const std::array<std::string_view, size>& keys, std::string_view key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+}  // namespace
+
+std::string to_text(const ConfigDifference& difference) {
+  return fmt::format("{}: there {}, now {}", difference.key, difference.there, difference.now);
+}
+
+std::vector<ConfigDifference> config_differences(const Config& there, const Config& now) {
+  const auto before = flatten_config(there), after = flatten_config(now);
+  std::vector<ConfigDifference> differences;
+  for (size_t i = 0; i < before.size(); ++i) {
+    const auto& [key, value] = before[i];
+    if (after[i].second != value) differences.push_back({key, value, after[i].second});
+  }
+  return differences;
+}
+
+bool changes_function(std::string_view key) {
+  if (key.starts_with("model.")) return !contains(kSameFunction, key);
+  return contains(kFunction, key);
+}
+
+}  // namespace ssa

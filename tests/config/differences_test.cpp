@@ -1,0 +1,33 @@
+#include "ssa/config/differences.h"
+
+#include <catch2/catch.hpp>
+
+#include "config/config_test_support.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+
+TEST_CASE("configs differ in the keys whose values do, in their order") {
+  Config there, now;
+  CHECK(config_differences(there, now).empty());
+  now.train.optimizer.lr = 0.5;
+  now.model.heads = 4;
+  const std::vector<ConfigDifference> expected = {{"model.heads", "8", "4"},
+                                                  {"train.optimizer.lr", "0.001", "0.5"}};
+  CHECK(config_differences(there, now) == expected);
+  CHECK(to_text(expected.front()) == "model.heads: there 8, now 4");
+}
+
+TEST_CASE("the function of the weights depends on the model, but not on how it is trained") {
+  for (const char* key :
+       {"task", "model.layers", "model.heads", "model.activation", "model.position",
+        "model.final_norm", "model.embedding.kind", "model.embedding.cutoffs", "data.vocabulary"}) {
+    CAPTURE(key);
+    CHECK(changes_function(key));
+  }
+  for (const char* key : {"model.attention", "model.dropout", "model.softmax_dropout",
+                          "ssa.windows", "data.length", "train.optimizer.kind", "eval.length"}) {
+    CAPTURE(key);
+    CHECK_FALSE(changes_function(key));
+  }
+}
