@@ -98,8 +98,7 @@ void print(const Scored& scored, const Options& options, const TaskTraits& trait
 
 /// Warns if the data is not the run's: scoring other data is allowed, mistaking it is not.
 void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TaskData& data) {
-  const std::string difference =
-      data_difference(run_state_from_json(checkpoint.state_json, checkpoint.path), data.identity());
+  const std::string difference = data_difference(run_state_of(checkpoint).data, data.identity());
   if (difference.empty()) return;
   spdlog::warn("{} is not what {} was trained on: it has {}", data.path(), checkpoint.path,
                difference);

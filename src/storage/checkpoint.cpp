@@ -158,6 +158,10 @@ void CheckpointSave::write_state(const std::string& json) {
   files_.push_back(write_file(partial_, kStateFile, [&](OutputFile& file) { file.write(json); }));
 }
 
+void CheckpointSave::write_config(const std::string& yaml) {
+  files_.push_back(write_file(partial_, kConfigFile, [&](OutputFile& file) { file.write(yaml); }));
+}
+
 void CheckpointSave::commit(const std::vector<SavedFile>& optimizer) {
   for (const SavedFile& file : optimizer) check_visible(partial_, file);
   Manifest manifest{step_, sequence_, version(), git_commit(), files_};
@@ -176,6 +180,7 @@ void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int
   CheckpointSave save(run_dir, data.step, keep);
   save.write_model(data.model);
   save.write_state(data.state_json);
+  if (!data.config_yaml.empty()) save.write_config(data.config_yaml);
   save.commit({save_optimizer_shard(run_dir, data.step, 0, 1, data.optimizer)});
 }
 

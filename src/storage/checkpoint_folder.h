@@ -16,6 +16,7 @@ namespace ssa {
 inline constexpr const char* kModelFile = "model.safetensors";
 inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 inline constexpr const char* kStateFile = "state.json";
+inline constexpr const char* kConfigFile = "config.yaml";
 inline constexpr const char* kManifestFile = "manifest.json";
 inline constexpr std::string_view kPartial = ".partial";
 inline constexpr std::string_view kReplaced = ".replaced";

@@ -12,7 +12,7 @@ namespace ssa {
 
 namespace {
 
-constexpr uint64_t kMaxStateBytes = uint64_t{1} << 28;
+constexpr uint64_t kMaxTextBytes = uint64_t{1} << 28;
 
 void verify_file(const std::string& folder, const SavedFile& record) {
   if (record.name.find('/') != std::string::npos) {
@@ -40,30 +40,56 @@ std::vector<std::string> optimizer_files(const Manifest& manifest) {
   return names;
 }
 
+bool lists(const Manifest& manifest, const std::string& name) {
+  const auto same_name = [&](const SavedFile& file) { return file.name == name; };
+  return std::any_of(manifest.files.begin(), manifest.files.end(), same_name);
+}
+
+/// A folder that was copied under another step's name would be resumed at the wrong step. Names
+/// that give no step are the user's own.
+void check_step(const std::string& folder, const Manifest& manifest) {
+  const std::filesystem::path path(folder);
+  const std::string name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  const auto replaced = replaced_name(name);
+  const auto step = step_of(replaced ? *replaced : name);
+  if (!step || *step == manifest.step) return;
+  throw CheckpointError("{} holds the checkpoint of step {}: rename it to {}", folder,
+                        manifest.step, step_name(manifest.step));
+}
+
 LoadedCheckpoint open_folder(const std::string& folder) {
   const Manifest manifest = read_manifest(folder);
+  check_step(folder, manifest);
   const std::vector<std::string> optimizer = optimizer_files(manifest);
   std::vector<std::string> required = {kModelFile, kStateFile};
   required.insert(required.end(), optimizer.begin(), optimizer.end());
   for (const std::string& name : required) {
-    const auto same_name = [&](const SavedFile& file) { return file.name == name; };
-    if (std::none_of(manifest.files.begin(), manifest.files.end(), same_name)) {
+    if (!lists(manifest, name)) {
       throw CheckpointError("{}: the manifest does not list {}", folder, name);
     }
   }
   for (const SavedFile& file : manifest.files) verify_file(folder, file);
   std::vector<SafetensorsFile> shards;
   for (const std::string& name : optimizer) shards.emplace_back(folder + "/" + name);
+  const auto text_of = [&](const char* name) {
+    return read_text_file(folder + "/" + name, kMaxTextBytes);
+  };
   return {folder,
           manifest.step,
           SafetensorsFile(folder + "/" + kModelFile),
           ShardedTensors(std::move(shards)),
-          read_text_file(folder + "/" + kStateFile, kMaxStateBytes),
+          text_of(kStateFile),
           manifest.engine_version,
-          manifest.engine_commit};
+          manifest.engine_commit,
+          lists(manifest, kConfigFile) ? text_of(kConfigFile) : std::string(),
+          manifest.step};
 }
 
 }  // namespace
+
+bool has_checkpoints(const std::string& run_dir) {
+  return !list_candidates(checkpoints_dir(run_dir)).empty();
+}
 
 LoadedCheckpoint open_checkpoint(const std::string& path) {
   const std::filesystem::path given(path);
@@ -85,10 +111,12 @@ std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_di
   for (const Candidate& candidate : candidates) {
     if (!candidate.problem.empty()) problems.push_back(candidate.problem);
   }
+  std::optional<int64_t> newest;
   std::optional<LoadedCheckpoint> found;
   for (auto candidate = candidates.rbegin(); candidate != candidates.rend() && !found;
        ++candidate) {
     if (!candidate->problem.empty()) continue;
+    if (!newest) newest = candidate->step;
     try {
       found = open_folder(candidate->path);
     } catch (const CheckpointError& error) {
@@ -99,6 +127,13 @@ std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_di
     throw CheckpointError(
         "no checkpoint in {} can be used; start afresh with another --run-dir.\n  {}",
         checkpoints_dir(run_dir), fmt::join(problems, "\n  "));
+  }
+  if (found) {
+    // Where a manifest is damaged, only the step tells what is newer.
+    for (const Candidate& candidate : candidates) {
+      if (!candidate.problem.empty()) newest = std::max(*newest, candidate.step);
+    }
+    found->newest_step = *newest;
   }
   if (warnings) {
     for (const std::string& problem : problems) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "ssa/data/eval_windows.h"
 #include "ssa/data/lm_sampler.h"
@@ -87,7 +88,11 @@ std::unique_ptr<TaskData> LanguageModelTask::open_data() const {
 }
 
 DataIdentity LanguageModelData::identity() const {
-  return {dataset_.info().bytes(), dataset_.info().checksum};
+  const DatasetInfo& info = dataset_.info();
+  const std::filesystem::path file = std::filesystem::absolute(path()).lexically_normal();
+  const bool prepared = !info.checksum.empty();  // then data.path is the folder around the file
+  return {info.bytes(), info.checksum, info.vocabulary_checksum, info.name,
+          (prepared ? file.parent_path() : file).string()};
 }
 
 std::vector<std::string> LanguageModelData::description() const {

@@ -19,6 +19,7 @@ void save_checkpoint(Communicator& ranks, const std::string& run_dir, const Chec
     if (leads) {
       save->write_model(data.model);
       save->write_state(data.state_json);
+      if (!data.config_yaml.empty()) save->write_config(data.config_yaml);
     }
     if (ranks.rank() >= shards) return;
     written =

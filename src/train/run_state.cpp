@@ -8,9 +8,23 @@ namespace ssa {
 
 namespace {
 
-std::string description(int64_t bytes, const std::string& checksum) {
-  return checksum.empty() ? fmt::format("{} bytes", bytes)
-                          : fmt::format("{} bytes with checksum {}", bytes, checksum);
+nlohmann::json json_of(const std::vector<ConfigChange>& changes) {
+  auto list = nlohmann::json::array();
+  for (const auto& [after_step, difference] : changes) {
+    list.push_back({{"after_step", after_step},
+                    {"key", difference.key},
+                    {"there", difference.there},
+                    {"now", difference.now}});
+  }
+  return list;
+}
+
+std::vector<ConfigChange> changes_from(const nlohmann::json& list) {
+  std::vector<ConfigChange> changes;
+  for (const auto& item : list) {
+    changes.push_back({item.at("after_step"), {item.at("key"), item.at("there"), item.at("now")}});
+  }
+  return changes;
 }
 
 }  // namespace
@@ -21,8 +35,7 @@ RunState initial_state(const Config& config, const DataIdentity& data) {
   state.batch_size = config.train.batch_size;
   state.micro_batch = config.train.micro_batch;
   state.length = config.data.length;
-  state.data_bytes = data.bytes;
-  state.data_checksum = data.checksum;
+  state.data = data;
   return state;
 }
 
@@ -41,8 +54,12 @@ std::string to_json(const RunState& state) {
                         {"ranks", state.ranks},
                         {"micro_batch", state.micro_batch},
                         {"length", state.length},
-                        {"data_bytes", state.data_bytes},
-                        {"data_checksum", state.data_checksum}}
+                        {"data_bytes", state.data.bytes},
+                        {"data_checksum", state.data.checksum},
+                        {"data_vocabulary_checksum", state.data.vocabulary_checksum},
+                        {"data_name", state.data.name},
+                        {"data_path", state.data.path},
+                        {"config_changes", json_of(state.config_changes)}}
       .dump(2);
 }
 
@@ -59,27 +76,32 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     json.at("seed").get_to(state.seed);
     json.at("batch_size").get_to(state.batch_size);
     json.at("length").get_to(state.length);
-    json.at("data_bytes").get_to(state.data_bytes);
+    json.at("data_bytes").get_to(state.data.bytes);
     // Older checkpoints do not have these keys.
     state.skipped_samples = json.value("skipped_samples", state.skipped_samples);
     state.ranks = json.value("ranks", state.ranks);
     state.micro_batch = json.value("micro_batch", state.micro_batch);
     state.loss_scale = json.value("loss_scale", state.loss_scale);
     state.loss_scale_good_steps = json.value("loss_scale_good_steps", state.loss_scale_good_steps);
-    state.data_checksum = json.value("data_checksum", state.data_checksum);
+    DataIdentity& data = state.data;
+    data.checksum = json.value("data_checksum", data.checksum);
+    data.vocabulary_checksum = json.value("data_vocabulary_checksum", data.vocabulary_checksum);
+    data.name = json.value("data_name", data.name);
+    data.path = json.value("data_path", data.path);
+    state.config_changes = changes_from(json.value("config_changes", nlohmann::json::array()));
     return state;
   } catch (const nlohmann::json::exception& error) {
     throw CheckpointError("{}/state.json: {}", path, error.what());
   }
 }
 
-std::string data_difference(const RunState& run, const DataIdentity& data) {
-  const bool both_known = !run.data_checksum.empty() && !data.checksum.empty();
-  if (run.data_bytes == data.bytes && (!both_known || run.data_checksum == data.checksum)) {
-    return {};
-  }
-  return fmt::format("{}, the run's data {}", description(data.bytes, data.checksum),
-                     description(run.data_bytes, run.data_checksum));
+RunState run_state_of(const LoadedCheckpoint& checkpoint) {
+  RunState state = run_state_from_json(checkpoint.state_json, checkpoint.path);
+  if (state.step == checkpoint.step) return state;
+  throw CheckpointError("{} contradicts itself: its manifest is of step {}, its state of step {}",
+                        checkpoint.path, checkpoint.step, state.step);
 }
+
+std::string to_json(const std::vector<ConfigChange>& changes) { return json_of(changes).dump(2); }
 
 }  // namespace ssa

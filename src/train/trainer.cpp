@@ -154,11 +154,13 @@ bool Trainer::roll_back(const DivergedError& reason) {
   if (latest.empty()) return false;
   const int64_t failed = state_.step, skipped_before = state_.skipped_samples;
   const double elapsed = state_.elapsed_seconds;
+  const std::vector<ConfigChange> changes = state_.config_changes;
   restore(open_checkpoint(latest));
   ++rollbacks_;
   const int64_t led_astray = (failed - state_.step) * config_.train.batch_size;
   state_.skipped_samples = skipped_before + led_astray;
   state_.elapsed_seconds = elapsed;
+  state_.config_changes = changes;
   state_.consecutive_skips = 0;
   state_.ranks = ranks_.size();
   open_records();
@@ -270,6 +272,7 @@ void Trainer::save() {
     data.optimizer.push_back({state.name, state.tensor});
   }
   data.state_json = to_json(state_);
+  data.config_yaml = dump_config(config_);
   save_checkpoint(ranks_, options_.run_dir, data, config_.distributed.shard_optimizer,
                   config_.train.keep_checkpoints);
   saved_step_ = state_.step;

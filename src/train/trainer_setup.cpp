@@ -11,6 +11,7 @@
 #include "ssa/dist/agreement.h"
 #include "ssa/dist/together.h"
 #include "ssa/tasks/cost.h"
+#include "ssa/train/checkpoint_config.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/rank_checkpoint.h"
 #include "ssa/train/trainer.h"
@@ -30,10 +31,10 @@ bool lies_in(const std::string& checkpoint, const std::string& folder) {
   return !error && std::filesystem::equivalent(parent, folder, error);
 }
 
-/// Throws ConfigError if the folder holds the metrics of another run: continuing from elsewhere
-/// would delete them.
+/// Throws ConfigError if the folder holds the metrics or checkpoints of another run: continuing from
+/// elsewhere would delete them.
 void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
-  if (!path_exists(folder.metrics_path())) return;
+  if (!path_exists(folder.metrics_path()) && !has_checkpoints(folder.path())) return;
   if (resume == "none") {
     throw ConfigError(
         "{} holds a run already: continue it with --resume auto, or give another --run-dir",
@@ -47,11 +48,26 @@ void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
   }
 }
 
+/// The checkpoint that `resume` means, before the run folder is locked; nothing if there is none.
+std::optional<LoadedCheckpoint> checkpoint_to_resume(const TrainOptions& options) {
+  if (options.resume == "none") return std::nullopt;
+  if (names_checkpoint(options.resume)) return open_checkpoint(options.resume);
+  return find_latest_checkpoint(options.run_dir, nullptr);
+}
+
+std::unique_ptr<TaskData> open_training_data(const Config& config, const TrainOptions& options) {
+  std::optional<LoadedCheckpoint> found;
+  return open_data(options.make_task, config, [&] {
+    found = checkpoint_to_resume(options);
+    return found ? &*found : nullptr;
+  });
+}
+
 /// The data, once it is clear that all ranks are about to train the same run. Throws ConfigError on
 /// all of them if they are not.
 std::unique_ptr<TaskData> open_agreed_data(Communicator& ranks, const Config& config,
                                            const TrainOptions& options) {
-  std::unique_ptr<TaskData> data = options.make_task(config)->open_data();
+  std::unique_ptr<TaskData> data = open_training_data(config, options);
   const DataIdentity identity = data->identity();
   Statements own = flatten_config(config);
   own.insert(own.end(), {{"program", fmt::format("{} (commit {})", version(), git_commit())},
@@ -79,6 +95,35 @@ Config checked_config(const Config& config, const TaskData& data, int ranks) {
         ranks, batch, traits_of(config.task).examples, fmt::join(possible, ", "));
   }
   return counted_in_steps(data.settled(config), data);
+}
+
+void warn_of_no_lock(const RunFolder& folder) {
+  if (folder.locked()) return;
+  spdlog::warn(
+      "{} is on a file system without locks: nothing keeps a second process from training in it at "
+      "the same time, so make sure that there is none",
+      folder.path());
+}
+
+/// Without a checkpoint a run begins again, and would write over the records of what it had done.
+void keep_old_records(const RunFolder& folder) {
+  const std::string path = folder.metrics_path();
+  if (!path_exists(path) || InputFile(path).bytes() == 0) return;
+  int number = 1;
+  const auto kept = [&] { return fmt::format("{}/metrics-{}.jsonl", folder.path(), number); };
+  while (path_exists(kept())) ++number;
+  rename_path(path, kept());
+  spdlog::warn(
+      "{} has no checkpoint: the run begins again. What its metrics.jsonl held is in {} now",
+      folder.path(), kept());
+}
+
+/// What an older checkpoint does not say of its data, those that are open now say. Their path is
+/// where they are now.
+DataIdentity completed(const DataIdentity& saved, DataIdentity now) {
+  if (!saved.checksum.empty()) now.checksum = saved.checksum;
+  if (!saved.vocabulary_checksum.empty()) now.vocabulary_checksum = saved.vocabulary_checksum;
+  return now;
 }
 
 }  // namespace
@@ -126,20 +171,40 @@ void Trainer::open_run() {
     const std::string latest = latest_checkpoint();
     if (!latest.empty()) restore(open_checkpoint(latest));
   }
+  if (leads()) warn_of_no_lock(*folder_);
   if (!resumed_from_.empty()) {
     spdlog::info("resumed from {} (step {})", resumed_from_, state_.step);
   }
   settle_micro_batch();
-  if (leads()) folder_->write_config(dump_config(config_));
+  note_config_changes();
+  if (leads()) {
+    folder_->write_config(dump_config(config_));
+    folder_->write_config_changes(state_.config_changes.empty() ? ""
+                                                                : to_json(state_.config_changes));
+  }
   // Makes the named checkpoint the run's newest, before open_records() removes the metrics of later
   // steps: a stopped run then resumes from it, not from the branch that was left.
   if (names_checkpoint(options_.resume)) save();
   open_records();
 }
 
+/// Logs and keeps the differences between the config and the one of the checkpoint.
+void Trainer::note_config_changes() {
+  if (!saved_config_) return;
+  std::string text;
+  for (const ConfigDifference& difference : config_differences(*saved_config_, config_)) {
+    text += "\n  " + to_text(difference);
+    state_.config_changes.push_back({state_.step, difference});
+  }
+  if (!text.empty() && leads()) {
+    spdlog::warn("the config is not the one that {} was saved under:{}", resumed_from_, text);
+  }
+}
+
 /// Opens metrics and events, and removes what was recorded after the present step.
 void Trainer::open_records() {
   if (!leads()) return;
+  if (resumed_from_.empty()) keep_old_records(*folder_);
   const int64_t last_line = resumed_from_.empty() ? -1 : state_.step;
   metrics_ = std::make_unique<MetricsWriter>(folder_->metrics_path(), last_line);
   events_ = std::make_unique<EventWriter>(folder_->path(), last_line);
@@ -170,7 +235,7 @@ void Trainer::check_state(const RunState& saved, const std::string& path) const 
   same("train.seed", saved.seed, config_.train.seed);
   same("train.batch_size", saved.batch_size, config_.train.batch_size);
   same("data.length", saved.length, config_.data.length);
-  if (const std::string difference = data_difference(saved, data_->identity());
+  if (const std::string difference = data_difference(saved.data, data_->identity());
       !difference.empty()) {
     throw ConfigError(
         "{}: the run was started with other data: {} has {}. Point data.path to the run's data, or "
@@ -186,13 +251,15 @@ void Trainer::check_state(const RunState& saved, const std::string& path) const 
 }
 
 void Trainer::restore(const LoadedCheckpoint& checkpoint) {
-  RunState saved = run_state_from_json(checkpoint.state_json, checkpoint.path);
+  RunState saved = run_state_of(checkpoint);
   check_state(saved, checkpoint.path);
+  saved_config_ = config_of(checkpoint);
+  if (saved_config_) require_same_function(*saved_config_, config_, checkpoint.path);
   stepper_.session().load(checkpoint.model);
   load_optimizer_state(checkpoint, stepper_.optimizer());
   stepper_.optimizer().set_updates(saved.optimizer_updates);
   stepper_.scaler().restore(saved.loss_scale, saved.loss_scale_good_steps);
-  if (saved.data_checksum.empty()) saved.data_checksum = data_->identity().checksum;
+  saved.data = completed(saved.data, data_->identity());
   state_ = std::move(saved);
   saved_step_ = state_.step;
   resumed_from_ = checkpoint.path;

@@ -218,3 +218,38 @@ TEST_CASE("a manifest of another format is refused even if its checksum is right
   reseal();
   require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-2"); }, {reason});
 }
+
+TEST_CASE("the config travels with a checkpoint, one without it opens as before") {
+  const TempDir run;
+  CheckpointData data = data_of_step(7);
+  data.config_yaml = "task: byte_lm\n";
+  save_checkpoint(run.path(), data, 3);
+  REQUIRE(open_checkpoint(run / "checkpoints/step-7").config_yaml == "task: byte_lm\n");
+  save_checkpoint(run.path(), data_of_step(8), 3);
+  REQUIRE(open_checkpoint(run / "checkpoints/step-8").config_yaml.empty());
+  write_bytes(file_of(run, 7, "config.yaml"), "task: word_lm\n");
+  require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-7"); },
+                           {"step-7/config.yaml is damaged"});
+}
+
+TEST_CASE("a checkpoint under the name of another step is refused, under its user's name opened") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(7), 3);
+  std::filesystem::rename(run / "checkpoints/step-7", run / "checkpoints/step-9");
+  for (const std::string end : {"", "/"}) {
+    require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-9" + end); },
+                             {"step-9", "holds the checkpoint of step 7"});
+  }
+  std::filesystem::rename(run / "checkpoints/step-9", run / "best");
+  REQUIRE(is_intact(open_checkpoint(run / "best")));
+}
+
+TEST_CASE("a run has checkpoints as soon as one was complete, damaged or not") {
+  const TempDir run;
+  REQUIRE_FALSE(has_checkpoints(run.path()));
+  std::filesystem::create_directories(run / "checkpoints/.step-3.partial");
+  REQUIRE_FALSE(has_checkpoints(run.path()));
+  save_checkpoint(run.path(), data_of_step(7), 3);
+  write_bytes(file_of(run, 7, "manifest.json"), "{");
+  REQUIRE(has_checkpoints(run.path()));
+}

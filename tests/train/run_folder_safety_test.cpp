@@ -1,15 +1,16 @@
 // A failed start must not damage the run that is in the folder.
 
-#include <sstream>
+#include <algorithm>
+#include <filesystem>
 
 #include <nlohmann/json.hpp>
-#include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
 #include "ssa/data/token_dataset.h"
 #include "ssa/train/stop_signal.h"
 #include "ssa/train/trainer.h"
 
+#include "train/captured_log.h"
 #include "train/tiny_run.h"
 #include "train/train_run.h"
 
@@ -39,6 +40,8 @@ struct FourSteps : TinyRun {
     return all;
   }
 };
+
+int64_t lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
 
 /// A prepared folder with this text.
 std::string prepared(const TempDir& dir, const std::string& name, const std::string& text) {
@@ -113,23 +116,20 @@ TEST_CASE("resumed from an older checkpoint of its own, a run goes on from there
 
 TEST_CASE("auto is the micro-batch that the run began with; another one is warned of") {
   const FourSteps run;  // micro-batches of 2; this machine has room for 4
-  std::ostringstream log;
-  const auto before = spdlog::default_logger();
-  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
-      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  std::string last_log;
   const auto resumed_with = [&](const std::string& micro_batch) {
-    log.str("");
+    const Log log;
     const Trainer trainer(run.eight({"train.micro_batch=" + micro_batch}),
                           {run.folder, "auto", Device::cpu});
     const Config now = load_config(run.folder + "/config.yaml", {});
-    return std::pair(now.train.micro_batch, contains(log.str(), "the run had 2"));
+    last_log = log.text();
+    return std::pair(now.train.micro_batch, contains(last_log, "the run had 2"));
   };
   CHECK(resumed_with("auto") == std::pair(int64_t{2}, false));
   CHECK(resumed_with("2") == std::pair(int64_t{2}, false));
   CHECK(resumed_with("4") == std::pair(int64_t{4}, true));
-  CHECK(contains(log.str(), "train.micro_batch is 4"));
+  CHECK(contains(last_log, "train.micro_batch is 4"));
   CHECK(resumed_with("auto") == std::pair(int64_t{2}, false));  // nothing was saved in between
-  spdlog::set_default_logger(before);
   const auto state =
       nlohmann::json::parse(read_bytes(run.folder + "/checkpoints/step-4/state.json"));
   CHECK(state["micro_batch"] == 2);
@@ -151,4 +151,46 @@ TEST_CASE("data of the same size but with another checksum are refused") {
   // The bytes themselves state no checksum: the size has to do.
   CHECK(train(run.eight({"data.path=" + first + "/data.bin"}), run.folder, "auto") ==
         TrainOutcome::finished);
+}
+
+TEST_CASE("a folder with checkpoints but without metrics holds a run, too") {
+  const FourSteps run;
+  std::filesystem::remove(run.folder + "/metrics.jsonl");
+  const std::string before = run.records();
+  for (const std::string& resume : {std::string("none"), run.dir / "copy/checkpoints/step-2"}) {
+    if (resume != "none") {
+      std::filesystem::copy(run.folder, run.dir / "copy", std::filesystem::copy_options::recursive);
+    }
+    CHECK(contains(message_of<ConfigError>([&] { train(run.eight(), run.folder, resume); }),
+                   run.folder + " holds a run already"));
+    CHECK(run.records() == before);
+  }
+}
+
+TEST_CASE("begun again for want of a checkpoint, a run keeps its old records and says so") {
+  const FourSteps run;
+  const std::string metrics = read_bytes(run.folder + "/metrics.jsonl");
+  for (const int time : {1, 2}) {
+    CAPTURE(time);
+    std::filesystem::remove_all(run.folder + "/checkpoints");
+    const Log log;
+    REQUIRE(train(run.four(), run.folder, "auto") == TrainOutcome::finished);
+    const std::string kept = fmt::format("{}/metrics-{}.jsonl", run.folder, time);
+    CHECK(contains(log.text(), "has no checkpoint: the run begins again"));
+    CHECK(contains(log.text(), kept));
+    CHECK(lines(read_bytes(kept)) == lines(metrics));
+    CHECK(lines(read_bytes(run.folder + "/metrics.jsonl")) == lines(metrics));
+  }
+  CHECK(read_bytes(run.folder + "/metrics-1.jsonl") == metrics);
+}
+
+TEST_CASE("a file system without locks is warned of") {
+  const FourSteps run;
+  const HookGuard none([](FileOp op, const std::string&) {
+    return FileFault{op == FileOp::lock ? ENOLCK : 0, false};
+  });
+  const Log log;
+  REQUIRE(train(run.eight(), run.folder, "auto") == TrainOutcome::finished);
+  CHECK(contains(log.text(), run.folder + " is on a file system without locks"));
+  CHECK(contains(read_bytes(run.folder + "/log.txt"), "without locks"));
 }

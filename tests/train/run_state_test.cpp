@@ -21,8 +21,8 @@ RunState some_state() {
   state.batch_size = 4;
   state.micro_batch = 2;
   state.length = 32;
-  state.data_bytes = 6000;
-  state.data_checksum = "0123456789abcdef";
+  state.data = {6000, "0123456789abcdef", "aaaa", "words", "/data/words"};
+  state.config_changes = {{2, {"train.optimizer.lr", "0.01", "0.001"}}};
   return state;
 }
 
@@ -40,11 +40,14 @@ TEST_CASE("a run's state reads back as it was written") {
 TEST_CASE("the state of an earlier version is read without what it does not state") {
   auto json = nlohmann::json::parse(to_json(some_state()));
   json.erase("micro_batch");
-  json.erase("data_checksum");
+  for (const char* key :
+       {"data_checksum", "data_vocabulary_checksum", "data_name", "data_path", "config_changes"}) {
+    json.erase(key);
+  }
   const RunState state = run_state_from_json(json.dump(), "x");
   CHECK(state.step == 3);
   CHECK(state.micro_batch == 0);
-  CHECK(state.data_checksum.empty());
+  CHECK(state.data.checksum.empty());
   json.erase("step");
   for (const std::string& broken : {json.dump(), std::string("{"), std::string("[]")}) {
     CHECK(contains(message_of<CheckpointError>([&] { run_state_from_json(broken, "a/step-3"); }),
@@ -53,15 +56,26 @@ TEST_CASE("the state of an earlier version is read without what it does not stat
 }
 
 TEST_CASE("data differ by size, or by checksum where both state one") {
-  const RunState run = some_state();
-  CHECK(data_difference(run, data(6000, run.data_checksum)).empty());
+  const DataIdentity run = some_state().data;
+  CHECK(data_difference(run, data(6000, run.checksum)).empty());
   CHECK(data_difference(run, data(6000, "")).empty());
   const std::string size = data_difference(run, data(5000, ""));
   CHECK(contains(size, "5000 bytes, the run's data 6000 bytes with checksum 0123456789abcdef"));
   const std::string content = data_difference(run, data(6000, "fedcba9876543210"));
   CHECK(contains(content, "fedcba9876543210"));
   CHECK(contains(content, "0123456789abcdef"));
-  RunState older = run;
-  older.data_checksum.clear();
-  CHECK(data_difference(older, data(6000, "fedcba9876543210")).empty());
+  CHECK(data_difference(data(6000, ""), data(6000, "fedcba9876543210")).empty());
+  DataIdentity reordered = run;
+  reordered.vocabulary_checksum = "bbbb";
+  CHECK(contains(data_difference(run, reordered), "vocabulary with checksum bbbb"));
+}
+
+TEST_CASE("a state of another step than the checkpoint around it is an error") {
+  const TempDir dir;
+  CheckpointData saved = data_of_step(4);  // the state says 3
+  saved.state_json = to_json(some_state());
+  save_checkpoint(dir.path(), saved, 1);
+  const LoadedCheckpoint checkpoint = open_checkpoint(dir / "checkpoints/step-4");
+  CHECK(contains(message_of<CheckpointError>([&] { run_state_of(checkpoint); }),
+                 "manifest is of step 4, its state of step 3"));
 }

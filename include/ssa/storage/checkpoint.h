@@ -10,16 +10,17 @@
 namespace ssa {
 
 // A checkpoint is a folder RUN/checkpoints/step-N with model.safetensors, optimizer.safetensors (or
-// optimizer-00001-of-00004.safetensors and so on), state.json and manifest.json. It is written
-// under another name, the manifest last, and renamed when every byte is on the disk. So a folder
-// called step-N was complete when it got its name; the manifest's checksums tell whether it still
-// is. RUN/checkpoints/latest holds the name of the newest checkpoint.
+// optimizer-00001-of-00004.safetensors and so on), state.json, config.yaml and manifest.json. It is
+// written under another name, the manifest last, and renamed when every byte is on the disk. So a
+// folder called step-N was complete when it got its name; the manifest's checksums tell whether it
+// still is. RUN/checkpoints/latest holds the name of the newest checkpoint.
 
 struct CheckpointData {
   int64_t step = 0;
   std::vector<NamedTensor> model;
   std::vector<NamedTensor> optimizer;
   std::string state_json = "{}";  ///< whatever else a resume needs, as JSON
+  std::string config_yaml;        ///< the config that the weights were trained with; empty: none
 };
 
 /// An open checkpoint. The files stay readable even if the folder is removed meanwhile.
@@ -31,6 +32,8 @@ struct LoadedCheckpoint {
   std::string state_json;
   std::string engine_version;
   std::string engine_commit;
+  std::string config_yaml;  ///< empty: saved by an engine that did not keep it yet
+  int64_t newest_step = 0;  ///< another than `step` if find_latest_checkpoint() found that damaged
 };
 
 /// Saves RUN/checkpoints/step-N, then removes all but the newest `keep` (at least 1) checkpoints.
@@ -63,6 +66,7 @@ class CheckpointSave {
 
   void write_model(const std::vector<NamedTensor>& model);
   void write_state(const std::string& json);
+  void write_config(const std::string& yaml);
   /// Writes the manifest and gives the folder its name. `optimizer` are the files of all shards.
   /// Also throws CheckpointError if this process does not see the shards as they were written.
   void commit(const std::vector<SavedFile>& optimizer);
@@ -88,8 +92,12 @@ SavedFile save_optimizer_shard(const std::string& run_dir, int64_t step, int ind
 std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_dir,
                                                        std::vector<std::string>* warnings);
 
+/// Whether the run has a checkpoint, valid or not.
+bool has_checkpoints(const std::string& run_dir);
+
 /// Opens a checkpoint folder, or the one that a `latest` file names, after verifying every file.
-/// Throws CheckpointError naming the file, with the expected and the actual size or checksum.
+/// Throws CheckpointError naming the file, with the expected and the actual size or checksum, and
+/// for a folder whose name gives another step than its manifest.
 LoadedCheckpoint open_checkpoint(const std::string& path);
 
 }  // namespace ssa

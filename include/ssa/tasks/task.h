@@ -28,8 +28,17 @@ enum class Use { training, evaluation };
 /// Tells one data set from another. A run is continued only with the data that it started with.
 struct DataIdentity {
   int64_t bytes = 0;
-  std::string checksum;  ///< empty: not known
+  std::string checksum;                  ///< empty: not known
+  std::string vocabulary_checksum = {};  ///< of words; empty: there is none, or it is not known
+  std::string name = {};                 ///< as given to `ssa-data prepare`, or of the plain file
+  std::string path = {};                 ///< absolute: data.path may be relative
 };
+
+/// "enwik8 (100000000 bytes with checksum …)".
+std::string to_text(const DataIdentity& data);
+/// Empty if both may be the same data, else how they differ: "6000 bytes with checksum …, the
+/// run's data …". What one of them does not state is not compared.
+std::string data_difference(const DataIdentity& run, const DataIdentity& data);
 
 /// The examples that a run learns from.
 class TrainingSet {

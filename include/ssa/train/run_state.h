@@ -2,11 +2,19 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include "ssa/config/config.h"
+#include "ssa/config/differences.h"
+#include "ssa/storage/checkpoint.h"
 #include "ssa/tasks/task.h"
 
 namespace ssa {
+
+/// A key that has another value in the steps after `after_step` than before.
+struct ConfigChange {
+  int64_t after_step = 0;
+  ConfigDifference difference;
+};
 
 /// What a resume needs beyond parameters and optimizer state: state.json of a checkpoint.
 struct RunState {
@@ -26,8 +34,9 @@ struct RunState {
   int64_t ranks = 1;
   int64_t micro_batch = 0;  ///< resolved; 0: unknown, in older checkpoints
   int64_t length = 0;
-  int64_t data_bytes = 0;     ///< of DataIdentity
-  std::string data_checksum;  ///< of DataIdentity
+  DataIdentity data;
+
+  std::vector<ConfigChange> config_changes;  ///< oldest first
 };
 
 /// The state of a run that has not begun. micro_batch is the config's, 0 for auto.
@@ -36,9 +45,11 @@ RunState initial_state(const Config& config, const DataIdentity& data);
 std::string to_json(const RunState& state);
 /// Throws CheckpointError naming `path`/state.json if the text is malformed.
 RunState run_state_from_json(const std::string& text, const std::string& path);
+/// The state of a checkpoint. Throws CheckpointError also if it is of another step than the
+/// checkpoint's manifest.
+RunState run_state_of(const LoadedCheckpoint& checkpoint);
 
-/// How `data` differs from the data of the run: "6000 bytes with checksum …, the run's data …".
-/// Empty if it may be the same. Data without a checksum is compared by size only.
-std::string data_difference(const RunState& run, const DataIdentity& data);
+/// The text of the run folder's config-changes.json.
+std::string to_json(const std::vector<ConfigChange>& changes);
 
 }  // namespace ssa

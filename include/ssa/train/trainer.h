@@ -40,9 +40,9 @@ class Trainer {
  public:
   /// Opens data and run folder, builds the model, and resumes if requested. Throws ConfigError if
   /// the folder holds a run and resume is `none` or a checkpoint from elsewhere, if the checkpoint
-  /// belongs to another run or is past train.steps, and if the ranks differ in program, config,
-  /// options or data or cannot share train.batch_size evenly. An error leaves a run in the folder
-  /// unchanged.
+  /// belongs to another run, computes another function or is past train.steps, and if the ranks
+  /// differ in program, config, options or data or cannot share train.batch_size evenly. An error
+  /// leaves a run in the folder unchanged.
   Trainer(const Config& config, const TrainOptions& options);
   ~Trainer();
 
@@ -64,6 +64,7 @@ class Trainer {
   void restore(const LoadedCheckpoint& checkpoint);
   void check_state(const RunState& saved, const std::string& path) const;
   void settle_micro_batch();
+  void note_config_changes();
   void announce() const;
   std::string planned_memory() const;
 
@@ -93,8 +94,9 @@ class Trainer {
   Stepper stepper_;
   std::exception_ptr unsent_;  // why the coming step has no inputs
   RunState state_;
-  std::string resumed_from_;         // path of the checkpoint; empty for a new run
-  std::optional<RunFolder> folder_;  // rank 0 holds the lock
+  std::string resumed_from_;            // path of the checkpoint; empty for a new run
+  std::optional<Config> saved_config_;  // of that checkpoint, where it has one
+  std::optional<RunFolder> folder_;     // rank 0 holds the lock
   std::unique_ptr<LogFile> log_;
   int64_t saved_step_ = -1;
   int64_t rollbacks_ = 0;  // since the last save
