@@ -74,9 +74,9 @@ MemoryPlan extrapolated(const MemoryPlan& once, const MemoryPlan& twice, double 
           part(&MemoryPlan::activations), part(&MemoryPlan::workspace)};
 }
 
-/// Plans of one phase for several micro-batch sizes. Steps of up to kMostExamples and kMostTerms are
-/// counted. Beyond that, memory grows linearly except for the allocator's rounding, which is the
-/// same after halving and doubling.
+/// Plans of one phase for several micro-batch sizes. Steps of up to kMostExamples and kMostTerms
+/// are counted. Beyond that, memory grows linearly except for the allocator's rounding, which is
+/// the same after halving and doubling.
 class PhasePlans {
  public:
   PhasePlans(const Task& task, int64_t ranks, Sources sources)

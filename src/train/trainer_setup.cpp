@@ -31,8 +31,8 @@ bool lies_in(const std::string& checkpoint, const std::string& folder) {
   return !error && std::filesystem::equivalent(parent, folder, error);
 }
 
-/// Throws ConfigError if the folder holds the metrics or checkpoints of another run: continuing from
-/// elsewhere would delete them.
+/// Throws ConfigError if the folder holds the metrics or checkpoints of another run: continuing
+/// from elsewhere would delete them.
 void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
   if (!path_exists(folder.metrics_path()) && !has_checkpoints(folder.path())) return;
   if (resume == "none") {
