@@ -140,6 +140,15 @@ __device__ inline float row_sum(float value) {
   return value;
 }
 
+/// Row of query (and its like) for target t of a window; -1 beyond the last.
+__device__ inline int target_row(const AttentionProblem& p, const int32_t* targets, int t) {
+  return t < p.targets ? query_row(p, __ldg(targets + t)) : -1;
+}
+/// Row of key (and its like) for source s of a window; -1 beyond the last.
+__device__ inline int key_row(const AttentionProblem& p, const int32_t* sources, int s) {
+  return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
+}
+
 /// kRelative: there may be a learned 2-D bias, whose look-up needs registers.
 template <bool kRelative>
 __device__ float logit(const AttentionProblem& p, const AttentionItem& item, float product,
@@ -166,6 +175,72 @@ __device__ uint32_t draw_kept(const AttentionProblem& p, ElementOf&& element_of)
   return bits;
 }
 
+// ---- forward -----------------------------------------------------------------------------------
+
+/// This thread's rows: the softmax so far, and the sums of outputs for its columns.
+template <int kHead, int kRows>
+struct OutputRows {
+  int target[kRows];  // positions
+  float highest[kRows], total[kRows] = {}, out[kRows][kHead / 16] = {};
+  __device__ OutputRows(const AttentionProblem& p, const int32_t* targets, int first) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const int t = first + kRows * thread_y() + r;
+      target[r] = t < p.targets ? __ldg(targets + t) : 0;
+      highest[r] = -INFINITY;
+    }
+  }
+};
+
+/// Turns the products of a tile into weights relative to the highest logit so far, writes them to
+/// `weights`, those dropped as 0, and rescales the sums to match.
+template <int kHead, bool kRelative, int kRows, int kColumns>
+__device__ void update_softmax(const AttentionProblem& p, const AttentionItem& item, float slope,
+                               const int (&source)[kColumns], uint32_t kept_bits,
+                               float (&logits)[kRows][kColumns], OutputRows<kHead, kRows>& rows,
+                               float* weights) {
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    float now = rows.highest[r];
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      logits[r][c] = logit<kRelative>(p, item, logits[r][c], slope, rows.target[r], source[c]);
+      now = fmaxf(now, logits[r][c]);
+    }
+    now = row_max(now);
+    const float shift = now == -INFINITY ? 0.0f : now;
+    const float rescale = exp2_approx((rows.highest[r] - shift) * kLog2E);
+    rows.highest[r] = now;
+    rows.total[r] *= rescale;
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      float weight = exp2_approx((logits[r][c] - shift) * kLog2E);
+      rows.total[r] += weight;
+      if ((kept_bits >> (kColumns * r + c) & 1) == 0) weight = 0;
+      weights[(kRows * thread_y() + r) * float_pitch(16 * kColumns) + 16 * c + thread_x()] = weight;
+    }
+#pragma unroll
+    for (int i = 0; i < kHead / 16; ++i) rows.out[r][i] *= rescale;
+  }
+}
+
+template <int kHead, int kRows>
+__device__ void store_outputs(const AttentionProblem& p, const AttentionItem& item, int first,
+                              const OutputRows<kHead, kRows>& rows) {
+  auto* out_head = head_data<float>(p, p.out, item);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float sum = row_sum(rows.total[r]);
+    if (first + kRows * thread_y() + r >= p.targets) continue;
+    const int row = query_row(p, rows.target[r]);
+    store_row<kHead>(out_head + row * p.out.row_stride, p.head_size, rows.out[r],
+                     sum == 0 ? 0.0f : p.dropout.kept_factor / sum);
+    if (thread_x() == 0) {
+      p.lse[statistics_row(p, item) + row] = sum == 0 ? -INFINITY : rows.highest[r] + logf(sum);
+    }
+  }
+}
+
 template <int kHead, bool kRelative>
 __global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
     attention_forward_kernel(const AttentionProblem p, const int row_blocks) {
@@ -183,26 +258,13 @@ __global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
   const TileRange range = source_tiles(
       p, item, sources, block_positions(p, item, targets, first, 16 * kRows, p.targets), kTile);
   load_tile<kHead>(query, 16 * kRows, p, head_data<const float>(p, p.query, item),
-                   p.query.row_stride, [&](int row) {
-                     const int t = first + row;
-                     return t < p.targets ? query_row(p, __ldg(targets + t)) : -1;
-                   });
-  int target[kRows];
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const int t = first + kRows * thread_y() + r;
-    target[r] = t < p.targets ? __ldg(targets + t) : 0;
-  }
+                   p.query.row_stride,
+                   [&](int row) { return target_row(p, targets, first + row); });
+  OutputRows<kHead, kRows> rows(p, targets, first);
   const float slope = p.slopes == nullptr ? 0.0f : __ldg(p.slopes + item.head);
-  float highest[kRows], total[kRows] = {}, out[kRows][kHead / 16] = {};
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) highest[r] = -INFINITY;
 
   for (int tile = range.begin; tile < range.end; ++tile) {
-    const auto row_of = [&](int i) {
-      const int s = tile * kTile + i;
-      return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
-    };
+    const auto row_of = [&](int i) { return key_row(p, sources, tile * kTile + i); };
     __syncthreads();
     load_tile<kHead>(others, kTile, p, head_data<const float>(p, p.key, item), p.key.row_stride,
                      row_of);
@@ -221,47 +283,125 @@ __global__ void __launch_bounds__(kFloatThreads, kHead == 256 ? 2 : 1)
       return weight_element(p, item, __ldg(targets + t)) +
              static_cast<uint64_t>(__ldg(sources + s));
     });
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      float now = highest[r];
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        logits[r][c] = logit<kRelative>(p, item, logits[r][c], slope, target[r], source[c]);
-        now = fmaxf(now, logits[r][c]);
-      }
-      now = row_max(now);
-      const float shift = now == -INFINITY ? 0.0f : now;
-      const float rescale = exp2_approx((highest[r] - shift) * kLog2E);
-      highest[r] = now;
-      total[r] *= rescale;
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        float weight = exp2_approx((logits[r][c] - shift) * kLog2E);
-        total[r] += weight;
-        if ((kept_bits >> (kColumns * r + c) & 1) == 0) weight = 0;
-        weights[(kRows * thread_y() + r) * float_pitch(kTile) + 16 * c + thread_x()] = weight;
-      }
-#pragma unroll
-      for (int i = 0; i < kHead / 16; ++i) out[r][i] *= rescale;
-    }
+    update_softmax<kHead, kRelative>(p, item, slope, source, kept_bits, logits, rows, weights);
     __syncthreads();
     load_tile<kHead>(others, kTile, p, head_data<const float>(p, p.value, item), p.value.row_stride,
                      row_of);
     __syncthreads();
-    multiply<kHead>(out, weights, kTile, others);
+    multiply<kHead>(rows.out, weights, kTile, others);
   }
+  store_outputs(p, item, first, rows);
+}
 
-  auto* out_head = head_data<float>(p, p.out, item);
+// ---- gradients ---------------------------------------------------------------------------------
+
+/// A softmax weight after dropout, and the gradient of its biased logit.
+struct PairGradient {
+  float kept_weight, of_logit;
+};
+
+__device__ inline PairGradient pair_gradient(const AttentionProblem& p, const AttentionItem& item,
+                                             float product, float value_product, float slope,
+                                             int target, int source,
+                                             const TargetStatistics& of_target, bool keeps) {
+  const float kept = keeps ? p.dropout.kept_factor : 0.0f;
+  const float biased = logit<true>(p, item, product, slope, target, source);
+  const float weight = exp2_approx((biased - of_target.lse) * kLog2E);
+  return {weight * kept, weight * (kept * value_product - of_target.delta)};
+}
+
+/// Loads rows `first` … of query and grad_out, or (kSources) of key and value, into two tiles.
+template <int kHead, bool kSources>
+__device__ void load_pair(float* to_first, float* to_second, int count, int first,
+                          const AttentionProblem& p, const AttentionGradients& g,
+                          const AttentionItem& item, const int32_t* positions) {
+  const HeadRows& from = kSources ? p.key : p.query;
+  const HeadRows& and_from = kSources ? p.value : g.grad_out;
+  const auto row_of = [&](int i) {
+    return kSources ? key_row(p, positions, first + i) : target_row(p, positions, first + i);
+  };
+  load_tile<kHead>(to_first, count, p, head_data<const float>(p, from, item), from.row_stride,
+                   row_of);
+  load_tile<kHead>(to_second, count, p, head_data<const float>(p, and_from, item),
+                   and_from.row_stride, row_of);
+}
+
+/// A block's own rows, which are sources if kBySource, else targets; and the rows of the other
+/// side.
+template <bool kBySource>
+struct Sides {
+  const int32_t *own, *other;  // positions
+  int own_size, other_size;
+  __device__ Sides(const AttentionProblem& p, const AttentionItem& item) {
+    const int32_t* targets = p.target_positions + int64_t{item.window} * p.targets;
+    const int32_t* sources = p.source_positions + int64_t{item.window} * p.sources;
+    own = kBySource ? sources : targets;
+    other = kBySource ? targets : sources;
+    own_size = kBySource ? p.sources : p.targets;
+    other_size = kBySource ? p.targets : p.sources;
+  }
+};
+
+/// Writes the gradients of a tile's logits to `gradients`, and, if kBySource, the kept weights to
+/// `weights`. The thread's rows begin at `own_first`, its columns at `other_first`.
+template <bool kBySource, int kRows, int kColumns>
+__device__ void write_pairs(const AttentionProblem& p, const AttentionItem& item,
+                            const Sides<kBySource>& sides, const TargetStatistics* statistics,
+                            float slope, int own_first, int other_first,
+                            const float (&products)[kRows][kColumns],
+                            const float (&value_products)[kRows][kColumns], float* gradients,
+                            float* weights) {
+  const uint32_t kept_bits = draw_kept<kRows, kColumns>(p, [&](int r, int c) {
+    const int own = own_first + r, other = other_first + 16 * c;
+    if (own >= sides.own_size || other >= sides.other_size) return uint64_t{0};
+    const int own_position = __ldg(sides.own + own), other_position = __ldg(sides.other + other);
+    return weight_element(p, item, kBySource ? other_position : own_position) +
+           static_cast<uint64_t>(kBySource ? own_position : other_position);
+  });
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    const float sum = row_sum(total[r]);
-    if (first + kRows * thread_y() + r >= p.targets) continue;
-    const int row = query_row(p, target[r]);
-    store_row<kHead>(out_head + row * p.out.row_stride, p.head_size, out[r],
-                     sum == 0 ? 0.0f : p.dropout.kept_factor / sum);
-    if (thread_x() == 0) {
-      p.lse[statistics_row(p, item) + row] = sum == 0 ? -INFINITY : highest[r] + logf(sum);
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      const int own = own_first + r, other = other_first + 16 * c;
+      const bool exists = own < sides.own_size && other < sides.other_size;
+      const int own_position = exists ? __ldg(sides.own + own) : 0;
+      const int other_position = exists ? __ldg(sides.other + other) : 0;
+      const int target = kBySource ? other_position : own_position;
+      const int source = kBySource ? own_position : other_position;
+      const TargetStatistics of_target =
+          exists ? statistics[query_row(p, target)] : TargetStatistics{INFINITY, 0.0f};
+      const PairGradient pair =
+          pair_gradient(p, item, products[r][c], value_products[r][c], slope, target, source,
+                        of_target, (kept_bits >> (kColumns * r + c) & 1) != 0);
+      const int at = (kRows * thread_y() + r) * float_pitch(16 * kColumns) + 16 * c + thread_x();
+      gradients[at] = pair.of_logit;
+      if constexpr (kBySource) weights[at] = pair.kept_weight;
     }
+  }
+}
+
+/// Writes the sums for this thread's row number `own`: the gradient of a query, or of a key and a
+/// value, by window if there are buffers for that.
+template <int kHead, bool kBySource>
+__device__ void store_gradients(const AttentionProblem& p, const AttentionGradients& g,
+                                const AttentionItem& item, const int32_t* positions, int own,
+                                const float (&first_sums)[kHead / 16],
+                                const float (&second_sums)[kHead / 16]) {
+  if constexpr (!kBySource) {
+    const int row = target_row(p, positions, own);
+    store_row<kHead>(head_data<float>(p, g.grad_query, item) + row * g.grad_query.row_stride,
+                     p.head_size, first_sums, p.scale);
+  } else if (g.partial_key != nullptr) {
+    const int64_t window = item.batch * int64_t{p.windows} + item.window;
+    const int64_t at = ((window * p.sources + own) * p.heads + item.head) * g.partial_stride;
+    store_row<kHead>(g.partial_key + at, p.head_size, first_sums, p.scale);
+    store_row<kHead>(g.partial_value + at, p.head_size, second_sums, 1.0f);
+  } else {
+    const int64_t row = key_row(p, positions, own);
+    store_row<kHead>(head_data<float>(p, g.grad_key, item) + row * g.grad_key.row_stride,
+                     p.head_size, first_sums, p.scale);
+    store_row<kHead>(head_data<float>(p, g.grad_value, item) + row * g.grad_value.row_stride,
+                     p.head_size, second_sums, 1.0f);
   }
 }
 
@@ -274,12 +414,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
   constexpr int kColumns = float_gradient_tile(kHead).columns_per_thread, kTile = 16 * kColumns;
   const AttentionItem item = attention_item(p, row_blocks);
   const int first = item.row_block * 16 * kRows;
-  const int32_t* targets = p.target_positions + int64_t{item.window} * p.targets;
-  const int32_t* sources = p.source_positions + int64_t{item.window} * p.sources;
-  const int32_t* own_positions = kBySource ? sources : targets;
-  const int32_t* other_positions = kBySource ? targets : sources;
-  const int own_size = kBySource ? p.sources : p.targets;
-  const int other_size = kBySource ? p.targets : p.sources;
+  const Sides<kBySource> sides(p, item);
   const TargetStatistics* statistics = g.statistics + statistics_row(p, item);
 
   auto* own_first = dynamic_shared<float>();                        // queries or keys
@@ -289,78 +424,23 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
   float* gradients = other_second + kTile * float_pitch(kHead);  // of the logits
   float* weights = gradients + 16 * kRows * float_pitch(kTile);  // kept, for grad_value
 
-  const auto target_row = [&](int t) {
-    return t < p.targets ? query_row(p, __ldg(targets + t)) : -1;
-  };
-  const auto key_row = [&](int s) {
-    return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
-  };
-  const auto load_targets = [&](float* to_first, float* to_second, int count, int begin) {
-    const auto row_of = [&](int i) { return target_row(begin + i); };
-    load_tile<kHead>(to_first, count, p, head_data<const float>(p, p.query, item),
-                     p.query.row_stride, row_of);
-    load_tile<kHead>(to_second, count, p, head_data<const float>(p, g.grad_out, item),
-                     g.grad_out.row_stride, row_of);
-  };
-  const auto load_sources = [&](float* to_first, float* to_second, int count, int begin) {
-    const auto row_of = [&](int i) { return key_row(begin + i); };
-    load_tile<kHead>(to_first, count, p, head_data<const float>(p, p.key, item), p.key.row_stride,
-                     row_of);
-    load_tile<kHead>(to_second, count, p, head_data<const float>(p, p.value, item),
-                     p.value.row_stride, row_of);
-  };
-
-  const PositionRange here = block_positions(p, item, own_positions, first, 16 * kRows, own_size);
-  const TileRange range = kBySource ? target_tiles(p, item, other_positions, here, kTile)
-                                    : source_tiles(p, item, other_positions, here, kTile);
-  if constexpr (kBySource) {
-    load_sources(own_first, own_second, 16 * kRows, first);
-  } else {
-    load_targets(own_first, own_second, 16 * kRows, first);
-  }
+  const PositionRange here = block_positions(p, item, sides.own, first, 16 * kRows, sides.own_size);
+  const TileRange range = kBySource ? target_tiles(p, item, sides.other, here, kTile)
+                                    : source_tiles(p, item, sides.other, here, kTile);
+  load_pair<kHead, kBySource>(own_first, own_second, 16 * kRows, first, p, g, item, sides.own);
   const float slope = p.slopes == nullptr ? 0.0f : __ldg(p.slopes + item.head);
   float first_sums[kRows][kHead / 16] = {}, second_sums[kRows][kHead / 16] = {};
 
   for (int tile = range.begin; tile < range.end; ++tile) {
     __syncthreads();
-    if constexpr (kBySource) {
-      load_targets(other_first, other_second, kTile, tile * kTile);
-    } else {
-      load_sources(other_first, other_second, kTile, tile * kTile);
-    }
+    load_pair<kHead, !kBySource>(other_first, other_second, kTile, tile * kTile, p, g, item,
+                                 sides.other);
     __syncthreads();
-    const uint32_t kept_bits = draw_kept<kRows, kColumns>(p, [&](int r, int c) {
-      const int own = first + kRows * thread_y() + r, other = tile * kTile + 16 * c + thread_x();
-      if (own >= own_size || other >= other_size) return uint64_t{0};
-      const int own_position = __ldg(own_positions + own);
-      const int other_position = __ldg(other_positions + other);
-      return weight_element(p, item, kBySource ? other_position : own_position) +
-             static_cast<uint64_t>(kBySource ? own_position : other_position);
-    });
     float products[kRows][kColumns] = {}, value_products[kRows][kColumns] = {};
     multiply_transposed<kHead>(products, own_first, other_first);
     multiply_transposed<kHead>(value_products, own_second, other_second);
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        const int own = first + kRows * thread_y() + r, other = tile * kTile + 16 * c + thread_x();
-        const bool exists = own < own_size && other < other_size;
-        const int own_position = exists ? __ldg(own_positions + own) : 0;
-        const int other_position = exists ? __ldg(other_positions + other) : 0;
-        const int target = kBySource ? other_position : own_position;
-        const int source = kBySource ? own_position : other_position;
-        const TargetStatistics of_target =
-            exists ? statistics[query_row(p, target)] : TargetStatistics{INFINITY, 0.0f};
-        const bool keeps = (kept_bits >> (kColumns * r + c) & 1) != 0;
-        const float kept = keeps ? p.dropout.kept_factor : 0.0f;
-        const float biased = logit<true>(p, item, products[r][c], slope, target, source);
-        const float weight = exp2_approx((biased - of_target.lse) * kLog2E);
-        const int at = (kRows * thread_y() + r) * float_pitch(kTile) + 16 * c + thread_x();
-        gradients[at] = weight * (kept * value_products[r][c] - of_target.delta);
-        if constexpr (kBySource) weights[at] = weight * kept;
-      }
-    }
+    write_pairs(p, item, sides, statistics, slope, first + kRows * thread_y(),
+                tile * kTile + thread_x(), products, value_products, gradients, weights);
     __syncwarp();  // half a warp owns a row of these
     multiply<kHead>(first_sums, gradients, kTile, other_first);
     if constexpr (kBySource) multiply<kHead>(second_sums, weights, kTile, other_second);
@@ -369,23 +449,8 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     const int own = first + kRows * thread_y() + r;
-    if (own >= own_size) continue;
-    if constexpr (!kBySource) {
-      float* to =
-          head_data<float>(p, g.grad_query, item) + target_row(own) * g.grad_query.row_stride;
-      store_row<kHead>(to, p.head_size, first_sums[r], p.scale);
-    } else if (g.partial_key != nullptr) {
-      const int64_t window = item.batch * int64_t{p.windows} + item.window;
-      const int64_t at = ((window * p.sources + own) * p.heads + item.head) * g.partial_stride;
-      store_row<kHead>(g.partial_key + at, p.head_size, first_sums[r], p.scale);
-      store_row<kHead>(g.partial_value + at, p.head_size, second_sums[r], 1.0f);
-    } else {
-      const int64_t row = key_row(own);
-      store_row<kHead>(head_data<float>(p, g.grad_key, item) + row * g.grad_key.row_stride,
-                       p.head_size, first_sums[r], p.scale);
-      store_row<kHead>(head_data<float>(p, g.grad_value, item) + row * g.grad_value.row_stride,
-                       p.head_size, second_sums[r], 1.0f);
-    }
+    if (own >= sides.own_size) continue;
+    store_gradients<kHead, kBySource>(p, g, item, sides.own, own, first_sums[r], second_sums[r]);
   }
 }
 
@@ -412,22 +477,9 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
   float sums[kRows][kColumns] = {};
   AttentionItem item = tile.item;
   for (item.batch = 0; item.batch < p.batch; ++item.batch) {
-    const auto load = [&](float* to, int count, const HeadRows& from, auto&& row_of) {
-      load_tile<kHead>(to, count, p, head_data<const float>(p, from, item), from.row_stride,
-                       row_of);
-    };
-    const auto row_of_target = [&](int i) {
-      return first + i < p.targets ? query_row(p, __ldg(targets + first + i)) : -1;
-    };
-    const auto row_of_source = [&](int i) {
-      const int s = first_source + i;
-      return s < p.sources ? source_row(p, s, __ldg(sources + s)) : -1;
-    };
     __syncthreads();
-    load(query, 16 * kRows, p.query, row_of_target);
-    load(grad_out, 16 * kRows, g.grad_out, row_of_target);
-    load(key, kTile, p.key, row_of_source);
-    load(value, kTile, p.value, row_of_source);
+    load_pair<kHead, false>(query, grad_out, 16 * kRows, first, p, g, item, targets);
+    load_pair<kHead, true>(key, value, kTile, first_source, p, g, item, sources);
     __syncthreads();
     float products[kRows][kColumns] = {}, value_products[kRows][kColumns] = {};
     multiply_transposed<kHead>(products, query, key);
@@ -445,11 +497,9 @@ __global__ void __launch_bounds__(kFloatThreads, 2)
         if (target_of(r) >= p.targets || source_of(c) >= p.sources) continue;
         const int target = __ldg(targets + target_of(r)), source = __ldg(sources + source_of(c));
         const TargetStatistics of_target = statistics[query_row(p, target)];
-        const bool keeps = (kept_bits >> (kColumns * r + c) & 1) != 0;
-        const float kept = keeps ? p.dropout.kept_factor : 0.0f;
-        const float biased = logit<true>(p, item, products[r][c], slope, target, source);
-        const float weight = exp2_approx((biased - of_target.lse) * kLog2E);
-        sums[r][c] += weight * (kept * value_products[r][c] - of_target.delta);
+        sums[r][c] += pair_gradient(p, item, products[r][c], value_products[r][c], slope, target,
+                                    source, of_target, (kept_bits >> (kColumns * r + c) & 1) != 0)
+                          .of_logit;
       }
     }
   }
