@@ -73,19 +73,119 @@ __device__ void load_statistics(const Stream& stream, int tile, int columns,
   }
 }
 
+/// What a kernel computes, and the tiles it is cut into.
+template <int kHead, Part kPart>
+struct GradientTiling {
+  static constexpr bool kBySource = kPart != Part::query;
+  static constexpr bool kOfLogits = kPart != Part::value;
+  static constexpr bool kOfValues = kBySource && kPart != Part::key;
+  static constexpr int kRowTiles = gradient_tile(kHead, kBySource).row_tiles;
+  static constexpr int kColumns = gradient_tile(kHead, kBySource).columns;
+  static constexpr int kTiles = kColumns / 8;
+  /// Sums for query or key, or for value. The compiler removes those that a part does not use.
+  using Sums = float[kRowTiles][kHead / 8][4];
+};
+
+/// Row r of a block is row (*this)(r) of the tensors; -1 beyond the last.
+template <bool kBySource>
+struct RowOfBlock {
+  const AttentionProblem& p;
+  const Side& side;
+  int first;  // number of the block's first row in the window
+  __device__ int operator()(int row) const {
+    const int number = first + row;
+    if (number >= side.size) return -1;
+    const int position = __ldg(side.positions + number);
+    return kBySource ? source_row(p, number, position) : query_row(p, position);
+  }
+};
+
+/// Reads what this lane's rows of a block are: their positions, and the statistics of targets.
+template <int kRowTiles, bool kBySource>
+__device__ void read_rows(const RowOfBlock<kBySource>& block, const TargetStatistics* of_head,
+                          int (&position)[2 * kRowTiles],
+                          TargetStatistics (&statistics)[2 * kRowTiles]) {
+#pragma unroll
+  for (int row = 0; row < 2 * kRowTiles; ++row) {
+    const int number = block.first + block_row<kRowTiles>(row);
+    const bool valid = number < block.side.size;
+    position[row] = valid ? __ldg(block.side.positions + number) : 0;
+    statistics[row] = {INFINITY, 0.0f};
+    if (!kBySource && valid) statistics[row] = of_head[query_row(block.p, position[row])];
+  }
+}
+
+/// Adds a tile's share to the sums of this warp's rows. A struct of the rows' arguments would cost
+/// registers.
+template <class T, int kHead, Part kPart, class Stream, class StatisticsOf,
+          class Tiling = GradientTiling<kHead, kPart>>
+__device__ void add_tile(const AttentionProblem& p, const AttentionItem& item, const Stream& stream,
+                         int tile, bool masked, const T* own_first, const T* own_second,
+                         int warp_row, const int (&own_position)[2 * Tiling::kRowTiles],
+                         const StatisticsOf& statistics_of, typename Tiling::Sums& first_sums,
+                         typename Tiling::Sums& second_sums) {
+  constexpr int kRowTiles = Tiling::kRowTiles, kTiles = Tiling::kTiles;
+  float weights[kRowTiles][kTiles][4] = {};
+  multiply_transposed<T, kHead>(weights, own_first, warp_row, stream.first(tile));
+  finish_weights<Tiling::kBySource>(p, item, masked, own_position, stream.positions(tile),
+                                    statistics_of, weights);
+  Kept<kRowTiles> kept;
+  const bool drops = p.dropout.threshold != 0;
+  if (drops) {
+    kept = draw_kept_again<Tiling::kBySource, kRowTiles, kTiles>(p, item, own_position,
+                                                                 stream.positions(tile));
+  }
+  uint32_t packed[kRowTiles][kTiles / 2][4];
+  if constexpr (Tiling::kOfLogits) {
+    float gradients[kRowTiles][kTiles][4] = {};
+    multiply_transposed<T, kHead>(gradients, own_second, warp_row, stream.second(tile));
+    finish_gradients(p, kept, weights, statistics_of, gradients);
+    pack_weights<T>(gradients, packed);
+    multiply<T, kHead>(first_sums, packed, stream.first(tile));
+  }
+  if constexpr (Tiling::kOfValues) {
+    if (drops) {
+      for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int, int) {
+        if (!kept(m, n, part)) weights[m][n][part] = 0;
+      });
+    }
+    pack_weights<T>(weights, packed);
+    multiply<T, kHead>(second_sums, packed, stream.second(tile));
+  }
+}
+
+/// Writes sums, times `factor`, to the gradients by window if there are buffers for that, else to
+/// rows of `to`. Results take the place of the block's own rows in `tile`: a warp reads only its
+/// own of them.
+template <class T, int kHead, int kRowTiles, class RowOf>
+__device__ void store_sums(const AttentionProblem& p, const AttentionItem& item, int first,
+                           int warp_row, const float (&sums)[kRowTiles][kHead / 8][4], float factor,
+                           T* tile, const HeadRows& to, const RowOf& row_of, float* partial,
+                           int partial_stride) {
+  if (partial != nullptr) {
+    store_partial<kHead, kRowTiles>(p, item, first, sums, factor, partial, partial_stride);
+    return;
+  }
+  float factors[2 * kRowTiles];
+#pragma unroll
+  for (int row = 0; row < 2 * kRowTiles; ++row) factors[row] = factor;
+  __syncwarp();
+  round_to_tile<T, kHead>(sums, factors, tile);
+  store_rows<T, kHead>(tile, warp_row, 16 * kRowTiles, p, {p, to, item}, row_of);
+}
+
 template <class T, int kHead, Part kPart>
 __global__ void __launch_bounds__(32 * kMaxWarps, 2)
     attention_gradient_kernel(const AttentionProblem p, const AttentionGradients g,
                               const int row_blocks) {
-  constexpr bool kBySource = kPart != Part::query;
-  constexpr bool kOfLogits = kPart != Part::value, kOfValues = kBySource && kPart != Part::key;
-  constexpr int kRowTiles = gradient_tile(kHead, kBySource).row_tiles;
-  constexpr int kColumns = gradient_tile(kHead, kBySource).columns, kTiles = kColumns / 8;
+  using Tiling = GradientTiling<kHead, kPart>;
+  constexpr bool kBySource = Tiling::kBySource;
+  constexpr int kRowTiles = Tiling::kRowTiles, kColumns = Tiling::kColumns;
   const int rows = static_cast<int>(blockDim.x / kWarp) * 16 * kRowTiles;
   const AttentionItem item = attention_item(p, row_blocks);
   // Later targets see more sources, earlier sources are seen by more targets: those go first.
   const int first = (kBySource ? item.row_block : row_blocks - 1 - item.row_block) * rows;
-  const Side own = kBySource ? source_side(p, item) : target_side(p, g, item);
+  const Side own_side = kBySource ? source_side(p, item) : target_side(p, g, item);
   const Side other = kBySource ? target_side(p, g, item) : source_side(p, item);
   const TargetStatistics* statistics = g.statistics + statistics_row(p, item);
 
@@ -108,23 +208,19 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
       load_statistics(stream, tile, kColumns, statistics, tile_statistics + tile % 2 * kColumns);
     }
   };
-  const auto row_of_own = [&](int row) {
-    const int number = first + row;
-    if (number >= own.size) return -1;
-    const int position = __ldg(own.positions + number);
-    return kBySource ? source_row(p, number, position) : query_row(p, position);
-  };
+  const RowOfBlock<kBySource> row_of_own{p, own_side, first};
 
-  const PositionRange here = block_positions(p, item, own.positions, first, rows, own.size);
+  const PositionRange here =
+      block_positions(p, item, own_side.positions, first, rows, own_side.size);
   const TileRange range = kBySource ? target_tiles(p, item, other.positions, here, kColumns)
                                     : source_tiles(p, item, other.positions, here, kColumns);
   stream.load_positions(range.begin);
   stream.load_positions(range.begin + 1);
-  if constexpr (kOfLogits) {
-    load_tiles<T, kHead>(own_first, own_second, rows, p, {p, own.first, item},
-                         {p, own.second, item}, row_of_own);
+  if constexpr (Tiling::kOfLogits) {
+    load_tiles<T, kHead>(own_first, own_second, rows, p, {p, own_side.first, item},
+                         {p, own_side.second, item}, row_of_own);
   } else {
-    load_tile<T, kHead>(own_first, rows, p, {p, own.first, item}, row_of_own);
+    load_tile<T, kHead>(own_first, rows, p, {p, own_side.first, item}, row_of_own);
   }
   cp_async_wait_all();
   __syncthreads();
@@ -135,73 +231,28 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 2)
 
   int own_position[2 * kRowTiles];
   TargetStatistics row_statistics[2 * kRowTiles];
-#pragma unroll
-  for (int row = 0; row < 2 * kRowTiles; ++row) {
-    const int number = first + block_row<kRowTiles>(row);
-    const bool valid = number < own.size;
-    own_position[row] = valid ? __ldg(own.positions + number) : 0;
-    row_statistics[row] = {INFINITY, 0.0f};
-    if (!kBySource && valid) row_statistics[row] = statistics[query_row(p, own_position[row])];
-  }
+  read_rows<kRowTiles>(row_of_own, statistics, own_position, row_statistics);
   const int warp_row = warp_first_row<kRowTiles>();
-  // Sums for query or key, and for value. The compiler removes those that a part does not use.
-  float first_sums[kRowTiles][kHead / 8][4] = {}, second_sums[kRowTiles][kHead / 8][4] = {};
-
+  typename Tiling::Sums first_sums = {}, second_sums = {};
   for (int tile = range.begin; tile < range.end; ++tile) {
     stream.advance(tile, range.end);
     if (tile + 1 < range.end) load_statistics_of(tile + 1);
     const auto statistics_of = [&](int row, int column) {
       return kBySource ? tile_statistics[tile % 2 * kColumns + column] : row_statistics[row];
     };
-    float weights[kRowTiles][kTiles][4] = {};
-    multiply_transposed<T, kHead>(weights, own_first, warp_row, stream.first(tile));
-    finish_weights<kBySource>(p, item, tile < range.whole_begin || tile >= range.whole_end,
-                              own_position, stream.positions(tile), statistics_of, weights);
-    Kept<kRowTiles> kept;
-    const bool drops = p.dropout.threshold != 0;
-    if (drops) {
-      kept = draw_kept_again<kBySource, kRowTiles, kTiles>(p, item, own_position,
-                                                           stream.positions(tile));
-    }
-    uint32_t packed[kRowTiles][kTiles / 2][4];
-    if constexpr (kOfLogits) {
-      float gradients[kRowTiles][kTiles][4] = {};
-      multiply_transposed<T, kHead>(gradients, own_second, warp_row, stream.second(tile));
-      finish_gradients(p, kept, weights, statistics_of, gradients);
-      pack_weights<T>(gradients, packed);
-      multiply<T, kHead>(first_sums, packed, stream.first(tile));
-    }
-    if constexpr (kOfValues) {
-      if (drops) {
-        for_each_sum<kRowTiles, kTiles>([&](int m, int n, int part, int, int) {
-          if (!kept(m, n, part)) weights[m][n][part] = 0;
-        });
-      }
-      pack_weights<T>(weights, packed);
-      multiply<T, kHead>(second_sums, packed, stream.second(tile));
-    }
+    const bool masked = tile < range.whole_begin || tile >= range.whole_end;
+    add_tile<T, kHead, kPart>(p, item, stream, tile, masked, own_first, own_second, warp_row,
+                              own_position, statistics_of, first_sums, second_sums);
   }
 
-  // Results take the place of the block's own rows in shared memory: a warp reads only its own of
-  // them.
-  const auto store = [&](const auto& sums, float factor, T* tile, const HeadRows& to,
-                         float* partial) {
-    if (kBySource && partial != nullptr) {
-      store_partial<kHead, kRowTiles>(p, item, first, sums, factor, partial, g.partial_stride);
-      return;
-    }
-    float factors[2 * kRowTiles];
-#pragma unroll
-    for (int row = 0; row < 2 * kRowTiles; ++row) factors[row] = factor;
-    __syncwarp();
-    round_to_tile<T, kHead>(sums, factors, tile);
-    store_rows<T, kHead>(tile, warp_row, 16 * kRowTiles, p, {p, to, item}, row_of_own);
-  };
-  if constexpr (kOfLogits) {
-    store(first_sums, p.scale, own_first, kBySource ? g.grad_key : g.grad_query, g.partial_key);
+  if constexpr (Tiling::kOfLogits) {
+    store_sums<T, kHead>(p, item, first, warp_row, first_sums, p.scale, own_first,
+                         kBySource ? g.grad_key : g.grad_query, row_of_own,
+                         kBySource ? g.partial_key : nullptr, g.partial_stride);
   }
-  if constexpr (kOfValues) {
-    store(second_sums, p.dropout.kept_factor, own_second, g.grad_value, g.partial_value);
+  if constexpr (Tiling::kOfValues) {
+    store_sums<T, kHead>(p, item, first, warp_row, second_sums, p.dropout.kept_factor, own_second,
+                         g.grad_value, row_of_own, g.partial_value, g.partial_stride);
   }
 }
 
