@@ -4,6 +4,8 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <iterator>
+#include <sstream>
 
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include "ssa/eval/generate.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/tasks/load.h"
+#include "ssa/train/checkpoint_config.h"
 #include "ssa/train/model_session.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/stop_signal.h"
@@ -33,18 +36,29 @@ struct Options {
   std::string output;
 };
 
-/// The vocabulary of the run's tokens. That of words is in the run's data set.
-Vocabulary vocabulary_of(const Config& config) {
+/// The vocabulary of the run's tokens. That of words is in the run's data set; bytes need none.
+Vocabulary vocabulary_of(const Config& config, const LoadedCheckpoint& checkpoint) {
   if (config.task != TaskKind::word_lm) return Vocabulary::bytes();
-  const LanguageModelData data(TokenDataset::open(config.data.path));
-  data.settled(config);  // checks that they fit
-  return data.dataset().vocabulary();
+  const std::unique_ptr<TaskData> data = open_data(make_task, config, [&] { return &checkpoint; });
+  data->settled(config);  // checks that they fit
+  require_same_vocabulary(checkpoint, data->identity());
+  return dynamic_cast<const LanguageModelData&>(*data).dataset().vocabulary();
+}
+
+/// How often a word stands in a text, between whitespace.
+int64_t times_of_word(const std::string& text, std::string_view word) {
+  std::istringstream words(text);
+  return std::count(std::istream_iterator<std::string>(words), {}, word);
 }
 
 /// The prompt's tokens as the model reads them: after the start token, as in training.
 std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const std::string& prompt) {
   std::vector<int32_t> tokens = vocabulary.encode(prompt);
-  if (const auto unknown = std::count(tokens.begin(), tokens.end(), vocabulary.unknown_token())) {
+  // Who writes <unk> means it.
+  const int64_t meant = times_of_word(prompt, kUnknown);
+  const int64_t unknown =
+      std::count(tokens.begin(), tokens.end(), vocabulary.unknown_token()) - meant;
+  if (vocabulary.kind() == TokenKind::words && unknown > 0) {
     spdlog::warn("{} words of the prompt are not in the vocabulary: the model reads {} for them",
                  unknown, kUnknown);
   }
@@ -89,14 +103,21 @@ class Pace {
 
 int run(const Options& options) {
   const Config config = load_task_config(options.run + "/config.yaml");
-  const Vocabulary vocabulary = vocabulary_of(config);
+  const LoadedCheckpoint checkpoint = latest_checkpoint_of(options.run);
+  if (const auto there = config_of(checkpoint)) {
+    require_same_function(*there, config, checkpoint.path);
+  }
+  const Vocabulary vocabulary = vocabulary_of(config, checkpoint);
   const std::unique_ptr<Task> task = make_task(config);
   ModelSession session(*task, device_from_name(options.device));
-  session.load(latest_checkpoint_of(options.run).model);
+  session.load(checkpoint.model);
   const auto* decoder = dynamic_cast<const DecoderLm*>(&session.model());
   if (!decoder) {
     throw ConfigError("--run {}: its model, of task {}, does not write text", options.run,
                       choices(config.task)[static_cast<size_t>(config.task)]);
+  }
+  if (options.mode == "ensemble" && config.ssa.kind == SsaKind::none) {
+    spdlog::warn("ssa.kind is none: the sub-models of the ensemble are all the same dense model");
   }
   NextToken next(*decoder, config, reading_options(options, config), session.device());
 
@@ -155,6 +176,7 @@ int main(int argc, char** argv) {
                    "Draw among the likeliest that together reach this probability")
         ->capture_default_str();
     app.add_option("--seed", options->sampling.seed, "Another seed, another text")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--mode", options->mode,
                    "renorm: dense attention; ensemble: the mean prediction of sub-models")

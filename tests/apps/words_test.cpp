@@ -86,3 +86,36 @@ TEST_CASE("a model of words is scored in perplexity and writes words") {
       TokenDataset::open(files.words_path).vocabulary().encode(written.out);
   CHECK(tokens.size() == 3 + 30 + 1);  // and the newline at the end
 }
+
+TEST_CASE("the same words in another order are not taken for the run's") {
+  const WordFiles files;
+  files.train();
+  const std::string before = TokenDataset::open(files.words_path).info().vocabulary_checksum;
+  std::string text = sample_text(4000, 9);
+  text.resize(text.find_last_of(" \n"));
+  write_bytes(files.dir / "train.txt", text + "\n");
+  REQUIRE(files.prepare("words", files.words_path).code == 0);
+  const DatasetInfo now = TokenDataset::open(files.words_path).info();
+  REQUIRE(now.vocabulary == WordRun::kVocabulary);
+  REQUIRE(now.vocabulary_checksum != before);
+  for (const Overrides& command :
+       {Overrides{"ssa-generate", "--length", "1"}, Overrides{"ssa-eval", "--mode", "renorm"}}) {
+    const Finished refused =
+        run_program(command[0], Overrides{"--run", files.dir / "run", command[1], command[2]});
+    CHECK(refused.code == 2);
+    CHECK(contains(refused.err, "trained with the vocabulary of checksum " + before));
+    CHECK(contains(refused.err, now.vocabulary_checksum));
+  }
+}
+
+TEST_CASE("a prompt that says <unk> means it") {
+  const WordFiles files;
+  files.train();
+  const auto warnings = [&](const std::string& prompt) {
+    return run_program("ssa-generate",
+                       {"--run", files.dir / "run", "--length", "1", "--quiet", "--prompt", prompt})
+        .err;
+  };
+  CHECK(warnings("the <unk> of <unk>").empty());
+  CHECK(contains(warnings("the <unk> zebra"), "1 words of the prompt"));
+}
