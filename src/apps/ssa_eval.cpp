@@ -2,13 +2,17 @@
 
 #include <iostream>
 #include <optional>
+#include <system_error>
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "ssa/core/version.h"
 #include "ssa/dist/agreement.h"
 #include "ssa/eval/evaluate.h"
 #include "ssa/tasks/load.h"
+#include "ssa/train/checkpoint_config.h"
 #include "ssa/train/device_ranks.h"
 #include "ssa/train/model_session.h"
 #include "ssa/train/progress.h"
@@ -16,6 +20,7 @@
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
+#include "apps/score_record.h"
 
 namespace ssa {
 namespace {
@@ -34,9 +39,9 @@ struct Options {
 
 struct Scored {
   EvalMode mode;
-  int64_t samples;
-  int64_t step;
+  ScoreSubject subject;
   int ranks;
+  std::string device;
   EvalResult result;
 };
 
@@ -47,16 +52,14 @@ double spread(const EvalResult& result, const Metric& metric) {
   return metric.deviation(result.curve.front().loss, result.spread);
 }
 
-nlohmann::json to_json(const Scored& scored, const Options& options, const TaskTraits& traits) {
+nlohmann::json to_json(const Scored& scored, const TaskTraits& traits) {
   const EvalResult& result = scored.result;
-  nlohmann::json json{{"mode", scored.mode == EvalMode::renorm ? "renorm" : "ensemble"},
-                      {"split", options.split},
-                      {"samples", scored.samples},
-                      {"step", scored.step},
-                      {"tokens", result.terms},
-                      {"loss", result.loss},
-                      {"seconds", result.seconds},
-                      {"ranks", scored.ranks}};
+  nlohmann::json json = to_json(scored.subject);
+  json["loss"] = result.loss;
+  json["seconds"] = result.seconds;
+  json["ranks"] = scored.ranks;
+  json["device"] = scored.device;
+  json["engine"] = {{"version", version()}, {"commit", git_commit()}};
   for (size_t i = 0; i < traits.metrics.size(); ++i) {
     json[std::string(traits.metrics[i].key)] = result.metrics[i];
   }
@@ -79,14 +82,17 @@ void print(const Scored& scored, const Options& options, const TaskTraits& trait
   std::cout << fmt::format("{} {} of step {}: {}loss {:.4f}{}, {} {}, {}\n", options.split,
                            scored.mode == EvalMode::renorm
                                ? std::string("renorm")
-                               : fmt::format("ensemble of {}", scored.samples),
-                           scored.step, metrics, result.loss, traits.loss_unit, result.terms,
-                           traits.terms, format_duration(result.seconds));
+                               : fmt::format("ensemble of {}", scored.subject.samples),
+                           scored.subject.step, metrics, result.loss, traits.loss_unit,
+                           result.terms, traits.terms, format_duration(result.seconds));
   const std::string_view label = traits.metric().label;
   if (scored.mode == EvalMode::ensemble) {
     std::cout << fmt::format("single sub-models spread by {:.4f} {}; {:.2f} s a sample\n",
                              spread(result, traits.metric()), label,
-                             result.seconds / static_cast<double>(scored.samples));
+                             result.seconds / static_cast<double>(scored.subject.samples));
+  }
+  for (const std::string& one : differences(scored.subject)) {
+    std::cout << fmt::format("not what the run itself is scored on: {}\n", one);
   }
   if (!options.curve) return;
   std::cout << fmt::format("samples  {:>10}  stderr\n", label);
@@ -102,6 +108,13 @@ void warn_of_other_data(const LoadedCheckpoint& checkpoint, const TaskData& data
   if (difference.empty()) return;
   spdlog::warn("{} is not what {} was trained on: it has {}", data.path(), checkpoint.path,
                difference);
+}
+
+/// Sub-models of a model that samples no sources are all the same.
+void warn_of_nothing_to_draw(EvalMode mode, const Config& config) {
+  if (mode == EvalMode::ensemble && config.ssa.kind == SsaKind::none) {
+    spdlog::warn("ssa.kind is none: the sub-models of the ensemble are all the same dense model");
+  }
 }
 
 /// The checkpoint to score. Rank 0 chooses it, because the newest one of an active run changes.
@@ -141,11 +154,10 @@ void require_same_everywhere(Communicator& ranks, const Options& options, const 
 }
 
 EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task& task,
-                    const TaskData& data, const Options& options) {
+                    const EvalSet& set, const Options& options) {
   const Config& config = task.config();
   const TaskTraits& traits = task.traits();
-  const auto set = data.evaluation(config, split_from_name(options.split), options.max_tokens);
-  Progress progress(std::string(traits.terms), set->total_terms());
+  Progress progress(std::string(traits.terms), set.total_terms());
   const EvalOptions how{
       .mode = mode_for(options, config),
       .samples = samples_for(options, config),
@@ -160,20 +172,55 @@ EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task
         }
         return !StopSignal::requested();
       }};
-  const EvalResult result = ssa::evaluate(session.model(), task, *set, how, session.device());
+  const EvalResult result = ssa::evaluate(session.model(), task, set, how, session.device());
   progress.clear();
   return result;
 }
 
+/// What will be scored, before it is.
+ScoreSubject subject_of(const LoadedCheckpoint& checkpoint, const Config& run_config,
+                        const TaskData& data, const Config& config, const Options& options) {
+  ScoreSubject subject;
+  subject.mode = name(mode_for(options, config));
+  subject.split = options.split;
+  subject.samples = samples_for(options, config);
+  subject.step = checkpoint.step;
+  subject.newest_step = checkpoint.newest_step;
+  subject.data = data.identity();
+  subject.run_data = run_state_of(checkpoint).data;
+  subject.config = config;
+  subject.run_config = run_config;
+  subject.overrides = options.set;
+  return subject;
+}
+
+bool can_be_written(const std::string& folder) {
+  return ::faccessat(AT_FDCWD, folder.c_str(), W_OK, AT_EACCESS) == 0;
+}
+
+/// A long evaluation should not end with this.
+void warn_of_read_only(const std::string& run) {
+  if (run.empty() || can_be_written(run)) return;
+  spdlog::warn("{}: cannot be written ({}): the score is printed, but not stored there", run,
+               std::error_code(errno, std::generic_category()).message());
+}
+
 void write(const Scored& scored, const Options& options, const TaskTraits& traits) {
-  const nlohmann::json json = to_json(scored, options, traits);
+  const nlohmann::json json = to_json(scored, traits);
   if (options.json != "-") print(scored, options, traits);  // standard output holds text or JSON
   if (!options.json.empty()) write_json(options.json, json);
-  if (!options.run.empty()) {
-    write_json(fmt::format("{}/eval-{}-{}.json", options.run, json["mode"].get<std::string>(),
-                           options.split),
-               json);
-  }
+  if (options.run.empty() || !can_be_written(options.run)) return;
+  const std::string path = options.run + "/" + file_name(scored.subject);
+  write_json(path, json);
+  if (!differences(scored.subject).empty()) spdlog::info("stored in {}", path);
+}
+
+/// The config that the weights were trained under: the checkpoint's own; of an older one, what
+/// config.yaml says without --set.
+Config config_of_training(const LoadedCheckpoint& checkpoint, const std::string& config_path,
+                          const TaskData& data) {
+  if (const auto config = config_of(checkpoint)) return *config;
+  return data.settled(load_task_config(config_path));
 }
 
 int run(Communicator& ranks, const Options& options) {
@@ -181,21 +228,35 @@ int run(Communicator& ranks, const Options& options) {
       options.checkpoint.empty() != options.config.empty()) {
     throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
   }
+  const bool first = ranks.rank() == 0;
   const std::string config_path =
       options.run.empty() ? options.config : options.run + "/config.yaml";
   const Config given = load_task_config(config_path, options.set);
-  const std::unique_ptr<TaskData> data = make_task(given)->open_data();
+  const LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
+  const std::unique_ptr<TaskData> data = open_data(make_task, given, [&] { return &checkpoint; });
   const std::unique_ptr<Task> task = make_task(data->settled(given));
   const Config& config = task->config();
+  const Config run_config = config_of_training(checkpoint, config_path, *data);
+  require_same_function(run_config, config, checkpoint.path);
+  require_same_vocabulary(checkpoint, data->identity());
   ModelSession session(*task, device_of_rank(options.device, ranks));
-  const LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
   session.load(checkpoint.model);
   require_same_everywhere(ranks, options, config, checkpoint, data->identity());
-  const bool first = ranks.rank() == 0;
-  if (first) warn_of_other_data(checkpoint, *data);
+  if (first) {
+    warn_of_other_data(checkpoint, *data);
+    warn_of_nothing_to_draw(mode_for(options, config), config);
+    warn_of_read_only(options.run);
+  }
 
-  const Scored scored{mode_for(options, config), samples_for(options, config), checkpoint.step,
-                      ranks.size(), evaluate(ranks, session, *task, *data, options)};
+  const Split split = split_from_name(options.split);
+  const auto set = data->evaluation(config, split, options.max_tokens);
+  ScoreSubject subject = subject_of(checkpoint, run_config, *data, config, options);
+  subject.terms = set->total_terms();
+  subject.split_terms =
+      options.max_tokens == 0 ? subject.terms : data->evaluation(config, split, 0)->total_terms();
+  const Scored scored{mode_for(options, config), std::move(subject), ranks.size(),
+                      backend(session.device()).description(),
+                      evaluate(ranks, session, *task, *set, options)};
   if (!scored.result.complete) {
     if (first) {
       spdlog::warn("stopped after {} {}; nothing was written", scored.result.terms,
@@ -230,7 +291,9 @@ int main(int argc, char** argv) {
     app.add_option("--split", options->split, "valid or test (train works too)")
         ->check(CLI::IsMember({"train", "valid", "test"}))
         ->capture_default_str();
-    app.add_option("--max-tokens", options->max_tokens, "Score only the first this many (0: all)");
+    app.add_option("--max-tokens", options->max_tokens, "Score only the first this many (0: all)")
+        ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+        ->capture_default_str();
     app.add_option("--set", options->set, "key=value …: override keys of the config");
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();

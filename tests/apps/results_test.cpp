@@ -124,7 +124,7 @@ TEST_CASE("ssa-eval says when the data are not those of the run") {
     CHECK(scored.code == 0);
     return scored.err;
   };
-  CHECK(warnings(run.text_path).empty());
+  CHECK_FALSE(contains(warnings(run.text_path), "is not what"));
   write_bytes(run.dir / "other.txt", sample_text(5000));
   const std::string warning = warnings(run.dir / "other.txt");
   CHECK(contains(warning, run.dir / "other.txt"));

@@ -88,6 +88,7 @@ inline void save_sharded(const std::string& run_dir, const CheckpointData& data,
   CheckpointSave save(run_dir, data.step, keep);
   save.write_model(data.model);
   save.write_state(data.state_json);
+  if (!data.config_yaml.empty()) save.write_config(data.config_yaml);
   std::vector<SavedFile> files;
   for (int index = 0; index < shards; ++index) {
     files.push_back(save_optimizer_shard(run_dir, data.step, index, shards,

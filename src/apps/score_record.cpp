@@ -1,0 +1,98 @@
+#include "apps/score_record.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "ssa/storage/checksum.h"
+#include "ssa/train/run_state.h"
+
+namespace ssa {
+
+namespace {
+
+/// Whether a key changes what is scored or how: not how it was trained, which the weights are a
+/// result of, nor what only decides about speed. The data are compared by what they hold, the mode
+/// and the number of samples stand in every score.
+bool changes_score(const std::string& key) {
+  return changes_function(key) || key == "train.seed" || key == "train.precision" ||
+         key == "data.length" || key == "eval.length" || key == "eval.overlap" ||
+         (key.starts_with("ssa.") && key != "ssa.finetune_fraction");
+}
+
+std::vector<ConfigDifference> config_differences(const ScoreSubject& subject) {
+  auto found = config_differences(subject.run_config, subject.config);
+  std::erase_if(found, [](const ConfigDifference& one) { return !changes_score(one.key); });
+  return found;
+}
+
+bool has_other_data(const ScoreSubject& subject) {
+  return !data_difference(subject.run_data, subject.data).empty();
+}
+
+/// Fit for a file name; what is too long ends in a checksum of the whole.
+std::string as_file_name(std::string text) {
+  constexpr size_t kMost = 120;
+  Checksum checksum;
+  checksum.update(text.data(), text.size());
+  for (char& c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!plain && c != '-' && c != '_' && c != '.') c = '_';
+  }
+  if (text.size() > kMost) text = text.substr(0, kMost) + "-" + checksum.hex().substr(0, 8);
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> differences(const ScoreSubject& subject) {
+  std::vector<std::string> found;
+  if (subject.step != subject.newest_step) {
+    found.push_back(fmt::format("step {}, the newest is {}", subject.step, subject.newest_step));
+  }
+  if (has_other_data(subject)) found.push_back("data " + to_text(subject.data));
+  if (subject.terms < subject.split_terms) {
+    found.push_back(
+        fmt::format("the first {} of {} in the split", subject.terms, subject.split_terms));
+  }
+  for (const ConfigDifference& one : config_differences(subject)) found.push_back(to_text(one));
+  return found;
+}
+
+nlohmann::json to_json(const ScoreSubject& subject) {
+  nlohmann::json json{{"mode", subject.mode},           {"split", subject.split},
+                      {"samples", subject.samples},     {"step", subject.step},
+                      {"tokens", subject.terms},        {"split_tokens", subject.split_terms},
+                      {"overrides", subject.overrides}, {"differences", differences(subject)}};
+  json["data"] = {{"name", subject.data.name},
+                  {"path", subject.data.path},
+                  {"bytes", subject.data.bytes},
+                  {"checksum", subject.data.checksum},
+                  {"vocabulary_checksum", subject.data.vocabulary_checksum}};
+  const Config& config = subject.config;
+  if (config.task == TaskKind::byte_lm || config.task == TaskKind::word_lm) {
+    json["window"] = config.eval.length > 0 ? config.eval.length : config.data.length;
+    json["overlap"] = config.eval.overlap;
+  }
+  return json;
+}
+
+std::string file_name(const ScoreSubject& subject) {
+  std::string label;
+  if (subject.mode == "ensemble" && subject.samples != subject.run_config.eval.samples) {
+    label += fmt::format(".samples-{}", subject.samples);
+  }
+  if (subject.step != subject.newest_step) label += fmt::format(".step-{}", subject.step);
+  if (has_other_data(subject)) {
+    const std::string& checksum = subject.data.checksum;
+    label += fmt::format(".data-{}-{}", subject.data.name,
+                         checksum.empty() ? std::to_string(subject.data.bytes) : checksum);
+  }
+  if (subject.terms < subject.split_terms) label += fmt::format(".first-{}", subject.terms);
+  for (const ConfigDifference& one : config_differences(subject)) {
+    label += fmt::format(".{}-{}", one.key, one.now);
+  }
+  return fmt::format("eval-{}-{}{}.json", subject.mode, subject.split, as_file_name(label));
+}
+
+}  // namespace ssa
