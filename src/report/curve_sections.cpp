@@ -170,8 +170,17 @@ Plot over_time(const std::vector<Run>& runs, const std::string& title, const std
   return plot;
 }
 
+bool all_comparable(const std::vector<Run>& runs) {
+  return std::all_of(runs.begin(), runs.end(),
+                     [&](const Run& run) { return is_comparable(run, runs.front()); });
+}
+
 /// Says which runs end lowest and highest, and by how much they differ.
 std::string loss_sentence(const std::vector<Run>& runs) {
+  if (!all_comparable(runs)) {
+    return "The runs are validated on different texts, or parts or windows of them: their losses "
+           "do not compare. ";
+  }
   const Run* best = nullptr;
   const Run* worst = nullptr;
   double lowest = 0, highest = 0;
@@ -195,6 +204,12 @@ std::string loss_sentence(const std::vector<Run>& runs) {
       significant(lowest), bold(*worst), 100 * (highest / lowest - 1));
 }
 
+/// The dense score of the same text as an ensemble's; null if there is none.
+const Evaluation* dense_beside(const Run& run, const Evaluation& ensemble) {
+  const Evaluation* renorm = run.evaluation("renorm", ensemble.split);
+  return renorm && is_comparable(*renorm, ensemble) ? renorm : nullptr;
+}
+
 /// Says in numbers what averaging gains. Empty if it was not measured.
 std::string ensemble_sentence(const Run& run, const std::string& split, const Metric& metric) {
   const Evaluation* ensemble = run.evaluation("ensemble", split);
@@ -205,7 +220,7 @@ std::string ensemble_sentence(const Run& run, const std::string& split, const Me
                                  escape(run.scheme), escape(run.name), escape(split),
                                  significant(one.value), metric.name, one.samples,
                                  one.samples == 1 ? "" : "s", significant(all.value), all.samples);
-  if (const auto value = value_of(metric, run.evaluation("renorm", split))) {
+  if (const auto value = value_of(metric, dense_beside(run, *ensemble))) {
     text += fmt::format("; one dense pass {}", significant(*value));
   }
   return text + ".</li>\n";
@@ -231,7 +246,7 @@ Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const
   if (series.points.size() > kMostDots) series.style = LineStyle::plain;
   plot.series.push_back(std::move(series));
   plot.bands.push_back(std::move(band));
-  if (const auto value = value_of(metric, run.evaluation("renorm", split))) {
+  if (const auto value = value_of(metric, dense_beside(run, *ensemble))) {
     plot.horizontal.push_back({*value, color, "renorm"});
   }
   return plot;

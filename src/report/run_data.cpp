@@ -41,6 +41,16 @@ std::string word(const json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::vector<std::string> words(const json& object, const char* key) {
+  std::vector<std::string> list;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array()) return list;
+  for (const json& item : *found) {
+    if (item.is_string()) list.push_back(item.get<std::string>());
+  }
+  return list;
+}
+
 std::vector<EnsemblePoint> read_curve(const json& object) {
   std::vector<EnsemblePoint> curve;
   const auto found = object.find("curve");
@@ -70,6 +80,8 @@ std::optional<Evaluation> parse_evaluation(const std::string& file, const std::s
   evaluation.step = whole(object, "step");
   evaluation.samples = whole(object, "samples");
   evaluation.tokens = whole(object, "tokens");
+  evaluation.differences = words(object, "differences");
+  evaluation.overrides = words(object, "overrides");
   evaluation.loss = number(object, "loss");
   evaluation.spread = number(object, "spread");
   evaluation.seconds = number(object, "seconds");
@@ -108,6 +120,22 @@ void read_evaluations(Run& run) {
   }
 }
 
+void read_config_changes(Run& run) {
+  const std::string path = run.dir + "/config-changes.json";
+  if (!path_exists(path)) return;
+  const json list = json::parse(read_text_file(path, kMaxFileBytes), nullptr, false);
+  if (!list.is_array()) {
+    run.missing.push_back("config-changes.json is damaged");
+    return;
+  }
+  for (const json& item : list) {
+    const auto step = whole(item, "after_step");
+    if (!step) continue;
+    run.config_changes.push_back(
+        {*step, word(item, "key"), word(item, "there"), word(item, "now")});
+  }
+}
+
 /// Gives an event without a time the time of the event before it: evaluations may lack one.
 void fill_in_times(std::vector<MetricsEvent>& events) {
   std::optional<double> last;
@@ -143,6 +171,7 @@ Run load_run(const std::string& dir) {
     run.missing.push_back("no metrics.jsonl: no curves");
   }
   read_evaluations(run);
+  tolerate(run, "config-changes.json", [&] { read_config_changes(run); });
   if (path_exists(dir + "/sample.txt")) {
     tolerate(run, "sample.txt",
              [&] { run.sample = read_text_file(dir + "/sample.txt", kMaxSampleBytes); });
@@ -201,6 +230,7 @@ const Evaluation* Run::evaluation(std::string_view mode, std::string_view split)
   };
   for (const Evaluation& candidate : evaluations) {
     if (candidate.mode != mode || candidate.split != split) continue;
+    if (!candidate.differences.empty()) continue;
     if (!best || rank(candidate) > rank(*best)) best = &candidate;
   }
   return best;
@@ -260,6 +290,25 @@ std::optional<size_t> dense_partner(const std::vector<Config>& configs, const Co
     }
   }
   return std::nullopt;
+}
+
+bool is_comparable(const Evaluation& a, const Evaluation& b) {
+  const auto same = [](const std::optional<int64_t>& x, const std::optional<int64_t>& y) {
+    return !x || !y || *x == *y;
+  };
+  return a.split == b.split && same(a.step, b.step) && same(a.tokens, b.tokens);
+}
+
+bool is_comparable(const Run& a, const Run& b) {
+  const auto window = [](const Config& config) {
+    return std::pair(config.eval.length > 0 ? config.eval.length : config.data.length,
+                     config.eval.overlap);
+  };
+  const Config &x = a.config, &y = b.config;
+  const bool same_data = !x.data.name.empty() && !y.data.name.empty() ? x.data.name == y.data.name
+                                                                      : x.data.path == y.data.path;
+  return x.task == y.task && same_data && x.data.vocabulary == y.data.vocabulary &&
+         x.train.eval_tokens == y.train.eval_tokens && window(x) == window(y);
 }
 
 std::vector<Run> load_runs(const std::vector<std::string>& run_dirs) {

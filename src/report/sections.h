@@ -15,6 +15,8 @@ namespace ssa::report {
 std::string header_section(const std::vector<Run>& runs);
 /// Final scores and costs, with one column (or, with many runs, row) per run.
 std::string summary_section(const std::vector<Run>& runs);
+/// Scores that are not the runs' own: of other data, a part of a split, another config.
+std::string other_scores_section(const std::vector<Run>& runs);
 /// Loss against step, time and compute.
 std::string loss_section(const std::vector<Run>& runs);
 /// Throughput and memory over the steps.

@@ -127,7 +127,8 @@ void add_losses(Summary& summary, const std::vector<Run>& runs) {
   if (runs.size() > 1) {
     const auto first = final_valid_loss(runs.front());
     summary.add_if_known("validation loss against the first run", [&](const Run& run) {
-      return &run == &runs.front() ? against({}, {}) : against(final_valid_loss(run), first);
+      const bool compare = &run != &runs.front() && is_comparable(run, runs.front());
+      return compare ? against(final_valid_loss(run), first) : against({}, {});
     });
   }
   const Metric metric = common_metric(runs);

@@ -6,6 +6,7 @@
 #include "ssa/core/shell_word.h"
 
 #include "report/html.h"
+#include "report/numbers.h"
 #include "report/sections.h"
 
 namespace ssa::report {
@@ -57,7 +58,60 @@ Table differences(const std::vector<Run>& runs) {
   return table;
 }
 
+/// What the runs' configs were before, and until which step; nothing if no run went on with another
+/// one.
+std::string changes_on_the_way(const std::vector<Run>& runs) {
+  Table table;
+  table.rows.push_back({"run", "after step", "key", "before", "after"});
+  for (size_t i = 0; i < runs.size(); ++i) {
+    for (const ConfigChange& change : runs[i].config_changes) {
+      table.rows.push_back({run_chip(runs[i], i), grouped(change.after_step),
+                            fmt::format("<code>{}</code>", escape(change.key)),
+                            escape(cut(change.before, kMostValueBytes)),
+                            escape(cut(change.after, kMostValueBytes))});
+    }
+  }
+  if (table.rows.size() == 1) return {};
+  return "<h3>Changed on the way</h3>\n<p class=\"about\">These runs went on with another config: "
+         "what this page says of a config is true of their last steps.</p>\n" +
+         render(table);
+}
+
+std::string joined(const std::vector<std::string>& texts, std::string_view between) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : std::string(between)) + text;
+  return all;
+}
+
 }  // namespace
+
+std::string other_scores_section(const std::vector<Run>& runs) {
+  Table table;
+  table.rows.push_back(
+      {"run", "split", "inference", "score", "step", "terms", "what is different"});
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const Metric& metric = traits_of(runs[i].config.task).metric();
+    for (const Evaluation& score : runs[i].evaluations) {
+      if (score.differences.empty()) continue;
+      std::string inference = score.mode;
+      if (score.mode == "ensemble" && score.samples) {
+        inference += fmt::format(" of {}", grouped(*score.samples));
+      }
+      const auto count = [](const std::optional<int64_t>& number) {
+        return number ? grouped(*number) : significant(std::nullopt);
+      };
+      table.rows.push_back({run_chip(runs[i], i), escape(score.split), escape(inference),
+                            fmt::format("{} {}", significant(value_of(metric, score)), metric.name),
+                            count(score.step), count(score.tokens),
+                            escape(cut(joined(score.differences, "; "), kMostValueBytes))});
+    }
+  }
+  if (table.rows.size() == 1) return {};
+  return section("other-scores", "Other scores",
+                 "<p class=\"about\">Of other data, parts of a split, another config or an older "
+                 "checkpoint: not the runs' own scores, and not to be compared with them.</p>\n" +
+                     render(table));
+}
 
 std::string config_section(const std::vector<Run>& runs) {
   std::string body;
@@ -69,6 +123,7 @@ std::string config_section(const std::vector<Run>& runs) {
       body += "<p class=\"about\">The configs are all the same.</p>\n";
     }
   }
+  body += changes_on_the_way(runs);
   std::string configs;
   for (size_t i = 0; i < runs.size(); ++i) {
     const std::string yaml = dump_config(runs[i].config);
@@ -102,7 +157,10 @@ std::string commands_section(const std::vector<Run>& runs) {
       if (evaluation.mode == "ensemble" && evaluation.samples) {
         commands += fmt::format(" --samples {}", *evaluation.samples);
       }
-      commands += fmt::format(" --split {}\n", shell_word(evaluation.split));
+      commands += fmt::format(" --split {}", shell_word(evaluation.split));
+      if (!evaluation.overrides.empty()) commands += " --set";
+      for (const std::string& text : evaluation.overrides) commands += " " + shell_word(text);
+      commands += '\n';
     }
     all += " " + dir;
   }

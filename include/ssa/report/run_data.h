@@ -25,11 +25,19 @@ struct Evaluation {
   std::string mode;  ///< renorm or ensemble
   std::string split;
   std::optional<int64_t> step, samples, tokens;
-  std::optional<double> loss;                           ///< mean per loss term
+  std::vector<std::string> differences;  ///< from what the run itself is scored on, in words
+  std::vector<std::string> overrides;    ///< as given with --set
+  std::optional<double> loss;            ///< mean per loss term
   std::vector<std::pair<std::string, double>> metrics;  ///< every other number, by its key
   std::optional<double> spread;  ///< of single sub-models, in the task's metric
   std::optional<double> seconds;
   std::vector<EnsemblePoint> curve;
+};
+
+/// A key that has another value in the steps after `after_step` than before.
+struct ConfigChange {
+  int64_t after_step = 0;
+  std::string key, before, after;
 };
 
 /// Everything that a page about a run needs from its folder.
@@ -39,6 +47,7 @@ struct Run {
   std::string scheme;  ///< scheme_name()
   Config config;
   std::vector<MetricsEvent> events;
+  std::vector<ConfigChange> config_changes;  ///< oldest first
   std::vector<Evaluation> evaluations;
   std::string sample;                ///< generated text
   std::vector<std::string> missing;  ///< what could not be read, in words
@@ -51,7 +60,8 @@ struct Run {
   std::vector<const MetricsEvent*> losses_of(std::string_view split) const;
   /// The last step of any event.
   int64_t last_step() const;
-  /// The evaluation of the latest step, and of several the one with most samples. Null: none.
+  /// An evaluation of the run itself, not of other data or another config: that of the latest step,
+  /// and of several the one with most samples. Null: none.
   const Evaluation* evaluation(std::string_view mode, std::string_view split) const;
   /// Loss terms per step: tokens, images.
   double terms_per_step() const;
@@ -74,6 +84,12 @@ std::vector<std::string> find_runs(const std::vector<std::string>& dirs);
 /// Reads the run folders of find_runs(), each once. Throws ConfigError naming the folder or the
 /// config that cannot be read.
 std::vector<Run> load_runs(const std::vector<std::string>& run_dirs);
+
+/// Whether both are scored on the same terms of the same weights, as far as their files say.
+bool is_comparable(const Evaluation& a, const Evaluation& b);
+/// Whether the validation losses of training are about the same text: the same task, data, split
+/// and part of it.
+bool is_comparable(const Run& a, const Run& b);
 
 /// A run that has not begun: what is known from its config.
 Run planned_run(const Config& config);
