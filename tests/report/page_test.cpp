@@ -159,6 +159,12 @@ TEST_CASE("runs stand beside the paper's row of their data set and scheme") {
   // Renorm as scored by ssa-eval; of the dense run the last validation, 2.1 nats.
   CHECK(contains(paper, "local</span></th><td>3.066</td><td>–</td><td>–</td><td>0.812</td>"));
   CHECK(contains(paper, "dense</span></th><td>3.030</td><td>–</td><td>–</td><td>1.00</td>"));
+  // A validation of part of the split is not the paper's.
+  std::string partly = tiny_config("kind: none");
+  partly.replace(partly.find("steps: 100"), 10, "steps: 100, eval_tokens: 64");
+  make_run(folder, "dense", partly);
+  CHECK(contains(part(render_report({dense, local}, published), "paper"),
+                 "dense</span></th><td>–</td>"));
   CHECK(count(paper, "class=\"set-off\"") == 2);
   CHECK(contains(paper, "Scores of models of another size do not compare"));
   CHECK(contains(paper, "For 1 of the runs nothing is published"));
