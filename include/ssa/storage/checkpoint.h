@@ -20,7 +20,7 @@ struct CheckpointData {
   std::vector<NamedTensor> model;
   std::vector<NamedTensor> optimizer;
   std::string state_json = "{}";  ///< whatever else a resume needs, as JSON
-  std::string config_yaml;        ///< the config that the weights were trained with; empty: none
+  std::string config_yaml = {};   ///< the config that the weights were trained with; empty: none
 };
 
 /// An open checkpoint. The files stay readable even if the folder is removed meanwhile.
