@@ -1,5 +1,6 @@
 // ssa-eval: scores a trained model, either dense or as an ensemble of randomly drawn sub-models.
 
+#include <cmath>
 #include <iostream>
 #include <optional>
 #include <system_error>
@@ -241,6 +242,7 @@ int run(Communicator& ranks, const Options& options) {
   require_same_vocabulary(checkpoint, data->identity());
   ModelSession session(*task, device_of_rank(options.device, ranks));
   session.load(checkpoint.model);
+  session.require_finite(checkpoint.path);
   require_same_everywhere(ranks, options, config, checkpoint, data->identity());
   if (first) {
     warn_of_other_data(checkpoint, *data);
@@ -263,6 +265,12 @@ int run(Communicator& ranks, const Options& options) {
                    task->traits().terms);
     }
     return static_cast<int>(ExitCode::interrupted);
+  }
+  if (!std::isfinite(scored.result.loss)) {
+    throw DivergedError(
+        "{}: the loss over the {} split is {}, though all weights are finite: the run has "
+        "diverged, and this is no score. Name an earlier checkpoint",
+        checkpoint.path, options.split, scored.result.loss);
   }
   if (first) write(scored, options, task->traits());
   ranks.barrier("the result");  // all ranks succeed, or none

@@ -111,6 +111,7 @@ int run(const Options& options) {
   const std::unique_ptr<Task> task = make_task(config);
   ModelSession session(*task, device_from_name(options.device));
   session.load(checkpoint.model);
+  session.require_finite(checkpoint.path);
   const auto* decoder = dynamic_cast<const DecoderLm*>(&session.model());
   if (!decoder) {
     throw ConfigError("--run {}: its model, of task {}, does not write text", options.run,

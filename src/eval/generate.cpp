@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "ssa/models/decoder_plans.h"
@@ -186,6 +187,12 @@ std::vector<double> NextToken::scores(const std::vector<int32_t>& text) {
     at = stop;
   }
   const std::vector<double> scores = values_of(last);
+  if (std::any_of(scores.begin(), scores.end(), [](double score) {
+        return std::isnan(score) || score == std::numeric_limits<double>::infinity();
+      })) {
+    throw DivergedError(
+        "the model's prediction for token {} of the text is not finite: the run has diverged", end);
+  }
   return cache_.sub_models() == 1 ? scores : mean_prediction(scores, cache_.sub_models());
 }
 

@@ -2,6 +2,7 @@
 
 #include "ssa/storage/checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -82,20 +83,26 @@ void clean_up(const std::string& dir) {
   }
 }
 
-/// Removes all but the newest `keep` checkpoints, and never the one just written. Each is renamed
-/// first, so that a half-removed one does not look like a damaged one.
-void prune(const std::string& dir, const std::string& newest, int64_t keep) {
-  std::vector<Candidate> candidates = list_candidates(dir);
-  auto left = static_cast<int64_t>(candidates.size());
+/// Renames the checkpoint first, so that a half-removed one does not look like a damaged one.
+void remove_checkpoint(const std::string& dir, const Candidate& candidate) {
+  const std::string doomed = fmt::format(
+      "{}/.{}.removed{}", dir, std::filesystem::path(candidate.path).filename().string(), kPartial);
+  remove_tree(doomed);
+  rename_path(candidate.path, doomed);
+  remove_tree(doomed);
+}
+
+/// After `newest` has been saved: removes the older ones in trouble, and if it is sound itself the
+/// oldest sound ones but `keep`.
+void prune(const std::string& dir, const std::string& newest, bool in_trouble, int64_t keep) {
+  const std::vector<Candidate> candidates = list_candidates(dir);
+  int64_t sound = std::count_if(candidates.begin(), candidates.end(),
+                                [](const Candidate& one) { return !one.in_trouble; });
   for (const Candidate& candidate : candidates) {
-    if (left <= keep) break;
     if (candidate.path == newest) continue;
-    const std::string doomed =
-        fmt::format("{}/.{}.removed{}", dir, step_name(candidate.step), kPartial);
-    remove_tree(doomed);
-    rename_path(candidate.path, doomed);
-    remove_tree(doomed);
-    --left;
+    if (!candidate.in_trouble && (in_trouble || sound <= keep)) continue;
+    remove_checkpoint(dir, candidate);
+    if (!candidate.in_trouble) --sound;
   }
 }
 
@@ -121,11 +128,12 @@ SavedFile save_optimizer_shard(const std::string& run_dir, int64_t step, int ind
                     [&](OutputFile& file) { write_safetensors(file, tensors, metadata_of(step)); });
 }
 
-CheckpointSave::CheckpointSave(std::string run_dir, int64_t step, int64_t keep)
+CheckpointSave::CheckpointSave(std::string run_dir, int64_t step, int64_t keep, bool in_trouble)
     : run_dir_(std::move(run_dir)),
       partial_(partial_folder(run_dir_, step)),
       step_(step),
-      keep_(keep) {
+      keep_(keep),
+      in_trouble_(in_trouble) {
   if (step < 0 || keep < 1) {
     throw CheckpointError(
         "cannot save step {} keeping {} checkpoints: step must be at least 0, "
@@ -136,8 +144,10 @@ CheckpointSave::CheckpointSave(std::string run_dir, int64_t step, int64_t keep)
   make_directories(dir);
   sync_directory(run_dir_);
   clean_up(dir);
-  const std::vector<Candidate> existing = list_candidates(dir);
-  sequence_ = existing.empty() ? 1 : existing.back().sequence + 1;
+  for (const Candidate& existing : list_candidates(dir)) {
+    sequence_ = std::max(sequence_, existing.sequence);
+  }
+  ++sequence_;
   make_directories(partial_);
 }
 
@@ -164,20 +174,23 @@ void CheckpointSave::write_config(const std::string& yaml) {
 
 void CheckpointSave::commit(const std::vector<SavedFile>& optimizer) {
   for (const SavedFile& file : optimizer) check_visible(partial_, file);
-  Manifest manifest{step_, sequence_, version(), git_commit(), files_};
+  Manifest manifest{step_, sequence_, version(), git_commit(), files_, in_trouble_};
   manifest.files.insert(manifest.files.end(), optimizer.begin(), optimizer.end());
   write_file(partial_, kManifestFile,
              [&](OutputFile& file) { file.write(manifest_text(manifest)); });
   sync_directory(partial_);
   complete_ = true;
-  const std::string dir = checkpoints_dir(run_dir_), folder = dir + "/" + step_name(step_);
+  const std::string dir = checkpoints_dir(run_dir_), name = step_name(step_, in_trouble_);
+  const std::string folder = dir + "/" + name;
   publish(dir, partial_, folder);
-  write_file_atomically(dir + "/latest", step_name(step_) + "\n");
-  prune(dir, folder, keep_);
+  if (list_candidates(dir).back().path == folder) {  // no sound one comes before it
+    write_file_atomically(dir + "/latest", name + "\n");
+  }
+  prune(dir, folder, in_trouble_, keep_);
 }
 
 void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep) {
-  CheckpointSave save(run_dir, data.step, keep);
+  CheckpointSave save(run_dir, data.step, keep, data.in_trouble);
   save.write_model(data.model);
   save.write_state(data.state_json);
   if (!data.config_yaml.empty()) save.write_config(data.config_yaml);

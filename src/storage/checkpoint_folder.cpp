@@ -31,6 +31,7 @@ std::optional<int64_t> step_of(std::string_view folder) {
   constexpr std::string_view kPrefix = "step-";
   if (folder.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
   folder.remove_prefix(kPrefix.size());
+  if (folder.ends_with(kInTrouble)) folder.remove_suffix(kInTrouble.size());
   int64_t step = -1;
   const auto [end, error] = std::from_chars(folder.data(), folder.data() + folder.size(), step);
   if (error != std::errc() || end != folder.data() + folder.size() || step < 0) return std::nullopt;
@@ -72,6 +73,7 @@ std::string manifest_text(const Manifest& manifest) {
       {"sequence", manifest.sequence},
       {"engine", {{"version", manifest.engine_version}, {"commit", manifest.engine_commit}}},
       {"files", files}};
+  if (manifest.in_trouble) body["in_trouble"] = true;
   body["checksum"] = checksum_of_text(body.dump());  // of all the rest, so that it is covered too
   return body.dump(2) + "\n";
 }
@@ -98,6 +100,7 @@ Manifest read_manifest(const std::string& folder) {
     manifest.sequence = body.at("sequence").get<int64_t>();
     manifest.engine_version = body.at("engine").at("version").get<std::string>();
     manifest.engine_commit = body.at("engine").at("commit").get<std::string>();
+    manifest.in_trouble = body.value("in_trouble", false);
     for (const auto& [name, record] : body.at("files").items()) {
       manifest.files.push_back(
           {name, record.at("bytes").get<uint64_t>(), record.at("xxh3_128").get<std::string>()});
@@ -116,16 +119,21 @@ std::vector<Candidate> list_candidates(const std::string& dir) {
     const auto replaced = replaced_name(entry);
     const auto step = step_of(replaced ? *replaced : entry);
     if (!step) continue;
-    Candidate candidate{dir + "/" + entry, *step, 0, ""};
+    Candidate candidate;
+    candidate.path = dir + "/" + entry;
+    candidate.step = *step;
     try {
-      candidate.sequence = read_manifest(candidate.path).sequence;
+      const Manifest manifest = read_manifest(candidate.path);
+      candidate.sequence = manifest.sequence;
+      candidate.in_trouble = manifest.in_trouble;
     } catch (const CheckpointError& error) {
       candidate.problem = error.what();
     }
     candidates.push_back(std::move(candidate));
   }
   std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tie(a.sequence, a.step) < std::tie(b.sequence, b.step);
+    return std::tuple(!a.in_trouble, a.sequence, a.step) <
+           std::tuple(!b.in_trouble, b.sequence, b.step);
   });
   return candidates;
 }

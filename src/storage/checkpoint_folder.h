@@ -22,13 +22,17 @@ inline constexpr std::string_view kPartial = ".partial";
 inline constexpr std::string_view kReplaced = ".replaced";
 
 inline std::string checkpoints_dir(const std::string& run_dir) { return run_dir + "/checkpoints"; }
-inline std::string step_name(int64_t step) { return fmt::format("step-{}", step); }
+inline constexpr std::string_view kInTrouble = "-in-trouble";
+/// "step-600", "step-600-in-trouble".
+inline std::string step_name(int64_t step, bool in_trouble = false) {
+  return fmt::format("step-{}{}", step, in_trouble ? kInTrouble : "");
+}
 /// The folder in which the checkpoint of a step is written before it gets its name.
 inline std::string partial_folder(const std::string& run_dir, int64_t step) {
   return fmt::format("{}/.{}{}", checkpoints_dir(run_dir), step_name(step), kPartial);
 }
 
-/// N of "step-N".
+/// N of "step-N" and "step-N-in-trouble".
 std::optional<int64_t> step_of(std::string_view folder);
 /// "step-N" of ".step-N.replaced", which an interrupted exchange in two renames leaves behind.
 std::optional<std::string> replaced_name(const std::string& entry);
@@ -44,6 +48,7 @@ struct Manifest {
   std::string engine_version;
   std::string engine_commit;
   std::vector<SavedFile> files;
+  bool in_trouble = false;
 };
 
 std::string manifest_text(const Manifest& manifest);
@@ -56,9 +61,11 @@ struct Candidate {
   int64_t step = 0;
   int64_t sequence = 0;  ///< 0 if the manifest is damaged
   std::string problem;   ///< what is wrong with the manifest; empty: nothing
+  bool in_trouble = false;
 };
 
-/// The candidates in a folder of checkpoints, oldest first.
+/// The candidates in a folder of checkpoints: those in trouble before the sound ones, the oldest of
+/// each first. So the last one is the best.
 std::vector<Candidate> list_candidates(const std::string& dir);
 
 }  // namespace ssa

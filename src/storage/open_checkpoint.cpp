@@ -82,7 +82,19 @@ LoadedCheckpoint open_folder(const std::string& folder) {
           manifest.engine_version,
           manifest.engine_commit,
           lists(manifest, kConfigFile) ? text_of(kConfigFile) : std::string(),
-          manifest.step};
+          manifest.step,
+          manifest.in_trouble};
+}
+
+/// Newer ones than the one that is used, which are whole but in trouble.
+std::vector<std::string> passed_over(const std::vector<Candidate>& candidates,
+                                     const Candidate& used) {
+  std::vector<std::string> messages;
+  for (const Candidate& candidate : candidates) {
+    if (used.in_trouble || !candidate.in_trouble || candidate.sequence < used.sequence) continue;
+    messages.push_back(fmt::format("{} was saved by a run in trouble", candidate.path));
+  }
+  return messages;
 }
 
 }  // namespace
@@ -119,6 +131,8 @@ std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_di
     if (!newest) newest = candidate->step;
     try {
       found = open_folder(candidate->path);
+      const std::vector<std::string> newer = passed_over(candidates, *candidate);
+      problems.insert(problems.end(), newer.begin(), newer.end());
     } catch (const CheckpointError& error) {
       problems.push_back(error.what());
     }
@@ -138,6 +152,10 @@ std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_di
   if (warnings) {
     for (const std::string& problem : problems) {
       warnings->push_back(fmt::format("{}; {} is used instead", problem, found->path));
+    }
+    if (found && found->in_trouble) {
+      warnings->push_back(
+          fmt::format("{} was saved by a run in trouble; there is no sound one", found->path));
     }
   }
   return found;

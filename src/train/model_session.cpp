@@ -1,5 +1,8 @@
 #include "ssa/train/model_session.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include <spdlog/spdlog.h>
 
 #include "ssa/models/precision.h"
@@ -33,6 +36,21 @@ void ModelSession::load(const SafetensorsFile& file) {
   if (file.names().size() != parameters_.all().size()) {
     throw CheckpointError("{}: holds {} tensors, the config's model has {}: not the same model",
                           file.path(), file.names().size(), parameters_.all().size());
+  }
+}
+
+void ModelSession::require_finite(const std::string& checkpoint) const {
+  for (const Parameter& parameter : parameters_.all()) {
+    const Tensor values = parameter.variable.value().on_host();
+    const float* const begin = values.data<float>();
+    const float* const end = begin + values.numel();
+    const float* const found =
+        std::find_if(begin, end, [](float value) { return !std::isfinite(value); });
+    if (found == end) continue;
+    throw DivergedError(
+        "{}: element {} of {} is {}: the run has diverged, and its weights are of no use. Name an "
+        "earlier checkpoint",
+        checkpoint, found - begin, parameter.name, *found);
   }
 }
 

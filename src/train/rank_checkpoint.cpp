@@ -12,7 +12,7 @@ void save_checkpoint(Communicator& ranks, const std::string& run_dir, const Chec
   const int shards = sharded ? ranks.size() : 1;
   std::optional<CheckpointSave> save;
   together(ranks, "beginning a checkpoint", [&] {
-    if (leads) save.emplace(run_dir, data.step, keep);
+    if (leads) save.emplace(run_dir, data.step, keep, data.in_trouble);
   });
   std::string written;
   together(ranks, "writing a checkpoint", [&] {

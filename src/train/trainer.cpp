@@ -43,11 +43,15 @@ TrainOutcome Trainer::run() {
     save();  // otherwise a run killed before its next checkpoint is evaluated here twice
   }
   stop_ = ranks_.any(StopSignal::requested(), "whether to stop");
-  while (state_.step < train.steps && !stopping()) {
+  for (bool done = false; !done;) {
     try {
-      run_steps();
+      if (state_.step < train.steps && !stopping()) run_steps();
+      require_sound_end();
+      done = true;
     } catch (const DivergedError& error) {
-      if (!roll_back(error)) throw;
+      if (roll_back(error)) continue;
+      if (state_.step == train.steps) save();  // in trouble, for whoever wants to look at it
+      throw;
     }
   }
   if (saved_step_ != state_.step || state_.evaluation_due) save();
@@ -118,9 +122,24 @@ void Trainer::step(ReadAhead<StepItem>& items) {
   const bool last = state_.step == train.steps;
   const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
   if (last || due(train.eval_every)) state_.evaluation_due = !evaluate();
-  // A run that skips updates keeps the checkpoint from before them, for a rollback.
-  const bool sound = state_.consecutive_skips == 0;
-  if (last || (due(train.checkpoint_every) && sound)) save();
+  // A run in trouble keeps the checkpoint from before it, for a rollback.
+  if ((last || due(train.checkpoint_every)) && !in_trouble()) save();
+}
+
+/// What is saved now may be ruined.
+bool Trainer::in_trouble() const { return state_.consecutive_skips > 0 || !score_is_finite_; }
+
+void Trainer::require_sound_end() const {
+  if (state_.step < config_.train.steps || state_.evaluation_due || !in_trouble()) return;
+  const std::string what =
+      state_.consecutive_skips > 0
+          ? fmt::format("the last {} updates were not finite", state_.consecutive_skips)
+          : std::string("the validation loss is not finite");
+  throw DivergedError(
+      "step {}: the run ends in trouble: {}. Lower train.optimizer.lr, lengthen "
+      "train.schedule.warmup_steps or set train.clip_norm, then start again, or resume from the "
+      "last sound checkpoint with --resume auto",
+      state_.step, what);
 }
 
 void Trainer::guard_divergence(const StepResult& result) {
@@ -146,16 +165,18 @@ void Trainer::guard_divergence(const StepResult& result) {
   }
 }
 
-/// Goes back to the newest checkpoint, on all ranks, and continues with data after the samples that
-/// led here. Returns false if there is no checkpoint or no rollback left.
+/// Goes back to the newest sound checkpoint, on all ranks, and continues with data after the samples
+/// that led here. Returns false if there is no such checkpoint or no rollback left.
 bool Trainer::roll_back(const DivergedError& reason) {
   if (rollbacks_ >= config_.train.max_rollbacks) return false;
   const std::string latest = latest_checkpoint();
   if (latest.empty()) return false;
+  const LoadedCheckpoint checkpoint = open_checkpoint(latest);
+  if (checkpoint.in_trouble) return false;
   const int64_t failed = state_.step, skipped_before = state_.skipped_samples;
   const double elapsed = state_.elapsed_seconds;
   const std::vector<ConfigChange> changes = state_.config_changes;
-  restore(open_checkpoint(latest));
+  restore(checkpoint);
   ++rollbacks_;
   const int64_t led_astray = (failed - state_.step) * config_.train.batch_size;
   state_.skipped_samples = skipped_before + led_astray;
@@ -237,6 +258,7 @@ bool Trainer::evaluate() {
   const EvalResult result =
       ssa::evaluate(stepper_.session().model(), *task_, *validation_, options, options_.device);
   if (!result.complete) return false;
+  score_is_finite_ = std::isfinite(result.loss);
   const TaskTraits& traits = task_->traits();
   progress_->clear();
   spdlog::info("step {}: valid loss {:.4f}, {} over {} {}", state_.step, result.loss,
@@ -273,6 +295,7 @@ void Trainer::save() {
   }
   data.state_json = to_json(state_);
   data.config_yaml = dump_config(config_);
+  data.in_trouble = in_trouble();
   save_checkpoint(ranks_, options_.run_dir, data, config_.distributed.shard_optimizer,
                   config_.train.keep_checkpoints);
   saved_step_ = state_.step;

@@ -262,6 +262,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   saved.data = completed(saved.data, data_->identity());
   state_ = std::move(saved);
   saved_step_ = state_.step;
+  score_is_finite_ = true;
   resumed_from_ = checkpoint.path;
 }
 

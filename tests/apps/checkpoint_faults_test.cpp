@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "apps/child_process.h"
@@ -24,7 +27,45 @@ void shard_checkpoint(const std::string& folder, int64_t step) {
                3, 20);
 }
 
+/// Saves the newest checkpoint again with all weights of one name set to `value`.
+void ruin_weights(const std::string& folder, int64_t step, const std::string& name, float value) {
+  const std::string path = fmt::format("{}/checkpoints/step-{}", folder, step);
+  const SafetensorsFile file(path + "/model.safetensors");
+  CheckpointData data;
+  data.step = step;
+  data.state_json = read_bytes(path + "/state.json");
+  for (const std::string& tensor : file.names()) {
+    Tensor values = file.load(tensor, Device::cpu, MemoryCategory::data);
+    if (contains(tensor, name)) std::fill_n(values.data<float>(), values.numel(), value);
+    data.model.push_back({tensor, values});
+  }
+  save_checkpoint(folder, data, 20);
+}
+
 }  // namespace
+
+TEST_CASE("weights and scores that are not finite are code 5, never a result") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const std::string folder = run.dir / "run";
+  const auto refused = [&](const std::string& program, const std::vector<std::string>& arguments) {
+    const Finished finished = run_program(program, arguments);
+    CAPTURE(program, finished.out);
+    CHECK(finished.code == 5);
+    CHECK_FALSE(contains(finished.out, "nan"));
+    return finished.err;
+  };
+  ruin_weights(folder, 2, "blocks.1.", NAN);
+  for (const std::string& message : {refused("ssa-eval", {"--run", folder}),
+                                     refused("ssa-generate", {"--run", folder, "--length", "5"})}) {
+    CHECK(contains(message, "step-2: element 0 of blocks.1."));
+    CHECK(contains(message, " is nan"));
+  }
+  ruin_weights(folder, 2, "blocks.", 1e30F);  // finite, but no product with them is
+  CHECK(contains(refused("ssa-eval", {"--run", folder}), "loss over the test split is"));
+  CHECK(contains(refused("ssa-generate", {"--run", folder, "--length", "5"}), "prediction"));
+  CHECK_FALSE(path_exists(folder + "/eval-renorm-test.json"));
+}
 
 TEST_CASE("a damaged checkpoint: the one before is used, named directly, it is code 4") {
   const AppRun run;

@@ -89,6 +89,43 @@ TEST_CASE("after a resume from an earlier step, newest means saved last") {
   REQUIRE(find_latest_checkpoint(run.path(), nullptr)->step == 20);
 }
 
+TEST_CASE("a checkpoint of a run in trouble neither removes nor outranks a sound one") {
+  const TempDir run;
+  const auto save = [&](int64_t step, bool in_trouble) {
+    CheckpointData data = data_of_step(step);
+    data.in_trouble = in_trouble;
+    save_checkpoint(run.path(), data, 1);
+  };
+  const auto newest = [&] {
+    std::vector<std::string> warnings;
+    const auto checkpoint = find_latest_checkpoint(run.path(), &warnings);
+    REQUIRE(is_intact(*checkpoint));
+    return std::pair(checkpoint->step, warnings);
+  };
+  save(1, true);  // no sound one yet: better than nothing
+  CHECK(folders(run) == std::vector<std::string>{"latest", "step-1-in-trouble"});
+  CHECK(open_checkpoint(run / "checkpoints/latest").in_trouble);
+  CHECK(newest() == std::pair(int64_t{1}, std::vector<std::string>{
+                                              run / "checkpoints/step-1-in-trouble was saved by a "
+                                                    "run in trouble; there is no sound one"}));
+  save(2, false);
+  CHECK(folders(run) == std::vector<std::string>{"latest", "step-2"});
+  CHECK(newest() == std::pair(int64_t{2}, std::vector<std::string>{}));
+  save(2, true);  // not even of the same step
+  save(3, true);
+  CHECK(folders(run) == std::vector<std::string>{"latest", "step-2", "step-3-in-trouble"});
+  CHECK(read_bytes(run / "checkpoints/latest") == "step-2\n");
+  CHECK(newest() ==
+        std::pair(int64_t{2},
+                  std::vector<std::string>{
+                      run / "checkpoints/step-3-in-trouble was saved by a run in trouble; " +
+                      (run / "checkpoints/step-2 is used instead")}));
+  CHECK_FALSE(open_checkpoint(run / "checkpoints/step-2").in_trouble);
+  CHECK(open_checkpoint(run / "checkpoints/step-3-in-trouble").in_trouble);
+  save(4, false);
+  CHECK(folders(run) == std::vector<std::string>{"latest", "step-4"});
+}
+
 TEST_CASE("a checkpoint of the same step is replaced") {
   const TempDir run;
   const bool can_exchange = GENERATE(true, false);

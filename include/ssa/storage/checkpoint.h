@@ -14,6 +14,9 @@ namespace ssa {
 // written under another name, the manifest last, and renamed when every byte is on the disk. So a
 // folder called step-N was complete when it got its name; the manifest's checksums tell whether it
 // still is. RUN/checkpoints/latest holds the name of the newest checkpoint.
+//
+// A run in trouble, whose updates are being skipped or whose validation loss is not finite, saves
+// step-N-in-trouble instead. Such a checkpoint never takes the place of a sound one.
 
 struct CheckpointData {
   int64_t step = 0;
@@ -21,6 +24,7 @@ struct CheckpointData {
   std::vector<NamedTensor> optimizer;
   std::string state_json = "{}";  ///< whatever else a resume needs, as JSON
   std::string config_yaml = {};   ///< the config that the weights were trained with; empty: none
+  bool in_trouble = false;        ///< what is saved may be ruined
 };
 
 /// An open checkpoint. The files stay readable even if the folder is removed meanwhile.
@@ -34,9 +38,11 @@ struct LoadedCheckpoint {
   std::string engine_commit;
   std::string config_yaml;  ///< empty: saved by an engine that did not keep it yet
   int64_t newest_step = 0;  ///< another than `step` if find_latest_checkpoint() found that damaged
+  bool in_trouble = false;
 };
 
 /// Saves RUN/checkpoints/step-N, then removes all but the newest `keep` (at least 1) checkpoints.
+/// Of those in trouble only the newest stays, until the next sound one; it removes no sound one.
 /// Replaces a checkpoint of the same step. If it throws CheckpointError (a full disk, an I/O error)
 /// or the process is killed, the earlier checkpoints stay valid.
 void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep);
@@ -59,7 +65,7 @@ SavedFile saved_file_from_text(const std::string& text);
 class CheckpointSave {
  public:
   /// Makes the folder that the files go into.
-  CheckpointSave(std::string run_dir, int64_t step, int64_t keep);
+  CheckpointSave(std::string run_dir, int64_t step, int64_t keep, bool in_trouble = false);
   ~CheckpointSave();
   CheckpointSave(const CheckpointSave&) = delete;
   CheckpointSave& operator=(const CheckpointSave&) = delete;
@@ -74,6 +80,7 @@ class CheckpointSave {
  private:
   std::string run_dir_, partial_;
   int64_t step_, keep_;
+  bool in_trouble_;
   int64_t sequence_ = 0;
   std::vector<SavedFile> files_;
   bool complete_ = false;
@@ -85,9 +92,10 @@ SavedFile save_optimizer_shard(const std::string& run_dir, int64_t step, int ind
                                const std::vector<NamedTensor>& tensors);
 
 /// The newest checkpoint of a run whose files all match their checksums: the one saved last, even
-/// if others have a higher step because the run was resumed from an earlier one. Damaged newer
-/// ones are skipped; `warnings` (may be null) gets a message for each, which names it, the reason
-/// and the one used instead. Nothing if the run has no checkpoint; CheckpointError if it has some
+/// if others have a higher step because the run was resumed from an earlier one. One in trouble is
+/// used only where there is no sound one. Damaged newer ones are skipped; `warnings` (may be null)
+/// gets a message for each that is passed over, which names it, the reason and the one used
+/// instead. Nothing if the run has no checkpoint; CheckpointError if it has some
 /// but all are damaged.
 std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_dir,
                                                        std::vector<std::string>* warnings);

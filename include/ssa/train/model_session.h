@@ -23,6 +23,9 @@ class ModelSession {
   /// Loads the parameters of a checkpoint. Throws CheckpointError naming the parameter if names or
   /// shapes differ from the model's.
   void load(const SafetensorsFile& file);
+  /// Throws DivergedError naming `checkpoint` and the first parameter with an element that is not
+  /// finite.
+  void require_finite(const std::string& checkpoint) const;
   std::vector<NamedTensor> named_parameters() const;
 
  private:

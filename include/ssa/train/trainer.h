@@ -47,9 +47,10 @@ class Trainer {
   ~Trainer();
 
   /// Runs the remaining steps, or until any rank receives a stop signal; saves at the end in both
-  /// cases. After more than train.max_skipped_steps consecutive non-finite steps it rolls back to
-  /// the last checkpoint and continues with other data. Throws DivergedError if there is no
-  /// checkpoint, or after train.max_rollbacks rollbacks that did not help.
+  /// cases. After more than train.max_skipped_steps consecutive non-finite steps, and if it ends in
+  /// trouble, it rolls back to the last sound checkpoint and continues with other data. Throws
+  /// DivergedError if there is no such checkpoint, or after train.max_rollbacks rollbacks that did
+  /// not help.
   TrainOutcome train();
 
   int64_t completed_steps() const { return state_.step; }
@@ -76,6 +77,8 @@ class Trainer {
   void send_next(ReadAhead<StepItem>& items);
   void save();
   void guard_divergence(const StepResult& result);
+  bool in_trouble() const;
+  void require_sound_end() const;
   bool roll_back(const DivergedError& reason);
   void log_step(const StepResult& result, double seconds);
   void watch_ranks(MetricsEvent& event);
@@ -99,8 +102,9 @@ class Trainer {
   std::optional<RunFolder> folder_;     // rank 0 holds the lock
   std::unique_ptr<LogFile> log_;
   int64_t saved_step_ = -1;
-  int64_t rollbacks_ = 0;  // since the last save
-  bool stop_ = false;      // some rank was asked to stop
+  int64_t rollbacks_ = 0;        // since the last save
+  bool score_is_finite_ = true;  // of the last evaluation
+  bool stop_ = false;            // some rank was asked to stop
   RankWatch watch_;
   int straggler_ = -1;                      // the rank that was last said to be slow; -1: none
   std::unique_ptr<MetricsWriter> metrics_;  // rank 0, as the next
