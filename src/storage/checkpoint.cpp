@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <set>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
@@ -47,6 +50,23 @@ void check_visible(const std::string& folder, const SavedFile& file) {
   }
 }
 
+/// A removal that fails (of an NFS file that a process has open, for example) costs space, but does
+/// not end the run. The next save tries again. One warning per path.
+void without_fail(const std::string& path, const std::function<void()>& remove) {
+  static std::set<std::string> said;
+  try {
+    remove();
+  } catch (const CheckpointError& error) {
+    if (said.insert(path).second) {
+      spdlog::warn("{}; it is left over and takes up space: the run goes on", error.what());
+    }
+  }
+}
+
+void remove_leftover(const std::string& path) {
+  without_fail(path, [&] { remove_tree(path); });
+}
+
 /// Gives the finished folder its name. If there is a checkpoint of the same step, the folders are
 /// swapped. A file system that cannot swap needs two renames; between them the old checkpoint is
 /// still found as ".step-N.replaced".
@@ -60,10 +80,10 @@ void publish(const std::string& dir, const std::string& partial, const std::stri
     rename_path(folder, old);
     rename_path(partial, folder);
     sync_directory(dir);
-    remove_tree(old);
+    remove_leftover(old);
   } else {
     sync_directory(dir);
-    remove_tree(partial);  // now the old one
+    remove_leftover(partial);  // now the old one
   }
   sync_directory(dir);
 }
@@ -72,10 +92,10 @@ void publish(const std::string& dir, const std::string& partial, const std::stri
 void clean_up(const std::string& dir) {
   for (const std::string& entry : list_directory(dir)) {
     if (entry.starts_with('.') && entry.ends_with(kPartial)) {
-      remove_tree(dir + "/" + entry);
+      remove_leftover(dir + "/" + entry);
     } else if (const auto folder = replaced_name(entry)) {
       if (path_exists(dir + "/" + *folder)) {
-        remove_tree(dir + "/" + entry);
+        remove_leftover(dir + "/" + entry);
       } else {
         rename_path(dir + "/" + entry, dir + "/" + *folder);
       }
@@ -87,22 +107,25 @@ void clean_up(const std::string& dir) {
 void remove_checkpoint(const std::string& dir, const Candidate& candidate) {
   const std::string doomed = fmt::format(
       "{}/.{}.removed{}", dir, std::filesystem::path(candidate.path).filename().string(), kPartial);
-  remove_tree(doomed);
+  remove_leftover(doomed);
   rename_path(candidate.path, doomed);
-  remove_tree(doomed);
+  remove_leftover(doomed);
 }
 
 /// After `newest` has been saved: removes the older ones in trouble, and if it is sound itself the
 /// oldest sound ones but `keep`.
 void prune(const std::string& dir, const std::string& newest, bool in_trouble, int64_t keep) {
-  const std::vector<Candidate> candidates = list_candidates(dir);
+  std::vector<Candidate> candidates = list_candidates(dir);
+  std::erase_if(candidates, [](const Candidate& one) {  // replaced, and not removed yet
+    return std::filesystem::path(one.path).filename().string().starts_with('.');
+  });
   int64_t sound = std::count_if(candidates.begin(), candidates.end(),
                                 [](const Candidate& one) { return !one.in_trouble; });
   for (const Candidate& candidate : candidates) {
     if (candidate.path == newest) continue;
     if (!candidate.in_trouble && (in_trouble || sound <= keep)) continue;
-    remove_checkpoint(dir, candidate);
-    if (!candidate.in_trouble) --sound;
+    without_fail(candidate.path, [&] { remove_checkpoint(dir, candidate); });
+    if (!candidate.in_trouble) --sound;  // or a younger one would go in its place
   }
 }
 

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <sstream>
 #include <tuple>
 
 #include <catch2/catch.hpp>
 #include <signal.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,6 +132,7 @@ TEST_CASE("a full disk or an I/O error at any file operation leaves a valid chec
   const auto [step, can_exchange, shards] =
       GENERATE(std::tuple(3, true, 1), std::tuple(2, true, 1), std::tuple(2, false, 1),
                std::tuple(3, true, 3));
+  spdlog::set_level(spdlog::level::off);
   Scenario scenario(step, can_exchange, shards);
   const auto fault =
       GENERATE(FileFault{ENOSPC, false}, FileFault{EIO, false}, FileFault{ENOSPC, true});
@@ -136,24 +140,57 @@ TEST_CASE("a full disk or an I/O error at any file operation leaves a valid chec
     CAPTURE(step, can_exchange, shards, fault.error, fault.short_write, failing);
     const std::string run = scenario.start();
     int operation = 0;
-    bool exchange = false;
+    bool exchange = false, cleaning = false;  // the operation that fails
     std::string message;
     try {
-      scenario.save(run, [&](FileOp op, const std::string&) {
-        exchange = exchange || (operation == failing && op == FileOp::exchange);
+      scenario.save(run, [&](FileOp op, const std::string& path) {
+        if (operation == failing) {
+          exchange = op == FileOp::exchange;
+          cleaning = op == FileOp::remove || path.ends_with(".removed.partial");
+        }
         return operation++ == failing ? fault : FileFault{};
       });
     } catch (const CheckpointError& error) {
       message = error.what();
     }
-    // Where folders cannot be exchanged, the scenario itself decides how that ends.
-    REQUIRE((!message.empty() || (exchange && !can_exchange)));
+    // Where folders cannot be exchanged, the scenario itself decides how that ends. What is only
+    // removed costs no save.
+    REQUIRE((!message.empty() || cleaning || (exchange && !can_exchange)));
     if (!message.empty()) {
       CAPTURE(message);
       REQUIRE(message.find(fault.error == EIO ? "error" : "space") != std::string::npos);
     }
     scenario.check(run);
   }
+}
+
+TEST_CASE("old checkpoints that cannot be removed cost no save, and are warned of once") {
+  std::ostringstream log;
+  const auto logger_before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  const bool renamed = GENERATE(true, false);  // before it turns out that they stay
+  const TempDir run;
+  {
+    const HookGuard hook([&](FileOp op, const std::string& path) {
+      const bool refused = op == (renamed ? FileOp::remove : FileOp::rename);
+      const bool there = path_exists(path) || !renamed;
+      return FileFault{refused && there && path.ends_with("step-1.removed.partial") ? EBUSY : 0,
+                       false};
+    });
+    for (int64_t step = 1; step <= 5; ++step) save_checkpoint(run.path(), data_of_step(step), 2);
+    CHECK(is_intact(*find_latest_checkpoint(run.path(), nullptr)));
+  }
+  spdlog::set_default_logger(logger_before);
+  const std::vector<std::string> left = list_directory(run / "checkpoints");
+  CHECK(left == std::vector<std::string>{renamed ? ".step-1.removed.partial" : "latest",
+                                         renamed ? "latest" : "step-1", "step-4", "step-5"});
+  size_t warnings = 0;
+  for (size_t at = 0; (at = log.str().find("cannot", at)) != std::string::npos; ++at) ++warnings;
+  CHECK(warnings == 1);
+  save_checkpoint(run.path(), data_of_step(6), 2);
+  CHECK(list_directory(run / "checkpoints") ==
+        std::vector<std::string>{"latest", "step-5", "step-6"});
 }
 
 TEST_CASE("a short write that is no error is completed") {
