@@ -23,11 +23,20 @@ std::unique_ptr<Model> LanguageModelTask::make_model(ParameterStore& store) cons
 }
 
 std::vector<PlanSpec> LanguageModelTask::plan_specs(Sources sources, Use use) const {
-  const int64_t layers = config().model.layers;
   const bool own_length = use == Use::evaluation && config().eval.length > 0;
-  const int64_t length = own_length ? config().eval.length : config().data.length;
+  return specs_for(sources, own_length ? config().eval.length : config().data.length);
+}
+
+std::vector<PlanSpec> LanguageModelTask::specs_for(Sources sources, int64_t length) const {
+  const int64_t layers = config().model.layers;
   return sources == Sources::all ? dense_plan_specs(layers, length)
                                  : decoder_plan_specs(config().ssa, layers, length);
+}
+
+std::vector<SourcePlan> LanguageModelTask::draw(std::vector<Batch>& micro_batches, Sources sources,
+                                                Use use, const RngKey& key) const {
+  if (micro_batches.empty()) return draw_plans(plan_specs(sources, use), key);
+  return draw_plans(specs_for(sources, micro_batches.front().field(kIdsField).shape()[1]), key);
 }
 
 Batch LanguageModelTask::typical_batch(int64_t examples) const {
@@ -198,7 +207,11 @@ std::unique_ptr<EvalSet> LanguageModelData::evaluation(const Config& config, Spl
   const int64_t length = config.eval.length > 0 ? config.eval.length : config.data.length;
   int64_t tokens = dataset_.split_size(split);
   if (most_terms > 0) tokens = std::min(tokens, most_terms);
-  return std::make_unique<SlidingWindows>(dataset_, split, tokens, length, config.eval.overlap);
+  const int64_t windows = config.ssa.kind == SsaKind::local ? config.ssa.windows : 1;
+  const int64_t whole_text = (tokens + windows - 1) / windows * windows;
+  const int64_t cut = std::min(length, std::max(whole_text, config.data.length));
+  return std::make_unique<SlidingWindows>(dataset_, split, tokens, cut,
+                                          cut < length ? 0 : config.eval.overlap);
 }
 
 }  // namespace ssa

@@ -70,6 +70,28 @@ TEST_CASE("plans are those of the layers that sample, for training's length or e
   CHECK(task.plan_specs(Sources::all, Use::training)[1].kind == PlanKind::dense);
 }
 
+TEST_CASE("a window longer than the text is cut to it, plans included") {
+  const TinyRun run;  // 300 tokens to validate
+  const auto length_of = [&](const Overrides& overrides, int64_t most_terms) {
+    const LanguageModelTask task(run.config(overrides));
+    const auto data = task.open_data();
+    std::vector<Batch> batch = {
+        data->evaluation(task.config(), Split::valid, most_terms)->batch(0, 1)};
+    const int64_t length = batch.front().field(kIdsField).shape()[1];
+    for (const Sources sources : {Sources::all, Sources::sampled}) {
+      for (const SourcePlan& plan : task.draw(batch, sources, Use::evaluation, RngKey{})) {
+        CHECK(plan.windows * plan.targets_per_window == length);
+      }
+    }
+    return length;
+  };
+  CHECK(length_of({"eval.length=2000000"}, 0) == 300);
+  CHECK(length_of({"eval.length=2000000"}, 101) == 104);  // 4 windows
+  CHECK(length_of({"eval.length=2000000"}, 7) == 32);     // data.length
+  CHECK(length_of({"eval.length=64"}, 0) == 64);
+  CHECK(length_of({}, 7) == 32);
+}
+
 TEST_CASE("a text that does not fit the task is refused, and the data set the vocabulary") {
   const WordRun run;
   const auto data = make_task(run.config())->open_data();

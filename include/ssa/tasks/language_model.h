@@ -17,6 +17,9 @@ class LanguageModelTask : public Task {
   std::unique_ptr<Model> make_model(ParameterStore& store) const override;
   std::unique_ptr<DecoderLm> make_decoder(ParameterStore& store) const;
   std::vector<PlanSpec> plan_specs(Sources sources, Use use) const override;
+  /// Plans for windows as long as those of the batch: see LanguageModelData::evaluation().
+  std::vector<SourcePlan> draw(std::vector<Batch>& micro_batches, Sources sources, Use use,
+                               const RngKey& key) const override;
   void check(ConfigCheck& check) const override;
   std::vector<std::string_view> geometry_keys(Use use) const override;
   /// Words follow Zipf's law, because the work of an adaptive softmax depends on how frequent they
@@ -30,6 +33,9 @@ class LanguageModelTask : public Task {
   /// Takes no host memory, however long the text is.
   ModelInput counted_example(const Model& model, Sources sources) const override;
   std::unique_ptr<TaskData> open_data() const override;
+
+ private:
+  std::vector<PlanSpec> specs_for(Sources sources, int64_t length) const;
 };
 
 /// Tokens of the vocabulary as far as the config says: 256 for bytes; for words `data.vocabulary`,
@@ -50,7 +56,9 @@ class LanguageModelData : public TaskData {
   Config settled(Config config) const override;
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
   /// A sliding window of eval.length and eval.overlap: every token of the split is scored once,
-  /// with the context that its window gives it.
+  /// with the context that its window gives it. A window that is longer than the text is cut to it,
+  /// but never below data.length, nor to what ssa.windows does not divide: attending over a long
+  /// padding takes time and changes nothing.
   std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
                                       int64_t most_terms) const override;
 
