@@ -12,6 +12,7 @@
 #include "dist/host_communicator.h"
 #include "dist/roll_call.h"
 #ifdef SSA_WITH_MPI
+#include "dist/local_presence.h"
 #include "dist/mpi_transport.h"
 #endif
 #ifdef SSA_WITH_GLOO
@@ -78,8 +79,18 @@ void hold_roll_call(HostCommunicator& ranks) {
                ranks.rank(), failure);
 }
 
+std::unique_ptr<HostCommunicator> enter_mpi(const LaunchInfo& launch, Seconds timeout) {
+  const dist::LocalPresence presence(launch);
+  try {
+    return std::make_unique<HostCommunicator>(dist::make_mpi_transport, timeout, who(launch));
+  } catch (const PeerError& error) {
+    const std::string known = presence.report();
+    throw PeerError("{}{}{}", error.what(), known.empty() ? "" : "; ", known);
+  }
+}
+
 std::unique_ptr<Communicator> join_by_mpi(const LaunchInfo& launch, Seconds timeout) {
-  auto ranks = std::make_unique<HostCommunicator>(dist::make_mpi_transport, timeout, who(launch));
+  std::unique_ptr<HostCommunicator> ranks = enter_mpi(launch, timeout);
   if (launch.size > 0 && launch.size != ranks->size()) {
     throw ConfigError(
         "the launcher started {} processes, but they find {} of them through {}: mpirun or srun's "

@@ -50,6 +50,15 @@ void check_size(const char* name, int size) {
                     kMostRanks);
 }
 
+/// What the processes of a job have in common, and those of no other job.
+std::string job_of(const Variable& variable) {
+  for (const char* name : {"PMIX_NAMESPACE", "PMI_JOBID"}) {
+    if (const std::optional<std::string> job = text_of(variable, name)) return *job;
+  }
+  const std::optional<std::string> job = text_of(variable, "SLURM_JOB_ID");
+  return job ? *job + "." + text_of(variable, "SLURM_STEP_ID").value_or("") : "";
+}
+
 /// The variables by which a launcher tells a process its rank.
 struct Launcher {
   const char *rank, *size, *local_rank, *local_size;
@@ -69,6 +78,7 @@ LaunchInfo info_from(const Variable& variable, const Launcher& launcher, LaunchI
   check_size(launcher.size, info.size);
   if (info.size == 1) return {};
   info.kind = kind;
+  if (kind == LaunchInfo::Kind::mpi) info.job = job_of(variable);
   info.local_rank = number_of(variable, launcher.local_rank).value_or(0);
   info.local_size = number_of(variable, launcher.local_size).value_or(0);
   if (info.local_size > 0) {
@@ -82,6 +92,7 @@ LaunchInfo info_from_pmix(const Variable& variable) {
   LaunchInfo info;
   info.kind = LaunchInfo::Kind::mpi;
   info.rank = number_of(variable, "PMIX_RANK").value();
+  info.job = job_of(variable);
   for (const char* name : {"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}) {
     const std::optional<int> size = number_of(variable, name);
     if (!size) continue;

@@ -77,15 +77,28 @@ void RollCallServer::run() {
 
 void RollCallServer::accept_guests() {
   int error = 0;
-  while (guests_.size() < static_cast<size_t>(size_) + kStrangers) {
-    Descriptor socket = accept_next(listening_, &error);
-    if (!socket && error == 0) return;
-    if (!socket) break;
+  while (Descriptor socket = accept_next(listening_, &error)) {
+    make_room_for_stranger();
     watch_.add(socket);
     const int number = socket.number();
     guests_.emplace(number, std::move(socket));
   }
-  watch_.set(listening_, false, false);  // too many, or no descriptor left: new ones have to wait
+  if (error != 0) watch_.set(listening_, false, false);  // no descriptor left: they have to wait
+}
+
+/// However many connect and say nothing, a rank that comes after them is heard: the stranger that
+/// has been silent for longest has to go. A rank that this hits before its greeting came tries
+/// again.
+void RollCallServer::make_room_for_stranger() {
+  int strangers = 0;
+  auto oldest = guests_.end();
+  for (auto guest = guests_.begin(); guest != guests_.end(); ++guest) {
+    if (guest->second.rank >= 0) continue;
+    ++strangers;
+    if (oldest == guests_.end() || guest->second.since < oldest->second.since) oldest = guest;
+  }
+  if (strangers < size_ + kStrangers) return;
+  if (!exchange(oldest->second) || oldest->second.rank < 0) guests_.erase(oldest);
 }
 
 void RollCallServer::drop_silent_strangers() {

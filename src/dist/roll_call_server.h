@@ -39,6 +39,7 @@ class RollCallServer final : public RollCall {
   void run();
   /// These want the lock.
   void accept_guests();
+  void make_room_for_stranger();
   void drop_silent_strangers();
   bool exchange(Guest& guest);
   void lose(const Guest& guest);

@@ -125,6 +125,12 @@ const std::vector<Mistake> kMistakes = {
     {with(kBatchScript, {{"SLURM_STEP_NUM_TASKS", "8"}}), "srun --mpi=pmix"},
 };
 
+TEST_CASE("The processes of a job have its name in common", "[dist]") {
+  CHECK(detect(kOpenMpi).job.empty());
+  CHECK(detect(with(kOpenMpi, {{"PMIX_NAMESPACE", "17"}})).job == "17");
+  CHECK(detect(with(kBatchScript, {{"PMIX_RANK", "7"}, {"SLURM_STEP_ID", "2"}})).job == "17.2");
+}
+
 TEST_CASE("What is missing or makes no sense in the environment is named", "[dist]") {
   for (const Mistake& mistake : kMistakes) {
     CHECK_THROWS_AS(detect(mistake.variables), ConfigError);

@@ -47,7 +47,8 @@ TEST_CASE("ranks that do not find together say so when time is up", "[dist][slow
   SSA_SKIP_WITHOUT_MPIRUN();
   const MpiJob job = run(3, "late", 1);
   CHECK(job.code == 6);
-  CHECK_THAT(job.output, Contains("of 3: not all ranks have come together within 3 s"));
+  CHECK_THAT(job.output, Contains("of 3: not all ranks have come together within 3 s") &&
+                             Contains("; missing: 1\n"));
 }
 
 TEST_CASE("mpirun ends a job one of whose ranks is killed", "[dist][slow]") {

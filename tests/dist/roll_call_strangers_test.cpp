@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include "ssa/dist/communicator.h"
 
@@ -96,6 +97,18 @@ TEST_CASE("Strangers are dropped and do no harm", "[dist][roll_call]") {
   CHECK_THROWS_AS(rank0->get("a", milliseconds(1)), PeerError);
   CHECK(hangs_up(silent));  // after a few seconds
   CHECK(hangs_up(half));
+}
+
+TEST_CASE("A thousand silent connections do not keep a rank from joining", "[dist][roll_call]") {
+  rlimit limit = {};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 4096);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  const auto rank0 = RollCall::serve(2, 0);
+  std::vector<Descriptor> silent;
+  for (int i = 0; i < 1000; ++i) silent.push_back(connection_to(rank0->port()));
+  const auto rank1 = RollCall::join(1, 2, {"127.0.0.1"}, rank0->port(), seconds(20));
+  CHECK(rank1->ask(seconds(3))[0].joined);
 }
 
 TEST_CASE("A rank that talks nonsense is taken for dead", "[dist][roll_call]") {

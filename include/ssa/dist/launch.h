@@ -20,6 +20,7 @@ struct LaunchInfo {
   int local_rank = 0, local_size = 1;  ///< on this machine; size 0: both are unknown
   std::string master_address;          ///< environment: where rank 0 runs
   int master_port = 0;                 ///< environment: where rank 0 listens
+  std::string job = {};                ///< mpi: the launcher's name for the job; empty: not known
 };
 
 /// `variable(name)` returns an environment variable, or null. The variables of MPI's launchers take
