@@ -1,5 +1,7 @@
 #include "apps/app.h"
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
@@ -13,6 +15,8 @@
 #include "ssa/storage/file_io.h"
 #include "ssa/train/log_file.h"
 #include "ssa/train/stop_signal.h"
+
+#include "apps/early_config.h"
 
 namespace ssa {
 
@@ -30,10 +34,23 @@ int report_error(const std::string& program, const char* message) {
   return kUnexpected;
 }
 
-}  // namespace
+/// A log whose reader is gone, or a file at its size limit, must not kill a run: writing then
+/// fails, and whoever writes results notices.
+void ignore_signals_of_writing() {
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+}
 
-int run_app(int argc, char** argv, const AppInfo& info,
-            const std::function<std::function<int()>(CLI::App&)>& define) {
+/// The exit code, once it is clear that the results have reached standard output.
+int after_output(const std::string& program, int code) {
+  std::cout.flush();
+  if (std::cout || code != 0) return code;
+  report_error(program, "standard output: not everything could be written to it");
+  return static_cast<int>(ExitCode::usage);
+}
+
+int parse_and_run(int argc, char** argv, const AppInfo& info,
+                  const std::function<std::function<int()>(CLI::App&)>& define) {
   CLI::App app(info.summary, info.name);
   CommonOptions common;
   std::vector<std::string_view> backends;
@@ -61,7 +78,7 @@ int run_app(int argc, char** argv, const AppInfo& info,
   }
   set_up_console_log(common.quiet ? "warn" : common.log_level);
   std::optional<StopSignal> stop;
-  if (info.stops_cleanly) stop.emplace();
+  if (info.stops_cleanly) stop.emplace(StopSignal::Afterwards::ignored);
   try {
     return run();
   } catch (const Error& error) {
@@ -72,24 +89,46 @@ int run_app(int argc, char** argv, const AppInfo& info,
   }
 }
 
+}  // namespace
+
+int run_app(int argc, char** argv, const AppInfo& info,
+            const std::function<std::function<int()>(CLI::App&)>& define) {
+  ignore_signals_of_writing();
+  return after_output(info.name, parse_and_run(argc, argv, info, define));
+}
+
+EarlyConfig::EarlyConfig(const std::function<Config()>& load) {
+  try {
+    config_ = load();
+  } catch (const std::exception&) {
+    error_ = std::current_exception();
+  }
+}
+
+const Config& EarlyConfig::get() const {
+  if (error_) std::rethrow_exception(error_);
+  return config_;
+}
+
 namespace {
 
 /// A process that could not join the others exits at once, because MPI may still wait for them.
-std::unique_ptr<Communicator> join(const std::string& program, const LaunchInfo& launch) {
+std::unique_ptr<Communicator> join(const std::string& program, const LaunchInfo& launch,
+                                   double timeout_seconds) {
   try {
-    return join_ranks(launch);
+    return join_ranks(launch, std::chrono::duration<double>(timeout_seconds));
   } catch (const Error& error) {
     report_error(program, error.what());
     std::_Exit(static_cast<int>(error.code()));
   }
 }
 
-}  // namespace
-
-int run_on_ranks(const std::string& program, const std::function<int(Communicator&)>& body) {
+int join_and_run(const std::string& program, double timeout_seconds,
+                 const std::function<int(Communicator&)>& body) {
   const LaunchInfo launch = detect_launch();
   if (launch.kind == LaunchInfo::Kind::single) return body(*make_single_process());
-  const std::unique_ptr<Communicator> ranks = join(program, launch);
+  const std::unique_ptr<Communicator> ranks = join(program, launch, timeout_seconds);
+  StopSignal::requested();  // from here on all ranks stop together
   log_as_rank(ranks->rank(), ranks->size());
   auto code = static_cast<ExitCode>(kUnexpected);
   std::string message;
@@ -108,6 +147,18 @@ int run_on_ranks(const std::string& program, const std::function<int(Communicato
     report_error(code == ExitCode::peer ? program : who, message.c_str());
   }
   ranks->abort(code);
+}
+
+}  // namespace
+
+int run_on_ranks(const std::string& program, const std::function<int(Communicator&)>& body) {
+  return join_and_run(program, DistributedConfig().timeout_seconds, body);
+}
+
+int run_on_ranks(const std::string& program, const EarlyConfig& config,
+                 const std::function<int(Communicator&, const Config&)>& body) {
+  return join_and_run(program, config.timeout_seconds(),
+                      [&](Communicator& ranks) { return body(ranks, config.get()); });
 }
 
 void write_json(const std::string& path, const nlohmann::json& json) {

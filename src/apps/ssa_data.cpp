@@ -121,6 +121,7 @@ int run_prepare(Options& options) {
   options.prepare.progress = [&line](const PrepareProgress& now) { line->show(now); };
   options.prepare.interrupted = [] { return StopSignal::requested(); };
   options.prepare.note = [](const std::string& text) { spdlog::info("{}", text); };
+  StopSignal::requested();  // from here on a stop has something to clean up
   options.prepare.skip_bad_images = options.on_bad_image == "skip";
   if (is_image_dataset(options.prepare.name)) {
     const ImageDatasetInfo info = prepare_images(options.prepare);

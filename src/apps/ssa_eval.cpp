@@ -21,6 +21,7 @@
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
+#include "apps/early_config.h"
 #include "apps/score_record.h"
 
 namespace ssa {
@@ -224,15 +225,19 @@ Config config_of_training(const LoadedCheckpoint& checkpoint, const std::string&
   return data.settled(load_task_config(config_path));
 }
 
-int run(Communicator& ranks, const Options& options) {
+Config config_of(const Options& options) {
   if (options.run.empty() == options.checkpoint.empty() ||
       options.checkpoint.empty() != options.config.empty()) {
     throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
   }
+  return load_task_config(options.run.empty() ? options.config : options.run + "/config.yaml",
+                          options.set);
+}
+
+int run(Communicator& ranks, const Config& given, const Options& options) {
   const bool first = ranks.rank() == 0;
   const std::string config_path =
       options.run.empty() ? options.config : options.run + "/config.yaml";
-  const Config given = load_task_config(config_path, options.set);
   const LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
   const std::unique_ptr<TaskData> data = open_data(make_task, given, [&] { return &checkpoint; });
   const std::unique_ptr<Task> task = make_task(data->settled(given));
@@ -308,8 +313,11 @@ int main(int argc, char** argv) {
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
     return [options] {
-      return ssa::run_on_ranks("ssa-eval",
-                               [&](ssa::Communicator& ranks) { return ssa::run(ranks, *options); });
+      const ssa::EarlyConfig config([&] { return ssa::config_of(*options); });
+      return ssa::run_on_ranks("ssa-eval", config,
+                               [&](ssa::Communicator& ranks, const ssa::Config& given) {
+                                 return ssa::run(ranks, given, *options);
+                               });
     };
   });
 }

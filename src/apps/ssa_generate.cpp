@@ -137,7 +137,7 @@ int run(const Options& options) {
     out << vocabulary.decode(token);
     out.flush();
     pace.count_token();
-    return !StopSignal::requested();
+    return out && !StopSignal::requested();
   };
   generate(next, tokens_of_prompt(vocabulary, options.prompt), options.length, options.sampling,
            emit);

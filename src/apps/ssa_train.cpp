@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/dist/launch.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
 #include "ssa/tasks/cost.h"
@@ -14,6 +15,7 @@
 #include "ssa/train/trainer.h"
 
 #include "apps/app.h"
+#include "apps/early_config.h"
 
 namespace ssa {
 namespace {
@@ -67,16 +69,27 @@ void print_dry_run(const Config& config) {
       cost.compute_ratio, micro, plan_memory(*task, micro).text());
 }
 
+/// The run has succeeded without it.
+void report(const Options& options) {
+  try {
+    write_report({options.run_dir}, options.run_dir + "/report.html",
+                 find_published_results(options.config));
+    spdlog::info("report: {}/report.html", options.run_dir);
+  } catch (const std::exception& error) {
+    spdlog::warn(
+        "the run is done and saved, but its report could not be made: {}\nssa-report {} "
+        "makes it",
+        error.what(), options.run_dir);
+  }
+}
+
 int train(const Config& config, const Options& options, Communicator& host) {
   DeviceRanks on_device(options.device, host);
   Trainer trainer(config,
                   {options.run_dir, options.resume, on_device.device(), &on_device.ranks()});
   const TrainOutcome outcome = trainer.train();
   if (outcome == TrainOutcome::interrupted) return static_cast<int>(ExitCode::interrupted);
-  if (host.rank() != 0) return 0;
-  write_report({options.run_dir}, options.run_dir + "/report.html",
-               find_published_results(options.config));
-  spdlog::info("report: {}/report.html", options.run_dir);
+  if (host.rank() == 0) report(options);
   return 0;
 }
 
@@ -87,11 +100,13 @@ void describe(const Config& config, const Options& options) {
   if (!options.json.empty()) write_json(options.json, dry_run_json(config));
 }
 
-int run(Options options, Communicator& ranks) {
+Config config_of(const Options& options) {
   if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
-  const Config config = counted_in_steps(load_task_config(options.config, options.set));
+  return counted_in_steps(load_task_config(options.config, options.set));
+}
+
+int run(Options options, Communicator& ranks, const Config& config) {
   if (ranks.rank() == 0) describe(config, options);
-  if (options.print_config || options.dry_run) return 0;
   if (options.run_dir.empty()) {
     options.run_dir = "runs/" + std::filesystem::path(options.config).stem().string();
   }
@@ -103,7 +118,14 @@ int run(const Options& options) {
     std::cout << config_reference();
     return 0;
   }
-  return run_on_ranks("ssa-train", [&](Communicator& ranks) { return run(options, ranks); });
+  if (options.print_config || options.dry_run) {  // which takes no other rank
+    if (detect_launch().rank == 0) describe(config_of(options), options);
+    return 0;
+  }
+  const EarlyConfig config([&] { return config_of(options); });
+  return run_on_ranks("ssa-train", config, [&](Communicator& ranks, const Config& given) {
+    return run(options, ranks, given);
+  });
 }
 
 }  // namespace

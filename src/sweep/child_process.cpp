@@ -54,7 +54,9 @@ int exit_code_of(int status) {
 [[noreturn]] void become(char* const* argv, char* const* envp, int input, int output, int report,
                          pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  sigset_t none;  // what StopSignal blocks here is not the new program's concern
+  ::signal(SIGPIPE, SIG_DFL);  // what is ignored or blocked here is not the new program's concern
+  ::signal(SIGXFSZ, SIG_DFL);
+  sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const bool ready = ::getppid() == parent && ::dup2(input, STDIN_FILENO) >= 0 &&

@@ -38,6 +38,12 @@ int width_of(const std::string& text) {
   }));
 }
 
+/// Writes to the terminal. It may be gone, which is no error.
+void show(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
 }  // namespace
 
 std::string format_duration(double seconds) {
@@ -88,8 +94,7 @@ void Progress::update(int64_t done, const std::string& details, bool log) {
       fmt::format("{} {}/{}  {}  {} left", label_, done, total_, details, left);
   if (terminal_) {
     // One column less, because a full line wraps on some terminals and cannot be overwritten.
-    fmt::print(stderr, "\r\033[K{}", fit_line(parts_of(line), terminal_columns() - 1));
-    std::fflush(stderr);
+    show("\r\033[K" + fit_line(parts_of(line), terminal_columns() - 1));
     dirty_ = true;
     if (log) spdlog::debug("{}", line);
   } else if (log || now - logged_ >= log_interval_) {
@@ -100,8 +105,7 @@ void Progress::update(int64_t done, const std::string& details, bool log) {
 
 void Progress::clear() {
   if (!dirty_) return;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
+  show("\r\033[K");
   dirty_ = false;
 }
 

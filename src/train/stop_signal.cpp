@@ -1,48 +1,85 @@
 #include "ssa/train/stop_signal.h"
 
 #include <array>
-#include <csignal>
 #include <cstring>
+#include <string_view>
 
 #include <unistd.h>
+
+#include "ssa/core/error.h"
 
 namespace ssa {
 
 namespace {
 
-std::atomic<int> arrived = 0;
-static_assert(std::atomic<int>::is_always_lock_free, "may be set by a signal handler");
-constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1};
+using Clock = std::chrono::steady_clock;
+
+constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
 std::array<struct sigaction, kSignals.size()> previous;
+
+std::atomic<bool> polled = false;   // the program asks now and then: it has something to finish
+std::atomic<int> arrived = 0;       // number of the first signal
+std::atomic<bool> noticed = false;  // the program has been told of it
+std::atomic<Clock::rep> arrived_at = 0, patience = 0;  // ticks of the clock
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<Clock::rep>::is_always_lock_free,
+              "may be set by a signal handler");
+
+void say(std::string_view text) {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+/// Ends the process as the signal does by default.
+void die_of(int number) {
+  ::signal(number, SIG_DFL);
+  sigset_t only;
+  sigemptyset(&only);
+  sigaddset(&only, number);
+  ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
+  ::raise(number);
+}
 
 /// Runs on the receiving thread, and as a signal handler on threads that existed before.
 void on_signal(int number) {
+  if (!polled) {
+    say("\nstopped before there was anything to save\n");
+    ::_exit(static_cast<int>(ExitCode::interrupted));
+  }
+  const Clock::rep now = Clock::now().time_since_epoch().count();
   int none = 0;
-  if (!arrived.compare_exchange_strong(none, number)) return;
-  constexpr char kMessage[] = "\nstopping cleanly; SIGKILL gives up at once\n";
-  [[maybe_unused]] const auto written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  if (arrived.compare_exchange_strong(none, number)) {
+    arrived_at = now;
+    say("\nstopping cleanly; SIGKILL gives up at once\n");
+  } else if (!noticed && arrived_at != 0 && now - arrived_at > patience) {
+    say("\nthe program has not noticed the first signal: ending without saving\n");
+    die_of(number);
+  }
 }
 
-sigset_t signal_set() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int number : kSignals) sigaddset(&signals, number);
-  return signals;
-}
+/// Who starts a program with SIGHUP ignored (nohup) wants it to survive its terminal.
+bool is_left_alone(size_t i) { return kSignals[i] == SIGHUP && previous[i].sa_handler == SIG_IGN; }
 
 }  // namespace
 
-StopSignal::StopSignal() {
+StopSignal::StopSignal(Afterwards afterwards, std::chrono::milliseconds patience_with_program)
+    : afterwards_(afterwards) {
+  polled = noticed = false;
   arrived = 0;
+  arrived_at = 0;
+  patience = Clock::duration(patience_with_program).count();
   struct sigaction action;
   std::memset(&action, 0, sizeof action);
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &previous[i]);
-  const sigset_t signals = signal_set();
-  pthread_sigmask(SIG_BLOCK, &signals, &mask_before_);
-  receiver_ = std::thread([this, signals] {
-    for (int number = 0; sigwait(&signals, &number) == 0 && !over_;) on_signal(number);
+  sigemptyset(&signals_);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    sigaction(kSignals[i], nullptr, &previous[i]);
+    if (is_left_alone(i)) continue;
+    sigaction(kSignals[i], &action, nullptr);
+    sigaddset(&signals_, kSignals[i]);
+  }
+  pthread_sigmask(SIG_BLOCK, &signals_, &mask_before_);
+  receiver_ = std::thread([this] {
+    for (int number = 0; sigwait(&signals_, &number) == 0 && !over_;) on_signal(number);
   });
 }
 
@@ -50,11 +87,24 @@ StopSignal::~StopSignal() {
   over_ = true;
   pthread_kill(receiver_.native_handle(), kSignals.front());
   receiver_.join();
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    if (is_left_alone(i)) continue;
+    if (afterwards_ == Afterwards::ignored) {
+      ::signal(kSignals[i], SIG_IGN);
+    } else {
+      sigaction(kSignals[i], &previous[i], nullptr);
+    }
+  }
   pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
-  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &previous[i], nullptr);
 }
 
-bool StopSignal::requested() { return arrived != 0; }
+bool StopSignal::requested() {
+  polled = true;
+  if (arrived == 0) return false;
+  noticed = true;
+  return true;
+}
+
 int StopSignal::number() { return arrived; }
 
 }  // namespace ssa

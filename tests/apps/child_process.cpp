@@ -20,7 +20,8 @@ constexpr auto kPause = std::chrono::milliseconds(1);
 }  // namespace
 
 Child::Child(const std::string& program, const std::vector<std::string>& arguments) {
-  const std::string path = std::string(SSA_BIN_DIR) + "/" + program;
+  const std::string path =
+      program.starts_with("/") ? program : std::string(SSA_BIN_DIR) + "/" + program;
   std::vector<std::string> words = arguments;
   words.insert(words.begin(), program);
   std::vector<char*> argv;

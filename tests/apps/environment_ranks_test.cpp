@@ -1,7 +1,9 @@
 // Ranks that only environment variables connect, each started by hand: what a launcher could not do
 // to them.
 
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "apps/child_process.h"
 #include "dist/rank_process.h"
@@ -58,4 +60,37 @@ TEST_CASE("ranks that would score different things end with code 2 and both valu
   CHECK(rank_0.wait() == 2);
   CHECK(rank_1.wait() == 2);
   CHECK_THAT(rank_0.errors(), Contains("samples: 2 on rank 0; 3 on rank 1"));
+}
+
+TEST_CASE("a rank that does not come is named after distributed.timeout_seconds") {
+  const AppRun run;
+  const Job job{2};
+  RankProcess rank_0 = job.start(
+      0, "ssa-train", run.train_arguments("run", {"--set", "distributed.timeout_seconds=2"}));
+  CHECK(rank_0.wait() == 6);
+  CHECK_THAT(rank_0.errors(), Contains("within 2 s (distributed.timeout_seconds); missing: 1") &&
+                                  Contains("rank 0 of 2"));
+}
+
+TEST_CASE("a signal ends a rank that waits for the others to join, with code 75") {
+  const AppRun run;
+  const int rank = GENERATE(0, 1);
+  const Job job{2};
+  RankProcess alone = job.start(rank, "ssa-train", run.train_arguments("run"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // until it waits
+  alone.send(SIGTERM);
+  CHECK(alone.wait() == 75);
+  CHECK_FALSE(path_exists(run.dir / "run"));
+}
+
+TEST_CASE("describing a config takes no other rank, and rank 0 does it") {
+  const AppRun run;
+  const Job job{2};
+  for (const std::string option : {"--print-config", "--dry-run"}) {
+    for (const int rank : {0, 1}) {
+      RankProcess alone = job.start(rank, "ssa-train", {"--config", run.config_path, option});
+      CHECK(alone.wait() == 0);
+      CHECK(alone.line().empty() == (rank == 1));
+    }
+  }
 }

@@ -115,6 +115,51 @@ TEST_CASE("ssa-eval writes the fields of its result, and the curve of an ensembl
         Approx(last["loss"].get<double>()).epsilon(1e-6));
 }
 
+TEST_CASE("a window far longer than the text costs no more than the text, and scores the same") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const auto loss = [&](const std::string& length) {
+    const Finished scored =
+        run_program("ssa-eval", {"--run", run.dir / "run", "--mode", "renorm", "--json", "-",
+                                 "--set", "eval.length=" + length, "eval.overlap=0"});
+    CAPTURE(scored.err);
+    REQUIRE(scored.code == 0);
+    return json::parse(scored.out)["loss"].get<double>();
+  };
+  CHECK(loss("2000000") == Approx(loss("300")).epsilon(1e-6));
+}
+
+TEST_CASE("a report that cannot be made is no failure of the run") {
+  const AppRun run;
+  make_directories(run.dir / "run/report.html");
+  const Finished trained = run.train("run", {"--set", "train.steps=2"});
+  CHECK(trained.code == 0);
+  CHECK(contains(trained.err, "its report could not be made"));
+  CHECK(contains(trained.err, "ssa-report " + (run.dir / "run") + " makes it"));
+}
+
+TEST_CASE("results that cannot be written to standard output are code 2") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const std::string folder = run.dir / "run", bin = std::string(SSA_BIN_DIR) + "/";
+  const std::vector<std::string> commands = {"ssa-train --print-config --config " + run.config_path,
+                                             "ssa-train --config-reference",
+                                             "ssa-eval --quiet --run " + folder,
+                                             "ssa-generate --quiet --length 3 --run " + folder,
+                                             "ssa-data list",
+                                             "ssa-data info " + run.text_path,
+                                             "ssa-report " + folder,
+                                             "ssa-bench plan --length 64 --repeats 1",
+                                             "ssa-sweep --help"};
+  for (const std::string& command : commands) {
+    Child child("/bin/bash", {"-c", "exec " + bin + command + " > /dev/full"});
+    const Finished finished = child.wait();
+    CAPTURE(command, finished.err);
+    CHECK(finished.code == 2);
+    CHECK(contains(finished.err, "standard output"));
+  }
+}
+
 TEST_CASE("ssa-eval says when the data are not those of the run") {
   const AppRun run;
   REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);

@@ -1,4 +1,10 @@
+#include <chrono>
 #include <csignal>
+#include <memory>
+#include <thread>
+
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "apps/child_process.h"
 
@@ -10,6 +16,23 @@ namespace {
 constexpr int64_t kSteps = 1000;  // about a second: long enough to be stopped in the middle
 const std::vector<std::string> kLong = {"--quiet", "--set", "train.steps=1000",
                                         "train.eval_every=0", "train.checkpoint_every=0"};
+
+/// ssa-train in the folder `shell`, started by bash at the end of `line`, which ends with `exec`.
+std::unique_ptr<Child> train_in_shell(const AppRun& run, const std::string& line,
+                                      const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = {"-c", line + " \"$0\" \"$@\"",
+                                        std::string(SSA_BIN_DIR) + "/ssa-train"};
+  const std::vector<std::string> own = run.train_arguments("shell", more);
+  arguments.insert(arguments.end(), own.begin(), own.end());
+  return std::make_unique<Child>("/bin/bash", arguments);
+}
+
+/// Whether a child has ended; its exit code can still be waited for.
+bool has_ended(const Child& child) {
+  siginfo_t info = {};
+  ::waitid(P_PID, static_cast<id_t>(child.pid()), &info, WEXITED | WNOHANG | WNOWAIT);
+  return info.si_pid != 0;
+}
 
 }  // namespace
 
@@ -70,4 +93,67 @@ TEST_CASE("a long evaluation and a long text stop as well: code 75, no result") 
   generate.wait_until([&] { return generate.out().size() > 10; });
   generate.send(SIGTERM);
   CHECK(generate.wait().code == 75);
+}
+
+TEST_CASE("a program that waits for a pipe ends at the first signal") {
+  const AppRun run;
+  const std::string pipe = run.dir / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0666) == 0);
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  write_bytes(run.dir / "including.yaml", "include: pipe\ntask: byte_lm\n");
+  const std::vector<std::pair<std::string, std::vector<std::string>>> commands = {
+      {"ssa-train", {"--config", pipe}},
+      {"ssa-train", {"--config", run.dir / "including.yaml"}},
+      {"ssa-generate", {"--run", run.dir / "run", "--length", "5", "--output", pipe}}};
+  for (const auto& [program, arguments] : commands) {
+    Child child(program, arguments);
+    child.wait_until([&] { return child.handles(SIGTERM); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // until it waits
+    child.send(SIGTERM);
+    CAPTURE(program);
+    CHECK(child.wait().code == 75);
+  }
+}
+
+TEST_CASE("signals that keep coming do not kill a run that saves: code 75", "[slow]") {
+  const AppRun run;
+  for (const int64_t pause : {5, 11, 20}) {
+    const std::string name = "run-" + std::to_string(pause);
+    Child child("ssa-train", run.train_arguments(name, kLong));
+    child.wait_until([&] { return run.lines_of_metrics(name) >= 5; });
+    while (!has_ended(child)) {
+      child.send(SIGTERM);
+      std::this_thread::sleep_for(std::chrono::milliseconds(pause));
+    }
+    CHECK(child.wait().code == 75);
+    CHECK(path_exists(run.dir / (name + "/checkpoints/latest")));
+  }
+}
+
+TEST_CASE("a closed terminal stops a run like SIGTERM, unless it was told to ignore that") {
+  const AppRun run;
+  Child child("ssa-train", run.train_arguments("run", kLong));
+  child.wait_until([&] { return run.lines_of_metrics("run") >= 5; });
+  child.send(SIGHUP);
+  CHECK(child.wait().code == 75);
+  CHECK(path_exists(run.dir / "run/checkpoints/latest"));
+  const auto nohup = train_in_shell(run, "trap '' HUP; exec", {"--set", "train.steps=100000"});
+  nohup->wait_until([&] { return nohup->handles(SIGTERM); });
+  CHECK_FALSE(nohup->handles(SIGHUP));
+}
+
+TEST_CASE("a log that nobody reads any more does not end a run") {
+  const AppRun run;
+  const auto child =
+      train_in_shell(run, "exec 2> >(true); sleep 0.2; exec", {"--set", "train.steps=3"});
+  CHECK(child->wait().code == 0);
+  CHECK(path_exists(run.dir / "shell/checkpoints/step-3"));
+}
+
+TEST_CASE("a file at its size limit is code 4, with a message") {
+  const AppRun run;
+  const Finished finished =
+      train_in_shell(run, "ulimit -f 8; exec", {"--set", "train.steps=3"})->wait();
+  CHECK(finished.code == 4);
+  CHECK(contains(finished.err, "File too large"));
 }

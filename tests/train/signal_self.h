@@ -11,6 +11,7 @@ namespace ssa::testing {
 
 /// Sends this process a signal, and waits until StopSignal has it.
 inline void signal_self(int number) {
+  StopSignal::requested();  // or it would end the process: there would be nothing to save
   ::kill(::getpid(), number);
   while (!StopSignal::requested()) std::this_thread::yield();
 }

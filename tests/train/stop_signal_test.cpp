@@ -2,10 +2,13 @@
 
 #include <chrono>
 #include <csignal>
+#include <functional>
 #include <vector>
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 #include <omp.h>
+#include <sys/wait.h>
 
 #include "ssa/backend/backend.h"
 
@@ -21,8 +24,81 @@ void outer_handler(int) { outer_calls = outer_calls + 1; }
 
 }  // namespace
 
-TEST_CASE("each of the three signals asks for a stop, a second one changes nothing") {
-  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) {
+#ifndef __SANITIZE_THREAD__  // which has no threads after a fork
+
+namespace {
+
+/// What becomes of a process that runs `body`: its exit code, or 128 + the signal that killed it.
+int fate_of(const std::function<void()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int null = ::open("/dev/null", O_WRONLY);
+    ::dup2(null, STDERR_FILENO);
+    body();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void sleep_ms(int64_t milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+}
+
+constexpr auto kAsBefore = StopSignal::Afterwards::as_before;
+
+}  // namespace
+
+TEST_CASE("a program that has never asked has nothing to save: the first signal ends it") {
+  CHECK(fate_of([] {
+          const StopSignal stop;
+          ::kill(::getpid(), SIGTERM);
+          sleep_ms(60000);  // as when it opens a pipe that nobody writes to
+        }) == 75);
+}
+
+TEST_CASE("a second signal ends what has not noticed the first, and nothing else") {
+  const auto two_signals = [](bool notices, int64_t patience) {
+    return fate_of([=] {
+      const StopSignal stop(kAsBefore, std::chrono::milliseconds(patience));
+      StopSignal::requested();
+      ::kill(::getpid(), SIGTERM);
+      while (StopSignal::number() == 0) sleep_ms(1);
+      if (notices) StopSignal::requested();
+      sleep_ms(50);
+      ::kill(::getpid(), SIGINT);
+      sleep_ms(patience > 1000 || notices ? 50 : 60000);
+    });
+  };
+  CHECK(two_signals(false, 1) == 128 + SIGINT);
+  CHECK(two_signals(false, 1000000) == 0);  // too soon: it may still be in its step
+  CHECK(two_signals(true, 1) == 0);         // it is saving
+}
+
+TEST_CASE("a program that returns its exit code does not die of one signal more") {
+  CHECK(fate_of([] {
+          {
+            const StopSignal stop(StopSignal::Afterwards::ignored);
+            StopSignal::requested();
+          }
+          for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) ::kill(::getpid(), number);
+        }) == 0);
+}
+
+TEST_CASE("SIGHUP that was ignored stays so") {
+  CHECK(fate_of([] {
+          ::signal(SIGHUP, SIG_IGN);
+          const StopSignal stop;
+          ::kill(::getpid(), SIGHUP);
+          sleep_ms(50);
+        }) == 0);
+}
+
+#endif
+
+TEST_CASE("each of the signals asks for a stop, a second one changes nothing") {
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {
     const StopSignal stop;
     CHECK_FALSE(StopSignal::requested());
     CHECK(StopSignal::number() == 0);
@@ -39,7 +115,7 @@ TEST_CASE("threads that compute do not get the signals") {
     sigset_t mask;
     pthread_sigmask(SIG_BLOCK, nullptr, &mask);
     return sigismember(&mask, SIGINT) == 1 && sigismember(&mask, SIGTERM) == 1 &&
-           sigismember(&mask, SIGUSR1) == 1;
+           sigismember(&mask, SIGUSR1) == 1 && sigismember(&mask, SIGHUP) == 1;
   };
   CHECK_FALSE(gets_none());
   {
@@ -55,6 +131,7 @@ TEST_CASE("threads that compute do not get the signals") {
 TEST_CASE("signals during matrix products leave memory alone") {
   omp_set_num_threads(1);  // threads of earlier tests may get signals
   const StopSignal stop;
+  REQUIRE_FALSE(StopSignal::requested());
   std::atomic<bool> done = false;
   std::thread sender([&] {
     while (!done) {
