@@ -1,6 +1,7 @@
 // Ranks that only environment variables connect, each started by hand: what a launcher could not do
 // to them.
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -93,4 +94,34 @@ TEST_CASE("describing a config takes no other rank, and rank 0 does it") {
       CHECK(alone.line().empty() == (rank == 1));
     }
   }
+}
+
+TEST_CASE("ranks under a storm of signals save together and resume to the same bits", "[slow]") {
+  const AppRun run;
+  const auto train = [&](const std::string& name) {
+    const Job job{2};
+    const std::vector<std::string> arguments =
+        run.train_arguments(name, {"--quiet", "--resume", "auto", "--set", "train.steps=300",
+                                   "train.eval_every=0", "train.checkpoint_every=0"});
+    std::vector<RankProcess> ranks;
+    for (const int rank : {0, 1}) ranks.push_back(job.start(rank, "ssa-train", arguments));
+    return ranks;
+  };
+  for (RankProcess& rank : train("whole")) REQUIRE(rank.wait() == 0);
+  const RngKey key{.seed = 5};
+  uint64_t drawn = 0;
+  for (const size_t begun : {3, 60, 150}) {
+    std::vector<RankProcess> ranks = train("run");
+    for (int i = 0; i < 6000 && run.lines_of_metrics("run") < begun; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    for (int i = 0; i < 40; ++i) {
+      const std::array signals = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
+      for (const RankProcess& rank : ranks) rank.send(signals[key.word(++drawn) % signals.size()]);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5 + key.word(++drawn) % 16));
+    }
+    for (RankProcess& rank : ranks) CHECK(rank.wait() == 75);
+  }
+  for (RankProcess& rank : train("run")) REQUIRE(rank.wait() == 0);
+  CHECK((run.model_bytes("run", 300) == run.model_bytes("whole", 300)));
 }
