@@ -6,7 +6,9 @@
 #include <iostream>
 #include <optional>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "ssa/backend/backend.h"
 #include "ssa/core/error.h"
@@ -39,6 +41,15 @@ int report_error(const std::string& program, const char* message) {
 void ignore_signals_of_writing() {
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);
+}
+
+/// A program may be started with standard streams closed (`2>&-`). The next file that it opens
+/// would take such a number, and get what is meant for the terminal written into it.
+void open_standard_streams() {
+  int opened = 0;
+  do opened = ::open("/dev/null", O_RDWR);
+  while (opened >= 0 && opened <= STDERR_FILENO);
+  if (opened >= 0) ::close(opened);
 }
 
 /// The exit code, once it is clear that the results have reached standard output.
@@ -93,6 +104,7 @@ int parse_and_run(int argc, char** argv, const AppInfo& info,
 
 int run_app(int argc, char** argv, const AppInfo& info,
             const std::function<std::function<int()>(CLI::App&)>& define) {
+  open_standard_streams();
   ignore_signals_of_writing();
   return after_output(info.name, parse_and_run(argc, argv, info, define));
 }

@@ -1,6 +1,7 @@
 #include <chrono>
 #include <csignal>
 #include <memory>
+#include <sstream>
 #include <thread>
 
 #include <sys/stat.h>
@@ -148,6 +149,16 @@ TEST_CASE("a log that nobody reads any more does not end a run") {
       train_in_shell(run, "exec 2> >(true); sleep 0.2; exec", {"--set", "train.steps=3"});
   CHECK(child->wait().code == 0);
   CHECK(path_exists(run.dir / "shell/checkpoints/step-3"));
+}
+
+TEST_CASE("a log that is closed from the start ends up in no file of the run") {
+  const AppRun run;
+  const auto child = train_in_shell(run, "exec 2>&- >&- <&-; exec", {"--set", "train.steps=3"});
+  CHECK(child->wait().code == 0);
+  std::istringstream log(read_bytes(run.dir / "shell/log.txt"));
+  int lines = 0;
+  for (std::string line; std::getline(log, line); ++lines) CHECK(line.starts_with("20"));  // a date
+  CHECK(lines > 3);
 }
 
 TEST_CASE("a file at its size limit is code 4, with a message") {
