@@ -165,8 +165,8 @@ void Trainer::guard_divergence(const StepResult& result) {
   }
 }
 
-/// Goes back to the newest sound checkpoint, on all ranks, and continues with data after the samples
-/// that led here. Returns false if there is no such checkpoint or no rollback left.
+/// Goes back to the newest sound checkpoint, on all ranks, and continues with data after the
+/// samples that led here. Returns false if there is no such checkpoint or no rollback left.
 bool Trainer::roll_back(const DivergedError& reason) {
   if (rollbacks_ >= config_.train.max_rollbacks) return false;
   const std::string latest = latest_checkpoint();

@@ -9,8 +9,8 @@ namespace ssa {
 
 /// While one exists, SIGINT, SIGTERM, SIGUSR1 and SIGHUP (unless it was ignored, as by nohup)
 /// request a stop instead of killing the process: training finishes its step, saves and ends with
-/// exit code 75. A second signal changes nothing, so a save is never cut short. SIGKILL still kills;
-/// the last checkpoint survives it.
+/// exit code 75. A second signal changes nothing, so a save is never cut short. SIGKILL still
+/// kills; the last checkpoint survives it.
 ///
 /// There are two exceptions. A program that has never called requested() has nothing to save yet:
 /// the first signal ends it at once, with code 75. A program that has not called requested() since
