@@ -61,12 +61,12 @@ std::string Metric::text(double value) const {
 }
 
 const Metric& loss_metric() {
-  static constexpr Metric loss{.key = "loss",
-                               .label = "loss",
-                               .name = "loss",
-                               .from_loss = unchanged,
-                               .deviation = unchanged_deviation};
-  return loss;
+  static constexpr Metric kLoss{.key = "loss",
+                                .label = "loss",
+                                .name = "loss",
+                                .from_loss = unchanged,
+                                .deviation = unchanged_deviation};
+  return kLoss;
 }
 
 const TaskTraits& traits_of(TaskKind kind) {

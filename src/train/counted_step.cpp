@@ -91,6 +91,7 @@ CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Source
   memory.parameters = bytes(count.memory(), MemoryCategory::parameters);
   // The first step allocates gradients and packed weights; the second one reuses them.
   stepper.step(0, item);
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the second step changes it.
   const Tally first = count.tally();
   stepper.step(1, item);
   counted.tally = difference(count.tally(), first);
