@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -22,8 +21,6 @@
 #include "word_text.h"
 
 namespace ssa {
-
-namespace fs = std::filesystem;
 
 namespace {
 
