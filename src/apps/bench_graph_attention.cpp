@@ -152,8 +152,10 @@ int run_graph_attention(const Options& options) {
   const GraphBatch batch(graphs);
   GraphAttentionBackwardArgs args = make_arguments(graphs, batch, dtype, device);
   Backend& compute = backend(device);
-  const double forward_seconds = median(queued_seconds(options.repeats, device, [&] { compute.graph_attention(args.forward)); });
-  const double backward_seconds = median(queued_seconds(options.repeats, device, [&] { compute.graph_attention_backward(args)); });
+  const double forward_seconds = median(
+      queued_seconds(options.repeats, device, [&] { compute.graph_attention(args.forward); }));
+  const double backward_seconds = median(
+      queued_seconds(options.repeats, device, [&] { compute.graph_attention_backward(args); }));
   // Two products forward, five backward, over all pairs.
   const auto multiplications =
       static_cast<double>(batch.attended_pairs() * graphs.heads * graphs.head_size);

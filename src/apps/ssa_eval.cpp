@@ -225,7 +225,7 @@ Config config_of_training(const LoadedCheckpoint& checkpoint, const std::string&
   return data.settled(load_task_config(config_path));
 }
 
-Config config_of(const Options& options) {
+Config given_config(const Options& options) {
   if (options.run.empty() == options.checkpoint.empty() ||
       options.checkpoint.empty() != options.config.empty()) {
     throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
@@ -313,7 +313,7 @@ int main(int argc, char** argv) {
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
     return [options] {
-      const ssa::EarlyConfig config([&] { return ssa::config_of(*options); });
+      const ssa::EarlyConfig config([&] { return ssa::given_config(*options); });
       return ssa::run_on_ranks("ssa-eval", config,
                                [&](ssa::Communicator& ranks, const ssa::Config& given) {
                                  return ssa::run(ranks, given, *options);

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include "ssa/core/shell_word.h"
+#include "ssa/report/numbers.h"
 
 #include "report/html.h"
-#include "report/numbers.h"
 #include "report/sections.h"
 
 namespace ssa::report {
@@ -101,7 +101,7 @@ std::string other_scores_section(const std::vector<Run>& runs) {
         return number ? grouped(*number) : significant(std::nullopt);
       };
       table.rows.push_back({run_chip(runs[i], i), escape(score.split), escape(inference),
-                            fmt::format("{} {}", significant(value_of(metric, score)), metric.name),
+                            fmt::format("{} {}", significant(value_of(metric, &score)), metric.name),
                             count(score.step), count(score.tokens),
                             escape(cut(joined(score.differences, "; "), kMostValueBytes))});
     }

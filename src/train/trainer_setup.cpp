@@ -262,7 +262,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   saved.data = completed(saved.data, data_->identity());
   state_ = std::move(saved);
   saved_step_ = state_.step;
-  score_is_finite_ = !checkpoint.in_trouble || state_.skipped_in_a_row > 0;
+  score_is_finite_ = !checkpoint.in_trouble || state_.consecutive_skips > 0;
   resumed_from_ = checkpoint.path;
 }
 

@@ -8,7 +8,6 @@
 
 #include "apps/child_process.h"
 #include "dist/rank_process.h"
-#include "dist/sockets.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -19,7 +18,7 @@ namespace {
 /// Starts one rank after the other, with arguments of its own.
 struct Job {
   int size;
-  int port = dist::port_of(dist::listen_on(0));
+  int port = free_port();
 
   RankProcess start(int rank, const std::string& program,
                     const std::vector<std::string>& arguments) const {

@@ -162,9 +162,9 @@ TEST_CASE("a file packed twice is refused") {
 }
 
 TEST_CASE("a packed file in an archive is refused once it is read, not for lying there") {
-  const TempFolder folder;
+  const TempDir folder;
   write_archive(folder / "inner.zip", "zip", "none", {{"x", some_bytes(1'000)}});
-  const std::string inner = read_file(folder / "inner.zip");
+  const std::string inner = read_bytes(folder / "inner.zip");
   for (const Packing& packing : kArchives) {
     CAPTURE(packing.file);
     write_archive(folder / packing.file, packing.format, packing.filter,

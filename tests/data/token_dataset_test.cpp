@@ -76,8 +76,8 @@ TEST_CASE("what cannot be opened is named, with what to do") {
 }
 
 TEST_CASE("a folder of prepared data sets names them, and does not ask for preparing them again") {
-  const TempFolder folder;
-  write_file(folder / "text", some_bytes(2'000));
+  const TempDir folder;
+  write_bytes(folder / "text", some_bytes(2'000));
   PrepareOptions options;
   options.name = "enwik8";
   options.inputs = {folder / "text"};

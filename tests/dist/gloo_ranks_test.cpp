@@ -7,15 +7,13 @@
 
 #include "dist/rank_process.h"
 #include "dist/roll_call.h"
-#include "dist/sockets.h"
 
 namespace ssa::dist {
 namespace {
 
 using Catch::Contains;
+using testing::free_port;
 using testing::RankProcess;
-
-int free_port() { return port_of(listen_on(0)); }
 
 std::vector<RankProcess> start_ranks(int size, const std::string& mode, int culprit = -1,
                                      const std::string& address = "127.0.0.1") {

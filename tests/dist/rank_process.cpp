@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dist/sockets.h"
+
 namespace ssa::testing {
 
 namespace {
@@ -89,5 +91,7 @@ int RankProcess::wait() {
   if (!in_time) return 124;
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
+
+int free_port() { return dist::port_of(dist::listen_on(0)); }
 
 }  // namespace ssa::testing

@@ -32,4 +32,7 @@ class RankProcess {
   std::string errors_;
 };
 
+/// A port of this machine that nobody listens on.
+int free_port();
+
 }  // namespace ssa::testing

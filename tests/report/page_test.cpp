@@ -290,10 +290,10 @@ TEST_CASE("the page is written to a file as a whole") {
 }
 
 TEST_CASE("a score of something else is shown as such, and not as the run's") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "run", tiny_config(kLocal));
   add_evaluations(dir);
-  write_text(
+  write_bytes(
       dir + "/eval-renorm-valid.first-64.json",
       R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":64,"loss":7.5,)"
       R"("bits_per_byte":9.8765,"overrides":["eval.length=16"],)"
@@ -308,18 +308,18 @@ TEST_CASE("a score of something else is shown as such, and not as the run's") {
 }
 
 TEST_CASE("an ensemble stands beside a dense score of the same text only") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "run", tiny_config(kLocal));
   add_evaluations(dir);
   CHECK(contains(render_report({dir}, ""), "; one dense pass 3.066"));
-  write_text(dir + "/eval-renorm-valid.json",
+  write_bytes(dir + "/eval-renorm-valid.json",
              R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":64,"loss":2.125,)"
              R"("bits_per_byte":3.0657,"curve":[],"seconds":1})");
   CHECK_FALSE(contains(render_report({dir}, ""), "one dense pass 3.066"));
 }
 
 TEST_CASE("losses of different texts are not compared") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string first = make_run(folder, "a", tiny_config(kLocal));
   const std::string same = make_run(folder, "b", tiny_config("kind: none"));
   CHECK(contains(render_report({first, same}, ""), "%"));
@@ -334,16 +334,16 @@ TEST_CASE("losses of different texts are not compared") {
 }
 
 TEST_CASE("what a run's config was before is told with the step at which it changed") {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string dir = make_run(folder, "run", tiny_config(kLocal));
   CHECK_FALSE(contains(render_report({dir}, ""), "Changed on the way"));
-  write_text(dir + "/config-changes.json",
+  write_bytes(dir + "/config-changes.json",
              R"([{"after_step":1050,"key":"train.optimizer.lr","there":"0.01","now":"0.001"}])");
   const std::string page = render_report({dir}, "");
   CHECK(contains(page, "Changed on the way"));
   CHECK(contains(page, "1,050"));
   CHECK(contains(page, "<code>train.optimizer.lr</code>"));
   CHECK(nesting_problem(page).empty());
-  write_text(dir + "/config-changes.json", "[{");
+  write_bytes(dir + "/config-changes.json", "[{");
   CHECK(contains(render_report({dir}, ""), "config-changes.json is damaged"));
 }
