@@ -116,10 +116,7 @@ DatasetInfo dataset_from_json(std::string_view json, const std::string& path) {
   const DatasetReader reader = read_dataset_json(json, path);
   const std::string kind = reader.text("kind");
   if (kind == kImages) {
-    throw DataError(
-        "'{}' describes pictures, not a text. Give "
-        "another data.path",
-        path);
+    throw DataError("'{}' describes pictures, not a text. Give another data.path", path);
   }
   if (kind != kBytes && kind != kWords) reader.fail("kind", "\"bytes\" or \"words\"");
 
