@@ -100,10 +100,11 @@ std::string other_scores_section(const std::vector<Run>& runs) {
       const auto count = [](const std::optional<int64_t>& number) {
         return number ? grouped(*number) : significant(std::nullopt);
       };
-      table.rows.push_back({run_chip(runs[i], i), escape(score.split), escape(inference),
-                            fmt::format("{} {}", significant(value_of(metric, &score)), metric.name),
-                            count(score.step), count(score.tokens),
-                            escape(cut(joined(score.differences, "; "), kMostValueBytes))});
+      table.rows.push_back(
+          {run_chip(runs[i], i), escape(score.split), escape(inference),
+           fmt::format("{} {}", significant(value_of(metric, &score)), metric.name),
+           count(score.step), count(score.tokens),
+           escape(cut(joined(score.differences, "; "), kMostValueBytes))});
     }
   }
   if (table.rows.size() == 1) return {};

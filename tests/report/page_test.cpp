@@ -313,8 +313,8 @@ TEST_CASE("an ensemble stands beside a dense score of the same text only") {
   add_evaluations(dir);
   CHECK(contains(render_report({dir}, ""), "; one dense pass 3.066"));
   write_bytes(dir + "/eval-renorm-valid.json",
-             R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":64,"loss":2.125,)"
-             R"("bits_per_byte":3.0657,"curve":[],"seconds":1})");
+              R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":64,"loss":2.125,)"
+              R"("bits_per_byte":3.0657,"curve":[],"seconds":1})");
   CHECK_FALSE(contains(render_report({dir}, ""), "one dense pass 3.066"));
 }
 
@@ -338,7 +338,7 @@ TEST_CASE("what a run's config was before is told with the step at which it chan
   const std::string dir = make_run(folder, "run", tiny_config(kLocal));
   CHECK_FALSE(contains(render_report({dir}, ""), "Changed on the way"));
   write_bytes(dir + "/config-changes.json",
-             R"([{"after_step":1050,"key":"train.optimizer.lr","there":"0.01","now":"0.001"}])");
+              R"([{"after_step":1050,"key":"train.optimizer.lr","there":"0.01","now":"0.001"}])");
   const std::string page = render_report({dir}, "");
   CHECK(contains(page, "Changed on the way"));
   CHECK(contains(page, "1,050"));
