@@ -1,4 +1,4 @@
-// ssa-generate: continues a text with a trained model.
+// ssa-generate: continues a text, or draws pictures, with a trained model.
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #include "ssa/data/token_dataset.h"
-#include "ssa/eval/generate.h"
+#include "ssa/eval/generate_pictures.h"
+#include "ssa/tasks/image_generation.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
@@ -27,13 +28,18 @@ namespace {
 struct Options {
   std::string run;
   std::string prompt;
-  int64_t length = 0;
+  int64_t length = -1;  // not given
   SamplingOptions sampling;
   std::string mode = "renorm";
   int64_t samples = 0;
   int64_t slide = 0;
   std::string device = "auto";
   std::string output;
+  // Pictures:
+  int64_t count = 16;
+  int64_t columns = 8;
+  int64_t complete = -1;   // none
+  int64_t given_rows = 0;  // half of them
 };
 
 /// The vocabulary of the run's tokens. That of words is in the run's data set; bytes need none.
@@ -75,12 +81,10 @@ ReadingOptions reading_options(const Options& options, const Config& config) {
 /// Shows the progress unless the text itself appears on the terminal, and at the end the speed.
 class Pace {
  public:
-  Pace(const Options& options, const TaskTraits& traits)
-      : unit_(traits.terms),
-        progress_(unit_, options.length),
-        text_is_seen_(options.output.empty() && isatty(STDOUT_FILENO) == 1) {}
-  void count_token() {
-    ++tokens_;
+  Pace(const std::string& unit, int64_t total, bool text_is_seen)
+      : unit_(unit), progress_(unit, total), text_is_seen_(text_is_seen) {}
+  void count(int64_t more) {
+    tokens_ += more;
     if (!text_is_seen_) progress_.update(tokens_, fmt::format("{:.0f}/s", rate()), false);
   }
   void finish() {
@@ -101,26 +105,14 @@ class Pace {
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 
-int run(const Options& options) {
-  const Config config = load_task_config(options.run + "/config.yaml");
-  const LoadedCheckpoint checkpoint = latest_checkpoint_of(options.run);
-  if (const auto there = config_of(checkpoint)) {
-    require_same_function(*there, config, checkpoint.path);
-  }
+int write_text(const Options& options, const Config& config, const LoadedCheckpoint& checkpoint,
+               const DecoderLm& decoder, Device device) {
+  if (options.length < 0) throw ConfigError("--length N is needed: the tokens to add");
   const Vocabulary vocabulary = vocabulary_of(config, checkpoint);
-  const std::unique_ptr<Task> task = make_task(config);
-  ModelSession session(*task, device_from_name(options.device));
-  session.load(checkpoint.model);
-  session.require_finite(checkpoint.path);
-  const auto* decoder = dynamic_cast<const DecoderLm*>(&session.model());
-  if (!decoder) {
-    throw ConfigError("--run {}: its model, of task {}, does not write text", options.run,
-                      choices(config.task)[static_cast<size_t>(config.task)]);
-  }
   if (options.mode == "ensemble" && config.ssa.kind == SsaKind::none) {
     spdlog::warn("ssa.kind is none: the sub-models of the ensemble are all the same dense model");
   }
-  NextToken next(*decoder, config, reading_options(options, config), session.device());
+  NextToken next(decoder, config, reading_options(options, config), device);
 
   std::ofstream file;
   if (!options.output.empty()) {
@@ -132,11 +124,12 @@ int run(const Options& options) {
   // Words are separated by spaces. A prompt of bytes may end inside a word.
   const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
   if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
-  Pace pace(options, traits_of(config.task));
+  Pace pace(std::string(traits_of(config.task).terms), options.length,
+            options.output.empty() && ::isatty(STDOUT_FILENO) != 0);
   const auto emit = [&](int32_t token) {
     out << vocabulary.decode(token);
     out.flush();
-    pace.count_token();
+    pace.count(1);
     return out && !StopSignal::requested();
   };
   generate(next, tokens_of_prompt(vocabulary, options.prompt), options.length, options.sampling,
@@ -151,22 +144,92 @@ int run(const Options& options) {
   return StopSignal::requested() ? static_cast<int>(ExitCode::interrupted) : 0;
 }
 
+/// A picture of the test split, which the first rows of all that are drawn come from.
+std::optional<Picture> picture_to_complete(const Options& options, const Config& config) {
+  if (options.complete < 0) return std::nullopt;
+  const ImageDataset dataset = ImageDataset::open(config.data.path);
+  const TokenRange test = images_of(dataset.info(), config, Split::test);
+  if (options.complete >= test.size()) {
+    throw ConfigError("--complete {}: the test split has pictures 0 to {}", options.complete,
+                      test.size() - 1);
+  }
+  const int64_t side = config.data.image_size;
+  return Picture{side, side, read_picture(dataset, test.begin + options.complete, side)};
+}
+
+/// Draws pictures into one PNG. With --complete the picture itself comes first.
+int write_pictures(const Options& options, const Config& config, const ImageDecoder& decoder,
+                   Device device) {
+  const int64_t side = config.data.image_size;
+  if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
+  if (options.mode == "ensemble") {
+    throw ConfigError("--mode ensemble draws texts; pictures are drawn with dense attention");
+  }
+  if (!options.prompt.empty()) throw ConfigError("--prompt is for texts; see --complete");
+  if (options.given_rows < 0 || options.given_rows >= side) {
+    throw ConfigError("--given-rows {}: the pictures have {} rows; give 0 to {}",
+                      options.given_rows, side, side - 1);
+  }
+  PictureOptions how{.count = options.count, .sampling = options.sampling, .given = {}};
+  const std::optional<Picture> whole = picture_to_complete(options, config);
+  if (whole) {
+    const int64_t rows = options.given_rows > 0 ? options.given_rows : side / 2;
+    how.given.assign(whole->pixels.begin(), whole->pixels.begin() + rows * side * 3);
+  }
+  Pace pace("sub-pixels", (side * side * 3 - std::ssize(how.given)) * options.count, false);
+  std::vector<Picture> pictures =
+      generate_pictures(decoder, config.model.layers, side, how, device, [&](int64_t /*place*/) {
+        pace.count(options.count);
+        return !StopSignal::requested();
+      });
+  pace.finish();
+  if (whole) pictures.insert(pictures.begin(), *whole);
+  const std::vector<uint8_t> png = encode_png(contact_sheet(pictures, options.columns));
+  std::ofstream file(options.output, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
+  file.flush();
+  if (!file) throw ConfigError("--output {}: cannot be written", options.output);
+  spdlog::info("{} pictures in {}", options.count, options.output);
+  return StopSignal::requested() ? static_cast<int>(ExitCode::interrupted) : 0;
+}
+
+int run(const Options& options) {
+  const Config config = load_task_config(options.run + "/config.yaml");
+  const LoadedCheckpoint checkpoint = latest_checkpoint_of(options.run);
+  if (const auto there = config_of(checkpoint)) {
+    require_same_function(*there, config, checkpoint.path);
+  }
+  const std::unique_ptr<Task> task = make_task(config);
+  ModelSession session(*task, device_from_name(options.device));
+  session.load(checkpoint.model);
+  session.require_finite(checkpoint.path);
+  if (const auto* text = dynamic_cast<const DecoderLm*>(&session.model())) {
+    return write_text(options, config, checkpoint, *text, session.device());
+  }
+  if (const auto* pictures = dynamic_cast<const ImageDecoder*>(&session.model())) {
+    return write_pictures(options, config, *pictures, session.device());
+  }
+  throw ConfigError("--run {}: its model, of task {}, generates nothing", options.run,
+                    name(config.task));
+}
+
 }  // namespace
 }  // namespace ssa
 
 int main(int argc, char** argv) {
   const ssa::AppInfo info{
-      "ssa-generate", "Continue a text with a trained model",
+      "ssa-generate", "Continue a text, or draw pictures, with a trained model",
       "  ssa-generate --run runs/enwik8_mini_s6_l4_ft --prompt '== History ==' --length 300\n"
       "  ssa-generate --run runs/a --length 500 --temperature 0.8 --top-p 0.95 --seed 7\n"
-      "  ssa-generate --run runs/a --length 500 --mode ensemble --samples 10"};
+      "  ssa-generate --run runs/a --length 500 --mode ensemble --samples 10\n"
+      "  ssa-generate --run runs/cifar10_mini_s0 --count 64 --columns 8 --output samples.png\n"
+      "  ssa-generate --run runs/cifar10_mini_s0 --complete 7 --given-rows 8 --output half.png"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is used")
         ->required();
     app.add_option("--prompt", options->prompt, "Text to continue");
-    app.add_option("--length", options->length, "Tokens (bytes or words) to add")
-        ->required()
+    app.add_option("--length", options->length, "Texts: tokens (bytes or words) to add")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
     app.add_option("--temperature", options->sampling.temperature,
                    "Below 1 sharper, above 1 flatter, 0 always the likeliest")
@@ -193,7 +256,20 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();
-    app.add_option("--output", options->output, "File for the text (default: standard output)");
+    app.add_option("--output", options->output,
+                   "File for the text (default: standard output), or PNG file for the pictures");
+    app.add_option("--count", options->count, "Pictures to draw")
+        ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+        ->capture_default_str();
+    app.add_option("--columns", options->columns, "Pictures in a row of the PNG")
+        ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+        ->capture_default_str();
+    app.add_option("--complete", options->complete,
+                   "Complete this picture of the test split, counted from 0; it is drawn first")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--given-rows", options->given_rows,
+                   "Rows of that picture that are given (0: half of them)")
+        ->capture_default_str();
     return [options] { return ssa::run(*options); };
   });
 }

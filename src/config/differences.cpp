@@ -17,7 +17,8 @@ constexpr std::array kSameFunction = {"model.attention"sv, "model.dropout"sv,
                                       "model.attention_dropout"sv, "model.activation_dropout"sv,
                                       "model.softmax_dropout"sv};
 /// Keys of other sections on which the function depends.
-constexpr std::array kFunction = {"task"sv, "data.vocabulary"sv};
+constexpr std::array kFunction = {"task"sv, "data.vocabulary"sv, "data.image_size"sv,
+                                  "data.augment"sv};
 
 template <size_t size>
 bool contains(const std::array<std::string_view, size>& keys, std::string_view key) {

@@ -60,6 +60,14 @@ struct Formatter {
   std::string operator()(const ChoiceRef& choice) const {
     return std::string(choice.names[choice.get(choice.target)]);
   }
+  std::string operator()(const ChoicesRef& choices) const {
+    std::string out = "[";
+    for (const size_t index : choices.get(choices.target)) {
+      if (out.size() > 1) out += ", ";
+      out += choices.names[index];
+    }
+    return out + "]";
+  }
   template <class T>
   std::string operator()(const std::vector<T>* values) const {
     std::string out = "[";

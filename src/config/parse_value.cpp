@@ -1,7 +1,9 @@
 #include "config/parse_value.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <span>
 #include <type_traits>
 
 #include <fmt/format.h>
@@ -120,16 +122,39 @@ Complaint parse(const YamlNode& node, const Rule& rule, std::string& target) {
   return {};
 }
 
-Complaint parse(const YamlNode& node, const Rule&, const ChoiceRef& choice) {
-  const std::string what = fmt::format("one of {}", fmt::join(choice.names, ", "));
-  if (node.kind != YamlNode::Kind::scalar) return expected(what, node);
-  for (size_t i = 0; i < choice.names.size(); ++i) {
-    if (node.text == choice.names[i]) {
-      choice.set(choice.target, i);
-      return {};
-    }
+/// The index of one of `names`.
+Complaint parse(const YamlNode& node, std::span<const std::string_view> names, size_t& index) {
+  const auto found = std::find(names.begin(), names.end(), node.text);
+  if (node.kind != YamlNode::Kind::scalar || found == names.end()) {
+    return expected(fmt::format("one of {}", fmt::join(names, ", ")), node);
   }
-  return expected(what, node);
+  index = static_cast<size_t>(found - names.begin());
+  return {};
+}
+
+Complaint parse(const YamlNode& node, const Rule&, const ChoiceRef& choice) {
+  size_t index = 0;
+  if (auto complaint = parse(node, choice.names, index)) return complaint;
+  choice.set(choice.target, index);
+  return {};
+}
+
+Complaint parse(const YamlNode& node, const Rule&, const ChoicesRef& choices) {
+  if (node.kind != YamlNode::Kind::list) {
+    return expected(fmt::format("a list in brackets of {}", fmt::join(choices.names, ", ")), node);
+  }
+  std::vector<size_t> indices;
+  for (size_t i = 0; i < node.items.size(); ++i) {
+    size_t index = 0;
+    auto complaint = parse(*node.items[i], choices.names, index);
+    if (!complaint && std::find(indices.begin(), indices.end(), index) != indices.end()) {
+      complaint = fmt::format("{} comes twice", choices.names[index]);
+    }
+    if (complaint) return fmt::format("item {}: {}", i + 1, *complaint);
+    indices.push_back(index);
+  }
+  choices.set(choices.target, indices);
+  return {};
 }
 
 template <class T>
@@ -166,7 +191,7 @@ Complaint parse_value(const YamlNode& node, const Field& field) {
         using T = std::decay_t<decltype(target)>;
         if constexpr (std::is_same_v<T, std::monostate>) {
           return expected("a map of keys", node);
-        } else if constexpr (std::is_same_v<T, ChoiceRef>) {
+        } else if constexpr (std::is_same_v<T, ChoiceRef> || std::is_same_v<T, ChoicesRef>) {
           return parse(node, field.rule, target);
         } else {
           return parse(node, field.rule, *target);
@@ -187,6 +212,9 @@ std::string type_of(const Field& field) {
     std::string operator()(std::vector<double>*) const { return "list of numbers"; }
     std::string operator()(const ChoiceRef& choice) const {
       return fmt::format("one of {}", fmt::join(choice.names, ", "));
+    }
+    std::string operator()(const ChoicesRef& choices) const {
+      return fmt::format("list of {}", fmt::join(choices.names, ", "));
     }
   };
   return std::visit(Namer{}, field.value);

@@ -32,7 +32,8 @@ Rules that tie keys together:
 
 - `model.heads` divides `model.width`.
 - `ssa.layers` is at most `model.layers`.
-- With `ssa.kind: local`, `ssa.windows` divides a language model's `data.length` and `eval.length`.
+- With `ssa.kind: local`, `ssa.windows` divides a language model's `data.length` and `eval.length`,
+  and the rows of a picture, `data.image_size`.
 - With `ssa.kind: unbiased`, `ssa.drop` leaves at least one source.
 - `train.micro_batch` divides `train.batch_size`.
 - `train.schedule.warmup_steps` is at most `train.steps`.
@@ -64,6 +65,9 @@ std::string row(const Field& field, TaskSet of_section) {
   std::string type = type_of(field);
   if (const auto* choice = std::get_if<ChoiceRef>(&field.value)) {
     type = fmt::format("one of `{}`", fmt::join(choice->names, "`, `"));
+  }
+  if (const auto* choices = std::get_if<ChoicesRef>(&field.value)) {
+    type = fmt::format("list of `{}`", fmt::join(choices->names, "`, `"));
   }
   const std::string initial =
       field.rule.is_required ? "required" : fmt::format("`{}`", format_value(field));

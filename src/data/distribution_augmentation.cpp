@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "ssa/core/error.h"
+#include "ssa/core/philox.h"
 
 namespace ssa {
 
@@ -63,20 +64,6 @@ void permute_quarters(std::span<uint8_t> pixels, int64_t side, int32_t variant) 
 }
 
 }  // namespace
-
-int64_t variants(Augmentation augmentation) {
-  switch (augmentation) {
-    case Augmentation::rotation:
-      return 4;
-    case Augmentation::color:
-      return 6;
-    case Augmentation::transposition:
-      return 2;
-    case Augmentation::jigsaw:
-      break;
-  }
-  return 24;
-}
 
 std::vector<int32_t> draw_variants(std::span<const Augmentation> active, uint64_t seed,
                                    int64_t epoch, int64_t image) {

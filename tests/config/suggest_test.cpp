@@ -47,7 +47,8 @@ TEST_CASE("with nothing near, the section's keys are listed", "[config]") {
   FieldList fields;
   config.fields(fields);
   CHECK(unknown_key_message(fields, "data.zzzzzzzz") ==
-        "unknown key; data has name, path, length, vocabulary");
+        "unknown key; data has name, path, length, vocabulary, image_size, validation, "
+        "augment");
   CHECK(unknown_key_message(fields, "zzzzzzzz") ==
         "unknown key; the top level has task, model, ssa, data, train, "
         "distributed, eval");

@@ -26,10 +26,9 @@ TEST_CASE("keys of another task are refused with line, key and the tasks that ha
       "only for task byte_lm or word_lm; this config's task is graph_regression. Remove the ";
   CHECK(message ==
         "c.yaml:8: model.widht: unknown key; did you mean model.width?\n"
-        "c.yaml:5: model.embedding: " +
-            only +
-            "section\n"
-            "--set model.softmax_dropout: " +
+        "c.yaml:5: model.embedding: only for task byte_lm, word_lm or image_generation; this "
+        "config's task is graph_regression. Remove the section\n"
+        "--set model.softmax_dropout: " +
             only +
             "key\n"
             "c.yaml:2: data.length: " +

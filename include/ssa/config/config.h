@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "ssa/config/augmentation.h"
 #include "ssa/config/field.h"
 #include "ssa/config/task_kind.h"
 
@@ -79,15 +80,15 @@ struct EmbeddingConfig {
 
   template <class V>
   void fields(V& v) {
-    v.field("kind", kind, anything(),
+    v.field("kind", kind, anything().only_for(kLanguageModels),
             "plain: one table. adaptive: narrower bands for rarer words (Baevski & Auli 2018).");
-    v.field("cutoffs", cutoffs, between(1, kMaxSize),
+    v.field("cutoffs", cutoffs, between(1, kMaxSize).only_for(kLanguageModels),
             "adaptive: where each band after the first begins, ascending, as in [20000, 60000].");
-    v.field("factor", factor, between(1, 1024),
+    v.field("factor", factor, between(1, 1024).only_for(kLanguageModels),
             "adaptive: each band is narrower than the one before by this factor.");
     v.field("tie_weights", tie_weights, anything(),
             "Use the input embedding as the output matrix.");
-    v.field("tie_projections", tie_projections, anything(),
+    v.field("tie_projections", tie_projections, anything().only_for(kLanguageModels),
             "adaptive: use the input projections of the bands in the output too.");
   }
   bool operator==(const EmbeddingConfig&) const = default;
@@ -124,7 +125,7 @@ struct ModelConfig {
             "baseline does.");
     v.field("final_norm", final_norm, anything(), "Layer norm after the last block.");
     v.section("embedding", embedding, "Input embedding and output matrix.",
-              {.tasks = kLanguageModels});
+              {.tasks = {TaskKind::byte_lm, TaskKind::word_lm, TaskKind::image_generation}});
     v.field("dropout", dropout, below_one(), "Dropout on embeddings and residual branches.");
     v.field("attention_dropout", attention_dropout, below_one(), "Dropout on attention weights.");
     v.field("activation_dropout", activation_dropout, below_one(),
@@ -182,6 +183,9 @@ struct DataConfig {
   std::string path;
   int64_t length = 1024;
   int64_t vocabulary = 0;  // word_lm; 0: from the data set
+  int64_t image_size = 32;
+  int64_t validation = 0;
+  std::vector<Augmentation> augment = {Augmentation::rotation, Augmentation::transposition};
 
   template <class V>
   void fields(V& v) {
@@ -193,6 +197,16 @@ struct DataConfig {
     v.field("vocabulary", vocabulary, between(0, kMaxSize).unit("tokens").only_for(kLanguageModels),
             "word_lm: size of the vocabulary. 0: the data set's own. Where no data are opened: the "
             "published size for `name`, 267735 for wikitext103 and 33278 for wikitext2.");
+    v.field("image_size", image_size, between(1, 4096).unit("pixels").only_for(kImageGeneration),
+            "Side of a picture. It divides that of the data's pictures, which are averaged over "
+            "squares of pixels.");
+    v.field("validation", validation,
+            between(0, kMaxSize).unit("images").only_for(kImageGeneration),
+            "How many of the last training images are the valid split. 0: the valid split of the "
+            "data; without one, their test split.");
+    v.field("augment", augment, anything().only_for(kImageGeneration),
+            "Distribution augmentation (Jun et al. 2020): how training images are changed at "
+            "random, which the model is told.");
   }
   bool operator==(const DataConfig&) const = default;
 };

@@ -90,9 +90,22 @@ struct ChoiceRef {
   void (*set)(void* target, size_t index) = nullptr;
 };
 
+/// Reference to a list of enum members, whatever their enum. Each value occurs at most once.
+struct ChoicesRef {
+  std::span<const std::string_view> names;
+  void* target = nullptr;
+  std::vector<size_t> (*get)(const void* target) = nullptr;
+  void (*set)(void* target, const std::vector<size_t>& indices) = nullptr;
+};
+
+template <class T>
+inline constexpr bool is_choice_list = false;
+template <ChoiceEnum E>
+inline constexpr bool is_choice_list<std::vector<E>> = true;
+
 /// The member that a key stands for. A section has none.
 using FieldRef = std::variant<std::monostate, int64_t*, uint64_t*, double*, bool*, std::string*,
-                              std::vector<int64_t>*, std::vector<double>*, ChoiceRef>;
+                              std::vector<int64_t>*, std::vector<double>*, ChoiceRef, ChoicesRef>;
 
 /// What a section is beyond its members.
 struct SectionRule {
@@ -121,6 +134,8 @@ class FieldList {
   void field(std::string_view name, T& value, const Rule& rule, std::string_view comment) {
     if constexpr (ChoiceEnum<T>) {
       add(name, choice_ref(value), rule, comment);
+    } else if constexpr (is_choice_list<T>) {
+      add(name, choices_ref(value), rule, comment);
     } else {
       add(name, &value, rule, comment);
     }
@@ -158,6 +173,27 @@ class FieldList {
             [](const void* target) { return static_cast<size_t>(*static_cast<const E*>(target)); },
         .set = [](void* target,
                   size_t index) { *static_cast<E*>(target) = static_cast<E>(index); }};
+  }
+
+  template <class E>
+  static ChoicesRef choices_ref(std::vector<E>& values) {
+    static constexpr auto kNames = choices(E{});
+    return {.names = kNames,
+            .target = &values,
+            .get =
+                [](const void* target) {
+                  std::vector<size_t> indices;
+                  for (const E value : *static_cast<const std::vector<E>*>(target)) {
+                    indices.push_back(static_cast<size_t>(value));
+                  }
+                  return indices;
+                },
+            .set =
+                [](void* target, const std::vector<size_t>& indices) {
+                  auto& to = *static_cast<std::vector<E>*>(target);
+                  to.clear();
+                  for (const size_t index : indices) to.push_back(static_cast<E>(index));
+                }};
   }
 
   std::vector<Field> fields_;

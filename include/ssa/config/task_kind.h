@@ -42,6 +42,7 @@ class TaskSet {
   uint32_t bits_ = 0;
 };
 
+inline constexpr TaskSet kImageGeneration = {TaskKind::image_generation};
 inline constexpr TaskSet kLanguageModels = {TaskKind::byte_lm, TaskKind::word_lm};
 
 }  // namespace ssa

@@ -4,31 +4,16 @@
 #include <vector>
 
 #include "ssa/config/config.h"
-#include "ssa/models/decoder_cache.h"
+#include "ssa/models/decoder.h"
 #include "ssa/models/model.h"
 #include "ssa/nn/adaptive.h"
 #include "ssa/nn/layers.h"
 
 namespace ssa {
 
-/// One pre-norm block: x + attention(norm(x)), then x + ffn(norm(x)).
-class DecoderBlock {
- public:
-  DecoderBlock(ParameterStore& store, const std::string& name, const ModelConfig& model);
-  Variable operator()(const Variable& x, const nn::AttentionInput& input,
-                      const nn::Context& context, int64_t layer, Checkpointing checkpointing) const;
-
- private:
-  nn::LayerNorm attention_norm_;
-  nn::SelfAttention attention_;
-  nn::LayerNorm ffn_norm_;
-  nn::FeedForward ffn_;
-  double dropout_;
-};
-
-/// Causal language model: embedding scaled by √width, pre-norm blocks with ALiBi, optional final
-/// norm, output matrix (tied with the embedding if configured). For large vocabularies embedding
-/// and output come in bands (nn/adaptive.h).
+/// Causal language model: embedding scaled by √width, decoder, output matrix (tied with the
+/// embedding if configured). For large vocabularies embedding and output come in bands
+/// (nn/adaptive.h).
 /// Parameter names and shapes: docs/reference/weights.md.
 class DecoderLm : public Model {
  public:
@@ -65,13 +50,17 @@ class DecoderLm : public Model {
 
   /// A cache for texts of up to `capacity` tokens, for one or more sub-models, in the precision
   /// that is set now.
-  DecoderCache make_cache(int64_t capacity, int64_t sub_models = 1) const;
+  DecoderCache make_cache(int64_t capacity, int64_t sub_models = 1) const {
+    return decoder_->make_cache(capacity, sub_models, precision_);
+  }
   /// Reads the tokens (n) after those in the cache. Returns each sub-model's scores of the next
   /// token, like logits(): (sub_models, V). No gradient.
   Tensor read(const std::vector<int32_t>& tokens, DecoderCache& cache) const;
 
   /// Sets what the backward pass recomputes instead of keeping it.
-  void set_activation_checkpointing(Checkpointing what) { checkpointing_ = what; }
+  void set_activation_checkpointing(Checkpointing what) {
+    decoder_->set_activation_checkpointing(what);
+  }
   /// Sets the dtype of activations and matrix products. The default is that of the parameters.
   /// Logits are wide(dtype).
   void set_precision(DType dtype) { precision_ = dtype; }
@@ -81,20 +70,16 @@ class DecoderLm : public Model {
   void build_output(int64_t vocabulary, ParameterStore& store);
   Variable embedded(const Tensor& ids) const;
   Variable hidden(const Input& input, const nn::Context& context) const;
-  Variable normed(const Variable& x) const;
   Variable scores(const Variable& x) const;
 
   ModelConfig model_;
   Device device_;
   DType precision_;
-  Checkpointing checkpointing_ = Checkpointing::none;
-  Variable embedding_;                               // plain
-  std::optional<nn::AdaptiveInput> adaptive_input_;  // or adaptive
-  std::vector<DecoderBlock> blocks_;
-  std::vector<nn::LayerNorm> final_norm_;               // none or one
+  Variable embedding_;                                  // plain
+  std::optional<nn::AdaptiveInput> adaptive_input_;     // or adaptive
+  std::optional<Decoder> decoder_;                      // always there, built after the embedding
   ops::LinearMap output_;                               // plain
   std::optional<nn::AdaptiveSoftmax> adaptive_output_;  // or adaptive
-  Tensor alibi_slopes_;
 };
 
 }  // namespace ssa

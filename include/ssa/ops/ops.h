@@ -79,6 +79,9 @@ inline constexpr int64_t kLogitsBytes = int64_t{32} << 20;
 Variable linear_cross_entropy(const Variable& x, const PackedWeights& weights,
                               const Tensor& targets, int64_t logits_bytes = kLogitsBytes);
 
+/// The rows of all parts (R_i, N), one part behind the other.
+Variable concat_rows(const std::vector<Variable>& parts);
+
 /// Rows (K, N), the first P of which go to the distinct `places` (P) i32, P ≤ K. The others are
 /// ignored.
 struct RowsAt {

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "ssa/data/picture.h"
+#include "ssa/eval/generate.h"
+#include "ssa/models/image_decoder.h"
+
+namespace ssa {
+
+/// Pictures to draw side by side, and how.
+struct PictureOptions {
+  int64_t count = 1;
+  SamplingOptions sampling;
+  /// The beginning of every picture: its first sub-pixels, the same for all. Not whole pictures.
+  std::vector<uint8_t> given;
+};
+
+/// Draws square pictures of `side` pixels from a model, sub-pixel by sub-pixel, with dense
+/// attention. Draws are keyed by (seed, picture, sub-pixel), so that a picture does not depend on
+/// how many are drawn. `emit` is called with the number of sub-pixels that every picture has; it
+/// returns false to stop. Returns the pictures; what was not drawn is black. Throws ConfigError for
+/// options outside their ranges.
+std::vector<Picture> generate_pictures(const ImageDecoder& model, int64_t layers, int64_t side,
+                                       const PictureOptions& options, Device device,
+                                       const std::function<bool(int64_t)>& emit = {});
+
+/// Pictures of one size in rows of `columns`, with a black line of one pixel between them.
+Picture contact_sheet(const std::vector<Picture>& pictures, int64_t columns);
+
+}  // namespace ssa
