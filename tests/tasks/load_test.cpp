@@ -115,8 +115,9 @@ TEST_CASE("a task that is not built is refused while its config is loaded", "[ta
   const std::string message =
       refusal("task: " + named + "\ndata: {path: /nowhere}\ntrain: {stepps: 8}\n");
   CHECK(lines_in(message) == 2);
-  CHECK_THAT(message, Catch::EndsWith("\nc.yaml:1: task: " + named +
-                                      " is not built yet; byte_lm, word_lm and image_generation are"));
+  CHECK_THAT(message,
+             Catch::EndsWith("\nc.yaml:1: task: " + named +
+                             " is not built yet; byte_lm, word_lm and image_generation are"));
 }
 
 TEST_CASE("a task of its own is asked for its own geometry", "[tasks]") {
