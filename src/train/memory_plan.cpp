@@ -74,17 +74,30 @@ MemoryPlan extrapolated(const MemoryPlan& once, const MemoryPlan& twice, double 
           part(&MemoryPlan::activations), part(&MemoryPlan::workspace)};
 }
 
+/// Positions that the host lists for a step: the plan of each layer lists its own.
+int64_t listed_positions(const Task& task, Sources sources) {
+  int64_t listed = 0;
+  for (const PlanSpec& spec : task.plan_specs(sources, Use::training)) {
+    const PlanShape shape = plan_shape(spec);
+    listed += shape.windows * (shape.targets_per_window + shape.sources_per_window);
+  }
+  return listed;
+}
+
 /// Plans of one phase for several micro-batch sizes. Steps of up to kMostExamples and kMostTerms
 /// are counted. Beyond that, memory grows linearly except for the allocator's rounding, which is
 /// the same after halving and doubling.
 class PhasePlans {
  public:
   PhasePlans(const Task& task, int64_t ranks, Sources sources)
-      : task_(task), ranks_(ranks), sources_(sources) {}
+      : task_(task),
+        ranks_(ranks),
+        sources_(sources),
+        measurable_(listed_positions(task, sources) <= kMostListed) {}
 
   MemoryPlan of(int64_t examples) {
+    if (!measurable_) return beyond_measure(task_);
     const int64_t terms = task_.terms_per_example();
-    if (terms > kMostTermsPerExample) return beyond_measure(task_);
     try {
       int64_t base = examples;
       while (base > 1 && (base > kMostExamples || base * terms > kMostTerms)) {
@@ -100,8 +113,9 @@ class PhasePlans {
 
  private:
   static constexpr int64_t kMostExamples = 64, kMostTerms = int64_t{1} << 18;
-  /// The host lists the positions of every layer's plan.
-  static constexpr int64_t kMostTermsPerExample = int64_t{1} << 20;
+  /// Beyond this, the lists take more than about 1 GiB of the host's memory. Reached by 32 layers
+  /// of 2^20 positions.
+  static constexpr int64_t kMostListed = int64_t{1} << 26;
 
   const MemoryPlan& counted(int64_t examples) {
     const auto found = counted_.find(examples);
@@ -113,6 +127,7 @@ class PhasePlans {
   const Task& task_;
   int64_t ranks_;
   Sources sources_;
+  bool measurable_;
   std::map<int64_t, MemoryPlan> counted_;
 };
 

@@ -344,6 +344,18 @@ TEST_CASE("sizes beyond all measure give a plan beyond all measure, at once") {
   CHECK(resolve_micro_batch(config) == 1);
 }
 
+TEST_CASE("plans of too many layers for the host to list are beyond all measure") {
+  const TinyRun run;
+  const auto activations = [&](const std::string& layers) {
+    return peak_plan(run.config({"data.length=1048576", "ssa.windows=2", "ssa.layers=1",
+                                 "model.layers=" + layers}),
+                     1)
+        .activations;
+  };
+  CHECK(activations("2") < int64_t{1} << 40);
+  CHECK(activations("500") > int64_t{1} << 58);
+}
+
 TEST_CASE("counting more sequences than are counted gives about what counting them would") {
   const TinyRun run;
   const Config config = run.config({"train.micro_batch=auto", "data.length=64"});
