@@ -37,10 +37,13 @@ inline void require_graphs(std::string_view op, const GraphAttentionArgs& args) 
             "queries, {} keys and {} classes",
             op, nodes[graphs], sampled[graphs], pairs[graphs], args.query.dim(0), args.key.dim(0),
             args.classes.numel());
+  // All offsets first: together with their ends, they say that no list is read beyond its end.
+  for (int64_t g = 0; g < graphs; ++g) {
+    SSA_CHECK(nodes[g + 1] >= nodes[g] && sampled[g + 1] >= sampled[g] && pairs[g + 1] >= pairs[g],
+              "{}: the offsets of graph {} end before they begin", op, g);
+  }
   for (int64_t g = 0; g < graphs; ++g) {
     const int64_t count = nodes[g + 1] - nodes[g];
-    SSA_CHECK(count >= 0 && sampled[g + 1] >= sampled[g],
-              "{}: the offsets of graph {} end before they begin", op, g);
     SSA_CHECK(pairs[g + 1] - pairs[g] == count * count,
               "{}: graph {} has {} nodes, but {} classes of pairs", op, g, count,
               pairs[g + 1] - pairs[g]);

@@ -175,6 +175,10 @@ TEST_CASE("graph_attention: what does not fit is named", "[ops]") {
     graphs.nodes = i32({0, 5, 4, 8, 11});
     CHECK_THAT(message(), Contains("offsets of graph 1 end before they begin"));
   }
+  SECTION("offsets far beyond their lists") {
+    graphs.sampled = i32({0, 1 << 30, 3, 4, 7});  // of 7 sources: none of them is read
+    CHECK_THAT(message(), Contains("offsets of graph 1 end before they begin"));
+  }
   SECTION("a source outside its graph") {
     graphs.sources = i32({0, 2, 5, 0, 0, 1, 2});
     CHECK_THAT(message(), Contains("source 5 of graph 0, of 5 nodes"));
