@@ -32,11 +32,15 @@ std::string to_text(const ConfigDifference& difference) {
 }
 
 std::vector<ConfigDifference> config_differences(const Config& there, const Config& now) {
-  const auto before = flatten_config(there), after = flatten_config(now);
+  const auto after = flatten_config(now);
   std::vector<ConfigDifference> differences;
-  for (size_t i = 0; i < before.size(); ++i) {
-    const auto& [key, value] = before[i];
-    if (after[i].second != value) differences.push_back({key, value, after[i].second});
+  auto next = after.begin();  // both lists have the order of the file
+  for (const auto& [key, value] : flatten_config(there)) {
+    const auto found = std::find_if(next, after.end(),
+                                    [&name = key](const auto& leaf) { return leaf.first == name; });
+    if (found == after.end()) continue;  // another task's key
+    if (found->second != value) differences.push_back({key, value, found->second});
+    next = found + 1;
   }
   return differences;
 }

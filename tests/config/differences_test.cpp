@@ -18,6 +18,20 @@ TEST_CASE("configs differ in the keys whose values do, in their order") {
   CHECK(to_text(expected.front()) == "model.heads: there 8, now 4");
 }
 
+TEST_CASE("configs of different tasks differ in keys that both have") {
+  Config text, graphs;
+  text.task = TaskKind::byte_lm;
+  graphs.task = TaskKind::graph_regression;
+  text.data.length = 64;
+  graphs.train.seed = 2;
+  const std::vector<ConfigDifference> there = {{"task", "byte_lm", "graph_regression"},
+                                               {"train.seed", "1", "2"}};
+  CHECK(config_differences(text, graphs) == there);
+  const std::vector<ConfigDifference> back = {{"task", "graph_regression", "byte_lm"},
+                                              {"train.seed", "2", "1"}};
+  CHECK(config_differences(graphs, text) == back);
+}
+
 TEST_CASE("the function of the weights depends on the model, but not on how it is trained") {
   for (const char* key :
        {"task", "model.layers", "model.heads", "model.activation", "model.position",

@@ -20,7 +20,8 @@ struct ConfigDifference {
 /// "key: there …, now …".
 std::string to_text(const ConfigDifference& difference);
 
-/// Every key whose value differs, in file order.
+/// Every key whose value differs, in file order. Where the tasks differ, of the keys that both
+/// have.
 std::vector<ConfigDifference> config_differences(const Config& there, const Config& now);
 
 /// Whether weights trained with one value of the key mean something else with another: they may
