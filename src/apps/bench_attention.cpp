@@ -36,6 +36,9 @@ void set_relative_bias(const Options& options, int64_t positions, AttentionBackw
   AttentionArgs& forward = args.forward;
   const int64_t columns = options.grid_columns;
   if (columns == 0) throw ConfigError("--bias relative_2d: it needs --grid-columns");
+  if (columns > positions) {
+    throw ConfigError("--grid-columns {}: there are only {} positions", columns, positions);
+  }
   const Device device = forward.query.device();
   forward.grid_columns = columns;
   forward.relative_rows = options.window > 0 ? options.window : (positions + columns - 1) / columns;

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <iostream>
+#include <limits>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -44,6 +45,19 @@ Range parse_range(const std::string& text) {
   return range;
 }
 
+/// Throws ConfigError for what GraphAttentionArgs cannot hold: it counts pairs of nodes in an
+/// int32.
+void require_countable(const GraphOptions& options, int64_t most_nodes) {
+  const double pairs = static_cast<double>(options.graphs) * static_cast<double>(most_nodes) *
+                       static_cast<double>(most_nodes);
+  constexpr int32_t kMostPairs = std::numeric_limits<int32_t>::max();
+  if (pairs <= kMostPairs) return;
+  throw ConfigError(
+      "--graphs {}, --nodes {}: up to {:.3g} pairs of nodes, but a batch has {} at most; lower "
+      "--graphs or --nodes",
+      options.graphs, options.nodes, pairs, kMostPairs);
+}
+
 /// A batch of graphs, packed as GraphAttentionArgs wants it. Every graph is a chain with virtual
 /// nodes in front.
 struct GraphBatch {
@@ -52,6 +66,7 @@ struct GraphBatch {
 
   explicit GraphBatch(const GraphOptions& options) {
     const Range range = parse_range(options.nodes);
+    require_countable(options, range.most);
     const RngKey key{.purpose = RngPurpose::test};
     for (int64_t g = 0; g < options.graphs; ++g) {
       const auto extent = static_cast<double>(range.most - range.least + 1);
@@ -147,6 +162,7 @@ GraphAttentionBackwardArgs make_arguments(const GraphOptions& options, const Gra
 
 int run_graph_attention(const Options& options) {
   const GraphOptions& graphs = options.graph;
+  if (std::isnan(graphs.drop)) throw ConfigError("--drop nan: it should be a number of 0 to 1");
   const Device device = device_from_name(options.device);
   const DType dtype = chosen_dtype(options, device);
   const GraphBatch batch(graphs);

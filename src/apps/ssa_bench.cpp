@@ -10,6 +10,7 @@
 
 #include "apps/app.h"
 #include "apps/bench.h"
+#include "apps/whole_number.h"
 
 namespace ssa::bench {
 namespace {
@@ -55,7 +56,7 @@ void add_device(CLI::App& command, Options& options) {
 
 void add_output(CLI::App& command, Options& options) {
   command.add_option("--repeats", options.repeats, "Calls measured; the median counts")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number_from(1))
       ->capture_default_str();
   command.add_option("--json", options.json, "Write the result to a file (- is standard output)");
 }
@@ -67,8 +68,8 @@ void add_common(CLI::App& command, Options& options) {
   add_output(command, options);
 }
 
-void add_size(CLI::App& command, const char* name, int64_t& size, const char* text) {
-  command.add_option(name, size, text)->check(CLI::PositiveNumber)->capture_default_str();
+CLI::Option* add_size(CLI::App& command, const char* name, int64_t& size, const char* text) {
+  return command.add_option(name, size, text)->check(whole_number_from(1))->capture_default_str();
 }
 
 void add_plan_sizes(CLI::App& command, Options& options) {
@@ -88,15 +89,24 @@ void add_attention_options(CLI::App& command, Options& options) {
       ->check(CLI::IsMember({"alibi", "relative_2d", "none"}))
       ->capture_default_str();
   const auto add_extent = [&](const char* name, int64_t& extent, const char* text) {
-    command.add_option(name, extent, text)->check(CLI::NonNegativeNumber);
+    return command.add_option(name, extent, text)->check(whole_number_from(0));
   };
-  add_extent("--grid-rows", options.grid_rows, "Rows of the map of Swin's windows");
-  add_extent("--grid-columns", options.grid_columns,
-             "Columns of the grid of positions, which relative_2d and --window need");
-  add_extent("--window", options.window,
-             "Side of Swin's windows, in place of --length, --windows and --causal");
-  add_extent("--block", options.block, "Side of their sub-windows (default: the window's)");
-  add_extent("--shift", options.shift, "Cyclic shift of the windows");
+  CLI::Option* rows =
+      add_extent("--grid-rows", options.grid_rows, "Rows of the map of Swin's windows");
+  CLI::Option* columns =
+      add_extent("--grid-columns", options.grid_columns,
+                 "Columns of the grid of positions, which relative_2d and --window need");
+  CLI::Option* window =
+      add_extent("--window", options.window,
+                 "Side of Swin's windows, in place of --length, --windows and --causal");
+  window->needs(rows)->needs(columns);
+  for (const char* other : {"--length", "--windows", "--causal"}) {
+    window->excludes(command.get_option(other));
+  }
+  rows->needs(window);
+  add_extent("--block", options.block, "Side of their sub-windows (default: the window's)")
+      ->needs(window);
+  add_extent("--shift", options.shift, "Cyclic shift of the windows")->needs(window);
 }
 
 void add_graph_options(CLI::App& command, GraphOptions& options) {

@@ -21,6 +21,7 @@
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
+#include "apps/whole_number.h"
 
 namespace ssa {
 namespace {
@@ -240,7 +241,7 @@ int main(int argc, char** argv) {
                    "Draw among the likeliest that together reach this probability")
         ->capture_default_str();
     app.add_option("--seed", options->sampling.seed, "Another seed, another text")
-        ->check(CLI::NonNegativeNumber)
+        ->check(ssa::whole_number_from(0))
         ->capture_default_str();
     app.add_option("--mode", options->mode,
                    "renorm: dense attention; ensemble: the mean prediction of sub-models")

@@ -62,6 +62,33 @@ TEST_CASE("a wrong command line is code 2 for every program") {
   CHECK(contains(refusal(2, "ssa-bench", {"graph-attention", "--nodes", "9x"}), "should be LO-HI"));
 }
 
+TEST_CASE("ssa-bench refuses sizes that cannot be, and options that would do nothing") {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"plan", "--windows", "0"}, "--windows: '0' should be a whole number from 1 up"},
+      {{"attention", "--window", "7"}, "--window requires --grid-"},
+      {{"attention", "--shift", "3"}, "--shift requires --window"},
+      {{"attention", "--block", "3"}, "--block requires --window"},
+      {{"attention", "--window", "2", "--grid-rows", "4", "--grid-columns", "4", "--length", "9"},
+       "--length excludes --window"},
+      {{"attention", "--length", "8", "--bias", "relative_2d", "--grid-columns", "1000000000"},
+       "--grid-columns 1000000000: there are only 8 positions"},
+      {{"graph-attention", "--drop", "nan"}, "--drop nan: it should be a number of 0 to 1"},
+      {{"graph-attention", "--graphs", "1000000000"},
+       "--graphs 1000000000, --nodes 10-26: up to 6.76e+11 pairs of nodes"},
+  };
+  for (const auto& [arguments, message] : cases) {
+    const std::string text = refusal(2, "ssa-bench", arguments);
+    CAPTURE(text);
+    CHECK(contains(text, message));
+  }
+}
+
+TEST_CASE("ssa-bench compares the reference with its own peak, soon") {
+  CHECK(run_program("ssa-bench", {"attention", "--device", "reference", "--length", "16", "--batch",
+                                  "1", "--heads", "1", "--repeats", "1"})
+            .code == 0);
+}
+
 TEST_CASE("common options may stand behind a subcommand, whose help has examples too") {
   const std::vector<std::string> plan = {"plan", "--length", "64", "--repeats", "1"};
   std::vector<std::string> quiet = plan;
