@@ -90,5 +90,46 @@ TEST_CASE("graph_attention gives a graph the same bits whatever is beside it") {
   });
 }
 
+TEST_CASE("graph_attention passes NaN on where the reference does, and nowhere else") {
+  const GraphCase c{.sizes = {6, 40, 1, 3}, .heads = 5, .virtual_nodes = 1, .drop = 0.2, .clip = 1};
+  enum { kQuery, kKey, kValue, kBias, kGate };
+  for (const int place : {kQuery, kKey, kValue, kBias, kGate}) {
+    CAPTURE(place);
+    GraphInputs inputs(c);
+    const std::array tensors = {&inputs.query, &inputs.key, &inputs.value, &inputs.bias_table,
+                                &inputs.gate_table};
+    Tensor& tensor = *tensors[static_cast<size_t>(place)];
+    // A number of head 3: of a node of the second graph, or of a class that some pairs have.
+    const int64_t row = place < kBias ? 10 : 7;
+    const int64_t number_of_row = place < kBias ? 3 * c.head_size + 5 : 3;
+    Tensor changed = host(tensor);
+    const int64_t element = row * changed.stride(0) + number_of_row;
+    if (place < kBias) {
+      changed.data<BFloat16>()[element] = BFloat16(std::nanf(""));
+    } else {
+      changed.data<float>()[element] = std::nanf("");
+    }
+    tensor = on_device(changed);
+    Run exact(reference_backend(), DType::f32, true);
+    run_graphs(inputs, exact);
+    for_each_variant([&] {
+      Run run(tested(), DType::f32, false);
+      run_graphs(inputs, run);
+      auto truth = exact.outputs().begin();
+      int number = 0;
+      for (const Guarded& output : run.outputs()) {
+        INFO("output " << number++);
+        const Tensor result = host(output.tensor), wanted = host(truth->tensor);
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < result.numel(); ++i) {
+          wrong += std::isnan(at(result, i)) != std::isnan(at(wanted, i));
+        }
+        CHECK(wrong == 0);
+        ++truth;
+      }
+    });
+  }
+}
+
 }  // namespace
 }  // namespace ssa
