@@ -1,5 +1,6 @@
 // ssa-train: trains a model from a YAML config, or prints what the training would need.
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -32,10 +33,21 @@ struct Options {
   std::string json;
 };
 
-nlohmann::json dry_run_json(const Config& config) {
+/// Among how many ranks a job is divided: those of the job, and those that share this machine.
+struct RankCounts {
+  int64_t all = 1, local = 1;
+};
+
+/// Of a step of each rank.
+int64_t micro_batch_of(const Task& task, const RankCounts& ranks) {
+  const int64_t share = std::max<int64_t>(1, task.config().train.batch_size / ranks.all);
+  return std::min(share, resolve_micro_batch(task, usable_memory() / ranks.local, ranks.all));
+}
+
+nlohmann::json dry_run_json(const Config& config, const RankCounts& ranks) {
   const TrainingCost cost = training_cost(config);
   const std::unique_ptr<Task> task = make_task(config);
-  const RunMemory run = plan_memory(*task, resolve_micro_batch(*task));
+  const RunMemory run = plan_memory(*task, micro_batch_of(*task, ranks), ranks.all);
   const MemoryPlan& memory = run.peak();
   nlohmann::json phases;
   if (run.sampled) phases["sampled"] = run.sampled->total();
@@ -54,19 +66,21 @@ nlohmann::json dry_run_json(const Config& config) {
           {"memory_bytes_of_phases", phases}};
 }
 
-void print_dry_run(const Config& config) {
+void print_dry_run(const Config& config, const RankCounts& ranks) {
   const TrainingCost cost = training_cost(config);
   const std::unique_ptr<Task> task = make_task(config);
-  const int64_t micro = resolve_micro_batch(*task);
+  const int64_t micro = micro_batch_of(*task, ranks);
+  const std::string whose =
+      ranks.all > 1 ? fmt::format("of each of {} ranks, ", ranks.all) : std::string();
   std::cout << fmt::format(
       "parameters      {:.2f} M\n"
       "forward         {:.1f} MFLOP a token ({:.1f} with dense attention)\n"
       "training        {:.3g} EFLOP forward over {} steps\n"
       "compute ratio   {:.3f} of dense attention, +FT counted\n"
-      "memory          at micro-batch {}: {}\n",
+      "memory          {}at micro-batch {}: {}\n",
       static_cast<double>(parameter_count(config)) * 1e-6, cost.forward_flop_per_token * 1e-6,
       cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop, config.train.steps,
-      cost.compute_ratio, micro, plan_memory(*task, micro).text());
+      cost.compute_ratio, whose, micro, plan_memory(*task, micro, ranks.all).text());
 }
 
 /// The run has succeeded without it.
@@ -94,10 +108,10 @@ int train(const Config& config, const Options& options, Communicator& host) {
 }
 
 /// Prints what is known about a config without training.
-void describe(const Config& config, const Options& options) {
+void describe(const Config& config, const Options& options, const RankCounts& ranks) {
   if (options.print_config) std::cout << dump_config(config);
-  if (options.dry_run && options.json != "-") print_dry_run(config);
-  if (!options.json.empty()) write_json(options.json, dry_run_json(config));
+  if (options.dry_run && options.json != "-") print_dry_run(config, ranks);
+  if (!options.json.empty()) write_json(options.json, dry_run_json(config, ranks));
 }
 
 Config config_of(const Options& options) {
@@ -106,7 +120,7 @@ Config config_of(const Options& options) {
 }
 
 int run(Options options, Communicator& ranks, const Config& config) {
-  if (ranks.rank() == 0) describe(config, options);
+  if (ranks.rank() == 0) describe(config, options, {ranks.size(), ranks.local_size()});
   if (options.run_dir.empty()) {
     options.run_dir = "runs/" + std::filesystem::path(options.config).stem().string();
   }
@@ -119,7 +133,9 @@ int run(const Options& options) {
     return 0;
   }
   if (options.print_config || options.dry_run) {  // which takes no other rank
-    if (detect_launch().rank == 0) describe(config_of(options), options);
+    const LaunchInfo launch = detect_launch();
+    const RankCounts ranks{std::max(1, launch.size), std::max(1, launch.local_size)};
+    if (launch.rank == 0) describe(config_of(options), options, ranks);
     return 0;
   }
   const EarlyConfig config([&] { return config_of(options); });

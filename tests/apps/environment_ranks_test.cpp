@@ -6,6 +6,8 @@
 #include <csignal>
 #include <thread>
 
+#include <nlohmann/json.hpp>
+
 #include "apps/child_process.h"
 #include "dist/rank_process.h"
 
@@ -93,6 +95,20 @@ TEST_CASE("describing a config takes no other rank, and rank 0 does it") {
       CHECK(alone.line().empty() == (rank == 1));
     }
   }
+}
+
+TEST_CASE("a dry run tells the memory of each of its ranks") {
+  const AppRun run;
+  const Job job{2};
+  const auto optimizer_bytes = [&](const std::string& sharded) {
+    const std::string path = run.dir / "cost.json";
+    RankProcess alone = job.start(0, "ssa-train",
+                                  {"--config", run.config_path, "--dry-run", "--json", path,
+                                   "--set", "distributed.shard_optimizer=" + sharded});
+    CHECK(alone.wait() == 0);
+    return nlohmann::json::parse(read_bytes(path))["memory_bytes"]["optimizer"].get<double>();
+  };
+  CHECK(optimizer_bytes("true") < 0.6 * optimizer_bytes("false"));
 }
 
 TEST_CASE("ranks under a storm of signals save together and resume to the same bits", "[slow]") {
