@@ -100,7 +100,8 @@ DataIdentity LanguageModelData::identity() const {
   const DatasetInfo& info = dataset_.info();
   const std::filesystem::path file = std::filesystem::absolute(path()).lexically_normal();
   const bool prepared = !info.checksum.empty();  // then data.path is the folder around the file
-  return {info.bytes(), info.checksum, info.vocabulary_checksum, info.name,
+  if (checksum_.empty()) checksum_ = prepared ? info.checksum : scan(dataset_).checksum;
+  return {info.bytes(), checksum_, info.vocabulary_checksum, info.name,
           (prepared ? file.parent_path() : file).string()};
 }
 

@@ -173,7 +173,7 @@ TEST_CASE("ssa-eval says when the data are not those of the run") {
   write_bytes(run.dir / "other.txt", sample_text(5000));
   const std::string warning = warnings(run.dir / "other.txt");
   CHECK(contains(warning, run.dir / "other.txt"));
-  CHECK(contains(warning, "5000 bytes, the run's data 6000 bytes"));
+  CHECK(contains(warning, "5000 bytes with checksum"));
 }
 
 TEST_CASE("ssa-generate continues the prompt by exactly as many bytes as asked for") {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "ssa/data/token_dataset.h"
 #include "ssa/sweep/point_state.h"
 
 #include "apps/child_process.h"
@@ -74,7 +75,8 @@ TEST_CASE("a score of anything but the run's own has a file of its own") {
   const ScoredRun run;
   REQUIRE(run.score({}).code == 0);
   const json own = run.stored();
-  write_bytes(run.dir / "other.txt", sample_text(5000));
+  write_bytes(run.dir / "other.txt", sample_text(6000, 4));  // as long as the run's text
+  const std::string checksum = scan(TokenDataset::open(run.dir / "other.txt")).checksum;
   struct Other {
     Overrides options;
     std::string file, difference;
@@ -82,8 +84,8 @@ TEST_CASE("a score of anything but the run's own has a file of its own") {
   const std::vector<Other> others = {
       {{"--max-tokens", "64"}, "eval-renorm-test.first-64.json", "the first 64 of 300"},
       {{"--set", "data.path=" + (run.dir / "other.txt")},
-       "eval-renorm-test.data-other.txt-5000.json",
-       "data other.txt (5000 bytes)"},
+       "eval-renorm-test.data-other.txt-" + checksum + ".json",
+       "data other.txt (6000 bytes with checksum " + checksum + ")"},
       {{"--set", "eval.length=16", "eval.overlap=8"},
        "eval-renorm-test.eval.length-16.eval.overlap-8.json",
        "eval.length: there 32, now 16"},

@@ -64,6 +64,7 @@ class LanguageModelData : public TaskData {
 
  private:
   TokenDataset dataset_;
+  mutable std::string checksum_;  ///< of a plain file, once it has been asked for
 };
 
 }  // namespace ssa
