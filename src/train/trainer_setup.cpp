@@ -118,6 +118,18 @@ void keep_old_records(const RunFolder& folder) {
       folder.path(), kept());
 }
 
+/// adam and adamw keep the same state, sgd another. Throws ConfigError if the saved one cannot be
+/// used.
+void require_same_optimizer_state(const Config& there, const Config& now, const std::string& path) {
+  const OptimizerKind before = there.train.optimizer.kind, wanted = now.train.optimizer.kind;
+  if ((before == OptimizerKind::sgd) == (wanted == OptimizerKind::sgd)) return;
+  throw ConfigError(
+      "{}: the run was trained with train.optimizer.kind = {}, the config now says {}, which has "
+      "no "
+      "use for the state that was saved: put it back, or start a new run",
+      path, name(before), name(wanted));
+}
+
 /// What an older checkpoint does not say of its data, those that are open now say. Their path is
 /// where they are now.
 DataIdentity completed(const DataIdentity& saved, DataIdentity now) {
@@ -254,7 +266,10 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   RunState saved = run_state_of(checkpoint);
   check_state(saved, checkpoint.path);
   saved_config_ = config_of(checkpoint);
-  if (saved_config_) require_same_function(*saved_config_, config_, checkpoint.path);
+  if (saved_config_) {
+    require_same_function(*saved_config_, config_, checkpoint.path);
+    require_same_optimizer_state(*saved_config_, config_, checkpoint.path);
+  }
   stepper_.session().load(checkpoint.model);
   load_optimizer_state(checkpoint, stepper_.optimizer());
   stepper_.optimizer().set_updates(saved.optimizer_updates);

@@ -185,6 +185,8 @@ TEST_CASE("a run is not resumed under a config that reads other data or has anot
   CHECK(contains(refusal("train.batch_size=8"), "train.batch_size = 4"));
   CHECK(contains(refusal("data.length=16"), "data.length = 32"));
   CHECK(contains(refusal("model.layers=3"), "model.layers: there 2, now 3"));
+  CHECK(contains(refusal("train.optimizer.kind=sgd"),
+                 "train.optimizer.kind = adam, the config now says sgd"));
   write_bytes(run.dir / "other.txt", sample_text(6000, 4));  // as long as the run's text
   CHECK(contains(refusal("data.path=" + run.dir / "other.txt"), "6000 bytes with checksum"));
   // More steps than planned is how a run is prolonged.
