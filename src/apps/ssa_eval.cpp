@@ -209,12 +209,14 @@ void warn_of_read_only(const std::string& run) {
 
 void write(const Scored& scored, const Options& options, const TaskTraits& traits) {
   const nlohmann::json json = to_json(scored, traits);
+  // Into the run first: a long evaluation is not lost because its result cannot go elsewhere.
+  if (!options.run.empty() && can_be_written(options.run)) {
+    const std::string path = options.run + "/" + file_name(scored.subject);
+    write_json(path, json);
+    if (!differences(scored.subject).empty()) spdlog::info("stored in {}", path);
+  }
   if (options.json != "-") print(scored, options, traits);  // standard output holds text or JSON
   if (!options.json.empty()) write_json(options.json, json);
-  if (options.run.empty() || !can_be_written(options.run)) return;
-  const std::string path = options.run + "/" + file_name(scored.subject);
-  write_json(path, json);
-  if (!differences(scored.subject).empty()) spdlog::info("stored in {}", path);
 }
 
 /// The config that the weights were trained under: the checkpoint's own; of an older one, what

@@ -177,6 +177,14 @@ TEST_CASE("a run that cannot be written is scored all the same, with a warning")
   CHECK(run.scores().empty());
 }
 
+TEST_CASE("a score is stored with the run though its JSON cannot go where it should") {
+  const ScoredRun run;
+  const Finished scored = run.score({"--json", run.dir / "nowhere/score.json"});
+  CHECK(scored.code == 2);
+  CHECK(contains(scored.err, "nowhere/score.json: cannot be written"));
+  CHECK(run.stored()["step"] == 2);
+}
+
 TEST_CASE("numbers of tokens and seeds cannot be negative") {
   const ScoredRun run;
   const Finished tokens = run.score({"--max-tokens", "-1"});
