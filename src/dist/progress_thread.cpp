@@ -211,7 +211,9 @@ void ProgressThread::fail(Lock& lock, const Operation* operation,
     message += ": which rank is missing is not known, as the ranks have no roll call";
   }
   lock.lock();
-  failure_ = message + ". The job can go on from its last checkpoint: --resume auto";
+  const bool ended = message.ends_with('.');
+  failure_ =
+      message + (ended ? "" : ".") + " The job can go on from its last checkpoint: --resume auto";
   changed_.notify_all();
   wake_.notify_all();
   if (!roll_call) return;
