@@ -107,7 +107,12 @@ LoadedCheckpoint open_checkpoint(const std::string& path) {
   const std::filesystem::path given(path);
   std::error_code error;  // ignored: reading the file reports the same problem
   if (given.filename() != "latest" || std::filesystem::is_directory(given, error)) {
-    if (!path_exists(path)) throw CheckpointError("there is no checkpoint {}", path);
+    if (!path_exists(path)) throw CheckpointError("there is no checkpoint '{}'", path);
+    if (std::filesystem::is_directory(checkpoints_dir(path), error) && has_checkpoints(path)) {
+      throw CheckpointError(
+          "{} is a run folder, not a checkpoint: name one of its checkpoints, such as {}", path,
+          (given / "checkpoints" / "latest").string());
+    }
     return open_folder(path);
   }
   std::string name = read_text_file(path, 256);

@@ -63,10 +63,19 @@ TEST_CASE("a run without checkpoints has no latest one") {
   REQUIRE(warnings.empty());
   require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-1"); },
                            {"there is no checkpoint", "step-1"});
+  require_checkpoint_error([] { open_checkpoint(""); }, {"there is no checkpoint ''"});
   const std::string too_long = run / std::string(300, 'x');
   for (const std::string& path : {too_long, too_long + "/latest"}) {
     require_checkpoint_error([&] { open_checkpoint(path); }, {path, "too long"});
   }
+}
+
+TEST_CASE("a run folder in the place of a checkpoint is answered with the name of one") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(5), 2);
+  require_checkpoint_error([&] { open_checkpoint(run.path()); },
+                           {"is a run folder, not a checkpoint", run / "checkpoints/latest"});
+  CHECK(open_checkpoint(run / "checkpoints/latest").step == 5);
 }
 
 TEST_CASE("the newest checkpoints are kept by count") {
