@@ -2,10 +2,14 @@
 
 #include <array>
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/data/image_dataset.h"
 #include "ssa/data/token_dataset.h"
 
 #include "byte_tally.h"
@@ -76,23 +80,40 @@ std::vector<std::string> source_names(const std::array<SplitSource, 3>& texts) {
   return names;
 }
 
+/// What tells a data set from others.
+struct DataName {
+  std::string name;
+  std::vector<std::string> sources;
+  bool operator==(const DataName&) const = default;
+};
+
+/// Of the data set, text or pictures, that a folder holds. Nothing if there is none, or a damaged
+/// one.
+std::optional<DataName> data_in(const std::string& folder) {
+  std::error_code ignored;
+  if (!fs::exists(fs::path(folder) / kDatasetFile, ignored)) return std::nullopt;
+  try {
+    if (holds_images(folder)) {
+      const ImageDataset images = ImageDataset::open(folder);
+      return DataName{images.info().name, images.info().sources};
+    }
+    const TokenDataset tokens = TokenDataset::open(folder);
+    return DataName{tokens.info().name, tokens.info().sources};
+  } catch (const DataError&) {
+    return std::nullopt;
+  }
+}
+
 /// Throws if the output holds another data set: a run may still need it. What is damaged is of use
 /// to nobody.
 void refuse_other_data(const PrepareOptions& options, const std::vector<std::string>& sources) {
-  const fs::path description = fs::path(options.output) / kDatasetFile;
-  std::error_code ignored;
-  if (options.replace || !fs::exists(description, ignored)) return;
-  DatasetInfo there;
-  try {
-    there = TokenDataset::open(options.output).info();
-  } catch (const DataError&) {
-    return;
-  }
-  if (there.name == options.name && there.sources == sources) return;
+  if (options.replace) return;
+  const std::optional<DataName> there = data_in(options.output);
+  if (!there || *there == DataName{options.name, sources}) return;
   throw ConfigError(
       "output '{}' holds another data set: '{}', made of {}, and not '{}', made of {}. Add "
       "--replace to put this one in its place, or give another --output",
-      options.output, there.name, fmt::join(there.sources, ", "), options.name,
+      options.output, there->name, fmt::join(there->sources, ", "), options.name,
       fmt::join(sources, ", "));
 }
 
@@ -136,9 +157,12 @@ bool is_image_dataset(std::string_view name) { return name == kCifar10 || name =
 
 ImageDatasetInfo prepare_images(const PrepareOptions& options) {
   check_options(options);
+  const bool cifar10 = options.name == kCifar10;
+  if (!cifar10) refuse_other_data(options, image_tree_sources(options));
   FolderWriter writer(options.output, kOurFiles);
-  ImageDatasetInfo info = options.name == kCifar10 ? prepare_cifar10(options, writer)
-                                                   : prepare_image_tree(options, writer);
+  ImageDatasetInfo info =
+      cifar10 ? prepare_cifar10(options, writer) : prepare_image_tree(options, writer);
+  if (cifar10) refuse_other_data(options, info.sources);  // not known before an archive is read
   info.name = options.name;
   if (info.split_size(Split::train) == 0) {
     throw DataError("no picture for the train split in {}", options.inputs.front());

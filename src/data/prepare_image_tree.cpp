@@ -93,7 +93,6 @@ class TreeReader {
       for (const TreeImage& image : splits[static_cast<size_t>(split)]) add(image);
       info_.splits[static_cast<size_t>(split)] = {begin, images_.images()};
     }
-    info_.sources = {root.filename().string()};
     info_.checksum = images_.finish();
     return std::move(info_);
   }
@@ -141,12 +140,24 @@ class TreeReader {
 
 }  // namespace
 
-ImageDatasetInfo prepare_image_tree(const PrepareOptions& options, FolderWriter& writer) {
+std::vector<std::string> image_tree_sources(const PrepareOptions& options) {
   if (options.inputs.size() != 1 || !is_folder(options.inputs.front())) {
     throw ConfigError("images are made from one folder with train/CLASS/FILE; give it as --input");
   }
+  // "pictures/" and "." have names, too.
+  std::error_code error;
+  const fs::path folder = fs::weakly_canonical(options.inputs.front(), error);
+  if (error) throw DataError("cannot find '{}': {}", options.inputs.front(), error.message());
+  return {folder.filename().string()};
+}
+
+ImageDatasetInfo prepare_image_tree(const PrepareOptions& options, FolderWriter& writer) {
+  const std::vector<std::string> sources = image_tree_sources(options);
   refuse_prepared(options.inputs.front());
-  return TreeReader(options, writer).read(fs::path(options.inputs.front()).lexically_normal());
+  ImageDatasetInfo info =
+      TreeReader(options, writer).read(fs::path(options.inputs.front()).lexically_normal());
+  info.sources = sources;
+  return info;
 }
 
 }  // namespace ssa

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "ssa/data/image_dataset.h"
 #include "ssa/data/prepare.h"
 
@@ -15,5 +18,8 @@ ImageDatasetInfo prepare_cifar10(const PrepareOptions& options, FolderWriter& wr
 /// Pixels and labels of a folder SPLIT/CLASS/FILE of JPEGs and PNGs of one size; splits are train,
 /// valid or val, and test, of which only train must be there.
 ImageDatasetInfo prepare_image_tree(const PrepareOptions& options, FolderWriter& writer);
+/// What its dataset.json gives as sources: the folder's name. Throws ConfigError if the input is
+/// not one folder.
+std::vector<std::string> image_tree_sources(const PrepareOptions& options);
 
 }  // namespace ssa

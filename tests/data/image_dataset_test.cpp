@@ -157,3 +157,34 @@ TEST_CASE("pictures of two sizes, and files that are none, are named") {
   CHECK(info.images() == 1);
   CHECK(info.skipped == 1);
 }
+
+TEST_CASE("a prepared data set of another name or other sources is replaced only if told to") {
+  TempDir folder;
+  const std::string out = folder / "out";
+  write_picture(folder / "pets/train/cat/1.png", 2, 2, 10);
+  write_picture(folder / "cars/train/red/1.png", 2, 2, 20);
+  write_bytes(folder / "data_batch_1.bin", row(3, 0));
+  write_bytes(folder / "data_batch_2.bin", row(4, 1));
+  write_bytes(folder / "text", std::string(3'000, 'x'));
+  const auto is_kept = [&](const auto& prepare, PrepareOptions options, const std::string& holds) {
+    const std::string before = read_bytes(out + "/dataset.json");
+    const std::string error = error_of(ExitCode::usage, [&] { prepare(options); });
+    CHECK(contains(error, "holds another data set: " + holds));
+    CHECK(contains(error, "--replace"));
+    CHECK(read_bytes(out + "/dataset.json") == before);
+    CHECK_FALSE(fs::exists(out + ".partial"));
+    options.replace = true;
+    prepare(options);
+    CHECK(read_bytes(out + "/dataset.json") != before);
+  };
+  PrepareOptions bytes = tree(folder / "text", out);
+  bytes.name = "bytes";
+
+  prepare_images(tree(folder / "pets", out));
+  CHECK_NOTHROW(prepare_images(tree(folder / "pets/", out)));  // the same once more
+  is_kept(prepare_images, tree(folder / "cars", out), "'images', made of pets");
+  is_kept(prepare_dataset, bytes, "'images', made of cars");
+  is_kept(prepare_images, cifar({folder / "data_batch_1.bin"}, out), "'bytes', made of text");
+  is_kept(prepare_images, cifar({folder / "data_batch_2.bin"}, out), "'cifar10', made of data_");
+  is_kept(prepare_images, tree(folder / "pets", out), "'cifar10', made of data_batch_2.bin");
+}
