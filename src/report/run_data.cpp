@@ -80,6 +80,7 @@ std::optional<Evaluation> parse_evaluation(const std::string& file, const std::s
   evaluation.step = whole(object, "step");
   evaluation.samples = whole(object, "samples");
   evaluation.tokens = whole(object, "tokens");
+  evaluation.split_tokens = whole(object, "split_tokens");
   evaluation.differences = words(object, "differences");
   evaluation.overrides = words(object, "overrides");
   evaluation.loss = number(object, "loss");

@@ -159,6 +159,10 @@ std::string commands_section(const std::vector<Run>& runs) {
         commands += fmt::format(" --samples {}", *evaluation.samples);
       }
       commands += fmt::format(" --split {}", shell_word(evaluation.split));
+      if (evaluation.tokens && evaluation.split_tokens &&
+          *evaluation.tokens < *evaluation.split_tokens) {
+        commands += fmt::format(" --max-tokens {}", *evaluation.tokens);
+      }
       if (!evaluation.overrides.empty()) commands += " --set";
       for (const std::string& text : evaluation.overrides) commands += " " + shell_word(text);
       commands += '\n';

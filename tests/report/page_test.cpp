@@ -318,6 +318,21 @@ TEST_CASE("an ensemble stands beside a dense score of the same text only") {
   CHECK_FALSE(contains(render_report({dir}, ""), "one dense pass 3.066"));
 }
 
+TEST_CASE("the commands score as much of a split as was scored") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "run", tiny_config(kLocal));
+  write_bytes(dir + "/eval-renorm-test.first-64.json",
+              R"({"mode":"renorm","split":"test","samples":1,"step":100,"tokens":64,)"
+              R"("split_tokens":500,"loss":2.5,"bits_per_byte":3.6,"overrides":["eval.length=16"],)"
+              R"("differences":["the first 64 of 500 in the split"]})");
+  write_bytes(dir + "/eval-renorm-valid.json",
+              R"({"mode":"renorm","split":"valid","samples":1,"step":100,"tokens":500,)"
+              R"("split_tokens":500,"loss":2.5,"bits_per_byte":3.6,"differences":[]})");
+  const std::string commands = part(render_report({dir}, ""), "commands");
+  CHECK(contains(commands, "--split test --max-tokens 64 --set eval.length=16\n"));
+  CHECK(contains(commands, "--split valid\n"));
+}
+
 TEST_CASE("losses of different texts are not compared") {
   const TempDir folder;
   const std::string first = make_run(folder, "a", tiny_config(kLocal));

@@ -25,6 +25,7 @@ struct Evaluation {
   std::string mode;  ///< renorm or ensemble
   std::string split;
   std::optional<int64_t> step, samples, tokens;
+  std::optional<int64_t> split_tokens;   ///< of which `tokens` were scored
   std::vector<std::string> differences;  ///< from what the run itself is scored on, in words
   std::vector<std::string> overrides;    ///< as given with --set
   std::optional<double> loss;            ///< mean per loss term
