@@ -21,9 +21,10 @@ using Value = std::function<std::optional<double>(const MetricsEvent&)>;
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-constexpr size_t kCrowd = 6;           // more training curves than this are hard to tell apart
-constexpr size_t kMostDots = 60;       // a curve with more points is a plain line
-constexpr size_t kMostEnsembles = 24;  // charts
+constexpr size_t kCrowd = 6;             // more training curves than this are hard to tell apart
+constexpr size_t kMostDots = 60;         // a curve with more points is a plain line
+constexpr size_t kMostEnsembles = 24;    // charts
+constexpr size_t kMostTitleBytes = 200;  // what a score is of may be a long list
 
 /// The number of points of a training curve, so that a page with many runs stays small.
 size_t most_points(size_t runs) { return std::clamp<size_t>(2400 / runs, 40, 300); }
@@ -204,39 +205,68 @@ std::string loss_sentence(const std::vector<Run>& runs) {
       significant(lowest), bold(*worst), 100 * (highest / lowest - 1));
 }
 
+/// The ensembles of a split whose curves are shown: the run's own, or where there is none those of
+/// something else, such as a part of the split.
+std::vector<const Evaluation*> ensembles_of(const Run& run, std::string_view split) {
+  std::vector<const Evaluation*> found;
+  if (const Evaluation* own = run.evaluation("ensemble", split)) {
+    found.push_back(own);
+  } else {
+    for (const Evaluation& other : run.evaluations) {
+      if (other.mode == "ensemble" && other.split == split) found.push_back(&other);
+    }
+  }
+  std::erase_if(found, [](const Evaluation* ensemble) { return ensemble->curve.empty(); });
+  return found;
+}
+
+/// "test split"; of a score of something else also what is different.
+std::string scored_on(const Evaluation& ensemble) {
+  std::string text = ensemble.split + " split";
+  for (const std::string& difference : ensemble.differences) text += "; " + difference;
+  return text;
+}
+
 /// The dense score of the same text as an ensemble's; null if there is none.
 const Evaluation* dense_beside(const Run& run, const Evaluation& ensemble) {
-  const Evaluation* renorm = run.evaluation("renorm", ensemble.split);
-  return renorm && is_comparable(*renorm, ensemble) ? renorm : nullptr;
+  if (ensemble.differences.empty()) {
+    const Evaluation* renorm = run.evaluation("renorm", ensemble.split);
+    return renorm && is_comparable(*renorm, ensemble) ? renorm : nullptr;
+  }
+  const auto beside = std::ranges::find_if(run.evaluations, [&](const Evaluation& other) {
+    return other.mode == "renorm" && other.differences == ensemble.differences &&
+           is_comparable(other, ensemble);
+  });
+  return beside == run.evaluations.end() ? nullptr : &*beside;
 }
 
 /// Says in numbers what averaging gains. Empty if it was not measured.
-std::string ensemble_sentence(const Run& run, const std::string& split, const Metric& metric) {
-  const Evaluation* ensemble = run.evaluation("ensemble", split);
-  if (!ensemble || ensemble->curve.size() < 2) return {};
-  const EnsemblePoint& one = ensemble->curve.front();
-  const EnsemblePoint& all = ensemble->curve.back();
-  std::string text = fmt::format("<li><b>{}</b> ({}), {}: {} {} with {} sub-model{}, {} with {}",
-                                 escape(run.scheme), escape(run.name), escape(split),
-                                 significant(one.value), metric.name, one.samples,
-                                 one.samples == 1 ? "" : "s", significant(all.value), all.samples);
-  if (const auto value = value_of(metric, dense_beside(run, *ensemble))) {
+std::string ensemble_sentence(const Run& run, const Evaluation& ensemble, const Metric& metric) {
+  if (ensemble.curve.size() < 2) return {};
+  const EnsemblePoint& one = ensemble.curve.front();
+  const EnsemblePoint& all = ensemble.curve.back();
+  std::string text = fmt::format(
+      "<li><b>{}</b> ({}), {}: {} {} with {} sub-model{}, {} with {}", escape(run.scheme),
+      escape(run.name), escape(cut(scored_on(ensemble), kMostTitleBytes)), significant(one.value),
+      metric.name, one.samples, one.samples == 1 ? "" : "s", significant(all.value), all.samples);
+  if (const auto value = value_of(metric, dense_beside(run, ensemble))) {
     text += fmt::format("; one dense pass {}", significant(*value));
   }
   return text + ".</li>\n";
 }
 
-/// One chart per run: the gain from averaging is small compared with the differences between runs.
-Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const Metric& metric) {
-  Plot plot{.title = fmt::format("{} {}, {} split", run.scheme, run.name, split),
-            .x_label = "sub-models averaged",
-            .y_label = std::string(metric.name),
-            .x_whole = true};
-  const Evaluation* ensemble = run.evaluation("ensemble", split);
-  if (!ensemble || ensemble->curve.empty()) return plot;
-  Series series{ensemble->mode, color, LineStyle::marked, {}};
+/// One chart per score: the gain from averaging is small compared with the differences between
+/// runs.
+Plot ensemble_plot(const Run& run, size_t color, const Evaluation& ensemble, const Metric& metric) {
+  Plot plot{
+      .title = std::string(cut(fmt::format("{} {}, {}", run.scheme, run.name, scored_on(ensemble)),
+                               kMostTitleBytes)),
+      .x_label = "sub-models averaged",
+      .y_label = std::string(metric.name),
+      .x_whole = true};
+  Series series{ensemble.mode, color, LineStyle::marked, {}};
   Band band{.color = color};
-  for (const EnsemblePoint& point : ensemble->curve) {
+  for (const EnsemblePoint& point : ensemble.curve) {
     const auto samples = static_cast<double>(point.samples);
     series.points.push_back({samples, point.value});
     band.x.push_back(samples);
@@ -246,7 +276,7 @@ Plot ensemble_plot(const Run& run, size_t color, const std::string& split, const
   if (series.points.size() > kMostDots) series.style = LineStyle::plain;
   plot.series.push_back(std::move(series));
   plot.bands.push_back(std::move(band));
-  if (const auto value = value_of(metric, dense_beside(run, *ensemble))) {
+  if (const auto value = value_of(metric, dense_beside(run, ensemble))) {
     plot.horizontal.push_back({*value, color, "renorm"});
   }
   return plot;
@@ -309,9 +339,11 @@ std::string ensemble_section(const std::vector<Run>& runs) {
   std::string sentences;
   for (const std::string split : {"valid", "test"}) {
     for (size_t i = 0; i < runs.size(); ++i) {
-      sentences += ensemble_sentence(runs[i], split, metric);
-      Plot plot = ensemble_plot(runs[i], i, split, metric);
-      if (!is_empty(plot) && plots.size() < kMostEnsembles) plots.push_back(std::move(plot));
+      for (const Evaluation* ensemble : ensembles_of(runs[i], split)) {
+        sentences += ensemble_sentence(runs[i], *ensemble, metric);
+        Plot plot = ensemble_plot(runs[i], i, *ensemble, metric);
+        if (!is_empty(plot) && plots.size() < kMostEnsembles) plots.push_back(std::move(plot));
+      }
     }
   }
   const std::string charts = grid(plots);

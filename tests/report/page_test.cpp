@@ -318,6 +318,38 @@ TEST_CASE("an ensemble stands beside a dense score of the same text only") {
   CHECK_FALSE(contains(render_report({dir}, ""), "one dense pass 3.066"));
 }
 
+TEST_CASE("without an ensemble of the run itself the curve of another is shown with its label") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "run", tiny_config(kLocal));
+  const auto add = [&](const std::string& mode, const std::string& bits, const std::string& curve,
+                       const std::string& tokens) {
+    write_bytes(dir + "/eval-" + mode + "-test.first-" + tokens + ".json",
+                R"({"mode":")" + mode + R"(","split":"test","samples":2,"step":100,"tokens":)" +
+                    tokens + R"(,"split_tokens":500,"loss":2.5,"bits_per_byte":)" + bits +
+                    R"(,"differences":["the first )" + tokens + R"( of 500 in the split"],)" +
+                    R"("overrides":[],"curve":)" + curve + "}");
+  };
+  const std::string curve =
+      R"([{"samples":1,"value":4.5,"stderr":0.1},{"samples":2,"value":4.25,"stderr":0.1}])";
+  add("ensemble", "4.25", curve, "64");
+  add("renorm", "4.125", "[]", "32");  // of another part: not beside it
+  std::string ensemble = part(render_report({dir}, ""), "ensemble");
+  CHECK(contains(ensemble, "test split; the first 64 of 500 in the split: 4.500 bits per byte"));
+  CHECK_FALSE(contains(ensemble, ">renorm</text>"));
+  add("renorm", "4.0625", "[]", "64");
+  ensemble = part(render_report({dir}, ""), "ensemble");
+  CHECK(contains(ensemble, "; one dense pass 4.06"));
+  CHECK(contains(ensemble, ">renorm</text>"));
+
+  write_bytes(dir + "/eval-ensemble-test.json",
+              R"({"mode":"ensemble","split":"test","samples":2,"step":100,"tokens":500,"loss":2.5,)"
+              R"("bits_per_byte":4.5,"differences":[],"curve":)" +
+                  curve + "}");
+  ensemble = part(render_report({dir}, ""), "ensemble");
+  CHECK(count(ensemble, "<figure>") == 1);
+  CHECK_FALSE(contains(ensemble, "the first"));
+}
+
 TEST_CASE("the commands score as much of a split as was scored") {
   const TempDir folder;
   const std::string dir = make_run(folder, "run", tiny_config(kLocal));
