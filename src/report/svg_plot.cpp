@@ -187,7 +187,10 @@ class Drawing {
   }
 
   void draw_dots(const Series& series) {
-    if (series.style != LineStyle::marked) return;
+    // A line of one point has no length to be seen by.
+    const bool lone = series.style != LineStyle::thin &&
+                      std::ranges::count_if(series.points, drawable_point) == 1;
+    if (series.style != LineStyle::marked && !lone) return;
     for (const Point& point : series.points) {
       if (!inside(point)) continue;
       out_ += fmt::format(R"(<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3">)"

@@ -59,6 +59,12 @@ TEST_CASE("marked lines have a dot at each point that can be seen") {
   CHECK(contains(svg, "<title>line: 2.000 at 1.00</title>"));
 }
 
+TEST_CASE("a line of a single point is a dot") {
+  CHECK(count(render(one_line({{0, kNan}, {1, 2}})), "<circle") == 1);
+  CHECK(count(render(one_line({{0, 1}, {1, 2}})), "<circle") == 0);
+  CHECK(count(render(one_line({{1, 2}}, LineStyle::thin)), "<circle") == 0);  // beside a marked one
+}
+
 TEST_CASE("a band goes along the upper curve and back along the lower one") {
   Plot plot = one_line({{0, 1}, {10, 1}});
   plot.bands.push_back({5, {0, 10}, {0.5, 0.5}, {1.5, 1.5}});
