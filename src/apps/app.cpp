@@ -173,6 +173,14 @@ int run_on_ranks(const std::string& program, const EarlyConfig& config,
                       [&](Communicator& ranks) { return body(ranks, config.get()); });
 }
 
+std::string config_of_run(const std::string& run) {
+  const std::string path = run + "/config.yaml";
+  if (path_exists(path)) return path;
+  throw ConfigError("{}: {}. Give the folder that ssa-train wrote to (--run-dir)", run,
+                    path_exists(run) ? "this is no run folder: it holds no config.yaml"
+                                     : "there is no such run folder");
+}
+
 void write_json(const std::string& path, const nlohmann::json& json) {
   if (path == "-") {
     std::cout << json.dump(2) << '\n';

@@ -30,6 +30,9 @@ int run_app(int argc, char** argv, const AppInfo& info,
 /// code. An error that rank 0 has too is printed by rank 0 only.
 int run_on_ranks(const std::string& program, const std::function<int(Communicator&)>& body);
 
+/// The config.yaml of a run folder, for --run. Throws ConfigError if there is none.
+std::string config_of_run(const std::string& run);
+
 /// Writes JSON for --json: to a file, atomically, or to standard output for "-". Throws ConfigError
 /// if the file cannot be written.
 void write_json(const std::string& path, const nlohmann::json& json);

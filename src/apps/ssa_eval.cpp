@@ -232,7 +232,7 @@ Config given_config(const Options& options) {
       options.checkpoint.empty() != options.config.empty()) {
     throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
   }
-  return load_task_config(options.run.empty() ? options.config : options.run + "/config.yaml",
+  return load_task_config(options.run.empty() ? options.config : config_of_run(options.run),
                           options.set);
 }
 

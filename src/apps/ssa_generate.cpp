@@ -195,7 +195,7 @@ int write_pictures(const Options& options, const Config& config, const ImageDeco
 }
 
 int run(const Options& options) {
-  const Config config = load_task_config(options.run + "/config.yaml");
+  const Config config = load_task_config(config_of_run(options.run));
   const LoadedCheckpoint checkpoint = latest_checkpoint_of(options.run);
   if (const auto there = config_of(checkpoint)) {
     require_same_function(*there, config, checkpoint.path);

@@ -180,7 +180,17 @@ TEST_CASE("a config that is not there, or asks for what there is not") {
   const AppRun run;
   CHECK(contains(refusal(2, "ssa-train", {"--config", run.dir / "none.yaml"}),
                  run.dir / "none.yaml"));
-  CHECK(contains(refusal(2, "ssa-eval", {"--run", run.dir / "none"}), "none/config.yaml"));
+  for (const char* program : {"ssa-eval", "ssa-generate"}) {
+    const auto refused = [&](const std::string& dir) {
+      std::vector<std::string> arguments = {"--run", dir};
+      if (program == std::string("ssa-generate"))
+        arguments.insert(arguments.end(), {"--length", "3"});
+      return refusal(2, program, arguments);
+    };
+    CHECK(
+        contains(refused(run.dir / "none"), "none: there is no such run folder. Give the folder"));
+    CHECK(contains(refused(std::filesystem::temp_directory_path()), "holds no config.yaml"));
+  }
   CHECK(contains(refusal(2, "ssa-train", run.train_arguments("run", {"--device", "gpu"})),
                  "--device gpu"));
   CHECK(contains(
