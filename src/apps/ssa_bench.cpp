@@ -85,7 +85,7 @@ void add_attention_options(CLI::App& command, Options& options) {
   add_size(command, "--batch", options.batch, "Sequences");
   add_size(command, "--heads", options.heads, "Heads");
   add_size(command, "--head-size", options.head_size, "Width of a head");
-  command.add_option("--bias", options.bias, "alibi, relative_2d or none")
+  command.add_option("--bias", options.bias, "Position bias of the logits")
       ->check(CLI::IsMember({"alibi", "relative_2d", "none"}))
       ->capture_default_str();
   const auto add_extent = [&](const char* name, int64_t& extent, const char* text) {

@@ -28,6 +28,7 @@ constexpr const char* kExamples =
     "  ssa-data prepare bytes --input book1.txt --input book2.txt.gz --output data/books\n"
     "  ssa-data prepare wikitext2 --input wikitext-2.zip --output data/wikitext2\n"
     "  ssa-data prepare cifar10 --input cifar-10-binary.tar.gz --output data/cifar10\n"
+    "  ssa-data prepare images --input pictures --output data/pictures --on-bad-image skip\n"
     "  ssa-data info data/enwik8 --verify\n"
     "  ssa-data list";
 
@@ -96,7 +97,7 @@ void print_info(const ImageDatasetInfo& info) {
                            fmt::join(info.sources, ", "));
   std::cout << fmt::format("images          {} of {} x {} pixels{}\n", grouped(info.images()),
                            info.width, info.height,
-                           info.skipped ? fmt::format("; {} files left out", info.skipped) : "");
+                           info.skipped ? fmt::format("; {} left out", grouped(info.skipped)) : "");
   std::cout << fmt::format("classes         {}\n", fmt::join(info.classes, ", "));
   for (const Split split : kSplits) {
     std::cout << fmt::format("{:<15} {} images\n", name(split), grouped(info.split_size(split)));
@@ -181,23 +182,23 @@ CLI::App* define_prepare(CLI::App& app, Options& options) {
       app.add_subcommand("prepare", "Make a prepared folder from plain or packed files");
   command
       ->add_option("NAME", options.prepare.name,
-                   "enwik8, wikitext103, words, cifar10 … (see `ssa-data list`)")
+                   "enwik8, bytes, words, cifar10, images … (all: `ssa-data list`)")
       ->required();
   command
       ->add_option("--input", options.prepare.inputs,
                    "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds it; "
-                   "may be repeated for `bytes`, `words` and `cifar10`")
+                   "may be repeated for `bytes`, words and `cifar10`. `images`: one folder")
       ->allow_extra_args(false)
       ->required();
   command->add_option("--output", options.prepare.output, "Folder to make")->required();
   command
       ->add_option("--on-bad-image", options.on_bad_image,
-                   "images: stop at a file that is no sound picture (error), or leave it out and "
-                   "count it (skip)")
+                   "For `images`. A file that is no sound picture ends the program (error), or is "
+                   "left out and counted (skip)")
       ->check(CLI::IsMember({"error", "skip"}))
       ->capture_default_str();
   command->add_flag("--replace", options.prepare.replace,
-                    "Replace what --output holds, though it is another data set");
+                    "Replace a prepared data set of another name or other sources in --output");
   command->add_flag("--json", options.json, "Print what was made as JSON");
   return command;
 }

@@ -303,10 +303,11 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"renorm", "ensemble"}));
     app.add_option("--samples", options->samples, "Sub-models drawn (default: eval.samples)")
         ->check(CLI::Range(int64_t{1}, ssa::kMostSamples));
-    app.add_option("--split", options->split, "valid or test (train works too)")
+    app.add_option("--split", options->split, "Part of the data to score")
         ->check(CLI::IsMember({"train", "valid", "test"}))
         ->capture_default_str();
-    app.add_option("--max-tokens", options->max_tokens, "Score only the first this many (0: all)")
+    app.add_option("--max-tokens", options->max_tokens,
+                   "Score only the first N tokens of the split (0: all)")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
         ->capture_default_str();
     app.add_option("--set", options->set, "key=value …: override keys of the config");

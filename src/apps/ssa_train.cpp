@@ -163,8 +163,8 @@ int main(int argc, char** argv) {
     app.add_option("--run-dir", options->run_dir,
                    "Folder for checkpoints, metrics and report (default: runs/NAME of the config)");
     app.add_option("--resume", options->resume,
-                   "auto: from the newest valid checkpoint of the run folder if there is one; "
-                   "none; or a checkpoint folder")
+                   "none: start a new run. auto: go on from the newest valid checkpoint of the run "
+                   "folder, or start if there is none. Else a checkpoint folder to go on from")
         ->capture_default_str();
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();
