@@ -188,3 +188,13 @@ TEST_CASE("a prepared data set of another name or other sources is replaced only
   is_kept(prepare_images, cifar({folder / "data_batch_2.bin"}, out), "'cifar10', made of data_");
   is_kept(prepare_images, tree(folder / "pets", out), "'cifar10', made of data_batch_2.bin");
 }
+
+TEST_CASE("leaving bad pictures out is refused where there are no files of pictures") {
+  TempDir folder;
+  write_bytes(folder / "data_batch_1.bin", row(3, 0));
+  PrepareOptions options = cifar({folder / "data_batch_1.bin"}, folder / "out");
+  options.skip_bad_images = true;
+  const std::string error = error_of(ExitCode::usage, [&] { prepare_images(options); });
+  CHECK(contains(error, "--on-bad-image skip is for `images`"));
+  CHECK_FALSE(fs::exists(folder / "out"));
+}
