@@ -312,10 +312,10 @@ void Trainer::settle_micro_batch() {
   }
   if (!resumed_from_.empty() && saved_ranks != ranks_.size()) {
     spdlog::warn(
-        "{} ranks go on with what {} have begun: the data go on where they were, but each rank "
+        "the number of ranks was {} and is now {}: the data go on where they were, but each rank "
         "draws source plans of its own, so that from here on the run differs from the "
         "uninterrupted one",
-        ranks_.size(), saved_ranks);
+        saved_ranks, ranks_.size());
   }
   state_.micro_batch = micro_batch;
   state_.ranks = ranks_.size();
