@@ -33,9 +33,11 @@ const char* bf16_products() {
 }  // namespace
 
 std::string CpuBackend::description() const {
-  return fmt::format("cpu ({} kernels, SSA_CPU_ISA lowers that; {}; bf16 products: {}; {} threads)",
-                     cpu::kernels().isa, cpu::onednn_description(), bf16_products(),
-                     omp_get_max_threads());
+  const int threads = omp_get_max_threads();
+  return fmt::format(
+      "cpu ({} kernels, SSA_CPU_ISA lowers that; {}; bf16 products: {}; {} thread{})",
+      cpu::kernels().isa, cpu::onednn_description(), bf16_products(), threads,
+      threads == 1 ? "" : "s");
 }
 
 }  // namespace ssa
