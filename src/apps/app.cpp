@@ -75,6 +75,11 @@ int parse_and_run(int argc, char** argv, const AppInfo& info,
       ->capture_default_str();
   const std::string examples = "Examples:\n" + info.examples;
   app.footer(examples);
+  app.failure_message([&info](const CLI::App* parsed, const CLI::Error& error) {
+    std::string command = info.name;
+    for (const CLI::App* part : parsed->get_subcommands()) command += " " + part->get_name();
+    return fmt::format("{}: error: {}. See {} --help\n", info.name, error.what(), command);
+  });
   app.fallthrough();  // common options may stand behind a subcommand
   const std::function<int()> run = define(app);
   for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {

@@ -46,7 +46,9 @@ TEST_CASE("every program explains itself, with examples, and tells its version")
 
 TEST_CASE("a wrong command line is code 2 for every program") {
   for (const std::string& program : programs()) {
-    CHECK(contains(refusal(2, program, {"--no-such-option"}), "--help"));
+    const std::string message = refusal(2, program, {"--no-such-option"});
+    CHECK(message.starts_with(program + ": error: "));
+    CHECK(contains(message, program + " --help"));
   }
   CHECK(contains(refusal(2, "ssa-train", {}), "--config"));
   CHECK(contains(refusal(2, "ssa-generate", {"--run", "x"}), "--length"));
@@ -55,6 +57,7 @@ TEST_CASE("a wrong command line is code 2 for every program") {
   CHECK(contains(refusal(2, "ssa-eval", {"--run", "a", "--mode", "both"}), "ensemble"));
   CHECK(contains(refusal(2, "ssa-train", {"--log-level", "loud"}), "--log-level"));
   CHECK(contains(refusal(2, "ssa-bench", {"gemm", "--m", "0"}), "--m"));
+  CHECK(contains(refusal(2, "ssa-bench", {"gemm", "--m", "0"}), "ssa-bench gemm --help"));
   CHECK(contains(refusal(2, "ssa-bench", {"plan", "--length", "-8"}), "--length"));
   CHECK(contains(refusal(2, "ssa-bench", {"attention", "--heads", "0"}), "--heads"));
   CHECK(contains(refusal(2, "ssa-bench", {"graph-attention", "--nodes", "9-3"}),
