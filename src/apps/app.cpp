@@ -12,6 +12,7 @@
 
 #include "ssa/backend/backend.h"
 #include "ssa/core/error.h"
+#include "ssa/core/out_of_memory.h"
 #include "ssa/core/version.h"
 #include "ssa/dist/launch.h"
 #include "ssa/storage/file_io.h"
@@ -35,6 +36,9 @@ int report_error(const std::string& program, const char* message) {
   std::cerr << program << ": error: " << message << '\n';
   return kUnexpected;
 }
+
+/// Before all other objects of the program are made, which takes memory.
+[[gnu::constructor(101)]] void watch_memory() { end_with_message_without_memory(); }
 
 /// A log whose reader is gone, or a file at its size limit, must not kill a run: writing then
 /// fails, and whoever writes results notices.
@@ -95,13 +99,20 @@ int parse_and_run(int argc, char** argv, const AppInfo& info,
   set_up_console_log(common.quiet ? "warn" : common.log_level);
   std::optional<StopSignal> stop;
   if (info.stops_cleanly) stop.emplace(StopSignal::Afterwards::ignored);
+  return run();
+}
+
+/// Its exit code, or that of the error that it throws.
+int guarded(const std::string& program, const std::function<int()>& body) {
   try {
-    return run();
+    return body();
   } catch (const Error& error) {
-    report_error(info.name, error.what());
+    report_error(program, error.what());
     return static_cast<int>(error.code());
   } catch (const std::exception& error) {
-    return report_error(info.name, error.what());
+    if (!is_out_of_memory(error)) return report_error(program, error.what());
+    report_out_of_memory(program);
+    return static_cast<int>(ExitCode::usage);
   }
 }
 
@@ -111,7 +122,10 @@ int run_app(int argc, char** argv, const AppInfo& info,
             const std::function<std::function<int()>(CLI::App&)>& define) {
   open_standard_streams();
   ignore_signals_of_writing();
-  return after_output(info.name, parse_and_run(argc, argv, info, define));
+  const int code = after_output(
+      info.name, guarded(info.name, [&] { return parse_and_run(argc, argv, info, define); }));
+  program_has_ended();
+  return code;
 }
 
 EarlyConfig::EarlyConfig(const std::function<Config()>& load) {
@@ -137,6 +151,10 @@ std::unique_ptr<Communicator> join(const std::string& program, const LaunchInfo&
   } catch (const Error& error) {
     report_error(program, error.what());
     std::_Exit(static_cast<int>(error.code()));
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    report_out_of_memory(program);
+    std::_Exit(static_cast<int>(ExitCode::usage));
   }
 }
 
@@ -155,7 +173,9 @@ int join_and_run(const std::string& program, double timeout_seconds,
     code = error.code();
     message = error.what();
   } catch (const std::exception& error) {
-    message = error.what();
+    const bool no_memory = is_out_of_memory(error);
+    if (no_memory) code = ExitCode::usage;
+    message = no_memory ? out_of_memory_message(error) : error.what();
   }
   // A PeerError reports another rank's failure, which that rank announces itself.
   const bool printed = code != ExitCode::peer && ranks->announce_failure(code, message);

@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/core/out_of_memory.h"
 #include "ssa/dist/launch.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
@@ -93,7 +94,7 @@ void report(const Options& options) {
     spdlog::warn(
         "the run is done and saved, but its report could not be made: {}\nssa-report {} "
         "makes it",
-        error.what(), options.run_dir);
+        is_out_of_memory(error) ? out_of_memory_message(error) : error.what(), options.run_dir);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/out_of_memory.h"
 #include "ssa/core/tensor.h"
 
 namespace ssa {
@@ -103,10 +104,9 @@ void CachingAllocator::throw_out_of_memory(size_t size, MemoryCategory category)
                          static_cast<double>(stats_.bytes[i]) / 0x1p20);
   }
   throw OutOfMemoryError(
-      fmt::format("out of memory{}: {:.1f} MiB more for {} are not available. In use:{}\n"
-                  "Lower train.micro_batch first, then data.length or model.width; "
-                  "train.activation_checkpointing: block trades time for memory.",
-                  where_, static_cast<double>(size) / 0x1p20, name(category), usage));
+      fmt::format("out of memory{}: {:.1f} MiB more for {} are not available. In use:{}\n{}{}",
+                  where_, static_cast<double>(size) / 0x1p20, name(category), usage, kLowerMemory,
+                  remembered_memory_plan()));
 }
 
 void CachingAllocator::release(void* pointer, size_t bytes, MemoryCategory category) noexcept {

@@ -2,6 +2,8 @@
 
 #include <exception>
 
+#include "ssa/core/out_of_memory.h"
+
 namespace ssa {
 
 namespace {
@@ -10,6 +12,9 @@ constexpr int kUnexpected = 1;  // exit code of exceptions that are not ssa::Err
 
 /// An error as text for other ranks: the exit code as a byte, then the message. Empty: no error.
 std::string as_text(const std::exception& error) {
+  if (is_out_of_memory(error)) {
+    return static_cast<char>(ExitCode::usage) + out_of_memory_message(error);
+  }
   const auto* known = dynamic_cast<const Error*>(&error);
   const int code = known ? static_cast<int>(known->code()) : kUnexpected;
   return static_cast<char>(code) + std::string(error.what());

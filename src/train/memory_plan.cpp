@@ -1,14 +1,11 @@
 #include "ssa/train/memory_plan.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <vector>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "ssa/backend/counting.h"
 #include "ssa/train/counted_step.h"
@@ -24,18 +21,6 @@ constexpr int64_t kMostBytes = std::numeric_limits<int64_t>::max() / 8;
 /// A config may need more bytes than an int64_t holds. The plan then says kMostBytes.
 int64_t whole_bytes(double bytes) {
   return bytes < static_cast<double>(kMostBytes) ? static_cast<int64_t>(bytes) : kMostBytes;
-}
-
-/// The lowest limit in the files `name` of a control group and of the groups above it. In a
-/// container the group's own path may not be visible; the topmost group is.
-int64_t lowest_limit(const std::string& mount, std::filesystem::path group,
-                     const std::string& name) {
-  int64_t lowest = std::numeric_limits<int64_t>::max();
-  for (;; group = group.parent_path()) {
-    std::ifstream file(mount + group.string() + "/" + name);
-    if (int64_t limit = 0; file >> limit && limit > 0) lowest = std::min(lowest, limit);
-    if (group == group.parent_path()) return lowest;  // "max" is no number: no limit
-  }
 }
 
 std::vector<int64_t> divisors_descending(int64_t number) {
@@ -175,23 +160,6 @@ std::string RunMemory::text() const {
 
 RunMemory plan_memory(const Task& task, int64_t examples, int64_t ranks) {
   return RunPlans(task, ranks).of(examples);
-}
-
-int64_t usable_memory(const std::string& root) {
-  int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
-  const std::string mount = root + "/sys/fs/cgroup";
-  std::ifstream groups(root + "/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {  // number:controllers:path
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    const std::string path = line.substr(second + 1);
-    if (controllers == ",,") memory = std::min(memory, lowest_limit(mount, path, "memory.max"));
-    if (controllers.find(",memory,") != std::string::npos) {  // version 1
-      memory = std::min(memory, lowest_limit(mount + "/memory", path, "memory.limit_in_bytes"));
-    }
-  }
-  return memory;
 }
 
 int64_t usable_memory(Device device) {

@@ -25,13 +25,7 @@ double seconds_since(Clock::time_point start) {
 }  // namespace
 
 TrainOutcome Trainer::train() {
-  return with_errors_in(*log_, [this] {
-    try {
-      return run();
-    } catch (const OutOfMemoryError& error) {
-      throw OutOfMemoryError(fmt::format("{}\n{}", error.what(), planned_memory()));
-    }
-  });
+  return with_errors_in(*log_, [this] { return run(); });
 }
 
 TrainOutcome Trainer::run() {

@@ -1,11 +1,15 @@
 // What a Trainer does before its first step: it claims the run folder, resumes, resolves what
 // depends on machine and ranks, and logs it.
 
+#include <algorithm>
 #include <filesystem>
 #include <numeric>
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/core/allocator.h"
+#include "ssa/core/out_of_memory.h"
+#include "ssa/core/system_limits.h"
 #include "ssa/core/valid_neighbours.h"
 #include "ssa/core/version.h"
 #include "ssa/dist/agreement.h"
@@ -21,6 +25,10 @@
 namespace ssa {
 
 namespace {
+
+/// What a run needs beside its plan: data, threads, and libraries that do not check whether their
+/// allocations succeed.
+constexpr int64_t kBesidePlan = int64_t{64} << 20;
 
 /// `--resume` names a checkpoint.
 bool names_checkpoint(const std::string& resume) { return resume != "none" && resume != "auto"; }
@@ -148,7 +156,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
       config_(checked_config(config, *data_, ranks_.size())),
       task_(options.make_task(config_)),
       training_(data_->training(config_)),
-      stepper_(*task_, options.device, &ranks_),
+      stepper_(task_with_room(), options.device, &ranks_),
       state_(initial_state(config, data_->identity())),
       watch_(ranks_) {
   ranks_.set_timeout(std::chrono::duration<double>(config_.distributed.timeout_seconds));
@@ -290,8 +298,9 @@ void Trainer::settle_micro_batch() {
   const int64_t saved = state_.micro_batch, saved_ranks = state_.ranks;
   if (micro_batch == 0 && saved > 0) micro_batch = std::gcd(saved, share);
   if (micro_batch == 0) {
-    const int64_t memory = options_.device == Device::cuda ? usable_memory(options_.device)
-                                                           : usable_memory() / ranks_.local_size();
+    const int64_t memory = options_.device == Device::cuda
+                               ? usable_memory(options_.device)
+                               : std::min(usable_memory() / ranks_.local_size(), free_addresses());
     const auto own = static_cast<double>(resolve_micro_batch(*task_, memory, ranks_.size()));
     const std::vector<double> all = ranks_.gather(std::vector<double>{own}, "micro-batch sizes");
     micro_batch = static_cast<int64_t>(*std::min_element(all.begin(), all.end()));
@@ -319,11 +328,49 @@ void Trainer::settle_micro_batch() {
   }
   state_.micro_batch = micro_batch;
   state_.ranks = ranks_.size();
+  require_memory(micro_batch);
+}
+
+/// The task, once there is memory for the run at the configured micro-batch, or at the smallest one
+/// if that is `auto`.
+const Task& Trainer::task_with_room() {
+  const int64_t share = config_.train.batch_size / ranks_.size();
+  require_memory(std::clamp<int64_t>(config_.train.micro_batch, 1, share));
+  return *task_;
+}
+
+/// Plans the memory, and throws OutOfMemoryError if the host does not have what is still needed.
+void Trainer::require_memory(int64_t examples) {
+  if (examples != planned_examples_) {
+    memory_ = plan_memory(*task_, examples, ranks_.size());
+    planned_examples_ = examples;
+    remember_memory_plan(fmt::format("Planned at micro-batch {}: {}; the {} has {:.0f} MiB.",
+                                     examples, memory_.text(),
+                                     options_.device == Device::cuda ? "GPU" : "machine",
+                                     static_cast<double>(usable_memory(options_.device)) / 0x1p20));
+  }
+  if (options_.device == Device::cuda) return;  // its own allocator says when there is no more
+  const MemoryStats held = host_allocator().stats();
+  const int64_t needed =
+      std::max<int64_t>(0, memory_.peak().total() - held.total_bytes - held.cached_bytes) +
+      kBesidePlan;
+  const auto require = [&](int64_t bytes, std::string_view whose) {
+    if (needed <= bytes) return;
+    throw OutOfMemoryError(
+        fmt::format("out of memory: the run needs {:.0f} MiB, but {} {:.0f} MiB. "
+                    "{}{}",
+                    static_cast<double>(needed) / 0x1p20, whose,
+                    static_cast<double>(bytes) / 0x1p20, kLowerMemory, remembered_memory_plan()));
+  };
+  // The ranks of a machine share its memory. What is free changes as others of them take theirs.
+  const int ranks = ranks_.local_size();
+  if (ranks == 1) require(free_memory(), "the machine or its control group has only");
+  if (ranks > 1) require(usable_memory() / ranks, "each rank's part of the machine is");
+  require(free_addresses(), "the limit of address space (ulimit -v) leaves only");
 }
 
 void Trainer::announce() const {
   const TrainingCost cost = training_cost(config_, options_.make_task);
-  const RunMemory memory = plan_memory(*task_, config_.train.micro_batch, ranks_.size());
   spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
   if (ranks_.size() > 1) spdlog::info("{}", ranks_.description());
   for (const std::string& line : data_->description()) spdlog::info("{}", line);
@@ -332,17 +379,8 @@ void Trainer::announce() const {
       "{:.0f} MiB, micro-batch {} of {}",
       static_cast<double>(stepper_.session().parameters().count()) * 1e-6,
       cost.forward_flop_per_token * 1e-6, cost.compute_ratio,
-      static_cast<double>(memory.peak().total()) / 0x1p20, config_.train.micro_batch,
+      static_cast<double>(memory_.peak().total()) / 0x1p20, config_.train.micro_batch,
       config_.train.batch_size);
-}
-
-/// The memory plan in words, for the message of an OutOfMemoryError.
-std::string Trainer::planned_memory() const {
-  const RunMemory plan = plan_memory(*task_, config_.train.micro_batch, ranks_.size());
-  return fmt::format("Planned at micro-batch {}: {}; the {} has {:.0f} MiB.",
-                     config_.train.micro_batch, plan.text(),
-                     options_.device == Device::cuda ? "GPU" : "machine",
-                     static_cast<double>(usable_memory(options_.device)) / 0x1p20);
 }
 
 }  // namespace ssa

@@ -3,6 +3,7 @@
 #include <exception>
 #include <utility>
 
+#include "ssa/core/out_of_memory.h"
 #include "ssa/train/log_file.h"
 
 namespace ssa {
@@ -13,7 +14,7 @@ auto with_errors_in(LogFile& log, Body&& body) {
   try {
     return body();
   } catch (const std::exception& error) {
-    log.error(error.what());
+    log.error(is_out_of_memory(error) ? out_of_memory_message(error) : error.what());
     throw;
   }
 }

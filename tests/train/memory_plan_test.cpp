@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 #include <numeric>
 #include <vector>
 
@@ -400,30 +399,4 @@ TEST_CASE("the products of a step are those of its layers and its vocabulary") {
   CHECK(times({Kind::weights, rows, 256, 16, true}) == 1);
   CHECK(tally.attention_flop == 4.0 * layers * 2 * 32 * 32 * 16);
   CHECK(tally.attention_backward_flop == 2.5 * tally.attention_flop);
-}
-
-TEST_CASE("a control group's memory limit counts, its own or one above") {
-  const TempDir dir;
-  const std::string root = dir / "root";
-  const int64_t machine = usable_memory(root);  // no /proc there: no limit
-  REQUIRE(machine > int64_t{1} << 20);
-  const auto put = [&](const std::string& path, const std::string& text) {
-    make_directories(std::filesystem::path(root + path).parent_path().string());
-    write_bytes(root + path, text);
-  };
-  put("/proc/self/cgroup", "0::/job/step\n");
-  CHECK(usable_memory(root) == machine);
-  put("/sys/fs/cgroup/job/step/memory.max", "max\n");
-  CHECK(usable_memory(root) == machine);
-  put("/sys/fs/cgroup/job/memory.max", "1048576\n");
-  CHECK(usable_memory(root) == 1048576);
-  put("/sys/fs/cgroup/job/step/memory.max", "4096\n");
-  CHECK(usable_memory(root) == 4096);
-
-  put("/proc/self/cgroup", "5:cpu,memory:/docker/unseen\n3:cpuset:/\n");
-  CHECK(usable_memory(root) == machine);
-  put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-  CHECK(usable_memory(root) == machine);
-  put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "8192\n");
-  CHECK(usable_memory(root) == 8192);
 }

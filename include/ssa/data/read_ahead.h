@@ -31,19 +31,17 @@ class ReadAhead {
     SSA_CHECK(first <= end, "read-ahead: no items from {} to {}", first, end);
     SSA_CHECK(depth >= 1 && workers >= 1, "read-ahead: {} items ready by {} workers", depth,
               workers);
-    for (int64_t i = 0; i < std::min(workers, depth); ++i) {
-      workers_.emplace_back([this] { work(); });
+    try {
+      for (int64_t i = 0; i < std::min(workers, depth); ++i) {
+        workers_.emplace_back([this] { work(); });
+      }
+    } catch (...) {  // the system has no room for another thread
+      stop();
+      throw;
     }
   }
   /// Stops the workers after the items they are making.
-  ~ReadAhead() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ReadAhead() { stop(); }
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
 
@@ -67,6 +65,15 @@ class ReadAhead {
     std::optional<Item> item;
     std::exception_ptr error;
   };
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
 
   void work() {
     while (const std::optional<int64_t> number = claim()) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "ssa/core/system_limits.h"
 #include "ssa/core/tensor.h"
 #include "ssa/tasks/task.h"
 
@@ -37,11 +38,7 @@ struct RunMemory {
 /// device, with the workspaces that the cpu backend needs for OpenMP's present number of threads.
 RunMemory plan_memory(const Task& task, int64_t examples, int64_t ranks = 1);
 
-/// Bytes that this process may use: the machine's memory, or less if a control group (of a
-/// container, of a scheduler's job) limits it. `root` is put before /proc and /sys, for tests.
-int64_t usable_memory(const std::string& root = "");
-
-/// The same for the memory of a device.
+/// Bytes of memory that this process may use on a device.
 int64_t usable_memory(Device device);
 
 /// train.micro_batch. For `auto`, the largest divisor of a rank's share of the batch whose plan

@@ -13,6 +13,7 @@
 #include "ssa/storage/tensorboard.h"
 #include "ssa/tasks/task.h"
 #include "ssa/train/log_file.h"
+#include "ssa/train/memory_plan.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/rank_watch.h"
 #include "ssa/train/run_state.h"
@@ -66,8 +67,9 @@ class Trainer {
   void check_state(const RunState& saved, const std::string& path) const;
   void settle_micro_batch();
   void note_config_changes();
+  const Task& task_with_room();
+  void require_memory(int64_t examples);
   void announce() const;
-  std::string planned_memory() const;
 
   TrainOutcome run();
   void run_steps();
@@ -94,6 +96,8 @@ class Trainer {
   std::unique_ptr<Task> task_;
   std::unique_ptr<TrainingSet> training_;
   std::unique_ptr<EvalSet> validation_;
+  RunMemory memory_;  // the plan for planned_examples_
+  int64_t planned_examples_ = 0;
   Stepper stepper_;
   std::exception_ptr unsent_;  // why the coming step has no inputs
   RunState state_;

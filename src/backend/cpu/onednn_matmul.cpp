@@ -5,6 +5,7 @@
 
 #include <map>
 #include <mutex>
+#include <new>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "ssa/core/error.h"
+#include "ssa/core/out_of_memory.h"
 
 #include "backend/cpu/cpu_backend.h"
 
@@ -31,12 +33,20 @@ dnnl::stream& host_stream() {
   return stream;
 }
 
+// oneDNN does not check its own allocations. It makes kernels for a new primitive, and a few small
+// objects for every call.
+constexpr size_t kRoomForPrimitive = size_t{32} << 20;
+constexpr size_t kRoomForCall = size_t{32} << 10;
+
+bool no_memory(const dnnl::error& error) { return error.status == dnnl_out_of_memory; }
+
 /// Runs f. Turns an exception of oneDNN into an Error that names the product.
 template <class F>
 auto in_words(std::string_view what, int64_t rows, int64_t columns, int64_t inner, const F& f) {
   try {
     return f();
   } catch (const dnnl::error& error) {
+    if (no_memory(error)) throw std::bad_alloc();
     throw Error(ExitCode::usage, fmt::format("oneDNN's {} of ({}, {}) and ({}, {}) failed: {} "
                                              "(status {})",
                                              what, rows, inner, inner, columns, error.what(),
@@ -96,7 +106,8 @@ memory::desc packed_layout(int64_t inner, int64_t columns, DType dtype) {
     const memory::desc layout = product_of(kTypicalRows, any).weights_desc();
     product_of(1, layout);
     return layout;
-  } catch (const dnnl::error&) {
+  } catch (const dnnl::error& error) {
+    if (no_memory(error)) throw;
     return describe(inner, columns, dtype);
   }
 }
@@ -109,11 +120,13 @@ const memory::desc& shared_layout(int64_t inner, int64_t columns, DType dtype) {
   const std::tuple key(inner, columns, dtype);
   const auto found = layouts.find(key);
   if (found != layouts.end()) return found->second;
+  require_room(kRoomForPrimitive);
   return layouts.emplace(key, packed_layout(inner, columns, dtype)).first->second;
 }
 
 /// Rounds and rearranges one f32 matrix into (a part of) packed weights.
 void reorder(const void* from, const memory::desc& description, memory to) {
+  require_room(kRoomForPrimitive);
   memory source(description, host_engine(), const_cast<void*>(from));
   dnnl::reorder(source, to).execute(host_stream(), source, to);
   host_stream().wait();
@@ -264,6 +277,7 @@ class Product {
   void run(const OnednnProduct& product) {
     const Tensor scratch =
         Tensor::empty({scratch_bytes_}, DType::u8, Device::cpu, MemoryCategory::workspace);
+    require_room(kRoomForCall);
     dnnl_exec_arg_t arguments[6];
     int count = 0;
     const auto pass = [&](int index, memory& view, const void* data) {
@@ -313,6 +327,7 @@ Product& cached_product(const OnednnProduct& product) {
   const ProductKey key(product);
   if (const auto found = products.find(key); found != products.end()) return found->second;
   if (products.size() >= kMost) products.clear();
+  require_room(kRoomForPrimitive);
   const auto* packed = product.packed_b ? &product.packed_b->state() : nullptr;
   return products.try_emplace(key, key, packed).first->second;
 }
