@@ -8,11 +8,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <omp.h>
 #include <unistd.h>
 
 #include "ssa/backend/backend.h"
 #include "ssa/core/error.h"
 #include "ssa/core/out_of_memory.h"
+#include "ssa/core/system_limits.h"
 #include "ssa/core/version.h"
 #include "ssa/dist/launch.h"
 #include "ssa/storage/file_io.h"
@@ -54,6 +56,14 @@ void open_standard_streams() {
   do opened = ::open("/dev/null", O_RDWR);
   while (opened >= 0 && opened <= STDERR_FILENO);
   if (opened >= 0) ::close(opened);
+}
+
+/// More threads than a control group's quota allows only wait for each other. OpenMP itself heeds
+/// `taskset`, but no quota.
+void bound_threads() {
+  if (std::getenv("OMP_NUM_THREADS")) return;
+  const auto most = static_cast<int>(usable_processors());
+  if (most < omp_get_max_threads()) omp_set_num_threads(most);
 }
 
 /// The exit code, once it is clear that the results have reached standard output.
@@ -122,6 +132,7 @@ int run_app(int argc, char** argv, const AppInfo& info,
             const std::function<std::function<int()>(CLI::App&)>& define) {
   open_standard_streams();
   ignore_signals_of_writing();
+  bound_threads();
   const int code = after_output(
       info.name, guarded(info.name, [&] { return parse_and_run(argc, argv, info, define); }));
   program_has_ended();

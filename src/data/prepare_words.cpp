@@ -5,11 +5,11 @@
 #include <limits>
 #include <map>
 #include <numeric>
-#include <thread>
 
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/system_limits.h"
 #include "ssa/data/vocabulary.h"
 
 #include "byte_tally.h"
@@ -93,7 +93,7 @@ class WordPreparer {
         writer_(writer),
         sources_(sources),
         published_(published_counts(options.name)),
-        workers_(std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kMostWorkers)),
+        workers_(std::clamp<size_t>(static_cast<size_t>(usable_processors()), 1, kMostWorkers)),
         report_(options, input_bytes()) {}
 
   DatasetInfo run() {

@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/system_limits.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/sweep/child_process.h"
@@ -45,8 +46,8 @@ struct Job {
 std::vector<std::string> thread_settings(int64_t jobs, bool launcher) {
   std::vector<std::string> settings;
   if (std::getenv("OMP_NUM_THREADS") == nullptr && !launcher) {
-    const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
-    settings.push_back(fmt::format("OMP_NUM_THREADS={}", std::max<int64_t>(1, cores / jobs)));
+    settings.push_back(
+        fmt::format("OMP_NUM_THREADS={}", std::max<int64_t>(1, usable_processors() / jobs)));
   }
   if (std::getenv("GOMP_SPINCOUNT") == nullptr && std::getenv("OMP_WAIT_POLICY") == nullptr) {
     settings.emplace_back("GOMP_SPINCOUNT=20000");
