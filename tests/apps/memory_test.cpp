@@ -49,7 +49,7 @@ struct StarvedRun : AppRun {
     }
     CHECK(finished.code == 2);
     CHECK(contains(finished.err, "memory"));
-    CHECK(contains(finished.err, "Lower train.micro_batch"));
+    CHECK(contains(finished.err, "lower train.micro_batch"));
   }
 };
 

@@ -11,8 +11,9 @@ namespace ssa {
 
 /// What to do about it: the keys to lower.
 inline constexpr std::string_view kLowerMemory =
-    "Lower train.micro_batch first, then data.length or model.width; "
-    "train.activation_checkpointing: block trades time for memory.";
+    "Free memory, or raise its limit. To train with less, lower train.micro_batch first, then "
+    "data.length or model.width; train.activation_checkpointing: block trades time for memory. To "
+    "evaluate with less, lower eval.batch_size.";
 
 /// Remembers the memory plan of the run in words, for later messages. At most 1,000 bytes are kept.
 void remember_memory_plan(std::string_view text) noexcept;
