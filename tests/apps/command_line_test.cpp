@@ -51,7 +51,7 @@ TEST_CASE("a wrong command line is code 2 for every program") {
     CHECK(contains(message, program + " --help"));
   }
   CHECK(contains(refusal(2, "ssa-train", {}), "--config"));
-  CHECK(contains(refusal(2, "ssa-generate", {"--run", "x"}), "--length"));
+  CHECK(contains(refusal(2, "ssa-generate", {"--length", "3"}), "--run"));
   CHECK(contains(refusal(2, "ssa-generate", {"--run", "x", "--length", "-3"}), "--length"));
   CHECK(contains(refusal(2, "ssa-eval", {"--run", "a", "--checkpoint", "b"}), "--run"));
   CHECK(contains(refusal(2, "ssa-eval", {"--run", "a", "--mode", "both"}), "ensemble"));
