@@ -99,9 +99,9 @@ struct ChoicesRef {
 };
 
 template <class T>
-inline constexpr bool is_choice_list = false;
+inline constexpr bool kIsChoiceList = false;
 template <ChoiceEnum E>
-inline constexpr bool is_choice_list<std::vector<E>> = true;
+inline constexpr bool kIsChoiceList<std::vector<E>> = true;
 
 /// The member that a key stands for. A section has none.
 using FieldRef = std::variant<std::monostate, int64_t*, uint64_t*, double*, bool*, std::string*,
@@ -134,7 +134,7 @@ class FieldList {
   void field(std::string_view name, T& value, const Rule& rule, std::string_view comment) {
     if constexpr (ChoiceEnum<T>) {
       add(name, choice_ref(value), rule, comment);
-    } else if constexpr (is_choice_list<T>) {
+    } else if constexpr (kIsChoiceList<T>) {
       add(name, choices_ref(value), rule, comment);
     } else {
       add(name, &value, rule, comment);
