@@ -13,7 +13,7 @@ namespace ssa {
 // points may be trained by hand or by another machine.
 
 /// The file in the run folder with the output of the programs that ran there.
-inline const std::string kSweepLogName = "sweep-log.txt";
+inline constexpr const char* kSweepLogName = "sweep-log.txt";
 
 struct PointFailure {
   std::string program;  ///< "ssa-train"
