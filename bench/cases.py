@@ -25,6 +25,10 @@ class Case:
         described = dataclasses.asdict(self)
         return {k: v for k, v in described.items() if k not in ("name", "title", "speed_bar")}
 
+    def takes(self, peer):
+        """Whether a peer is measured with this case."""
+        return not (peer.images_only or (peer.dense_only and self.windows > 1))
+
     def tokens(self):
         return self.length * self.batch
 
@@ -44,6 +48,29 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True)
+class ImageCase(Case):
+    """The step of a decoder of pictures: length sub-pixels in rows of 3·size, windows as bands."""
+
+    rows: int = 32
+    sigma: float = 0.25
+
+    def takes(self, peer):
+        return peer.counts
+
+    def config(self, precision):
+        kind = "local" if self.windows > 1 else "none"
+        return (
+            "task: image_generation\n"
+            f"model: {{layers: {self.layers}, width: {self.width}, ffn_width: {self.ffn_width}, "
+            f"heads: {self.heads}, position: relative_2d}}\n"
+            f"ssa: {{kind: {kind}, windows: {self.windows}, sigma: {self.sigma}}}\n"
+            f"data: {{name: random, path: not-read, image_size: {self.rows}}}\n"
+            f"train: {{steps: 100, batch_size: {self.batch}, micro_batch: {self.batch}, "
+            f"precision: {precision}, clip_norm: 1.0}}\n"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Peer:
     """A way to run the decoder in PyTorch."""
 
@@ -53,11 +80,17 @@ class Peer:
     compiled: bool = False
     counts: bool = True  # the bars are against the best of those that count
     dense_only: bool = False
+    images_only: bool = False
 
 
-FULL = (
+TEXTS = (
     Case("dense", "dense", 1024, 4, speed_bar=1.3),
     Case("ssa_l4_3072", "SSA L4, length 3072", 3072, 1, windows=4, speed_bar=2.0),
+)
+
+IMAGES = (
+    ImageCase("image_dense", "pictures of 32 × 32, dense", 3072, 1, speed_bar=1.5),
+    ImageCase("image_l4", "pictures of 32 × 32, 4 bands", 3072, 1, windows=4, speed_bar=2.0),
 )
 
 PEERS = (
@@ -71,8 +104,16 @@ PEERS = (
         dense_only=True,
     ),
     Peer("unfused", "PyTorch eager, unfused attention", attention="unfused", counts=False),
+    Peer("products", "PyTorch eager, two products", attention="unfused", images_only=True),
+    Peer(
+        "products_compile",
+        "PyTorch compile, two products",
+        attention="unfused",
+        compiled=True,
+        images_only=True,
+    ),
 )
-DEFAULT_PEERS = ("eager", "compile", "skip")
+DEFAULT_PEERS = ("eager", "compile", "skip", "products", "products_compile")
 
 MEMORY_BAR = 0.6  # ssa's peak over PyTorch's, at most
 MATMUL_BAR = 0.65  # of what the matmul library reaches, at least
@@ -89,6 +130,6 @@ def quick(case):
         width=64,
         heads=2,
         ffn_width=128,
-        length=256,
         batch=max(1, case.batch // 2),
+        **({"rows": 8, "length": 192} if isinstance(case, ImageCase) else {"length": 256}),
     )

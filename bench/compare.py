@@ -16,6 +16,7 @@ after warming up, so that the compiler's memory does not count.
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -36,6 +37,7 @@ EXAMPLES = """examples:
   python bench/compare.py --cases dense --precisions fp32 --no-compile --no-document
   python bench/compare.py --curves              the cases, then the scaling curves
   python bench/compare.py --curves --cases none the curves alone
+  python bench/compare.py --cases image_dense image_l4   pictures
   python bench/compare.py --quick               tries the script out; its figures mean nothing
   python bench/compare.py --render FILE.json    writes the tables of a measurement again
 
@@ -61,8 +63,9 @@ def parse(arguments):
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    names = [case.name for case in cases.FULL]
-    add("--cases", nargs="+", choices=[*names, "none"], default=names)
+    default = [case.name for case in cases.TEXTS]
+    names = [case.name for case in cases.TEXTS + cases.IMAGES]
+    add("--cases", nargs="+", choices=[*names, "none"], default=default)
     add("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
     add("--peers", nargs="+", choices=[p.name for p in cases.PEERS], default=cases.DEFAULT_PEERS)
     add("--no-compile", action="store_true", help="leave torch.compile out")
@@ -92,7 +95,9 @@ def completed(options):
     options.ssa_env, options.torch_env = dict(options.ssa_env), dict(options.torch_env)
     wanted = [p for p in cases.PEERS if p.name in options.peers]
     options.peers = [p for p in wanted if not (options.no_compile and p.compiled)]
-    options.cases = [case for case in cases.FULL if case.name in options.cases]
+    options.cases = [
+        case for case in cases.TEXTS + cases.IMAGES if case.name in options.cases
+    ]
     scratch = ROOT / "build/bench-quick"
     if options.quick:
         options.rounds, options.steps = 1, 1
@@ -111,7 +116,8 @@ def completed(options):
 def check(options):
     """Everything that can be known to fail before the minutes of measuring."""
     if options.document:
-        blocks = ["compare"] * bool(options.cases) + ["curves"] * options.curves
+        blocks = [tables.block_of(dataclasses.asdict(case)) for case in options.cases]
+        blocks += ["curves"] * options.curves
         tables.require_markers(options.document, blocks if not options.render else [])
     if options.render:
         return

@@ -50,7 +50,7 @@ def curves(options):
     near = [Point(n, small(n, n // window, tokens, SIGMA * 1024 / n), threads) for n in lengths]
     fixed = 512 if options.quick else 4096
     by_windows = [Point(w, small(fixed, w, 4 * fixed), threads) for w in (1, 2, 4, 8, 16)]
-    dense = cases.quick(cases.FULL[0]) if options.quick else cases.FULL[0]
+    dense = cases.quick(cases.TEXTS[0]) if options.quick else cases.TEXTS[0]
     counts = sorted({2**k for k in range(7) if 2**k < threads} | {threads})
     by_threads = [Point(n, dense, n) for n in counts]
     at_length = f"windows of {window} positions, {tokens} positions a step, σ {SIGMA}"

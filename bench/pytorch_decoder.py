@@ -115,10 +115,10 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, shape):
+    def __init__(self, shape, attention=Attention):
         super().__init__()
         self.attention_norm = nn.LayerNorm(shape.width)
-        self.attention = Attention(shape)
+        self.attention = attention(shape)
         self.ffn_norm = nn.LayerNorm(shape.width)
         self.up = nn.Linear(shape.width, shape.ffn_width)
         self.down = nn.Linear(shape.ffn_width, shape.width)
@@ -129,7 +129,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, shape):
+    def __init__(self, shape, attention=Attention):
         super().__init__()
         if shape.length % shape.windows:
             raise ValueError(f"{shape.windows} windows do not divide {shape.length} positions")
@@ -138,7 +138,7 @@ class Decoder(nn.Module):
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         nn.init.normal_(self.embedding.weight, std=shape.width**-0.5)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(Block(shape, attention) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(shape.width)
         self.slopes = alibi_slopes(shape.heads)
         self.dense_plan = None
@@ -163,8 +163,11 @@ class Decoder(nn.Module):
             drawn.append((rows, bias if s.batch == 1 else bias.repeat(s.batch, 1, 1, 1)))
         return drawn
 
+    def embed(self, ids):
+        return self.embedding(ids) * math.sqrt(self.shape.width)
+
     def forward(self, ids, targets, plans):
-        x = self.embedding(ids) * math.sqrt(self.shape.width)
+        x = self.embed(ids)
         for block, (rows, bias) in zip(self.blocks, plans):
             x = block(x, rows, bias)
         logits = F.linear(self.norm(x), self.embedding.weight)
@@ -172,8 +175,12 @@ class Decoder(nn.Module):
 
 
 def plan_bytes(plans):
-    """Memory of masks and row numbers; what layers share counts once."""
-    tensors = {tensor.data_ptr(): tensor for plan in plans for tensor in plan}
+    """Memory of masks, row numbers and places in tables; what layers share counts once."""
+
+    def tensors_of(part):
+        return [part] if isinstance(part, torch.Tensor) else sum(map(tensors_of, part), [])
+
+    tensors = {tensor.data_ptr(): tensor for tensor in tensors_of(plans)}
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
@@ -184,9 +191,11 @@ class Trainer:
     the peer, and told apart as plan_seconds: drawing plans and filling their masks.
     """
 
+    model_class = Decoder
+
     def __init__(self, shape, precision="fp32", compile_mode=None):
         torch.manual_seed(1)
-        self.model = Decoder(shape)
+        self.model = self.model_class(shape)
         self.run = torch.compile(self.model, mode=compile_mode) if compile_mode else self.model
         self.autocast = precision == "bf16"
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4, fused=True)

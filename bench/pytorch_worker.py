@@ -51,8 +51,10 @@ def load_libraries(trainer, shape, precision):
     """Steps of a tiny model of the same kind: code that is loaded at its first call is not the
     model's memory."""
     tiny = dataclasses.replace(
-        shape, layers=1, width=shape.heads * 16, ffn_width=64, length=shape.windows * 16, batch=1
+        shape, layers=1, width=shape.heads * 16, ffn_width=64, length=shape.windows * 96, batch=1
     )
+    if hasattr(shape, "rows"):
+        tiny = dataclasses.replace(tiny, rows=shape.windows * 4)
     small = trainer(tiny, precision)
     small.step()
     del small
@@ -66,7 +68,10 @@ def start(job):
     torch.set_num_threads(job["threads"])
     if job["compile_mode"]:
         import torch._inductor.compile_fx  # what it takes is not the model's memory
-    from pytorch_decoder import Shape, Trainer
+    if "rows" in job["shape"]:
+        from pytorch_image_decoder import Shape, Trainer
+    else:
+        from pytorch_decoder import Shape, Trainer
 
     shape = Shape(**job["shape"])
     load_libraries(Trainer, shape, job["precision"])

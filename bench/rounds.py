@@ -27,7 +27,7 @@ def run_case(case, precision, options, folder):
     their message and do not stop the others."""
     sides = [SsaSide(case, precision, options, folder)]
     for peer in options.peers:
-        if not (peer.dense_only and case.windows > 1):
+        if case.takes(peer):
             sides.append(TorchSide(peer, case, precision, options, folder))
     results = {side.name: {"title": side.title, "turns": []} for side in sides}
     try:

@@ -8,6 +8,9 @@ EMPTY_DOCUMENT = """# Performance
 <!-- compare:begin -->
 <!-- compare:end -->
 
+<!-- pictures:begin -->
+<!-- pictures:end -->
+
 <!-- curves:begin -->
 <!-- curves:end -->
 """
@@ -94,29 +97,42 @@ def side_cells(name, side, found):
     ]
 
 
-def compare_block(record):
+def block_of(shape):
+    """The block that a case of this shape is shown in."""
+    return "pictures" if "rows" in shape else "compare"
+
+
+def compare_block(record, of):
+    """The cases whose block is `of`."""
+    shown = [case for case in record["cases"] if block_of(case["shape"]) == of]
     head = ["case", "", "side", "step", "tokens/s", "plans", "peak memory", "of it the model's"]
     head += ["ssa faster (of rounds)", "ssa's memory"]
     rows = []
-    for case in record["cases"]:
+    for case in shown:
         for name, side in case["sides"].items():
             cells = side_cells(name, side, case["ratios"].get(name))
             first = name == "ssa"
             label = [case["title"], case["precision"]] if first else ["", ""]
             rows.append(label + cells)
-    return "\n\n".join([header(record), table(head, rows), bars_table(record), NOTES]) + "\n"
+    return "\n\n".join([header(record), table(head, rows), bars_table(shown), NOTES[of]]) + "\n"
 
 
-NOTES = """\
+COLUMNS = """\
 Step: plans, forward, backward, clipping, Adam. Plans: the part of it that draws them and, in
 PyTorch, fills their masks. Peak memory: most that was resident; the model's: without what was
-resident before it was built. The bars are against the best of PyTorch eager and compiled with its
-public fused attention."""
+resident before it was built."""
+
+NOTES = {
+    "compare": f"""{COLUMNS} The bars are against the best of PyTorch eager and
+compiled with its public fused attention.""",
+    "pictures": f"""{COLUMNS} A token is a sub-pixel. The bars are against the
+best of PyTorch eager and compiled, with its public attention and with two plain products.""",
+}
 
 
-def bars_table(record):
+def bars_table(shown):
     rows = []
-    for case in record["cases"]:
+    for case in shown:
         for bar in case["bars"]:
             rows.append([f"{case['title']}, {case['precision']}"] + bar_cells(bar))
     return table(["case", "what", "against", "measured", "bar", "met"], rows) if rows else ""
@@ -161,7 +177,8 @@ def curve_table(curve):
 
 def blocks(record):
     """name of the markers → text."""
-    found = {"compare": compare_block(record)} if record["cases"] else {}
+    names = sorted({block_of(case["shape"]) for case in record["cases"]})
+    found = {name: compare_block(record, name) for name in names}
     if record.get("curves"):
         found["curves"] = curves_block(record)
     return found
