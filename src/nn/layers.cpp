@@ -6,10 +6,10 @@
 
 namespace ssa::nn {
 
-Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, double gain)
-    : map_{ops::PackedWeights(
-               {store.add(name + ".weight", {out, in}, Init::xavier_uniform(in, out, gain))}),
-           {store.add(name + ".bias", {out}, Init::zeros())}} {}
+Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out,
+               const Init& weight, const Init& bias)
+    : map_{ops::PackedWeights({store.add(name + ".weight", {out, in}, weight)}),
+           {store.add(name + ".bias", {out}, bias)}} {}
 
 ops::LinearMap Linear::stacked(const std::vector<const Linear*>& layers) {
   std::vector<Variable> weights, biases;
@@ -25,9 +25,11 @@ LayerNorm::LayerNorm(ParameterStore& store, const std::string& name, int64_t wid
       bias_(store.add(name + ".bias", {width}, Init::zeros())) {}
 
 FeedForward::FeedForward(ParameterStore& store, const std::string& name, int64_t width,
-                         int64_t hidden, Activation activation, double activation_dropout)
-    : up_(store, name + ".up", width, hidden),
-      down_(store, name + ".down", hidden, width),
+                         int64_t hidden, Activation activation, double activation_dropout,
+                         const std::optional<Init>& init)
+    : up_(store, name + ".up", width, hidden, init.value_or(Init::xavier_uniform(width, hidden))),
+      down_(store, name + ".down", hidden, width,
+            init.value_or(Init::xavier_uniform(hidden, width))),
       activation_(activation),
       activation_dropout_(activation_dropout) {}
 
@@ -41,13 +43,23 @@ Variable FeedForward::operator()(const Residual& residual, const LayerNorm& norm
   });
 }
 
-// As in fairseq, query, key and value are initialised as three parts of one stacked matrix.
+namespace {
+
+/// As in fairseq, query, key and value are initialised as three parts of one stacked matrix.
+Init stacked_init(int64_t width) {
+  return Init::xavier_uniform(width, width, 1.0 / std::numbers::sqrt2);
+}
+
+}  // namespace
+
 SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int64_t width,
-                             int64_t heads, double attention_dropout, const RelativeTable& relative)
-    : query_(store, name + ".query", width, width, 1.0 / std::numbers::sqrt2),
-      key_(store, name + ".key", width, width, 1.0 / std::numbers::sqrt2),
-      value_(store, name + ".value", width, width, 1.0 / std::numbers::sqrt2),
-      output_(store, name + ".output", width, width),
+                             int64_t heads, double attention_dropout, const RelativeTable& relative,
+                             const std::optional<Init>& init)
+    : query_(store, name + ".query", width, width, init.value_or(stacked_init(width))),
+      key_(store, name + ".key", width, width, init.value_or(stacked_init(width))),
+      value_(store, name + ".value", width, width, init.value_or(stacked_init(width))),
+      output_(store, name + ".output", width, width,
+              init.value_or(Init::xavier_uniform(width, width))),
       query_key_value_(Linear::stacked({&query_, &key_, &value_})),
       key_value_(Linear::stacked({&key_, &value_})),
       heads_(heads),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,10 @@ struct Context {
 class Linear {
  public:
   Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out,
-         double gain = 1.0);
+         const Init& weight, const Init& bias = Init::zeros());
+  /// With Glorot's initial weights.
+  Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out)
+      : Linear(store, name, in, out, Init::xavier_uniform(in, out)) {}
   Variable operator()(const Variable& x) const { return ops::linear(x, map()); }
   const ops::LinearMap& map() const { return map_; }
   /// Joins layers with the same input into one map, with their results side by side.
@@ -66,11 +70,12 @@ struct Residual {
 };
 
 /// norm → linear → activation → dropout → linear, and the residual around it. Parameters
-/// `NAME.up.*` and `NAME.down.*`.
+/// `NAME.up.*` and `NAME.down.*`, with Glorot's initial weights unless `init` is given.
 class FeedForward {
  public:
   FeedForward(ParameterStore& store, const std::string& name, int64_t width, int64_t hidden,
-              Activation activation, double activation_dropout);
+              Activation activation, double activation_dropout,
+              const std::optional<Init>& init = {});
   /// residual.x + dropout(feed_forward(norm(residual.x))), (R, width); `layer` numbers the place
   /// of the dropout inside.
   Variable operator()(const Residual& residual, const LayerNorm& norm, const Context& context,
@@ -114,10 +119,12 @@ struct RelativeTable {
 /// Parameters `NAME.query|key|value|output.*`. If a plan of one window leaves out positions
 /// (unbiased subsampling), keys and values are projected for the sampled positions only. A learned
 /// 2-D bias is the last parameter, `NAME.relative_bias` ((2R-1)·(2C-1), H), without weight decay.
+/// Initial weights are Glorot's unless `init` is given.
 class SelfAttention {
  public:
   SelfAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
-                double attention_dropout, const RelativeTable& relative = {});
+                double attention_dropout, const RelativeTable& relative = {},
+                const std::optional<Init>& init = {});
   /// residual.x + dropout(attention(norm(residual.x))), (B·N, width)
   Variable operator()(const Residual& residual, const LayerNorm& norm, const AttentionInput& input,
                       const Context& context, int64_t layer) const;
