@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdio>  // jpeglib.h uses FILE without including it
 
+#include <jerror.h>
 #include <jpeglib.h>
 
 #include "ssa/core/error.h"
@@ -37,8 +38,7 @@ ErrorManager& manager_of(j_common_ptr info) { return *reinterpret_cast<ErrorMana
 /// Keeps quiet about warnings such as superfluous bytes, as Pillow does, but remembers a picture
 /// that ends early: libjpeg fills up the rest with gray.
 void on_message(j_common_ptr info, int level) {
-  constexpr int kPrematureEnd = 123;  // JWRN_JPEG_EOF of jerror.h
-  if (level < 0 && info->err->msg_code == kPrematureEnd) manager_of(info).ended_early = true;
+  if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF) manager_of(info).ended_early = true;
 }
 
 void no_output(j_common_ptr) {}

@@ -3,36 +3,24 @@
 #include <map>
 
 #include <catch2/catch.hpp>
-#include <zlib.h>
 
 #include "ssa/core/error.h"
 
+#include "formula_picture.h"
+
 using namespace ssa;
+using testing::formula_picture;
 
 namespace {
 
 using Variants = std::array<int32_t, 4>;  // rotation, color, transposition, jigsaw
 
-/// img[r][c][k] = (7r + 13c + 29k + (r·c) mod 31 + (r²·k) mod 17) mod 256
-std::vector<uint8_t> formula_picture(int64_t side) {
-  std::vector<uint8_t> pixels;
-  for (int64_t r = 0; r < side; ++r) {
-    for (int64_t c = 0; c < side; ++c) {
-      for (int64_t k = 0; k < 3; ++k) {
-        pixels.push_back(
-            static_cast<uint8_t>(7 * r + 13 * c + 29 * k + r * c % 31 + r * r * k % 17));
-      }
-    }
-  }
-  return pixels;
-}
-
 uint32_t crc_of(const Variants& variants) {
-  std::vector<uint8_t> pixels = formula_picture(32);
+  Picture picture = formula_picture(32, 32);
   for (const Augmentation kind : kAugmentations) {
-    augment(pixels, 32, kind, variants[static_cast<size_t>(kind)]);
+    augment(picture.pixels, 32, kind, variants[static_cast<size_t>(kind)]);
   }
-  return static_cast<uint32_t>(crc32(0, pixels.data(), static_cast<uInt>(pixels.size())));
+  return testing::crc_of(picture);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "ssa/data/picture.h"
 
+#include "formula_picture.h"
+#include "picture_fixture.h"
 #include "test_files.h"
 
 using namespace ssa;
@@ -37,4 +39,24 @@ TEST_CASE("what is no picture, or ends early, is refused with its name") {
   const std::vector<uint8_t> jpeg = {0xff, 0xd8, 0xff, 0xe0, 0x00};
   CHECK_THAT(error_of(ExitCode::data, [&] { decode_picture(jpeg, "torn.jpg"); }),
              Catch::Contains("torn.jpg"));
+}
+
+TEST_CASE("kinds of files that are easily read wrong have the pixels of Pillow") {
+  REQUIRE(picture_fixture().at("files").size() == 9);
+  for (const auto& file : picture_fixture().at("files")) {
+    INFO(file.dump());
+    const std::string path = kPictureFolder + file.at("name").get<std::string>();
+    const std::string text = read_bytes(path);
+    const auto bytes = std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+    const Picture picture = decode_picture(bytes, path);
+    CHECK(picture.height == file.at("size")[0]);
+    CHECK(picture.width == file.at("size")[1]);
+    CHECK(crc_of(picture) == file.at("crc32"));
+    // Pillow refuses them wherever they end early. libjpeg only warns, and fills up with gray.
+    for (size_t count = 4; count < bytes.size(); count += 3) {
+      CHECK_THAT(error_of(ExitCode::data, [&] { decode_picture(bytes.first(count), path); }),
+                 Catch::Contains(path));
+    }
+    CHECK_THROWS_AS(decode_picture(bytes.first(bytes.size() - 1), path), DataError);
+  }
 }
