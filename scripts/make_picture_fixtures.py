@@ -160,12 +160,15 @@ def mixing_cases():
 
 def file_cases():
     """Files of the kinds that ImageNet has among its plain JPEGs."""
-    picture = formula(21, 18)
+    height, width = 67, 53  # a few blocks of 16 each way, and a rest
+    picture = formula(height, width)
     rgba = picture.convert("RGBA")
-    rgba.putalpha(Image.fromarray(np.arange(21 * 18, dtype=np.uint32).reshape(21, 18).astype(np.uint8)))
+    rgba.putalpha(Image.linear_gradient("L").resize((width, height)))
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turned by 90 degrees, which nobody looks at
     picture.save(OUTPUT / "plain.jpg", quality=80)
+    picture.save(OUTPUT / "halved_colours.jpg", quality=80, subsampling="4:2:2")
+    picture.save(OUTPUT / "all_colours.jpg", quality=80, subsampling="4:4:4")
     picture.save(OUTPUT / "progressive.jpg", quality=80, progressive=True)
     picture.save(OUTPUT / "turned.jpg", quality=80, exif=exif)
     picture.convert("L").save(OUTPUT / "gray.jpg", quality=80)

@@ -8,6 +8,23 @@
 
 namespace ssa {
 
+namespace {
+
+/// What comes behind the crop.
+Picture augment_crop(const TrainTransform& transform, const Picture& crop,
+                     const ImageVisit& visit) {
+  Picture out = resize(crop, transform.size, transform.size, transform.interpolation);
+  if (happens(draw_words(visit, RecipePart::flip, 0)[0], transform.flip_probability)) {
+    out = flip(out);
+  }
+  for (const RandAugmentStep& step : draw_rand_augment(transform.rand_augment, visit)) {
+    out = apply(step, out, transform.interpolation, transform.normalization.fill());
+  }
+  return out;
+}
+
+}  // namespace
+
 std::array<uint8_t, 3> Normalization::fill() const {
   std::array<uint8_t, 3> color;
   std::ranges::transform(mean, color.begin(), [](float part) {
@@ -34,20 +51,22 @@ void normalize(const Picture& picture, const Normalization& normalization,
   }
 }
 
+Picture TrainTransform::augment(std::span<const uint8_t> file, const std::string& path,
+                                const ImageVisit& visit) const {
+  const Box whole = picture_box(file, path);
+  const Box box = draw_random_resized_crop(crop, whole.height, whole.width, visit);
+  return augment_crop(*this, decode_crop(file, box, path), visit);
+}
+
 Picture TrainTransform::augment(const Picture& picture, const ImageVisit& visit) const {
   require_picture("augment", picture);
   const Box box = draw_random_resized_crop(crop, picture.height, picture.width, visit);
-  Picture out = resize(ssa::crop(picture, box), size, size, interpolation);
-  if (happens(draw_words(visit, RecipePart::flip, 0)[0], flip_probability)) out = flip(out);
-  for (const RandAugmentStep& step : draw_rand_augment(rand_augment, visit)) {
-    out = ssa::apply(step, out, interpolation, normalization.fill());
-  }
-  return out;
+  return augment_crop(*this, ssa::crop(picture, box), visit);
 }
 
-void TrainTransform::apply(const Picture& picture, const ImageVisit& visit,
-                           std::span<float> planes) const {
-  normalize(augment(picture, visit), normalization, planes);
+void TrainTransform::to_planes(const Picture& augmented, const ImageVisit& visit,
+                               std::span<float> planes) const {
+  normalize(augmented, normalization, planes);
   if (const auto box = draw_random_erasing(erasing, size, size, visit)) {
     erase(planes, size, size, *box, visit);
   }

@@ -1,5 +1,6 @@
 #include "jpeg.h"
 
+#include <algorithm>
 #include <array>
 #include <csetjmp>
 #include <cstddef>
@@ -9,6 +10,8 @@
 #include <jpeglib.h>
 
 #include "ssa/core/error.h"
+
+#include "picture_checks.h"
 
 // libjpeg reports errors by a function that must not return; it jumps back here. Nothing with a
 // destructor may live between the setjmp and the jump, so decoding is split into functions that
@@ -49,7 +52,7 @@ struct Decoder {
 };
 
 /// Reads the header. False with errors.message set if that fails.
-bool begin(Decoder& decoder, std::span<const uint8_t> bytes) {
+bool read_header(Decoder& decoder, std::span<const uint8_t> bytes) {
   decoder.info.err = jpeg_std_error(&decoder.errors.base);
   decoder.errors.base.error_exit = on_error;
   decoder.errors.base.emit_message = on_message;
@@ -60,20 +63,39 @@ bool begin(Decoder& decoder, std::span<const uint8_t> bytes) {
   if (setjmp(decoder.errors.back) != 0) return false;
   jpeg_mem_src(&decoder.info, bytes.data(), bytes.size());
   jpeg_read_header(&decoder.info, TRUE);
-  const bool inks = decoder.info.num_components == 4;
-  decoder.info.out_color_space = inks ? JCS_CMYK : JCS_RGB;
-  jpeg_start_decompress(&decoder.info);
   return true;
 }
 
-/// Writes all rows to `out`, row by row. False with errors.message set if that fails.
-bool read_rows(Decoder& decoder, uint8_t* out, size_t row_bytes) {
+/// What is decoded of a picture: whole blocks of columns, from the one on that has the first.
+struct Columns {
+  JDIMENSION first, count;
+};
+
+/// Begins to decode, of the columns at least those that are asked for. False with errors.message
+/// set if that fails.
+bool start(Decoder& decoder, Columns& columns) {
   if (setjmp(decoder.errors.back) != 0) return false;
-  while (decoder.info.output_scanline < decoder.info.output_height) {
-    uint8_t* row = out + decoder.info.output_scanline * row_bytes;
+  const bool inks = decoder.info.num_components == 4;
+  decoder.info.out_color_space = inks ? JCS_CMYK : JCS_RGB;
+  jpeg_start_decompress(&decoder.info);
+  if (columns.count < decoder.info.output_width) {
+    jpeg_crop_scanline(&decoder.info, &columns.first, &columns.count);
+  }
+  return true;
+}
+
+/// Writes `count` rows from `first` on to `out`. False with errors.message set if that fails.
+bool read_rows(Decoder& decoder, JDIMENSION first, JDIMENSION count, uint8_t* out,
+               size_t row_bytes) {
+  if (setjmp(decoder.errors.back) != 0) return false;
+  if (first > 0) jpeg_skip_scanlines(&decoder.info, first);
+  while (decoder.info.output_scanline < first + count) {
+    uint8_t* row = out + (decoder.info.output_scanline - first) * row_bytes;
     jpeg_read_scanlines(&decoder.info, &row, 1);
   }
-  jpeg_finish_decompress(&decoder.info);
+  if (decoder.info.output_scanline == decoder.info.output_height) {
+    jpeg_finish_decompress(&decoder.info);
+  }
   return true;
 }
 
@@ -89,25 +111,75 @@ std::vector<uint8_t> mixed(const std::vector<uint8_t>& inks) {
   return pixels;
 }
 
+struct Owner : Decoder {
+  Owner() : Decoder{} {}
+  ~Owner() { jpeg_destroy_decompress(&info); }
+  Owner(const Owner&) = delete;
+  Owner& operator=(const Owner&) = delete;
+};
+
+/// A JPEG whose header has been read. Turns libjpeg's errors into exceptions.
+class Jpeg {
+ public:
+  Jpeg(std::span<const uint8_t> bytes, const std::string& path) : path_(path) {
+    if (!read_header(decoder_, bytes)) fail(decoder_.errors.message.data());
+    if (height() * width() > kMostPixels) {
+      fail(fmt::format("{} x {} pixels are too many", width(), height()));
+    }
+  }
+
+  int64_t height() const { return decoder_.info.image_height; }
+  int64_t width() const { return decoder_.info.image_width; }
+
+  /// Rows of `box` and, of each, at least its columns, the first of which is `columns.first`.
+  Picture read(const Box& box, Columns& columns) {
+    columns = {static_cast<JDIMENSION>(box.left), static_cast<JDIMENSION>(box.width)};
+    if (!start(decoder_, columns)) fail(decoder_.errors.message.data());
+    const auto row_bytes = size_t{columns.count} * decoder_.info.output_components;
+    std::vector<uint8_t> pixels(row_bytes * static_cast<size_t>(box.height));
+    if (!read_rows(decoder_, static_cast<JDIMENSION>(box.top), static_cast<JDIMENSION>(box.height),
+                   pixels.data(), row_bytes)) {
+      fail(decoder_.errors.message.data());
+    }
+    if (decoder_.errors.ended_early) fail("it ends early");
+    if (decoder_.info.output_components == 4) pixels = mixed(pixels);
+    return {box.height, columns.count, std::move(pixels)};
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view why) const {
+    throw DataError("'{}' is no sound JPEG: {}", path_, why);
+  }
+
+  const std::string& path_;
+  Owner decoder_;
+};
+
 }  // namespace
 
 Picture decode_jpeg(std::span<const uint8_t> bytes, const std::string& path) {
-  struct Owner : Decoder {
-    ~Owner() { jpeg_destroy_decompress(&info); }
-  } decoder;
-  const auto fail = [&](std::string_view why) {
-    throw DataError("'{}' is no sound JPEG: {}", path, why);
-  };
-  if (!begin(decoder, bytes)) fail(decoder.errors.message.data());
-  const auto width = static_cast<int64_t>(decoder.info.output_width);
-  const auto height = static_cast<int64_t>(decoder.info.output_height);
-  if (width * height > kMostPixels) fail(fmt::format("{} x {} pixels are too many", width, height));
-  const auto row_bytes = static_cast<size_t>(width * decoder.info.output_components);
-  std::vector<uint8_t> pixels(row_bytes * static_cast<size_t>(height));
-  if (!read_rows(decoder, pixels.data(), row_bytes)) fail(decoder.errors.message.data());
-  if (decoder.errors.ended_early) fail("it ends early");
-  if (decoder.info.output_components == 4) pixels = mixed(pixels);
-  return {height, width, std::move(pixels)};
+  Jpeg jpeg(bytes, path);
+  Columns columns;
+  return jpeg.read({0, 0, jpeg.height(), jpeg.width()}, columns);
+}
+
+Box jpeg_box(std::span<const uint8_t> bytes, const std::string& path) {
+  const Jpeg jpeg(bytes, path);
+  return {0, 0, jpeg.height(), jpeg.width()};
+}
+
+Picture decode_jpeg_crop(std::span<const uint8_t> bytes, const Box& box, const std::string& path) {
+  Jpeg jpeg(bytes, path);
+  require_inside("decode_crop", box, jpeg.height(), jpeg.width());
+  // One pixel more on each side: what libjpeg interpolates of colours there reaches across.
+  Box wider;
+  wider.top = std::max<int64_t>(box.top - 1, 0);
+  wider.left = std::max<int64_t>(box.left - 1, 0);
+  wider.height = std::min(box.top + box.height + 1, jpeg.height()) - wider.top;
+  wider.width = std::min(box.left + box.width + 1, jpeg.width()) - wider.left;
+  Columns columns;
+  const Picture decoded = jpeg.read(wider, columns);
+  return crop(decoded, {box.top - wider.top, box.left - columns.first, box.height, box.width});
 }
 
 }  // namespace ssa

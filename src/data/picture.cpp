@@ -4,6 +4,7 @@
 #include <array>
 
 #include "ssa/core/error.h"
+#include "ssa/data/picture_geometry.h"
 
 #include "jpeg.h"
 #include "png.h"
@@ -19,12 +20,26 @@ bool begins_with(std::span<const uint8_t> bytes, std::span<const uint8_t> magic)
   return bytes.size() >= magic.size() && std::ranges::equal(bytes.first(magic.size()), magic);
 }
 
+/// A JPEG, or else a PNG. Throws DataError for anything else.
+bool is_jpeg(std::span<const uint8_t> bytes, const std::string& path) {
+  if (begins_with(bytes, kJpeg)) return true;
+  if (begins_with(bytes, kPng)) return false;
+  throw DataError("'{}' is neither a JPEG nor a PNG", path);
+}
+
 }  // namespace
 
 Picture decode_picture(std::span<const uint8_t> bytes, const std::string& path) {
-  if (begins_with(bytes, kJpeg)) return decode_jpeg(bytes, path);
-  if (begins_with(bytes, kPng)) return decode_png(bytes, path);
-  throw DataError("'{}' is neither a JPEG nor a PNG", path);
+  return is_jpeg(bytes, path) ? decode_jpeg(bytes, path) : decode_png(bytes, path);
+}
+
+Box picture_box(std::span<const uint8_t> bytes, const std::string& path) {
+  return is_jpeg(bytes, path) ? jpeg_box(bytes, path) : png_box(bytes, path);
+}
+
+Picture decode_crop(std::span<const uint8_t> bytes, const Box& box, const std::string& path) {
+  return is_jpeg(bytes, path) ? decode_jpeg_crop(bytes, box, path)
+                              : crop(decode_png(bytes, path), box);
 }
 
 }  // namespace ssa

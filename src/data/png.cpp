@@ -116,6 +116,18 @@ Picture decode_png(std::span<const uint8_t> bytes, const std::string& path) {
   return picture;
 }
 
+Box png_box(std::span<const uint8_t> bytes, const std::string& path) {
+  // Signature, length and name of the first chunk, then width and height, the highest byte first.
+  constexpr size_t kWidthAt = 16, kHeightAt = 20, kEnd = 24;
+  const auto number = [&](size_t at) { return png_get_uint_32(bytes.data() + at); };
+  if (bytes.size() < kEnd) throw DataError("'{}' is no sound PNG: it ends early", path);
+  const png_uint_32 width = number(kWidthAt), height = number(kHeightAt);
+  if (width - 1 >= kMostPixels || height - 1 >= kMostPixels) {
+    throw DataError("'{}' is no sound PNG: it says it has {} x {} pixels", path, width, height);
+  }
+  return {0, 0, height, width};
+}
+
 std::vector<uint8_t> encode_png(const Picture& picture) {
   SSA_CHECK(picture.height > 0 && picture.width > 0 &&
                 static_cast<int64_t>(picture.pixels.size()) == picture.height * picture.width * 3,

@@ -169,7 +169,7 @@ TEST_CASE("a visit's picture depends on seed, epoch and image, and on nothing el
   const TrainTransform transform{.size = 32};
   const auto planes_of = [&](const ImageVisit& visit) {
     std::vector<float> planes(3 * 32 * 32);
-    transform.apply(picture, visit, planes);
+    transform.to_planes(transform.augment(picture, visit), visit, planes);
     return planes;
   };
   const std::vector<float> planes = planes_of({5, 2, 7});
@@ -180,7 +180,7 @@ TEST_CASE("a visit's picture depends on seed, epoch and image, and on nothing el
   CHECK(planes_of({5, 2, 8}) != planes);
   CHECK(planes_of({5 + (uint64_t{1} << 40), 2, 7}) != planes);
   std::vector<float> other(5);
-  CHECK_THROWS_AS(transform.apply(picture, {5, 2, 7}, other), ShapeError);
+  CHECK_THROWS_AS(transform.to_planes(formula_picture(32, 32), {5, 2, 7}, other), ShapeError);
 }
 
 TEST_CASE("a training picture goes through crop, flip, RandAugment, planes and erasing") {
@@ -191,7 +191,7 @@ TEST_CASE("a training picture goes through crop, flip, RandAugment, planes and e
     const ImageVisit visit = visit_of(i);
     TrainTransform transform{.size = 24};
     std::vector<float> planes(3 * 24 * 24);
-    transform.apply(picture, visit, planes);
+    transform.to_planes(transform.augment(picture, visit), visit, planes);
 
     const Box box = draw_random_resized_crop(transform.crop, 70, 90, visit);
     const Picture cut = resize(crop(picture, box), 24, 24, Interpolation::bicubic);
@@ -234,4 +234,18 @@ TEST_CASE("what cannot become planes is refused") {
   const EvalTransform larger{.resize = 4, .crop = 5};
   CHECK_THROWS_AS(larger.crop_of(formula_picture(6, 8)), ShapeError);
   CHECK(Normalization{}.fill() == std::array<uint8_t, 3>{124, 116, 104});
+}
+
+TEST_CASE("a training picture is the same whether all of its file is decoded or its crop") {
+  const TrainTransform transform{.size = 24};
+  for (const auto& file : picture_fixture().at("files")) {
+    INFO(file.dump());
+    const std::string path = kPictureFolder + file.at("name").get<std::string>();
+    const std::string text = read_bytes(path);
+    const auto bytes = std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+    for (int64_t i = 0; i < 10; ++i) {
+      REQUIRE(transform.augment(bytes, path, visit_of(i)) ==
+              transform.augment(decode_picture(bytes, path), visit_of(i)));
+    }
+  }
 }

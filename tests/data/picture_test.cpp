@@ -1,5 +1,8 @@
 #include "ssa/data/picture.h"
 
+#include "ssa/core/philox.h"
+#include "ssa/data/picture_geometry.h"
+
 #include "formula_picture.h"
 #include "picture_fixture.h"
 #include "test_files.h"
@@ -41,8 +44,34 @@ TEST_CASE("what is no picture, or ends early, is refused with its name") {
              Catch::Contains("torn.jpg"));
 }
 
+TEST_CASE("a part that is decoded alone has the pixels that it has in its picture") {
+  const RngKey key{.seed = 3};
+  for (const auto& file : picture_fixture().at("files")) {
+    INFO(file.dump());
+    const std::string path = kPictureFolder + file.at("name").get<std::string>();
+    const std::string text = read_bytes(path);
+    const auto bytes = std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+    const Picture picture = decode_picture(bytes, path);
+    const Box whole{0, 0, picture.height, picture.width};
+    CHECK(picture_box(bytes, path) == whole);
+    CHECK(decode_crop(bytes, whole, path) == picture);
+    for (uint32_t i = 0; i < 60; ++i) {
+      const auto words = key.words(i);
+      Box box;
+      box.height = 1 + words[0] % picture.height;
+      box.width = 1 + words[1] % picture.width;
+      box.top = words[2] % (picture.height - box.height + 1);
+      box.left = words[3] % (picture.width - box.width + 1);
+      REQUIRE(decode_crop(bytes, box, path) == crop(picture, box));
+    }
+    CHECK_THROWS_AS(decode_crop(bytes, {0, 1, 1, picture.width}, path), ShapeError);
+    CHECK_THROWS_AS(decode_crop(bytes.first(bytes.size() / 4), whole, path), DataError);
+    CHECK_THROWS_AS(picture_box(bytes.first(10), path), DataError);
+  }
+}
+
 TEST_CASE("kinds of files that are easily read wrong have the pixels of Pillow") {
-  REQUIRE(picture_fixture().at("files").size() == 9);
+  REQUIRE(picture_fixture().at("files").size() == 11);
   for (const auto& file : picture_fixture().at("files")) {
     INFO(file.dump());
     const std::string path = kPictureFolder + file.at("name").get<std::string>();
@@ -53,7 +82,7 @@ TEST_CASE("kinds of files that are easily read wrong have the pixels of Pillow")
     CHECK(picture.width == file.at("size")[1]);
     CHECK(crc_of(picture) == file.at("crc32"));
     // Pillow refuses them wherever they end early. libjpeg only warns, and fills up with gray.
-    for (size_t count = 4; count < bytes.size(); count += 3) {
+    for (size_t count = 4; count < bytes.size(); count += 11) {
       CHECK_THAT(error_of(ExitCode::data, [&] { decode_picture(bytes.first(count), path); }),
                  Catch::Contains(path));
     }

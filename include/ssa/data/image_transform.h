@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "ssa/data/image_visit.h"
 #include "ssa/data/picture_geometry.h"
@@ -14,8 +15,8 @@ namespace ssa {
 // From a decoded picture to what an image classifier gets: three planes of f32, (3, height, width).
 // The defaults are the recipe of Swin (Liu et al. 2021) on ImageNet.
 
-/// x = (v / 255 - mean) / stddev for each channel, in f32: torchvision's ToTensor and Normalize. The
-/// defaults are ImageNet's.
+/// x = (v / 255 - mean) / stddev for each channel, in f32: torchvision's ToTensor and Normalize.
+/// The defaults are ImageNet's.
 struct Normalization {
   std::array<float, 3> mean = {0.485F, 0.456F, 0.406F};
   std::array<float, 3> stddev = {0.229F, 0.224F, 0.225F};
@@ -38,10 +39,15 @@ struct TrainTransform {
   Normalization normalization = {};
   RandomErasing erasing = {};
 
-  /// The u8 part: the picture of (size, size) before it is normalised.
+  /// The u8 part: the picture of (size, size) before it is normalised. From a JPEG or PNG, of which
+  /// only the crop is decoded; throws DataError as decode_crop() does.
+  Picture augment(std::span<const uint8_t> file, const std::string& path,
+                  const ImageVisit& visit) const;
+  /// The same of a picture that has been decoded.
   Picture augment(const Picture& picture, const ImageVisit& visit) const;
-  /// All of it, into planes of (3, size, size). Throws ShapeError for a span of another size.
-  void apply(const Picture& picture, const ImageVisit& visit, std::span<float> planes) const;
+  /// What is left to do with an augmented picture, into planes of (3, size, size). Throws
+  /// ShapeError for a span of another size.
+  void to_planes(const Picture& augmented, const ImageVisit& visit, std::span<float> planes) const;
 };
 
 /// Resizes so that the shorter side has `side` pixels, as torchvision's Resize(side): the longer

@@ -14,14 +14,6 @@ namespace ssa {
 /// How a value between pixels is found. The values of Pillow's Resampling of these names.
 enum class Interpolation { bilinear, bicubic };
 
-/// A rectangle of pixels.
-struct Box {
-  int64_t top = 0, left = 0, height = 0, width = 0;
-
-  int64_t area() const { return height * width; }
-  bool operator==(const Box&) const = default;
-};
-
 /// The pixels of `box`. Throws ShapeError if it is empty or leaves the picture.
 Picture crop(const Picture& picture, const Box& box);
 
