@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Reads a run's TensorBoard events and compares them with its metrics.jsonl.
+"""Reads a run's TensorBoard events and compares them with its metrics.jsonl and samples.
 
     python3 -m venv venv && venv/bin/pip install tensorboard
     venv/bin/python scripts/check_tensorboard.py RUN_FOLDER
 
 Every number of every line of metrics.jsonl must be a point of the curve "split/name" at that step
-(as a 32-bit float), and no curve may have a point more. Exit status 0 if so, 1 if not.
+(as a 32-bit float), and no curve may have a point more. Every samples/step-N.png must be the image
+"samples" of step N, byte for byte and with the size that it says. Exit status 0 if so, 1 if not.
 """
 
 import argparse
@@ -39,19 +40,37 @@ def read_metrics(path):
     return curves
 
 
+def read_samples(folder):
+    """{step: bytes of the PNG}"""
+    paths = (folder / "samples").glob("step-*.png")
+    return {int(path.stem.removeprefix("step-")): path.read_bytes() for path in paths}
+
+
 def read_events(folder):
-    """{tag: [(step, value)]} as TensorBoard itself sees them."""
+    """The run as TensorBoard itself sees it."""
     try:
         from tensorboard.backend.event_processing import event_accumulator
     except ImportError:
         sys.exit("this script needs tensorboard: pip install tensorboard")
-    keep_all = {event_accumulator.SCALARS: 0, event_accumulator.TENSORS: 0}
+    keep_all = dict.fromkeys(event_accumulator.DEFAULT_SIZE_GUIDANCE, 0)
     accumulator = event_accumulator.EventAccumulator(str(folder), size_guidance=keep_all)
     accumulator.Reload()
+    return accumulator
+
+
+def curves_of(accumulator):
+    """{tag: [(step, value)]}"""
     return {
         tag: [(point.step, point.value) for point in accumulator.Scalars(tag)]
         for tag in accumulator.Tags()["scalars"]
     }
+
+
+def images_of(accumulator):
+    """{step: image}"""
+    if "samples" not in accumulator.Tags()["images"]:
+        return {}
+    return {image.step: image for image in accumulator.Images("samples")}
 
 
 def same_value(expected, actual):
@@ -72,16 +91,33 @@ def differences(metrics, events):
                 yield f"{tag}, step {step}: {wanted} in metrics.jsonl, {found} in the events"
 
 
+def differences_of_images(samples, images):
+    """The same for the pictures."""
+    for step in sorted(samples.keys() | images.keys()):
+        if step not in images or step not in samples:
+            yield f"samples, step {step}: only in {'the folder' if step in samples else 'the events'}"
+            continue
+        image, png = images[step], samples[step]
+        if image.encoded_image_string != png:
+            yield f"samples, step {step}: other bytes in the events than in the folder"
+        if (image.width, image.height) != struct.unpack(">II", png[16:24]):
+            yield f"samples, step {step}: {image.width} x {image.height} is not the picture's size"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=pathlib.Path, help="run folder")
     run = parser.parse_args().run
-    metrics, events = read_metrics(run / "metrics.jsonl"), read_events(run)
-    problems = list(differences(metrics, events))
+    accumulator = read_events(run)
+    events, images = curves_of(accumulator), images_of(accumulator)
+    problems = list(differences(read_metrics(run / "metrics.jsonl"), events))
+    problems += differences_of_images(read_samples(run), images)
     for problem in problems:
         print(problem)
     points = sum(len(curve) for curve in events.values())
-    print(f"{len(events)} curves, {points} points, {len(problems)} differences")
+    print(
+        f"{len(events)} curves, {points} points, {len(images)} images, {len(problems)} differences"
+    )
     return 1 if problems or not points else 0
 
 

@@ -1,7 +1,10 @@
 #include "ssa/storage/run_folder.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -34,7 +37,34 @@ void write_holder(int descriptor) {
   }
 }
 
+std::string samples_path(const std::string& run_dir) { return run_dir + "/samples"; }
+
+/// The step in a name "step-N.SUFFIX"; nothing for another name.
+std::optional<int64_t> step_of_sample(std::string_view name) {
+  constexpr std::string_view kPrefix = "step-";
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  int64_t step = 0;
+  const char* const end = name.data() + name.size();
+  const auto [dot, error] = std::from_chars(name.data(), end, step);
+  const bool one_suffix = std::count(dot, end, '.') == 1;  // not that of a file being written
+  if (error != std::errc() || step < 0 || dot == end || *dot != '.' || !one_suffix) {
+    return std::nullopt;
+  }
+  return step;
+}
+
 }  // namespace
+
+std::vector<SampleFile> list_samples(const std::string& run_dir) {
+  std::vector<SampleFile> samples;
+  const std::string dir = samples_path(run_dir);
+  for (const std::string& name : list_directory(dir)) {
+    if (const auto step = step_of_sample(name)) samples.push_back({*step, dir + "/" + name});
+  }
+  std::ranges::stable_sort(samples, {}, &SampleFile::step);
+  return samples;
+}
 
 RunFolder::RunFolder(std::string path) : path_(std::move(path)) {
   make_directories(path_);
@@ -79,6 +109,17 @@ void RunFolder::write_config_changes(std::string_view json) const {
     write_file_atomically(path, std::string(json) + "\n");
   } else if (path_exists(path)) {
     remove_tree(path);
+  }
+}
+
+void RunFolder::write_sample(int64_t step, std::string_view suffix, std::string_view bytes) const {
+  make_directories(samples_path(path_));
+  write_file_atomically(fmt::format("{}/step-{}.{}", samples_path(path_), step, suffix), bytes);
+}
+
+void RunFolder::remove_samples_after(int64_t step) const {
+  for (const SampleFile& sample : list_samples(path_)) {
+    if (sample.step > step) remove_tree(sample.path);
   }
 }
 

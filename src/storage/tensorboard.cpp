@@ -24,6 +24,11 @@ constexpr uint32_t kEventSessionLog = 7;   // SessionLog
 constexpr uint32_t kSummaryValue = 1;      // repeated Summary.Value
 constexpr uint32_t kValueTag = 1;          // string
 constexpr uint32_t kValueSimpleValue = 2;  // float
+constexpr uint32_t kValueImage = 4;        // Summary.Image
+constexpr uint32_t kImageHeight = 1;       // int32
+constexpr uint32_t kImageWidth = 2;        // int32
+constexpr uint32_t kImageColorspace = 3;   // int32: the number of channels
+constexpr uint32_t kImageEncoded = 4;      // bytes
 constexpr uint32_t kSessionStatus = 1;     // enum
 constexpr uint64_t kSessionStart = 1;
 
@@ -67,6 +72,29 @@ std::string record(std::string_view event) {
   out.append(event);
   append_little_endian(out, masked_crc(event));
   return out;
+}
+
+/// What a PNG file says of itself in its first chunk.
+struct PngHeader {
+  uint32_t width = 0, height = 0, channels = 0;
+};
+
+uint32_t big_endian(std::string_view bytes) {
+  uint32_t value = 0;
+  for (const char byte : bytes.substr(0, 4)) value = value << 8 | static_cast<uint8_t>(byte);
+  return value;
+}
+
+/// Signature (8), length (4), "IHDR", width (4), height (4), bit depth (1), colour type (1).
+PngHeader png_header(std::string_view png) {
+  constexpr std::string_view kSignature = "\x89PNG\r\n\x1a\n";
+  if (png.size() < 26 || !png.starts_with(kSignature) || png.substr(12, 4) != "IHDR") {
+    throw DataError("TensorBoard image: the {} bytes are no PNG file", png.size());
+  }
+  constexpr std::array<uint32_t, 7> kChannels = {1, 0, 3, 3, 2, 0, 4};  // of each colour type
+  const auto type = static_cast<uint8_t>(png[25]);
+  return {big_endian(png.substr(16)), big_endian(png.substr(20)),
+          type < kChannels.size() ? kChannels[type] : 0};
 }
 
 double wall_time() {
@@ -120,16 +148,33 @@ void EventWriter::write_event(std::string_view fields, int64_t step) {
   file_.write(record(event));
 }
 
+void EventWriter::write_summary(std::string_view value, int64_t step) {
+  std::string summary;
+  append_bytes_field(summary, kSummaryValue, value);
+  std::string fields;
+  append_bytes_field(fields, kEventSummary, summary);
+  write_event(fields, step);
+}
+
 void EventWriter::scalar(const std::string& tag, int64_t step, double value) {
   std::string summary_value;
   append_bytes_field(summary_value, kValueTag, tag);
   append_key(summary_value, kValueSimpleValue, kFixed32);
   append_little_endian(summary_value, std::bit_cast<uint32_t>(static_cast<float>(value)));
-  std::string summary;
-  append_bytes_field(summary, kSummaryValue, summary_value);
-  std::string fields;
-  append_bytes_field(fields, kEventSummary, summary);
-  write_event(fields, step);
+  write_summary(summary_value, step);
+}
+
+void EventWriter::image(const std::string& tag, int64_t step, std::string_view png) {
+  const PngHeader header = png_header(png);
+  std::string image;
+  append_varint_field(image, kImageHeight, header.height);
+  append_varint_field(image, kImageWidth, header.width);
+  append_varint_field(image, kImageColorspace, header.channels);
+  append_bytes_field(image, kImageEncoded, png);
+  std::string summary_value;
+  append_bytes_field(summary_value, kValueTag, tag);
+  append_bytes_field(summary_value, kValueImage, image);
+  write_summary(summary_value, step);
 }
 
 void EventWriter::write(const MetricsEvent& event) {

@@ -173,6 +173,7 @@ std::vector<std::string> config_differences(const std::string& run_dir, const Co
   static const std::set<std::string, std::less<>> kHarmless = {"train.log_every",
                                                                "train.eval_every",
                                                                "train.eval_tokens",
+                                                               "train.samples",
                                                                "train.checkpoint_every",
                                                                "train.keep_checkpoints",
                                                                "train.micro_batch",

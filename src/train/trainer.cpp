@@ -6,6 +6,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/dist/together.h"
+#include "ssa/eval/draw_samples.h"
 #include "ssa/eval/evaluate.h"
 #include "ssa/train/rank_checkpoint.h"
 #include "ssa/train/stop_signal.h"
@@ -235,7 +237,7 @@ void Trainer::watch_ranks(MetricsEvent& event) {
 }
 
 /// Scores the validation split in renorm mode, whatever eval.mode says: an ensemble takes too long.
-/// Returns false if a signal interrupted it.
+/// Then draws samples. Returns false if a signal interrupted it; nothing is recorded then.
 bool Trainer::evaluate() {
   const EvalOptions options{
       .mode = EvalMode::renorm,
@@ -257,6 +259,7 @@ bool Trainer::evaluate() {
   progress_->clear();
   spdlog::info("step {}: valid loss {:.4f}, {} over {} {}", state_.step, result.loss,
                traits.metric().text(result.metrics.front()), result.terms, traits.terms);
+  if (!draw_samples()) return false;
   MetricsEvent event;
   event.step = state_.step;
   event.split = "valid";
@@ -268,6 +271,31 @@ bool Trainer::evaluate() {
   event.elapsed_seconds = state_.elapsed_seconds;
   record(event);
   return true;
+}
+
+/// Draws train.samples samples on rank 0, for which the other ranks wait, however long it takes.
+/// Returns false if a signal interrupted it.
+bool Trainer::draw_samples() {
+  if (config_.train.samples == 0 || !score_is_finite_) return true;
+  using Seconds = std::chrono::duration<double>;
+  std::optional<Sample> sample;
+  ranks_.set_timeout(std::chrono::hours(24 * 365));
+  together(ranks_, "drawing samples", [&] {
+    if (!leads()) return;
+    sample = ssa::draw_samples(
+        *task_, stepper_.session().model(), config_.train.samples, options_.device,
+        [this](const EvalProgress& now) {
+          progress_->update(state_.step, fmt::format("drawing samples {}/{}", now.done, now.total),
+                            false);
+          return !StopSignal::requested();
+        });
+    progress_->clear();
+    if (!sample) return;
+    folder_->write_sample(state_.step, sample->suffix, sample->bytes);
+    if (sample->suffix == "png") events_->image("samples", state_.step, sample->bytes);
+  });
+  ranks_.set_timeout(Seconds(config_.distributed.timeout_seconds));
+  return !ranks_.any(leads() && !sample, "whether drawing was interrupted");
 }
 
 void Trainer::record(const MetricsEvent& event) {

@@ -226,6 +226,7 @@ void Trainer::open_records() {
   if (!leads()) return;
   if (resumed_from_.empty()) keep_old_records(*folder_);
   const int64_t last_line = resumed_from_.empty() ? -1 : state_.step;
+  folder_->remove_samples_after(last_line);
   metrics_ = std::make_unique<MetricsWriter>(folder_->metrics_path(), last_line);
   events_ = std::make_unique<EventWriter>(folder_->path(), last_line);
 }

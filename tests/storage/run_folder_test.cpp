@@ -40,6 +40,30 @@ TEST_CASE("a run folder is made with the folders above it and knows its paths") 
   REQUIRE(read_bytes(run.config_path()) == "task: word_lm\n");
 }
 
+TEST_CASE("samples are listed by their steps, and removed after one") {
+  const TempDir dir;
+  const RunFolder run(dir / "run");
+  CHECK(list_samples(dir / "run").empty());
+  for (const int64_t step : {1000, 200, 30}) {
+    run.write_sample(step, "png", "of step " + std::to_string(step));
+  }
+  run.write_sample(200, "txt", "a text");
+  for (const char* other : {"step-7", "step-7.png.partial", "step--7.png", "step-x.png", "notes"}) {
+    write_bytes(dir / "run/samples/" + other, "no sample");
+  }
+  const std::vector<SampleFile> all = list_samples(dir / "run");
+  REQUIRE(all.size() == 4);
+  CHECK(all[0].step == 30);
+  CHECK(all[1].path == dir / "run/samples/step-200.png");
+  CHECK(all[2].path == dir / "run/samples/step-200.txt");
+  CHECK(read_bytes(all[3].path) == "of step 1000");
+  run.remove_samples_after(200);
+  CHECK(list_samples(dir / "run").size() == 3);
+  run.remove_samples_after(-1);
+  CHECK(list_samples(dir / "run").empty());
+  CHECK(std::filesystem::exists(dir / "run/samples/step-7"));
+}
+
 TEST_CASE("a second process is refused and told who holds the folder") {
   const TempDir dir;
   std::optional<RunFolder> run(dir / "run");

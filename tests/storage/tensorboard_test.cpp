@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "storage/checkpoint_fixture.h"
+#include "support/text.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -60,6 +61,33 @@ TEST_CASE("an event file has the bytes that TensorBoard expects") {
                                    "\x15\x00\x00\xc0\x3f",
                                    24));
   REQUIRE(events[3] == std::string("\x2a\x0a\x0a\x08\x0a\x01x\x15\x00\x00\x00\xc0", 12));
+}
+
+TEST_CASE("a PNG becomes an image with the size that it says") {
+  const TempDir dir;
+  EventWriter writer(dir.path());
+  // The file's beginning: 300 x 2 pixels, 8 bits, red, green and blue.
+  std::string png("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x01\x2c\0\0\0\x02\x08\x02", 26);
+  writer.image("a", 5, png);
+  png[25] = 4;  // gray with transparency
+  writer.image("a", 6, png);
+  const auto events = events_without_time(read_bytes(writer.path()));
+  REQUIRE(events.size() == 4);
+  REQUIRE(events[2] == std::string("\x10\x05\x2a\x2a\x0a\x28\x0a\x01"
+                                   "a\x22\x23\x08\x02\x10\xac\x02\x18\x03\x22\x1a",
+                                   20) +
+                           png.substr(0, 25) + '\x02');
+  REQUIRE(contains(events[3], "\x18\x02\x22"));  // two channels
+}
+
+TEST_CASE("what is no PNG does not become an image") {
+  const TempDir dir;
+  EventWriter writer(dir.path());
+  const std::string before = read_bytes(writer.path());
+  CHECK_THROWS_AS(writer.image("a", 5, ""), DataError);
+  CHECK_THROWS_AS(writer.image("a", 5, std::string(100, 'x')), DataError);
+  CHECK_THROWS_WITH(writer.image("a", 5, "\x89PNG\r\n\x1a\n"), Catch::Contains("8 bytes"));
+  CHECK(read_bytes(writer.path()) == before);
 }
 
 TEST_CASE("a resumed run tells from which step on older points are void") {

@@ -272,6 +272,7 @@ struct TrainConfig {
   int64_t log_every = 10;
   int64_t eval_every = 1000;        // 0: only at the end
   int64_t eval_tokens = 0;          // tokens of the valid split scored during training; 0: all
+  int64_t samples = 0;              // drawn after each evaluation
   int64_t checkpoint_every = 1000;  // 0: only at the end
   int64_t keep_checkpoints = 3;
   int64_t max_skipped_steps = 10;  // consecutive non-finite steps before a rollback
@@ -310,6 +311,9 @@ struct TrainConfig {
             "How often the valid split is scored. 0: only at the end.");
     v.field("eval_tokens", eval_tokens, between(0, 1e15).unit("tokens"),
             "How much of the valid split is scored during training. 0: all of it.");
+    v.field("samples", samples, between(0, 1024).unit("images").only_for(kImageGeneration),
+            "Pictures drawn after each evaluation, side by side in `samples/step-N.png` of the run "
+            "folder, always with the same random numbers. 0: none.");
     v.field("checkpoint_every", checkpoint_every, between(0, kMostSteps).unit("steps"),
             "How often a checkpoint is saved. 0: only at the end.");
     v.field("keep_checkpoints", keep_checkpoints, between(1, 1e6),

@@ -1,9 +1,20 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ssa {
+
+/// What a model drew after a step, in a file of its run folder: samples/step-N.SUFFIX.
+struct SampleFile {
+  int64_t step = 0;
+  std::string path;
+};
+
+/// The samples of a run folder by their steps. Files with other names are left out.
+std::vector<SampleFile> list_samples(const std::string& run_dir);
 
 /// The folder of a run. It is made if it is missing, and locked against other processes while the
 /// object lives. The system releases the lock when the process ends, however it ends. Rank 0 holds
@@ -30,6 +41,10 @@ class RunFolder {
   /// Replaces config-changes.json, which says which steps ran under which config; removes it if
   /// `json` is empty.
   void write_config_changes(std::string_view json) const;
+  /// Writes samples/step-N.SUFFIX, atomically.
+  void write_sample(int64_t step, std::string_view suffix, std::string_view bytes) const;
+  /// Removes the samples of later steps, which a run that goes back to `step` draws again.
+  void remove_samples_after(int64_t step) const;
   /// False on a file system without locks: nothing keeps a second process out there.
   bool locked() const { return locked_; }
 

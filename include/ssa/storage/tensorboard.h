@@ -9,9 +9,10 @@
 
 namespace ssa {
 
-/// Writes scalars to a TensorBoard event file. The file is a sequence of TFRecords (tensorflow/
-/// core/lib/io/record_writer.h), each an Event message (tensorflow/core/util/event.proto) in
-/// protobuf's wire format. Throws CheckpointError for I/O errors.
+/// Writes scalars and images to a TensorBoard event file. The file is a sequence of TFRecords
+/// (tensorflow/ core/lib/io/record_writer.h), each an Event message
+/// (tensorflow/core/util/event.proto) in protobuf's wire format. Throws CheckpointError for I/O
+/// errors.
 class EventWriter {
  public:
   /// Creates events.out.tfevents.<time>.<host>.<pid>.<n> in the folder `dir`. A run resumed at
@@ -20,12 +21,15 @@ class EventWriter {
 
   /// Writes one point of the curve `tag` (UTF-8). TensorBoard stores the value as a float.
   void scalar(const std::string& tag, int64_t step, double value);
+  /// Writes a PNG file's content as an image under `tag`. Throws DataError for other bytes.
+  void image(const std::string& tag, int64_t step, std::string_view png);
   /// Writes every number of an event as "split/name", such as "train/loss".
   void write(const MetricsEvent& event);
   const std::string& path() const { return file_.path(); }
 
  private:
   void write_event(std::string_view fields, int64_t step);
+  void write_summary(std::string_view value, int64_t step);
   OutputFile file_;
 };
 

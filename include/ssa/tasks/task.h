@@ -104,6 +104,9 @@ class TaskData {
                                               int64_t most_terms) const = 0;
 };
 
+/// What a model can make for people to look at: see draw_samples().
+enum class SampleKind { none, pictures };
+
 /// What is learned, as a config says it.
 class Task {
  public:
@@ -144,6 +147,8 @@ class Task {
   virtual ModelInput counted_example(const Model& model, Sources sources) const;
 
   virtual std::unique_ptr<TaskData> open_data() const = 0;
+
+  virtual SampleKind sample_kind() const { return SampleKind::none; }
 
  private:
   void check_geometry(ConfigCheck& check, Use use) const;

@@ -85,6 +85,7 @@ class Trainer {
   void log_step(const StepResult& result, double seconds);
   void watch_ranks(MetricsEvent& event);
   bool evaluate();
+  bool draw_samples();
   void record(const MetricsEvent& event);
   bool leads() const { return ranks_.rank() == 0; }
 
