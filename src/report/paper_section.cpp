@@ -51,7 +51,7 @@ std::vector<std::string> row_of(const Run& run, size_t index, const Figures& fig
           ratio_text(figures.compute),
           ratio_text(figures.memory),
           ratio_text(figures.speed),
-          model_text(config.model.layers, config.model.width, config.data.length)};
+          model_text(config.model.layers, config.model.width, run.terms_per_example)};
 }
 
 std::vector<std::string> row_of(const PublishedMatch& match, const Metric& metric) {
@@ -99,7 +99,7 @@ std::string remarks(const std::vector<Run>& runs, const std::vector<PaperGroup>&
       const auto& config = runs[i].config;
       other_size = other_size || config.model.layers != group.match.layers ||
                    config.model.width != group.match.width ||
-                   config.data.length != group.match.length;
+                   runs[i].terms_per_example != group.match.length;
     }
   }
   std::string text = "<p class=\"about\">";

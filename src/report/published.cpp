@@ -8,6 +8,7 @@
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/storage/json_text.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa {
 
@@ -83,7 +84,7 @@ std::optional<PublishedMatch> PublishedResults::nearest(const Config& config) co
                        table.width,
                        table.length,
                        config.model.layers == table.layers && config.model.width == table.width &&
-                           config.data.length == table.length};
+                           make_task(config)->terms_per_example() == table.length};
   const auto row = table.rows.find(match.scheme);
   if (row == table.rows.end()) return std::nullopt;
   match.row = &row->second;

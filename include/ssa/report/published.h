@@ -19,7 +19,8 @@ struct PublishedRow {
 struct PublishedMatch {
   const PublishedRow* row = nullptr;
   std::string scheme;  ///< of the row: S16-L4 also for a model that samples in all its 6 layers
-  int64_t layers = 0, width = 0, length = 0;
+  int64_t layers = 0, width = 0;
+  int64_t length = 0;  ///< loss terms of an example: tokens of a sequence, sub-pixels of a picture
   bool same_size = false;  ///< whether the config's model has these layers, width and length
 };
 
