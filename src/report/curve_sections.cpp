@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -139,6 +140,24 @@ Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std
   return plot;
 }
 
+/// The metric of the validations; empty if that is the loss.
+Plot metric_plot(const std::vector<Run>& runs) {
+  const Metric metric = common_metric(runs);
+  std::string name(metric.name);
+  name.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(name.front())));
+  Plot plot{
+      .title = name + " against steps", .x_label = "step", .y_label = std::string(metric.name)};
+  if (metric.key == loss_metric().key) return plot;
+  const Value value = [metric](const MetricsEvent& event) { return value_of(metric, event); };
+  for (size_t i = 0; i < runs.size(); ++i) {
+    plot.series.push_back(
+        {runs[i].name, i, LineStyle::marked,
+         thinned(points_of(runs[i], "valid", at_step, value), most_points(runs.size()) / 4)});
+    mark_finetuning(plot, runs[i], i, at_step);
+  }
+  return plot;
+}
+
 Position divided(Position position, double size) {
   return [position = std::move(position), size](const Run& run, const MetricsEvent& event) {
     return position(run, event) / size;
@@ -179,7 +198,7 @@ bool all_comparable(const std::vector<Run>& runs) {
 /// Says which runs end lowest and highest, and by how much they differ.
 std::string loss_sentence(const std::vector<Run>& runs) {
   if (!all_comparable(runs)) {
-    return "The runs are validated on different texts, or parts or windows of them: their losses "
+    return "The runs are validated on different data, or parts or windows of them: their losses "
            "do not compare. ";
   }
   const Run* best = nullptr;
@@ -293,6 +312,7 @@ std::string loss_section(const std::vector<Run>& runs) {
                 divided(at_second, time.size)),
       loss_plot(runs, "Loss against compute", fmt::format("forward compute ({})", flop.name),
                 divided(at_flop, flop.size)),
+      metric_plot(runs),
   });
   if (charts.empty()) return {};
   return section(
@@ -316,7 +336,7 @@ std::string speed_section(const std::vector<Run>& runs) {
   }
   const Unit unit = memory_unit(most);
   const std::string charts = grid({
-      over_time(runs, "Throughput", "tokens per second",
+      over_time(runs, "Throughput", fmt::format("{} per second", common_rate(runs)),
                 [](const MetricsEvent& event) { return event.tokens_per_second; }),
       over_time(runs, "Peak memory", fmt::format("peak memory ({})", unit.name),
                 [&](const MetricsEvent& event) -> std::optional<double> {
@@ -325,12 +345,12 @@ std::string speed_section(const std::vector<Run>& runs) {
                 }),
   });
   if (charts.empty()) return {};
-  return section("speed", "Speed and memory",
-                 legend(runs, false) + charts +
-                     "<p class=\"about\">Tokens of all sequences a second, evaluations and saving "
-                     "left out, and the most memory that tensors have held so far. A dip in speed "
-                     "may be another program on the machine; where +FT begins, a step costs "
-                     "more.</p>\n");
+  return section(
+      "speed", "Speed and memory",
+      legend(runs, false) + charts +
+          "<p class=\"about\">Throughput is that of whole batches, without evaluating, drawing "
+          "samples and saving. Memory is the most that tensors have held so far. A dip in speed "
+          "may be another program on the machine; where +FT begins, a step costs more.</p>\n");
 }
 
 std::string ensemble_section(const std::vector<Run>& runs) {

@@ -66,6 +66,23 @@ std::string escape(std::string_view text) {
   return result;
 }
 
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    uint32_t group = 0;  // 24 bits, the missing ones 0
+    for (size_t j = 0; j < 3; ++j) {
+      group = group << 8 | (j < count ? static_cast<unsigned char>(bytes[i + j]) : 0u);
+    }
+    for (size_t digit = 0; digit < 4; ++digit) {
+      text += digit <= count ? kDigits[group >> (18 - 6 * digit) & 63u] : '=';
+    }
+  }
+  return text;
+}
+
 std::string_view cut(std::string_view text, size_t limit) {
   if (text.size() <= limit) return text;
   size_t end = limit;

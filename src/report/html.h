@@ -13,6 +13,9 @@ std::string escape(std::string_view text);
 /// The first `limit` bytes of `text`, or fewer so that no UTF-8 character is cut.
 std::string_view cut(std::string_view text, size_t limit);
 
+/// The bytes in 64 characters (RFC 4648), for a data URI.
+std::string base64(std::string_view bytes);
+
 /// A table whose cells are HTML already. The first column and the first row are headings.
 struct Table {
   std::vector<std::vector<std::string>> rows;

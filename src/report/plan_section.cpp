@@ -11,6 +11,7 @@
 #include "report/sections.h"
 #include "report/source_map.h"
 #include "report/svg_plot.h"
+#include "report/target_map.h"
 
 namespace ssa::report {
 
@@ -20,6 +21,11 @@ constexpr int kDraws = 200;  // of all maps together, for few runs
 constexpr int kPathwayDraws = 20;
 constexpr size_t kPlansInFull = 4;  // the maps of further plans are folded
 constexpr size_t kMostPlans = 16;
+
+constexpr std::string_view kGridWords =
+    " Of pictures the windows are bands of rows. Around one target, the solid frame is its own "
+    "pixel and the dashed one its band: with small σ it sees its band only, with larger σ also "
+    "rows above, the nearer the likelier. Columns make no difference, for a band has all of them.";
 
 /// Runs that draw from the same plans.
 struct PlanGroup {
@@ -32,8 +38,9 @@ struct PlanGroup {
 bool same_plans(const Run& a, const Run& b) {
   SsaConfig first = a.config.ssa, second = b.config.ssa;
   first.finetune_fraction = second.finetune_fraction = 0;
-  return first == second && a.config.model.layers == b.config.model.layers &&
-         a.config.data.length == b.config.data.length;
+  return first == second && a.config.task == b.config.task &&
+         a.config.model.layers == b.config.model.layers &&
+         a.terms_per_example == b.terms_per_example;
 }
 
 std::vector<PlanGroup> group_runs(const std::vector<Run>& runs) {
@@ -71,8 +78,21 @@ std::string layer_title(const PlanSpec& spec, size_t layer) {
   if (spec.kind == PlanKind::unbiased) {
     return fmt::format("Layer {}: {:.4g}% dropped", layer + 1, 100 * spec.drop);
   }
-  return fmt::format("Layer {}: {} window{}, σ {:.4g}", layer + 1, spec.windows,
-                     spec.windows == 1 ? "" : "s", spec.sigma);
+  return fmt::format("Layer {}: {} {}{}, σ {:.4g}", layer + 1, spec.windows,
+                     is_grid(spec) ? "band" : "window", spec.windows == 1 ? "" : "s", spec.sigma);
+}
+
+/// The map of all targets, and for a grid the one around a single target.
+std::string maps_of_layer(const PlanSpec& spec, size_t layer, const RngKey& key, int draws) {
+  const std::string title = layer_title(spec, layer);
+  std::string html;
+  const SourceMap map = estimate_source_map(spec, key, draws);
+  if (map.draws > 0) html += render(map, title);
+  if (!is_grid(spec)) return html;
+  const TargetMap around = estimate_target_map(spec, key, draws);
+  if (around.draws > 0)
+    html += render(around, fmt::format("Layer {}: around one target", layer + 1));
+  return html;
 }
 
 /// The first and the last layer that sample; only one of them if both draw alike.
@@ -80,14 +100,13 @@ std::string maps_of(const Run& run, const PlanGroup& group, int draws) {
   if (group.specs.empty()) return fmt::format("<p>{}</p>\n", escape(group.problem));
   std::string html;
   const size_t last = group.specs.size() - 1;
-  const bool alike = group.specs.front().kind != PlanKind::local_1d ||
-                     group.specs.front().sigma == group.specs.back().sigma;
+  const bool has_sigma = group.specs.front().kind != PlanKind::unbiased;
+  const bool alike = !has_sigma || group.specs.front().sigma == group.specs.back().sigma;
   for (const size_t i : {size_t{0}, last}) {
     if (i != last && alike) continue;
     const size_t layer = group.first_layer + i;
-    const SourceMap map = estimate_source_map(
-        group.specs[i], key_of(run).with_layer(static_cast<int64_t>(layer)), draws);
-    if (map.draws > 0) html += render(map, layer_title(group.specs[i], layer));
+    html += maps_of_layer(group.specs[i], layer,
+                          key_of(run).with_layer(static_cast<int64_t>(layer)), draws);
     if (last == 0) break;
   }
   return html;
@@ -140,6 +159,9 @@ std::string plan_section(const std::vector<Run>& runs) {
     body +=
         fmt::format("<details><summary>{} more</summary>\n{}</details>\n", shown - in_full, more);
   }
+  const bool grids = std::any_of(groups.begin(), groups.end(), [](const PlanGroup& group) {
+    return !group.specs.empty() && is_grid(group.specs.front());
+  });
   return section(
       "sources", "Sampled sources",
       fmt::format("<p class=\"about\">How likely a target attends to a source in one training "
@@ -147,8 +169,8 @@ std::string plan_section(const std::vector<Run>& runs) {
                   "last, or once where all sample alike. Dashed: the windows' own positions. "
                   "With small σ these have the full colour and what lies before them none; the "
                   "larger σ, the farther the colour spreads to the left, until all of the past is "
-                  "equally likely.</p>\n",
-                  kDraws) +
+                  "equally likely.{}</p>\n",
+                  kDraws, grids ? kGridWords : std::string_view()) +
           body);
 }
 

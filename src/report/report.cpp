@@ -40,8 +40,9 @@ std::string render_report(const std::vector<std::string>& run_dirs, const std::s
   const PublishedResults results =
       published.empty() ? PublishedResults() : PublishedResults::load(published);
   page += summary_section(runs) + paper_section(runs, results) + other_scores_section(runs);
-  for (const auto& part : {loss_section, speed_section, ensemble_section, plan_section,
-                           pathway_section, config_section, sample_section, commands_section}) {
+  for (const auto& part :
+       {loss_section, picture_section, speed_section, ensemble_section, plan_section,
+        pathway_section, config_section, sample_section, commands_section}) {
     page += part(runs);
   }
   page += "</main>\n";

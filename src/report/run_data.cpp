@@ -10,6 +10,7 @@
 #include "ssa/core/error.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
+#include "ssa/storage/run_folder.h"
 #include "ssa/tasks/task.h"
 
 namespace ssa::report {
@@ -22,6 +23,7 @@ using nlohmann::json;
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 26;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 24;
 constexpr size_t kMaxCurvePoints = 4096;
+constexpr size_t kMaxPictures = 9;
 
 std::optional<double> number(const json& object, const char* key) {
   const auto found = object.find(key);
@@ -137,6 +139,17 @@ void read_config_changes(Run& run) {
   }
 }
 
+/// Reads the pictures of the last step and of steps spread evenly over those before.
+void read_pictures(Run& run) {
+  std::vector<SampleFile> files = list_samples(run.dir);
+  std::erase_if(files, [](const SampleFile& file) { return !file.path.ends_with(".png"); });
+  const size_t shown = std::min(files.size(), kMaxPictures);
+  for (size_t i = 1; i <= shown; ++i) {
+    const SampleFile& file = files[i * files.size() / shown - 1];
+    run.pictures.push_back({file.step, read_text_file(file.path, kMaxSampleBytes)});
+  }
+}
+
 /// Gives an event without a time the time of the event before it: evaluations may lack one.
 void fill_in_times(std::vector<MetricsEvent>& events) {
   std::optional<double> last;
@@ -173,6 +186,7 @@ Run load_run(const std::string& dir) {
   }
   read_evaluations(run);
   tolerate(run, "config-changes.json", [&] { read_config_changes(run); });
+  tolerate(run, "samples", [&] { read_pictures(run); });
   if (path_exists(dir + "/sample.txt")) {
     tolerate(run, "sample.txt",
              [&] { run.sample = read_text_file(dir + "/sample.txt", kMaxSampleBytes); });
@@ -280,6 +294,7 @@ std::optional<size_t> dense_partner(const std::vector<Config>& configs, const Co
     other.train.log_every = defaults.log_every;
     other.train.eval_every = defaults.eval_every;
     other.train.eval_tokens = defaults.eval_tokens;
+    other.train.samples = defaults.samples;
     other.train.checkpoint_every = defaults.checkpoint_every;
     other.train.keep_checkpoints = defaults.keep_checkpoints;
     return other;
@@ -309,6 +324,7 @@ bool is_comparable(const Run& a, const Run& b) {
   const bool same_data = !x.data.name.empty() && !y.data.name.empty() ? x.data.name == y.data.name
                                                                       : x.data.path == y.data.path;
   return x.task == y.task && same_data && x.data.vocabulary == y.data.vocabulary &&
+         x.data.image_size == y.data.image_size && x.data.validation == y.data.validation &&
          x.train.eval_tokens == y.train.eval_tokens && window(x) == window(y);
 }
 
@@ -332,6 +348,12 @@ const Metric& common_metric(const std::vector<Run>& runs) {
     if (run.config.task != runs.front().config.task) return loss_metric();
   }
   return traits_of(runs.front().config.task).metric();
+}
+
+std::string_view common_rate(const std::vector<Run>& runs) {
+  const std::string_view rate = traits_of(runs.front().config.task).rate;
+  const auto same = [rate](const Run& run) { return traits_of(run.config.task).rate == rate; };
+  return std::all_of(runs.begin(), runs.end(), same) ? rate : "terms";
 }
 
 namespace {

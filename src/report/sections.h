@@ -17,7 +17,9 @@ std::string header_section(const std::vector<Run>& runs);
 std::string summary_section(const std::vector<Run>& runs);
 /// Scores that are not the runs' own: of other data, a part of a split, another config.
 std::string other_scores_section(const std::vector<Run>& runs);
-/// Loss against step, time and compute.
+/// Pictures that the models drew in training.
+std::string picture_section(const std::vector<Run>& runs);
+/// Loss against step, time and compute, and the metric.
 std::string loss_section(const std::vector<Run>& runs);
 /// Throughput and memory over the steps.
 std::string speed_section(const std::vector<Run>& runs);

@@ -1,7 +1,6 @@
 #include "report/source_map.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -9,8 +8,7 @@
 
 #include "ssa/report/numbers.h"
 
-#include "report/html.h"
-#include "report/ticks.h"
+#include "report/heat_map.h"
 
 namespace ssa::report {
 
@@ -19,11 +17,6 @@ namespace {
 constexpr int64_t kMostPositions = 8192;
 constexpr double kMostWork = 1e7;      // positions shuffled in all draws: less than a second
 constexpr int64_t kMostOutlines = 32;  // windows that get a frame around their own positions
-
-// In units of the SVG's view box, like the charts beside it.
-constexpr int kLevels = 20;
-constexpr double kWidth = 400, kSide = 290, kLeft = 46, kTop = 26, kBottom = 42;
-constexpr double kScaleLeft = kLeft + kSide + 18, kScaleWidth = 12;
 
 /// The number of a window's sources before each position: (positions + 1).
 using SourcesBefore = std::vector<int32_t>;
@@ -82,125 +75,46 @@ std::vector<double> allowed_pairs(const SourceMap& map) {
   return pairs.counts();
 }
 
-/// -1: not allowed.
-int level_of(double probability) {
-  if (std::isnan(probability)) return -1;
-  return static_cast<int>(std::lround(std::clamp(probability, 0.0, 1.0) * kLevels));
-}
-
-/// Rises fast at first, so that rare sources are visible too.
-double opacity_of(int level) { return std::pow(static_cast<double>(level) / kLevels, 0.7); }
-
-/// Sources that were never sampled look different from sources that causality forbids.
-std::string allowed_area(const SourceMap& map) {
-  std::string path = map.causal ? "M0 0" : fmt::format("M0 0H{0}V{0}", map.bins);
-  for (size_t row = 1; map.causal && row <= map.bins; ++row) path += fmt::format("H{0}V{0}", row);
-  return fmt::format(R"(<path class="past" d="{}H0z"/>)", path);
-}
-
-/// One path per colour, made of rectangles that join equal neighbouring cells. A cell is one unit.
-std::string cells(const SourceMap& map) {
-  std::vector<int> levels;
-  for (const double probability : map.probability) levels.push_back(level_of(probability));
-  std::array<std::string, kLevels + 1> paths;
-  const size_t bins = map.bins;
-  const auto same = [&](size_t row, size_t begin, size_t end, int level) {
-    const auto first = levels.begin() + static_cast<std::ptrdiff_t>(row * bins);
-    return std::all_of(first + static_cast<std::ptrdiff_t>(begin),
-                       first + static_cast<std::ptrdiff_t>(end),
-                       [level](int other) { return other == level; });
-  };
-  for (size_t row = 0; row < bins; ++row) {
-    for (size_t begin = 0; begin < bins; ++begin) {
-      const int level = levels[row * bins + begin];
-      if (level < 0) continue;
-      size_t end = begin + 1, bottom = row + 1;
-      while (end < bins && levels[row * bins + end] == level) ++end;
-      while (bottom < bins && same(bottom, begin, end, level)) ++bottom;
-      paths[static_cast<size_t>(level)] +=
-          fmt::format("M{} {}h{}v{}h-{}z", begin, row, end - begin, bottom - row, end - begin);
-      for (size_t r = row; r < bottom; ++r) {
-        std::fill_n(levels.begin() + static_cast<std::ptrdiff_t>(r * bins + begin), end - begin,
-                    -1);
-      }
-    }
-  }
-  std::string html = fmt::format(R"svg(<g transform="translate({} {}) scale({:.5f})">)svg", kLeft,
-                                 kTop, kSide / static_cast<double>(bins));
-  html += allowed_area(map);
-  for (int level = 1; level <= kLevels; ++level) {
-    const std::string& path = paths[static_cast<size_t>(level)];
-    if (path.empty()) continue;
-    html += fmt::format(R"(<path class="heat" fill-opacity="{:.2f}" d="{}"/>)", opacity_of(level),
-                        path);
-  }
-  return html + "</g>";
-}
-
-/// Frames around the positions that are both targets and sources of one window.
-std::string own_windows(const SourceMap& map) {
-  if (map.windows < 2 || map.windows > kMostOutlines) return {};
-  std::string path;
-  const double side = kSide / static_cast<double>(map.windows);
+/// The positions that are both targets and sources of one window.
+std::vector<HeatMap::Frame> own_windows(const SourceMap& map) {
+  std::vector<HeatMap::Frame> frames;
+  if (map.windows < 2 || map.windows > kMostOutlines) return frames;
+  const double side = map.axis_end / static_cast<double>(map.windows);
   for (int64_t window = 0; window < map.windows; ++window) {
-    const double at = static_cast<double>(window) * side;
-    path += fmt::format("M{:.1f} {:.1f}h{:.1f}v{:.1f}h-{:.1f}z", kLeft + at, kTop + at, side, side,
-                        side);
+    const double begin = side * static_cast<double>(window);
+    frames.push_back({begin, begin, begin + side, begin + side});
   }
-  return fmt::format(R"(<path class="own" d="{}"/>)", path);
-}
-
-std::string text(double x, double y, const char* anchor, const char* style,
-                 const std::string& content) {
-  return fmt::format(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>)", x, y,
-                     anchor, style, content);
-}
-
-std::string axes(const SourceMap& map) {
-  constexpr double kEnd = kTop + kSide;
-  std::string html = text(4, 13, "start", "label", "target position");
-  html += text(kLeft + kSide / 2, kEnd + 35, "middle", "label", "source position");
-  const Range range{0, static_cast<double>(map.positions)};
-  const std::vector<double> ticks = nice_ticks(range, 6);
-  const std::vector<std::string> labels = tick_labels(ticks);
-  std::string path = fmt::format("M{} {}v{}h{}", kLeft, kTop, kSide, kSide);
-  for (size_t i = 0; i < ticks.size(); ++i) {
-    const double along = ticks[i] / range.high * kSide;
-    path += fmt::format("M{:.1f} {}v4M{} {:.1f}h-4", kLeft + along, kEnd, kLeft, kTop + along);
-    html += text(kLeft + along, kEnd + 17, "middle", "tick", labels[i]);
-    html += text(kLeft - 6, kTop + along + 4, "end", "tick", labels[i]);
-  }
-  if (map.causal) {
-    html +=
-        text(kLeft + kSide * 0.72, kTop + kSide * 0.2, "middle", "label", "future: not visible");
-  }
-  return html + fmt::format(R"(<path class="axis" d="{}"/>)", path);
-}
-
-std::string scale() {
-  constexpr double kStep = kSide / kLevels;
-  std::string html = fmt::format(R"(<rect class="past" x="{}" y="{}" width="{}" height="{}"/>)",
-                                 kScaleLeft, kTop, kScaleWidth, kSide);
-  for (int level = 1; level <= kLevels; ++level) {
-    html += fmt::format(
-        R"(<rect class="heat" fill-opacity="{:.2f}" x="{}" y="{:.1f}" width="{}" height="{:.1f}"/>)",
-        opacity_of(level), kScaleLeft, kTop + kStep * (kLevels - level), kScaleWidth, kStep);
-  }
-  for (const double p : {0.0, 0.25, 0.5, 0.75, 1.0}) {
-    html += text(kScaleLeft + kScaleWidth + 5, kTop + kSide * (1 - p) + 4, "start", "tick",
-                 fmt::format("{}", p));
-  }
-  return html + text(kWidth, 13, "end", "label", "probability");
+  return frames;
 }
 
 }  // namespace
 
 PlanSpec shortened(PlanSpec spec) {
-  if (spec.positions > kMostPositions) {
-    const int64_t windows = std::max<int64_t>(1, spec.windows);
-    spec.positions = std::max<int64_t>(1, kMostPositions / windows) * windows;
+  if (spec.positions <= kMostPositions) return spec;
+  const int64_t windows = std::max<int64_t>(1, spec.windows);
+  const auto whole_windows = [windows](double size) {
+    return std::max<int64_t>(1, static_cast<int64_t>(size) / windows) * windows;
+  };
+  if (is_grid(spec)) {
+    const double part =
+        std::sqrt(static_cast<double>(kMostPositions) / static_cast<double>(spec.positions));
+    spec.rows = whole_windows(part * static_cast<double>(spec.rows));
+    spec.columns =
+        std::max<int64_t>(1, static_cast<int64_t>(part * static_cast<double>(spec.columns)));
+    spec.positions = spec.rows * spec.columns;
+  } else if (spec.kind != PlanKind::local_2d && spec.kind != PlanKind::swin_windows) {
+    spec.positions = whole_windows(kMostPositions);
   }
   return spec;
+}
+
+bool is_grid(const PlanSpec& spec) { return spec.kind == PlanKind::local_2d && spec.causal; }
+
+int affordable_draws(const PlanSpec& spec, int draws) {
+  const bool shuffles_again = spec.kind == PlanKind::local_1d || is_grid(spec);
+  const double shuffled =
+      static_cast<double>(spec.positions) * static_cast<double>(shuffles_again ? spec.windows : 1);
+  return static_cast<int>(std::min<double>(draws, kMostWork / shuffled));
 }
 
 SourceMap estimate_source_map(PlanSpec spec, const RngKey& key, int draws) {
@@ -208,15 +122,14 @@ SourceMap estimate_source_map(PlanSpec spec, const RngKey& key, int draws) {
   validate(spec);
   SourceMap map;
   map.positions = spec.positions;
-  map.windows = spec.kind == PlanKind::local_1d ? spec.windows : 1;
+  map.windows = spec.kind == PlanKind::local_1d || is_grid(spec) ? spec.windows : 1;
   map.causal = spec.causal;
-  const double shuffled = static_cast<double>(spec.positions) * static_cast<double>(map.windows);
-  map.draws = static_cast<int>(std::min<double>(draws, kMostWork / shuffled));
-  if (map.draws < 1) {
-    map.draws = 0;
-    return map;
-  }
-  map.bins = std::min(SourceMap::kMostBins, static_cast<size_t>(map.positions));
+  const int64_t counted = is_grid(spec) ? spec.rows : spec.positions;
+  map.axis_end = static_cast<double>(counted);
+  map.unit = is_grid(spec) ? "row" : "position";
+  map.draws = affordable_draws(spec, draws);
+  if (map.draws == 0) return map;
+  map.bins = std::min(SourceMap::kMostBins, static_cast<size_t>(counted));
   PairCounts pairs(map);
   RngKey step_key = key;
   for (int draw = 0; draw < map.draws; ++draw) {
@@ -232,15 +145,21 @@ SourceMap estimate_source_map(PlanSpec spec, const RngKey& key, int draws) {
 }
 
 std::string render(const SourceMap& map, const std::string& title) {
-  const std::string description = fmt::format(
-      "Targets down, sources across, {} positions each: the probability that a target's window "
-      "samples a source, from {} draws.",
-      grouped(map.positions), map.draws);
-  return fmt::format(R"(<figure><figcaption>{0}</figcaption><svg viewBox="0 0 {1} {2}" role="img">)"
-                     R"(<title>{0}</title><desc>{3}</desc>{4}{5}{6}{7}</svg></figure>)"
-                     "\n",
-                     escape(title), kWidth, kTop + kSide + kBottom, escape(description), cells(map),
-                     own_windows(map), axes(map), scale());
+  const HeatMap::Axis axis{
+      .label = fmt::format(" {}", map.unit), .cells = map.bins, .end = map.axis_end};
+  HeatMap figure{.title = title,
+                 .description = fmt::format(
+                     "Targets down, sources across, {} positions each: the probability that a "
+                     "target's window samples a source, from {} draws.",
+                     grouped(map.positions), map.draws),
+                 .down = axis,
+                 .across = axis,
+                 .probability = map.probability,
+                 .dashed = own_windows(map)};
+  figure.down.label.insert(0, "target");
+  figure.across.label.insert(0, "source");
+  if (map.causal) figure.note = {"future: not visible", 0.2, 0.72};
+  return render(figure);
 }
 
 }  // namespace ssa::report

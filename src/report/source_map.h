@@ -16,7 +16,9 @@ struct SourceMap {
   int64_t windows = 0;    ///< of the plan
   bool causal = false;
   int draws = 0;
-  size_t bins = 0;  ///< groups of positions, at most kMostBins
+  double axis_end = 0;  ///< what the axes count: the positions, or the rows of a grid
+  std::string unit;     ///< of the axes: "position", "row"
+  size_t bins = 0;      ///< groups of positions, at most kMostBins; of a grid its rows
   /// (bins, bins), targets down, sources across: mean over the pairs that causality allows; NaN if
   /// it allows none.
   std::vector<double> probability;
@@ -29,6 +31,12 @@ struct SourceMap {
 /// The spec with fewer positions if there are too many to draw for a page. The look of a plan only
 /// depends on σ and on positions relative to the length.
 PlanSpec shortened(PlanSpec spec);
+
+/// Whether the plan's windows are causal bands of rows of a grid.
+bool is_grid(const PlanSpec& spec);
+
+/// `draws`, or fewer if the plans are too large to draw so often for a page; 0: too large at all.
+int affordable_draws(const PlanSpec& spec, int draws);
 
 /// Draws up to `draws` plans with steps 0, 1, … of `key`: fewer if the plans are large, none if
 /// they are too large to draw for a page. Throws ConfigError like draw_plan().

@@ -78,6 +78,14 @@ path { fill: none; stroke: none; }
 .heat { fill: var(--heat); shape-rendering: crispEdges; }
 .past { fill: var(--box); }
 .own { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 3 2; }
+.target { stroke: var(--ink); stroke-width: 1.6; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; margin: 0 0 1.2rem; }
+.pictures img { display: block; width: 100%; image-rendering: pixelated; }
+.pictures figcaption { font-weight: 400; color: var(--soft); font-size: 0.85rem; }
+.latest { flex: 0 1 30rem; }
+.strip { flex: 1 1 20rem; display: grid; gap: 0.8rem; align-content: start;
+  grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
+.strip figure { max-width: 14rem; }
 pre { background: var(--box); padding: 0.8rem 1rem; border-radius: 6px; overflow-x: auto;
   font: 13px/1.45 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 pre.sample { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 28rem; overflow-y: auto; }

@@ -139,7 +139,7 @@ void add_losses(Summary& summary, const std::vector<Run>& runs) {
   add_evaluations(summary, metric);
 }
 
-void add_costs(Summary& summary) {
+void add_costs(Summary& summary, std::string_view rate) {
   summary.add("parameters", [](const Run& run) {
     return with_prefix(run.parameters ? std::optional(static_cast<double>(*run.parameters))
                                       : std::nullopt);
@@ -158,7 +158,7 @@ void add_costs(Summary& summary) {
     return fmt::format("{} of {}", grouped(run.last_step()), grouped(run.config.train.steps));
   });
   summary.add("step time, median", [](const Run& run) { return duration_text(step_seconds(run)); });
-  summary.add("tokens per second, median",
+  summary.add(fmt::format("{} per second, median", rate),
               [](const Run& run) { return grouped_number(tokens_per_second(run)); });
   summary.add("training time", [](const Run& run) {
     return duration_text(largest(run, &MetricsEvent::elapsed_seconds));
@@ -171,7 +171,7 @@ void add_costs(Summary& summary) {
 std::string summary_section(const std::vector<Run>& runs) {
   Summary summary(runs);
   add_losses(summary, runs);
-  add_costs(summary);
+  add_costs(summary, common_rate(runs));
   const Table& table = summary.table();
   return section("summary", "Summary",
                  render(runs.size() > kMostColumns ? transposed(table) : table));

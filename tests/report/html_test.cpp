@@ -49,3 +49,17 @@ TEST_CASE("colours repeat, but look different the second time") {
   CHECK(color_class(7) == "c7");
   CHECK(color_class(8) == "c0 again");
 }
+
+TEST_CASE("bytes are written in 64 characters") {
+  // The examples of RFC 4648, section 10, and bytes with the highest bit set.
+  for (const auto& [bytes, text] :
+       std::vector<std::pair<std::string, std::string>>{{"", ""},
+                                                        {"f", "Zg=="},
+                                                        {"fo", "Zm8="},
+                                                        {"foo", "Zm9v"},
+                                                        {"foobar", "Zm9vYmFy"},
+                                                        {"\xff\xfe\xfd", "//79"},
+                                                        {std::string("\0\xfb", 2), "APs="}}) {
+    CHECK(base64(bytes) == text);
+  }
+}

@@ -29,10 +29,11 @@ std::string cell(const std::string& page, const std::string& heading) {
 
 void check_self_contained(const std::string& page) {
   CHECK(nesting_problem(page).empty());
-  for (const char* outside : {"http:", "https:", "src=", "href=", "url(", "@import", "<script"}) {
+  for (const char* outside : {"http:", "https:", "href=", "url(", "@import", "<script"}) {
     INFO(outside);
     CHECK_FALSE(contains(page, outside));
   }
+  CHECK(count(page, "src=") == count(page, "src=\"data:image/png;base64,"));
   CHECK_FALSE(contains(page, ">nan"));
 }
 
@@ -72,11 +73,13 @@ TEST_CASE("curves of all runs are drawn, with +FT where a run has it") {
   CHECK(contains(loss, "forward compute (MFLOP)"));
   for (const char* run : {"c0", "c1"}) {
     CHECK(count(loss, fmt::format("<path class=\"thin {}\"", run)) == 3);
-    CHECK(count(loss, fmt::format("<circle class=\"dot {}\"", run)) == 6);
+    CHECK(count(loss, fmt::format("<circle class=\"dot {}\"", run)) == 8);
   }
+  CHECK(contains(loss, "Bits per byte against steps"));
+  CHECK(contains(loss, "bits per byte against step. a ends at 3.030. b ends at 3.030."));
   CHECK(count(loss, "class=\"mark c0\"") == 0);
-  CHECK(count(loss, "class=\"mark c1\"") == 3);
-  CHECK(count(loss, ">+FT</text>") == 3);
+  CHECK(count(loss, "class=\"mark c1\"") == 4);
+  CHECK(count(loss, ">+FT</text>") == 4);
   CHECK(contains(loss, "a ends at 2.100."));
   CHECK(count(part(page, "speed"), "<figure>") == 2);
   CHECK(contains(page, "validation loss against the first run"));
@@ -113,6 +116,57 @@ TEST_CASE("sampled sources are shown for the plans there are") {
   CHECK(contains(maps, "Layer 1: 4 windows, σ 0<"));
   CHECK(contains(maps, "Layer 2: 4 windows, σ 0.2<"));
   CHECK(contains(maps, "Layer 2: 50% dropped"));
+}
+
+TEST_CASE("a run of pictures is told in its own words") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", picture_config(4));
+  const std::string page = render_report({dir});
+  CHECK(cell(page, "validation bits per dimension") == "3.030");
+  CHECK(cell(page, "sub-pixels per second, median") == "640");
+  CHECK(contains(part(page, "loss"), "Bits per dimension against steps"));
+  CHECK(contains(part(page, "speed"), "sub-pixels per second"));
+  const std::string maps = part(page, "sources");
+  CHECK(count(maps, "<figure>") == 2);  // of all targets, and around one
+  CHECK(contains(maps, "Layer 2: 2 bands, σ 0.25<"));
+  CHECK(contains(maps, "Layer 2: around one target<"));
+  CHECK(contains(maps, ">target row</text>"));
+  CHECK(contains(maps, ">source column</text>"));
+  CHECK(contains(maps, "row 3, column 2 may attend"));
+  CHECK(part(page, "pictures").empty());
+  check_self_contained(page);
+}
+
+TEST_CASE("plans of pictures of other sizes are shown apart") {
+  const TempDir folder;
+  const std::string small = make_run(folder, "a", picture_config(4));
+  const std::string large = make_run(folder, "b", picture_config(8));
+  CHECK(count(part(render_report({small, large}), "sources"), "<figure>") == 4);
+  CHECK(contains(render_report({small, large}), "validated on different data"));
+}
+
+TEST_CASE("the last of the drawn pictures is shown large, some of those before small") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", picture_config(4));
+  std::filesystem::create_directories(dir + "/samples");
+  for (int step = 1; step <= 20; ++step) {
+    write_bytes(fmt::format("{}/samples/step-{}.png", dir, 100 * step),
+                fmt::format("picture {}", step));
+  }
+  write_bytes(dir + "/samples/step-3000.png.partial", "being written");
+  write_bytes(dir + "/samples/notes.txt", "no sample");
+  const std::string page = render_report({dir});
+  const std::string pictures = part(page, "pictures");
+  const size_t strip = pictures.find("class=\"strip\"");
+  CHECK(count(pictures, "<img") == 9);
+  CHECK(count(pictures.substr(0, strip), "<img") == 1);
+  CHECK(contains(pictures.substr(0, strip), "base64,cGljdHVyZSAyMA==\"><figcaption>step 2,000<"));
+  CHECK(contains(pictures.substr(strip), "<figcaption>step 200<"));
+  CHECK_FALSE(contains(pictures, "3,000"));
+  check_self_contained(page);
+  std::filesystem::remove_all(dir + "/samples");
+  std::filesystem::create_directories(dir + "/samples/step-1.png");  // no file
+  CHECK(contains(render_report({dir}), "samples cannot be read"));
 }
 
 TEST_CASE("pathways have a line for each plan and dense as reference") {
@@ -365,7 +419,7 @@ TEST_CASE("the commands score as much of a split as was scored") {
   CHECK(contains(commands, "--split valid\n"));
 }
 
-TEST_CASE("losses of different texts are not compared") {
+TEST_CASE("losses of different data are not compared") {
   const TempDir folder;
   const std::string first = make_run(folder, "a", tiny_config(kLocal));
   const std::string same = make_run(folder, "b", tiny_config("kind: none"));
@@ -374,7 +428,7 @@ TEST_CASE("losses of different texts are not compared") {
   for (const std::string& config : {tiny_config("kind: none", "another text"), part}) {
     const std::string other = make_run(folder, "c", config);
     const std::string page = render_report({first, other}, "");
-    CHECK(contains(page, "validated on different texts"));
+    CHECK(contains(page, "validated on different data"));
     CHECK_FALSE(contains(page, "% above"));
     CHECK_FALSE(contains(page, "+0.00%"));
   }

@@ -23,6 +23,16 @@ inline std::string tiny_config(const std::string& ssa, const std::string& data_n
       ssa, data_name);
 }
 
+/// The same for pictures of `side` pixels, with two bands in both layers.
+inline std::string picture_config(int side) {
+  return fmt::format(
+      "task: image_generation\n"
+      "model: {{layers: 2, width: 8, ffn_width: 16, heads: 2, position: relative_2d}}\n"
+      "ssa: {{kind: local, windows: 2, sigma: 0.25}}\ndata: {{path: d, image_size: {}}}\n"
+      "train: {{steps: 100, batch_size: 2}}\n",
+      side);
+}
+
 inline std::string metrics_line(int step, const std::string& split, double loss) {
   return fmt::format(
       "{{\"step\":{},\"split\":\"{}\",\"loss\":{},\"tokens_per_second\":640,"
@@ -83,7 +93,7 @@ inline std::string nesting_problem(std::string_view html) {
     if (closing) {
       if (open.empty() || open.back() != name) return fmt::format("'{}' closes nothing", tag);
       open.pop_back();
-    } else if (!tag.ends_with('/') && name != "meta" && name != "br") {
+    } else if (!tag.ends_with('/') && name != "meta" && name != "br" && name != "img") {
       open.push_back(name);
     }
   }

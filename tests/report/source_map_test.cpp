@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "report/report_test_support.h"
+#include "report/target_map.h"
 #include "sampling/plan_testing.h"
 
 using namespace ssa;
@@ -25,6 +26,15 @@ PlanSpec of_kind(PlanKind kind, int64_t positions, bool causal) {
   spec.kind = kind;
   spec.positions = positions;
   spec.causal = causal;
+  return spec;
+}
+
+PlanSpec bands(int64_t rows, int64_t columns, int64_t count, double sigma) {
+  PlanSpec spec = of_kind(PlanKind::local_2d, rows * columns, true);
+  spec.rows = rows;
+  spec.columns = columns;
+  spec.windows = count;
+  spec.sigma = spec.sigma_columns = sigma;
   return spec;
 }
 
@@ -111,6 +121,76 @@ TEST_CASE("a long input is drawn shorter, a huge one not at all") {
   CHECK(map.positions == 8192);
   CHECK(map.draws == 2);
   CHECK(estimate_source_map(local(int64_t{1} << 30, int64_t{1} << 20, 0.05), kKey, 2).draws == 0);
+}
+
+TEST_CASE("a grid is drawn by its rows, with its bands") {
+  const SourceMap map = estimate_source_map(bands(8, 24, 4, 0.0), kKey, 5);
+  REQUIRE(map.bins == 8);
+  CHECK(map.windows == 4);
+  CHECK(map.axis_end == 8);
+  for (size_t target = 0; target < 8; ++target) {
+    for (size_t source = 0; source <= target; ++source) {
+      CHECK(map.at(target, source) == (source / 2 == target / 2 ? 1.0 : 0.0));
+    }
+  }
+  const std::string html = render(map, "Bands");
+  CHECK(contains(html, ">source row</text>"));
+  CHECK(count(html, "class=\"own\"") == 1);
+}
+
+TEST_CASE("each band of a grid samples as many sources as it has targets") {
+  const SourceMap map = estimate_source_map(bands(8, 24, 4, 0.25), kKey, 100);
+  for (const size_t last : {1u, 3u, 5u, 7u}) {
+    double rows = 0;
+    for (size_t source = 0; source < last; ++source) rows += map.at(last, source);
+    // Of the target's own row the part before it is seen.
+    CHECK(rows + map.at(last, last) == Approx(2).margin(0.1));
+  }
+  CHECK(map.at(7, 6) > map.at(7, 0));
+  CHECK(map.at(5, 2) > 0.02);
+}
+
+TEST_CASE("a large grid is drawn smaller in both directions") {
+  const PlanSpec small = shortened(bands(256, 768, 4, 0.25));
+  CHECK(small.rows == 52);
+  CHECK(small.columns == 156);
+  CHECK(small.positions == 52 * 156);
+  CHECK(estimate_source_map(bands(256, 768, 4, 0.25), kKey, 1).bins == 52);
+}
+
+TEST_CASE("without noise a target of a grid sees its band before it") {
+  const TargetMap map = estimate_target_map(bands(8, 24, 4, 0.0), kKey, 5);
+  REQUIRE(map.rows == 8);
+  REQUIRE(map.columns == 8);  // three sub-pixels a cell
+  CHECK(map.target_row == 5);
+  CHECK(map.target_column == 4);
+  CHECK(map.band_begin == 4);
+  CHECK(map.band_end == 6);
+  for (int64_t row = 0; row < 8; ++row) {
+    for (int64_t column = 0; column < 8; ++column) {
+      const bool before = row * 8 + column <= 5 * 8 + 4;
+      if (!before) CHECK(std::isnan(map.at(row, column)));
+      if (before) CHECK(map.at(row, column) == (row >= 4 ? 1.0 : 0.0));
+    }
+  }
+}
+
+TEST_CASE("with noise a target of a grid sees nearer rows more often") {
+  const TargetMap map = estimate_target_map(bands(16, 48, 4, 0.25), kKey, 200);
+  double above = 0, beside = 0, far = 0;
+  for (int64_t i = 0; i < 4; ++i) {
+    beside += map.at(map.target_row - 1, map.target_column - i);
+    above += map.at(map.band_begin - 1, i);
+    far += map.at(0, i);
+  }
+  CHECK(beside > above);
+  CHECK(above > far);
+  CHECK(far < 1);
+  const std::string html = render(map, "<Around>");
+  CHECK(contains(html, "<title>&lt;Around&gt;</title>"));
+  CHECK(count(html, "class=\"target\"") == 1);
+  CHECK(count(html, "class=\"own\"") == 1);
+  CHECK(ssa::testing::nesting_problem(html).empty());
 }
 
 TEST_CASE("the picture has a title, and equal cells are drawn as one") {

@@ -41,6 +41,12 @@ struct ConfigChange {
   std::string key, before, after;
 };
 
+/// A PNG that the run's model drew.
+struct SamplePicture {
+  int64_t step = 0;
+  std::string png;
+};
+
 /// Everything that a page about a run needs from its folder.
 struct Run {
   std::string dir;
@@ -50,7 +56,9 @@ struct Run {
   std::vector<MetricsEvent> events;
   std::vector<ConfigChange> config_changes;  ///< oldest first
   std::vector<Evaluation> evaluations;
-  std::string sample;                ///< generated text
+  std::string sample;  ///< generated text
+  std::vector<SamplePicture>
+      pictures;                      ///< the last of its steps, and a few spread over those before
   std::vector<std::string> missing;  ///< what could not be read, in words
   std::optional<TrainingCost> cost;
   std::optional<int64_t> parameters;
@@ -88,7 +96,7 @@ std::vector<Run> load_runs(const std::vector<std::string>& run_dirs);
 
 /// Whether both are scored on the same terms of the same weights, as far as their files say.
 bool is_comparable(const Evaluation& a, const Evaluation& b);
-/// Whether the validation losses of training are about the same text: the same task, data, split
+/// Whether the validation losses of training are about the same items: the same task, data, split
 /// and part of it.
 bool is_comparable(const Run& a, const Run& b);
 
@@ -97,6 +105,9 @@ Run planned_run(const Config& config);
 
 /// The metric that all runs share, or the loss if their tasks differ.
 const Metric& common_metric(const std::vector<Run>& runs);
+/// What all runs count per second, "tokens" or "sub-pixels"; "terms" if they count different
+/// things.
+std::string_view common_rate(const std::vector<Run>& runs);
 /// The metric as the run recorded it, or computed from the loss if the record lacks it. Nothing for
 /// no evaluation (null).
 std::optional<double> value_of(const Metric& metric, const MetricsEvent& event);
