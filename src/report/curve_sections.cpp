@@ -246,7 +246,7 @@ std::string scored_on(const Evaluation& ensemble) {
   return text;
 }
 
-/// The dense score of the same text as an ensemble's; null if there is none.
+/// The dense score of the same data as an ensemble's; null if there is none.
 const Evaluation* dense_beside(const Run& run, const Evaluation& ensemble) {
   if (ensemble.differences.empty()) {
     const Evaluation* renorm = run.evaluation("renorm", ensemble.split);

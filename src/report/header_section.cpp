@@ -11,14 +11,21 @@ namespace ssa::report {
 
 namespace {
 
+/// "16 sequences of 1,024 tokens", "64 graphs".
+std::string batch_of(const Run& run) {
+  const TaskTraits& traits = traits_of(run.config.task);
+  std::string batch = fmt::format("{} {}", grouped(run.config.train.batch_size), traits.examples);
+  if (traits.terms == traits.examples) return batch;
+  return fmt::format("{} of {} {}", batch, grouped(run.terms_per_example), traits.terms);
+}
+
 std::string description(const Run& run) {
   const Config& config = run.config;
   const std::string data = config.data.name.empty() ? "" : " on " + config.data.name;
-  return fmt::format(
-      "{}{}: {} layers, width {}, {} heads, length {}; {} sequences a step, {} steps, {}, seed {}",
-      name(config.task), data, config.model.layers, config.model.width, config.model.heads,
-      grouped(config.data.length), grouped(config.train.batch_size), grouped(config.train.steps),
-      name(config.train.precision), config.train.seed);
+  return fmt::format("{}{}: {} layers, width {}, {} heads; {} per step, {} steps, {}, seed {}",
+                     name(config.task), data, config.model.layers, config.model.width,
+                     config.model.heads, batch_of(run), grouped(config.train.steps),
+                     name(config.train.precision), config.train.seed);
 }
 
 std::string unfinished(const Run& run) {

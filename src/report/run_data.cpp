@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "ssa/config/differences.h"
 #include "ssa/core/error.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
@@ -315,17 +316,33 @@ bool is_comparable(const Evaluation& a, const Evaluation& b) {
   return a.split == b.split && same(a.step, b.step) && same(a.tokens, b.tokens);
 }
 
+namespace {
+
+/// Whether a key decides what the validation scores, whatever the task. The name and the path of
+/// the data are compared apart, and data.length stands in eval.length.
+bool decides_validation(const std::string& key) {
+  if (key == "data.name" || key == "data.path" || key == "data.length" || key == "data.augment") {
+    return false;
+  }
+  return key.starts_with("data.") || key == "eval.length" || key == "eval.overlap" ||
+         key == "train.eval_tokens";
+}
+
+Config with_window(Config config) {
+  if (config.eval.length == 0) config.eval.length = config.data.length;
+  return config;
+}
+
+}  // namespace
+
 bool is_comparable(const Run& a, const Run& b) {
-  const auto window = [](const Config& config) {
-    return std::pair(config.eval.length > 0 ? config.eval.length : config.data.length,
-                     config.eval.overlap);
-  };
   const Config &x = a.config, &y = b.config;
   const bool same_data = !x.data.name.empty() && !y.data.name.empty() ? x.data.name == y.data.name
                                                                       : x.data.path == y.data.path;
-  return x.task == y.task && same_data && x.data.vocabulary == y.data.vocabulary &&
-         x.data.image_size == y.data.image_size && x.data.validation == y.data.validation &&
-         x.train.eval_tokens == y.train.eval_tokens && window(x) == window(y);
+  if (x.task != y.task || !same_data) return false;
+  const auto differences = config_differences(with_window(x), with_window(y));
+  return std::none_of(differences.begin(), differences.end(),
+                      [](const ConfigDifference& one) { return decides_validation(one.key); });
 }
 
 std::vector<Run> load_runs(const std::vector<std::string>& run_dirs) {

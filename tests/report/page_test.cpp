@@ -419,7 +419,7 @@ TEST_CASE("the commands score as much of a split as was scored") {
   CHECK(contains(commands, "--split valid\n"));
 }
 
-TEST_CASE("losses of different data are not compared") {
+TEST_CASE("losses on different data are not compared") {
   const TempDir folder;
   const std::string first = make_run(folder, "a", tiny_config(kLocal));
   const std::string same = make_run(folder, "b", tiny_config("kind: none"));
@@ -432,6 +432,24 @@ TEST_CASE("losses of different data are not compared") {
     CHECK_FALSE(contains(page, "% above"));
     CHECK_FALSE(contains(page, "+0.00%"));
   }
+}
+
+TEST_CASE("a page about pictures speaks of pictures, and tells their sizes apart") {
+  const TempDir folder;
+  const auto pictures = [&](const std::string& name, int size) {
+    return make_run(folder, name,
+                    fmt::format("task: image_generation\n"
+                                "model: {{layers: 1, width: 8, ffn_width: 16, heads: 2}}\n"
+                                "data: {{name: tiny, path: d, image_size: {}}}\n"
+                                "train: {{steps: 100, batch_size: 2}}\n",
+                                size));
+  };
+  const std::string large = pictures("large", 8);
+  CHECK(contains(render_report({large}, ""), "2 images of 192 sub-pixels per step, 100 steps"));
+  const std::string text = make_run(folder, "text", tiny_config(kLocal));
+  CHECK(contains(render_report({text}, ""), "2 sequences of 32 bytes per step, 100 steps"));
+  CHECK(contains(render_report({large, pictures("same", 8)}, ""), "+0.00%"));
+  CHECK(contains(render_report({large, pictures("small", 4)}, ""), "validated on different data"));
 }
 
 TEST_CASE("what a run's config was before is told with the step at which it changed") {
