@@ -118,7 +118,7 @@ class LocalLauncher {
     }
     make_directories(run_dir);
     clear_failure(run_dir);
-    const std::string log = run_dir + "/" + kSweepLogName;
+    const std::string log = fmt::format("{}/{}", run_dir, kSweepLogName);
     std::vector<std::string> whole = options_.run_under;
     whole.insert(whole.end(), command.begin(), command.end());
     {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
@@ -170,22 +169,23 @@ void clear_failure(const std::string& run_dir) { remove_tree(failure_path(run_di
 std::vector<std::string> config_differences(const std::string& run_dir, const Config& config) {
   const std::string path = run_dir + "/config.yaml";
   if (!path_exists(path)) return {};
-  static const std::set<std::string, std::less<>> kHarmless = {"train.log_every",
-                                                               "train.eval_every",
-                                                               "train.eval_tokens",
-                                                               "train.samples",
-                                                               "train.checkpoint_every",
-                                                               "train.keep_checkpoints",
-                                                               "train.micro_batch",
-                                                               "data.vocabulary",
-                                                               "data.path",
-                                                               "data.name",
-                                                               "eval.mode",
-                                                               "eval.samples",
-                                                               "eval.batch_size"};
+  constexpr std::array<std::string_view, 13> kHarmless = {"train.log_every",
+                                                          "train.eval_every",
+                                                          "train.eval_tokens",
+                                                          "train.samples",
+                                                          "train.checkpoint_every",
+                                                          "train.keep_checkpoints",
+                                                          "train.micro_batch",
+                                                          "data.vocabulary",
+                                                          "data.path",
+                                                          "data.name",
+                                                          "eval.mode",
+                                                          "eval.samples",
+                                                          "eval.batch_size"};
   std::vector<std::string> differences;
   for (const ConfigDifference& one : config_differences(load_config(path), config)) {
-    if (!kHarmless.contains(one.key)) differences.push_back(to_text(one));
+    const bool harmless = std::ranges::find(kHarmless, one.key) != kHarmless.end();
+    if (!harmless) differences.push_back(to_text(one));
   }
   return differences;
 }

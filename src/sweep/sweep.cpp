@@ -35,7 +35,7 @@ std::string describe_failure(const std::string& run_dir, const PointFailure& fai
       failure.code > 128
           ? fmt::format("{} was killed by signal {}", failure.program, failure.code - 128)
           : fmt::format("{} failed with exit code {}", failure.program, failure.code);
-  const std::string log = run_dir + "/" + kSweepLogName;
+  const std::string log = fmt::format("{}/{}", run_dir, kSweepLogName);
   const std::vector<std::string> lines = last_lines(log, kLines);
   if (lines.empty()) return text;
   text += fmt::format("; the end of {}:", log);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ssa/config/config.h"
@@ -13,7 +14,7 @@ namespace ssa {
 // points may be trained by hand or by another machine.
 
 /// The file in the run folder with the output of the programs that ran there.
-inline constexpr const char* kSweepLogName = "sweep-log.txt";
+inline constexpr std::string_view kSweepLogName = "sweep-log.txt";
 
 struct PointFailure {
   std::string program;  ///< "ssa-train"
