@@ -9,7 +9,7 @@ namespace ssa::report {
 
 namespace {
 
-const std::string kMissing = "–";
+constexpr const char* kMissing = "–";
 
 bool usable(const std::optional<double>& value) { return value && std::isfinite(*value); }
 

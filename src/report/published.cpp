@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr uint64_t kMaxBytes = uint64_t{1} << 20;
-const std::string kFileName = "published_results.json";
+constexpr std::string_view kFileName = "published_results.json";
 
 std::optional<double> number(const json& object, const char* key) {
   const auto found = object.find(key);

@@ -34,7 +34,7 @@ std::string render_report(const std::vector<std::string>& run_dirs, const std::s
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n",
-      escape(title), kStyle);
+      escape(title), style_sheet());
   page += header_section(runs);
   page += "<main>\n";
   const PublishedResults results =

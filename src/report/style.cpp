@@ -4,7 +4,8 @@ namespace ssa::report {
 
 // Colour-blind readers can tell neighbouring colours of the eight apart. Each colour has another
 // shade on a dark page.
-const std::string_view kStyle = R"css(
+std::string_view style_sheet() {
+  return R"css(
 :root { color-scheme: light dark;
   --page: #fcfcfb; --ink: #1b1b19; --soft: #5c5b57; --rule: #e3e2de; --axis: #a9a8a2;
   --box: #f4f3f0; --heat: #1c5cab;
@@ -99,5 +100,6 @@ summary { cursor: pointer; }
   .by-run tr > :first-child { min-width: 42vw; } }
 @media print { .scroll, pre { overflow: visible; } pre { white-space: pre-wrap; } }
 )css";
+}
 
 }  // namespace ssa::report

@@ -5,6 +5,6 @@
 namespace ssa::report {
 
 /// The style sheet of the page. It follows the system's light or dark mode, and fits phones.
-extern const std::string_view kStyle;
+std::string_view style_sheet();
 
 }  // namespace ssa::report
