@@ -280,6 +280,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
     require_same_optimizer_state(*saved_config_, config_, checkpoint.path);
   }
   stepper_.session().load(checkpoint.model);
+  stepper_.session().require_finite(checkpoint.path);
   load_optimizer_state(checkpoint, stepper_.optimizer());
   stepper_.optimizer().set_updates(saved.optimizer_updates);
   stepper_.scaler().restore(saved.loss_scale, saved.loss_scale_good_steps);

@@ -56,12 +56,16 @@ TEST_CASE("weights and scores that are not finite are code 5, never a result") {
     return finished.err;
   };
   ruin_weights(folder, 2, "blocks.1.", NAN);
-  for (const std::string& message : {refused("ssa-eval", {"--run", folder}),
-                                     refused("ssa-generate", {"--run", folder, "--length", "5"})}) {
+  const size_t steps_done = run.lines_of_metrics("run");
+  for (const std::string& message :
+       {refused("ssa-eval", {"--run", folder}),
+        refused("ssa-train", run.train_arguments("run", {"--resume", "auto"})),
+        refused("ssa-generate", {"--run", folder, "--length", "5"})}) {
     CHECK(contains(message, "step-2: element 0 of blocks.1."));
     CHECK(contains(message, " is nan"));
   }
-  ruin_weights(folder, 2, "blocks.", 1e30F);  // finite, but no product with them is
+  CHECK(run.lines_of_metrics("run") == steps_done);  // nothing was trained
+  ruin_weights(folder, 2, "blocks.", 1e30F);         // finite, but no product with them is
   CHECK(contains(refused("ssa-eval", {"--run", folder}), "loss over the test split is"));
   CHECK(contains(refused("ssa-generate", {"--run", folder, "--length", "5"}), "prediction"));
   CHECK_FALSE(path_exists(folder + "/eval-renorm-test.json"));

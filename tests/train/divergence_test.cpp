@@ -123,12 +123,12 @@ TEST_CASE(
   CHECK(list_directory(folder + "/checkpoints") ==
         std::vector<std::string>{"latest", "step-12-in-trouble", "step-8"});
   const StopSignal stop;
-  {  // named, it is still in trouble
-    Trainer named(run.config(Overrides{"train.steps=12"} + last),
-                  {folder, folder + "/checkpoints/step-12-in-trouble", Device::cpu});
-    message_of<DivergedError>([&] { named.train(); });
-    CHECK_FALSE(path_exists(folder + "/checkpoints/step-12"));
-  }
+  const std::string ruined = folder + "/checkpoints/step-12-in-trouble";
+  const std::string refusal = message_of<DivergedError>([&] {
+    Trainer named(run.config(Overrides{"train.steps=12"} + last), {folder, ruined, Device::cpu});
+  });
+  CHECK(contains(refusal, ruined + ": element 0 of "));
+  CHECK_FALSE(path_exists(folder + "/checkpoints/step-12"));
   Trainer again(run.config({"train.steps=12"}), {folder, "auto", Device::cpu});
   CHECK(again.completed_steps() == 8);
   CHECK(again.train() == TrainOutcome::finished);
