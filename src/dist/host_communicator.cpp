@@ -68,7 +68,7 @@ HostCommunicator::HostCommunicator(ProgressThread::MakeTransport make_transport,
     thread_.detach();
     throw PeerError(
         "{}: not all ranks have come together within {:g} s (distributed.timeout_seconds). Does "
-        "each machine start its ranks? The job can go on from its last checkpoint: --resume auto",
+        "each machine start its ranks?",
         who, timeout.count());
   }
   identity_ = *identity;

@@ -128,8 +128,7 @@ void wait_for_all(RollCall& roll_call, const LaunchInfo& launch, Seconds timeout
   } while (dist::Clock::now() - began < timeout);
   throw PeerError(
       "{}: not all ranks came within {:g} s (distributed.timeout_seconds); missing: {}. Does each "
-      "machine start its ranks with the right RANK? The job can go on from its last checkpoint: "
-      "--resume auto",
+      "machine start its ranks with the right RANK?",
       who(launch), timeout.count(), fmt::join(missing, ", "));
 }
 

@@ -211,9 +211,7 @@ void ProgressThread::fail(Lock& lock, const Operation* operation,
     message += ": which rank is missing is not known, as the ranks have no roll call";
   }
   lock.lock();
-  const bool ended = message.ends_with('.');
-  failure_ =
-      message + (ended ? "" : ".") + " The job can go on from its last checkpoint: --resume auto";
+  failure_ = message;
   changed_.notify_all();
   wake_.notify_all();
   if (!roll_call) return;

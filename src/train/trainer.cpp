@@ -27,7 +27,16 @@ double seconds_since(Clock::time_point start) {
 }  // namespace
 
 TrainOutcome Trainer::train() {
-  return with_errors_in(*log_, [this] { return run(); });
+  return with_errors_in(*log_, [this] {
+    try {
+      return run();
+    } catch (const PeerError& error) {
+      if (saved_step_ < 0) throw;
+      const std::string what = error.what();
+      throw PeerError("{}{} The job can go on from its checkpoint of step {}: --resume auto", what,
+                      what.ends_with('.') ? "" : ".", saved_step_);
+    }
+  });
 }
 
 TrainOutcome Trainer::run() {

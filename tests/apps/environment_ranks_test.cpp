@@ -72,6 +72,7 @@ TEST_CASE("a rank that does not come is named after distributed.timeout_seconds"
   CHECK(rank_0.wait() == 6);
   CHECK_THAT(rank_0.errors(), Contains("within 2 s (distributed.timeout_seconds); missing: 1") &&
                                   Contains("rank 0 of 2"));
+  CHECK_THAT(rank_0.errors(), !Contains("--resume"));  // there is nothing to resume
 }
 
 TEST_CASE("a signal ends a rank that waits for the others to join, with code 75") {

@@ -40,7 +40,7 @@ TEST_CASE("a rank that does not come is named when time is up", "[dist][slow]") 
                                   std::to_string(culprit) +
                                   " is 1 collective behind (in step 44, at all_reduce of gradient "
                                   "bucket 4)"));
-  CHECK_THAT(job.output, Contains("--resume auto"));
+  CHECK_THAT(job.output, !Contains("--resume"));  // only who trains knows whether that helps
 }
 
 TEST_CASE("ranks that do not find together say so when time is up", "[dist][slow]") {
@@ -85,10 +85,10 @@ TEST_CASE("a rank's own error reaches the others, and its code mpirun", "[dist][
   const int culprit = GENERATE(0, 1);
   const MpiJob job = run(3, "failing", culprit);
   CHECK(job.code == 3);
-  CHECK_THAT(job.output, Contains("rank 2 of 3, step 45: all_reduce of gradient bucket 5 cannot "
-                                  "finish: rank " +
-                                  std::to_string(culprit) +
-                                  " failed: text.bin: truncated at byte 12. The job"));
+  CHECK_THAT(job.output,
+             Contains("rank 2 of 3, step 45: all_reduce of gradient bucket 5 cannot "
+                      "finish: rank " +
+                      std::to_string(culprit) + " failed: text.bin: truncated at byte 12\n"));
 }
 
 TEST_CASE("an error that all ranks have is printed once", "[dist][slow]") {

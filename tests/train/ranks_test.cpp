@@ -218,3 +218,19 @@ TEST_CASE("a signal on one rank stops all after the same step, saved") {
   CHECK(steps[0] < 8);
   CHECK(path_exists(fmt::format("{}/checkpoints/step-{}", folder, steps[0])));
 }
+
+TEST_CASE("a job whose peer fails is told of the checkpoint that it can go on from, if any") {
+  const TinyRun run;
+  const StopSignal stop;
+  const auto [step, advice] = GENERATE(
+      std::pair<int64_t, std::string>{3, "rank 1 is gone"},
+      std::pair<int64_t, std::string>{
+          5, "rank 1 is gone. The job can go on from its checkpoint of step 4: --resume auto"});
+  Trainer trainer(run.config({"train.checkpoint_every=4"}), {run.dir / "run", "none", Device::cpu});
+  const HookGuard guard([&](FileOp op, const std::string& path) {
+    const bool logs = op == FileOp::write && path.ends_with("metrics.jsonl");
+    if (logs && trainer.completed_steps() == step) throw PeerError("rank 1 is gone");
+    return FileFault{};
+  });
+  CHECK(message_of<PeerError>([&] { trainer.train(); }) == advice);
+}

@@ -106,7 +106,7 @@ class Trainer {
   std::optional<Config> saved_config_;  // of that checkpoint, where it has one
   std::optional<RunFolder> folder_;     // rank 0 holds the lock
   std::unique_ptr<LogFile> log_;
-  int64_t saved_step_ = -1;
+  int64_t saved_step_ = -1;      // of the newest checkpoint; -1: there is none
   int64_t rollbacks_ = 0;        // since the last save
   bool score_is_finite_ = true;  // of the last evaluation
   bool stop_ = false;            // some rank was asked to stop
