@@ -91,19 +91,20 @@ Manifest read_manifest(const std::string& folder) {
       throw CheckpointError("{} is damaged: its checksum is {}, expected {}", path, actual,
                             expected);
     }
-    if (const auto format = body.at("format").get<int64_t>(); format != kFormat) {
+    if (const int64_t format = whole_number(body, "format", 0, path); format != kFormat) {
       throw CheckpointError("{} has format {}; this version of the engine ({}) reads format {}",
                             path, format, version(), kFormat);
     }
     Manifest manifest;
-    manifest.step = body.at("step").get<int64_t>();
-    manifest.sequence = body.at("sequence").get<int64_t>();
+    manifest.step = whole_number(body, "step", 0, path);
+    manifest.sequence = whole_number(body, "sequence", 1, path);
     manifest.engine_version = body.at("engine").at("version").get<std::string>();
     manifest.engine_commit = body.at("engine").at("commit").get<std::string>();
     manifest.in_trouble = body.value("in_trouble", false);
     for (const auto& [name, record] : body.at("files").items()) {
       manifest.files.push_back(
-          {name, record.at("bytes").get<uint64_t>(), record.at("xxh3_128").get<std::string>()});
+          {name, static_cast<uint64_t>(whole_number(record, "bytes", 0, path + ": " + name)),
+           record.at("xxh3_128").get<std::string>()});
     }
     return manifest;
   } catch (const json::exception& error) {

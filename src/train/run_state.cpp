@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ssa/core/error.h"
+#include "ssa/storage/json_text.h"
 
 namespace ssa {
 
@@ -64,25 +65,32 @@ std::string to_json(const RunState& state) {
 }
 
 RunState run_state_from_json(const std::string& text, const std::string& path) {
+  const std::string file = path + "/state.json";
+  const auto json = parse_json(text, file);
+  const auto whole = [&](const char* key, int64_t least) {
+    return whole_number(json, key, least, file);
+  };
+  const auto whole_or = [&](const char* key, int64_t least, int64_t otherwise) {
+    return json.contains(key) ? whole(key, least) : otherwise;
+  };
   try {
-    const auto json = nlohmann::json::parse(text);
     RunState state;
-    json.at("step").get_to(state.step);
-    json.at("tokens").get_to(state.tokens);
+    state.step = whole("step", 0);
+    state.tokens = whole("tokens", 0);
     json.at("elapsed_seconds").get_to(state.elapsed_seconds);
-    json.at("skipped_in_a_row").get_to(state.consecutive_skips);
+    state.consecutive_skips = whole("skipped_in_a_row", 0);
     json.at("evaluation_due").get_to(state.evaluation_due);
-    json.at("optimizer_updates").get_to(state.optimizer_updates);
+    state.optimizer_updates = whole("optimizer_updates", 0);
     json.at("seed").get_to(state.seed);
-    json.at("batch_size").get_to(state.batch_size);
-    json.at("length").get_to(state.length);
-    json.at("data_bytes").get_to(state.data.bytes);
+    state.batch_size = whole("batch_size", 1);
+    state.length = whole("length", 1);
+    state.data.bytes = whole("data_bytes", 0);
     // Older checkpoints do not have these keys.
-    state.skipped_samples = json.value("skipped_samples", state.skipped_samples);
-    state.ranks = json.value("ranks", state.ranks);
-    state.micro_batch = json.value("micro_batch", state.micro_batch);
+    state.skipped_samples = whole_or("skipped_samples", 0, state.skipped_samples);
+    state.ranks = whole_or("ranks", 1, state.ranks);
+    state.micro_batch = whole_or("micro_batch", 0, state.micro_batch);
     state.loss_scale = json.value("loss_scale", state.loss_scale);
-    state.loss_scale_good_steps = json.value("loss_scale_good_steps", state.loss_scale_good_steps);
+    state.loss_scale_good_steps = whole_or("loss_scale_good_steps", 0, state.loss_scale_good_steps);
     DataIdentity& data = state.data;
     data.checksum = json.value("data_checksum", data.checksum);
     data.vocabulary_checksum = json.value("data_vocabulary_checksum", data.vocabulary_checksum);
@@ -91,7 +99,7 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     state.config_changes = changes_from(json.value("config_changes", nlohmann::json::array()));
     return state;
   } catch (const nlohmann::json::exception& error) {
-    throw CheckpointError("{}/state.json: {}", path, error.what());
+    throw CheckpointError("{}: {}", file, error.what());
   }
 }
 

@@ -245,6 +245,22 @@ TEST_CASE("a manifest of another format is refused even if its checksum is right
     manifest["format"] = 2;
     reason = "format 2";
   }
+  SECTION("a step before the first") {
+    manifest["step"] = -3;
+    reason = "step is -3; it must be a whole number from 0 to ";
+  }
+  SECTION("a number of saves that none can follow") {
+    manifest["sequence"] = INT64_MAX;
+    reason = "sequence is 9223372036854775807; it must be a whole number from 1 to ";
+  }
+  SECTION("half a step") {
+    manifest["step"] = 2.5;
+    reason = "step is 2.5";
+  }
+  SECTION("a size beyond all disks") {
+    manifest["files"]["state.json"]["bytes"] = UINT64_MAX;
+    reason = "state.json: bytes is 18446744073709551615";
+  }
   SECTION("a file outside") {
     manifest["files"]["../latest"] = {{"bytes", 7}, {"xxh3_128", "0"}};
     reason = "outside";
@@ -263,6 +279,27 @@ TEST_CASE("a manifest of another format is refused even if its checksum is right
   }
   reseal();
   require_checkpoint_error([&] { open_checkpoint(run / "checkpoints/step-2"); }, {reason});
+}
+
+TEST_CASE("a forged manifest beside sound checkpoints is passed over, and later saves go on") {
+  const TempDir run;
+  save_checkpoint(run.path(), data_of_step(2), 3);
+  save_checkpoint(run.path(), data_of_step(3), 3);
+  const std::string path = file_of(run, 3, "manifest.json");
+  auto manifest = nlohmann::json::parse(read_bytes(path));
+  manifest.erase("checksum");
+  manifest["sequence"] = INT64_MAX;
+  const std::string body = manifest.dump();
+  Checksum checksum;
+  checksum.update(body.data(), body.size());
+  manifest["checksum"] = checksum.hex();
+  write_bytes(path, manifest.dump());
+  std::vector<std::string> warnings;
+  REQUIRE(find_latest_checkpoint(run.path(), &warnings)->step == 2);
+  REQUIRE(warnings.size() == 1);
+  REQUIRE(warnings.front().find("sequence is 9223372036854775807") != std::string::npos);
+  save_checkpoint(run.path(), data_of_step(4), 3);
+  REQUIRE(find_latest_checkpoint(run.path(), nullptr)->step == 4);
 }
 
 TEST_CASE("the config travels with a checkpoint, one without it opens as before") {

@@ -48,6 +48,9 @@ TEST_CASE("the state of an earlier version is read without what it does not stat
   CHECK(state.step == 3);
   CHECK(state.micro_batch == 0);
   CHECK(state.data.checksum.empty());
+  json["tokens"] = -1;
+  CHECK(contains(message_of<CheckpointError>([&] { run_state_from_json(json.dump(), "a/step-3"); }),
+                 "a/step-3/state.json: tokens is -1; it must be a whole number from 0 to "));
   json.erase("step");
   for (const std::string& broken : {json.dump(), std::string("{"), std::string("[]")}) {
     CHECK(contains(message_of<CheckpointError>([&] { run_state_from_json(broken, "a/step-3"); }),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -10,5 +11,11 @@ namespace ssa {
 /// malformed or nested deeper than 64 levels: the library's writer is recursive, so a deeper value
 /// could exhaust the stack later.
 nlohmann::json parse_json(const std::string& text, const std::string& what);
+
+/// A whole number that an object must have, from `least` to 2^53: whoever adds to it or multiplies
+/// it should not overflow. Throws CheckpointError naming `what`, the key and its value, and
+/// json::exception if there is no such key.
+int64_t whole_number(const nlohmann::json& object, const std::string& key, int64_t least,
+                     const std::string& what);
 
 }  // namespace ssa
