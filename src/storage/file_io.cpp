@@ -32,23 +32,34 @@ FileFault fault_at(FileOp op, const std::string& path) {
   return fault_hook() ? fault_hook()(op, path) : FileFault{};
 }
 
-std::string_view hint(int error) {
+/// What to do about a file that cannot be written.
+std::string_view hint(int error, const std::string& path) {
+  const bool in_checkpoint = path.find("/checkpoints/") != std::string::npos;
   switch (error) {
     case ENOSPC:
     case EDQUOT:
-      return "; free disk space, or lower train.keep_checkpoints";
+      return in_checkpoint ? "; free disk space, or lower train.keep_checkpoints"
+                           : "; free disk space";
     case EACCES:
     case EPERM:
     case EROFS:
-      return "; choose a run folder that you may write to";
+      return "; choose a folder that you may write to";
+    case EISDIR:
+      return "; a folder is in the file's place: move it away";
     default:
       return "";
   }
 }
 
+[[noreturn]] void fail_to_read(std::string_view what, const std::string& path, int error) {
+  throw CheckpointError("cannot {} {}: {}", what, path,
+                        std::error_code(error, std::generic_category()).message());
+}
+
 [[noreturn]] void fail(std::string_view what, const std::string& path, int error) {
   throw CheckpointError("cannot {} {}: {}{}", what, path,
-                        std::error_code(error, std::generic_category()).message(), hint(error));
+                        std::error_code(error, std::generic_category()).message(),
+                        hint(error, path));
 }
 
 /// Fails the operation if a test asked for that.
@@ -164,7 +175,7 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
   // Non-blocking, so that a pipe put in a file's place cannot hang the program.
   descriptor_ =
       retry_interrupted([&] { return ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
-  if (descriptor_ < 0) fail("open", path_, errno);
+  if (descriptor_ < 0) fail_to_read("open", path_, errno);
   struct stat status {};
   if (::fstat(descriptor_, &status) < 0 || !S_ISREG(status.st_mode)) {
     close_quietly(descriptor_);
@@ -194,7 +205,7 @@ void InputFile::read(void* data, uint64_t bytes, uint64_t offset) const {
       return ::pread(descriptor_, next, std::min<uint64_t>(bytes, kWriteChunk),
                      static_cast<off_t>(offset));
     });
-    if (done < 0) fail("read", path_, errno);
+    if (done < 0) fail_to_read("read", path_, errno);
     if (done == 0) {
       throw CheckpointError("{} ends at byte {}, {} bytes early: it was truncated", path_, offset,
                             bytes);
@@ -276,7 +287,7 @@ std::vector<std::string> list_directory(const std::string& path) {
     names.push_back(entry->path().filename().string());
   }
   if (error && error != std::errc::no_such_file_or_directory) {
-    fail("list directory", path, error.value());
+    fail_to_read("list directory", path, error.value());
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -286,7 +297,7 @@ bool path_exists(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) return true;
   if (errno == ENOENT || errno == ENOTDIR) return false;
-  fail("look at", path, errno);
+  fail_to_read("look at", path, errno);
 }
 
 namespace {

@@ -138,6 +138,16 @@ TEST_CASE("a report that cannot be made is no failure of the run") {
   CHECK(contains(trained.err, "ssa-report " + (run.dir / "run") + " makes it"));
 }
 
+TEST_CASE("a result without room is not blamed on the checkpoints") {
+  const AppRun run;
+  const Finished finished =
+      run_program("ssa-train", {"--config", run.config_path, "--dry-run", "--json", "/dev/full"});
+  CHECK(finished.code == 2);
+  CHECK(contains(finished.err, "/dev/full: cannot be written"));
+  CHECK(contains(finished.err, "No space left"));
+  CHECK_FALSE(contains(finished.err, "keep_checkpoints"));
+}
+
 TEST_CASE("results that cannot be written to standard output are code 2") {
   const AppRun run;
   REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);

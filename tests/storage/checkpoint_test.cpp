@@ -302,6 +302,14 @@ TEST_CASE("a forged manifest beside sound checkpoints is passed over, and later 
   REQUIRE(find_latest_checkpoint(run.path(), nullptr)->step == 4);
 }
 
+TEST_CASE("a folder in the place of `latest` is an error that says what to do") {
+  const TempDir run;
+  std::filesystem::create_directories(run / "checkpoints/latest");
+  require_checkpoint_error([&] { save_checkpoint(run.path(), data_of_step(2), 3); },
+                           {"checkpoints/latest", "a folder is in the file's place: move it away"});
+  REQUIRE(find_latest_checkpoint(run.path(), nullptr)->step == 2);
+}
+
 TEST_CASE("the config travels with a checkpoint, one without it opens as before") {
   const TempDir run;
   CheckpointData data = data_of_step(7);
