@@ -16,6 +16,7 @@
 #include "ssa/core/out_of_memory.h"
 #include "ssa/core/system_limits.h"
 #include "ssa/core/version.h"
+#include "ssa/dist/agreement.h"
 #include "ssa/dist/launch.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/train/log_file.h"
@@ -169,6 +170,12 @@ std::unique_ptr<Communicator> join(const std::string& program, const LaunchInfo&
   }
 }
 
+/// Before anything else: programs that differ would take each other's messages for their own.
+void require_same_program(Communicator& ranks, const std::string& program) {
+  require_agreement(
+      ranks, {{"program", fmt::format("{} {} (commit {})", program, version(), git_commit())}});
+}
+
 int join_and_run(const std::string& program, double timeout_seconds,
                  const std::function<int(Communicator&)>& body) {
   const LaunchInfo launch = detect_launch();
@@ -179,6 +186,7 @@ int join_and_run(const std::string& program, double timeout_seconds,
   auto code = static_cast<ExitCode>(kUnexpected);
   std::string message;
   try {
+    require_same_program(*ranks, program);
     return body(*ranks);
   } catch (const Error& error) {
     code = error.code();

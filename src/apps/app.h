@@ -25,9 +25,9 @@ int run_app(int argc, char** argv, const AppInfo& info,
             const std::function<std::function<int()>(CLI::App&)>& define);
 
 /// Runs `body` as one of the ranks that a launcher (mpirun, srun, environment variables) started,
-/// or as a single rank. Ranks other than 0 print only warnings and errors. If `body` throws on one
-/// rank, the other ranks are told and end with exit code 6; the job ends with the error's exit
-/// code. An error that rank 0 has too is printed by rank 0 only.
+/// or as a single rank. All ranks must run the same program. Ranks other than 0 print only warnings
+/// and errors. If `body` throws on one rank, the other ranks are told and end with exit code 6; the
+/// job ends with the error's exit code. An error that rank 0 has too is printed by rank 0 only.
 int run_on_ranks(const std::string& program, const std::function<int(Communicator&)>& body);
 
 /// The config.yaml of a run folder, for --run. Throws ConfigError if there is none.

@@ -1,6 +1,7 @@
 // ssa-eval: scores a trained model, either dense or as an ensemble of randomly drawn sub-models.
 
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <system_error>
@@ -140,19 +141,30 @@ int64_t samples_for(const Options& options, const Config& config) {
   return options.samples > 0 ? options.samples : config.eval.samples;
 }
 
+/// Empty for an empty path. Ranks may have other working directories, where a relative path names
+/// another folder.
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).string();
+}
+
 /// Ranks that differ would each score something else.
-void require_same_everywhere(Communicator& ranks, const Options& options, const Config& config,
-                             const LoadedCheckpoint& checkpoint, const DataIdentity& data) {
+void require_same_command(Communicator& ranks, const Options& options, const Config& config) {
   Statements own = flatten_config(config);
-  own.insert(own.end(), {{"program", fmt::format("{} (commit {})", version(), git_commit())},
-                         {"step", std::to_string(checkpoint.step)},
+  own.insert(own.end(), {{"--run", absolute(options.run)},
+                         {"--checkpoint", absolute(options.checkpoint)},
                          {"mode", std::string(name(mode_for(options, config)))},
                          {"samples", std::to_string(samples_for(options, config))},
                          {"split", options.split},
-                         {"--max-tokens", std::to_string(options.max_tokens)},
-                         {"size of the data", fmt::format("{} bytes", data.bytes)},
-                         {"checksum of the data", data.checksum}});
+                         {"--max-tokens", std::to_string(options.max_tokens)}});
   require_agreement(ranks, own);
+}
+
+/// The same command may find other files on other machines.
+void require_same_files(Communicator& ranks, const LoadedCheckpoint& checkpoint,
+                        const DataIdentity& data) {
+  require_agreement(ranks, {{"step", std::to_string(checkpoint.step)},
+                            {"size of the data", fmt::format("{} bytes", data.bytes)},
+                            {"checksum of the data", data.checksum}});
 }
 
 EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task& task,
@@ -237,6 +249,7 @@ Config given_config(const Options& options) {
 }
 
 int run(Communicator& ranks, const Config& given, const Options& options) {
+  require_same_command(ranks, options, given);
   const bool first = ranks.rank() == 0;
   const std::string config_path =
       options.run.empty() ? options.config : options.run + "/config.yaml";
@@ -250,7 +263,7 @@ int run(Communicator& ranks, const Config& given, const Options& options) {
   ModelSession session(*task, device_of_rank(options.device, ranks));
   session.load(checkpoint.model);
   session.require_finite(checkpoint.path);
-  require_same_everywhere(ranks, options, config, checkpoint, data->identity());
+  require_same_files(ranks, checkpoint, data->identity());
   if (first) {
     warn_of_other_data(checkpoint, *data);
     warn_of_nothing_to_draw(mode_for(options, config), config);

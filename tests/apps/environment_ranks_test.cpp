@@ -64,6 +64,52 @@ TEST_CASE("ranks that would score different things end with code 2 and both valu
   CHECK_THAT(rank_0.errors(), Contains("samples: 2 on rank 0; 3 on rank 1"));
 }
 
+TEST_CASE("ranks that run different programs end with code 2 and name them") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  const Job job{2};
+  RankProcess rank_0 = job.start(0, "ssa-train", run.train_arguments("other"));
+  RankProcess rank_1 = job.start(1, "ssa-eval", {"--run", run.dir / "run"});
+  CHECK(rank_0.wait() == 2);
+  CHECK(rank_1.wait() == 2);
+  CHECK_THAT(rank_0.errors(), Contains("program: ssa-train ") &&
+                                  Contains(" on rank 0; ssa-eval ") && Contains(" on rank 1"));
+  CHECK_FALSE(path_exists(run.dir / "other"));
+}
+
+TEST_CASE("a relative path names the same folder for all ranks, or they end with code 2") {
+  const AppRun run;
+  REQUIRE(run.train("a/run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  REQUIRE(run.train("b/run", {"--quiet", "--set", "train.steps=2", "train.seed=7"}).code == 0);
+  const auto start_in = [&](const Job& job, int rank, const std::string& folder,
+                            const std::string& program, const std::vector<std::string>& arguments) {
+    std::vector<std::string> all = {"--chdir=" + run.dir / folder, SSA_BIN_DIR "/" + program};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return job.start(rank, "/usr/bin/env", all);
+  };
+  const std::vector<std::pair<std::string, std::vector<std::string>>> commands = {
+      {"ssa-train", {"--config", run.config_path, "--run-dir", "new"}},
+      {"ssa-train",
+       {"--config", run.config_path, "--run-dir", run.dir / "new", "--resume",
+        "run/checkpoints/step-2"}},
+      {"ssa-eval", {"--run", "run", "--set", "train.seed=1"}}};
+  for (const auto& [program, arguments] : commands) {
+    CAPTURE(program, arguments);
+    const Job job{2};
+    RankProcess rank_0 = start_in(job, 0, "a", program, arguments);
+    RankProcess rank_1 = start_in(job, 1, "b", program, arguments);
+    CHECK(rank_0.wait() == 2);
+    CHECK(rank_1.wait() == 2);
+    CHECK_THAT(rank_0.errors(), Contains(run.dir / "a/") && Contains(run.dir / "b/"));
+  }
+  CHECK_FALSE(path_exists(run.dir / "a/new"));
+  const Job job{2};
+  RankProcess rank_0 = start_in(job, 0, "a", "ssa-eval", {"--run", "run"});
+  RankProcess rank_1 = start_in(job, 1, "a", "ssa-eval", {"--run", "run"});
+  CHECK(rank_0.wait() == 0);
+  CHECK(rank_1.wait() == 0);
+}
+
 TEST_CASE("a rank that does not come is named after distributed.timeout_seconds") {
   const AppRun run;
   const Job job{2};

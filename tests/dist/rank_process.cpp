@@ -29,7 +29,8 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
 
 RankProcess::RankProcess(const std::string& program, const std::vector<std::string>& arguments,
                          const std::vector<std::string>& environment) {
-  const std::string path = std::string(SSA_BIN_DIR) + "/" + program;
+  const std::string path =
+      program.starts_with("/") ? program : std::string(SSA_BIN_DIR) + "/" + program;
   std::vector<std::string> words = arguments, variables = environment;
   words.insert(words.begin(), path);
   for (char** variable = environ; *variable; ++variable) variables.emplace_back(*variable);

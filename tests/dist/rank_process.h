@@ -7,7 +7,8 @@
 
 namespace ssa::testing {
 
-/// A program of this build that runs beside the test. Killed if it outlives this object.
+/// A program of this build, or of the system by its path, that runs beside the test. Killed if it
+/// outlives this object.
 class RankProcess {
  public:
   /// `environment` ("NAME=value") is added to the test's own.

@@ -42,7 +42,7 @@ class Trainer {
   /// Opens data and run folder, builds the model, and resumes if requested. Throws ConfigError if
   /// the folder holds a run and resume is `none` or a checkpoint from elsewhere, if the checkpoint
   /// belongs to another run, computes another function or is past train.steps, and if the ranks
-  /// differ in program, config, options or data or cannot share train.batch_size evenly. An error
+  /// differ in config, options or data or cannot share train.batch_size evenly. An error
   /// leaves a run in the folder unchanged.
   Trainer(const Config& config, const TrainOptions& options);
   ~Trainer();
