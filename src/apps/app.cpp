@@ -3,8 +3,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
-#include <optional>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -40,8 +40,11 @@ int report_error(const std::string& program, const char* message) {
   return kUnexpected;
 }
 
-/// Before all other objects of the program are made, which takes memory.
-[[gnu::constructor(101)]] void watch_memory() { end_with_message_without_memory(); }
+/// Before all other objects of the program are made, which takes memory and time.
+[[gnu::constructor(101)]] void watch_memory_and_signals() {
+  end_with_message_without_memory();
+  StopSignal::end_program_meanwhile();
+}
 
 /// A log whose reader is gone, or a file at its size limit, must not kill a run: writing then
 /// fails, and whoever writes results notices.
@@ -108,8 +111,7 @@ int parse_and_run(int argc, char** argv, const AppInfo& info,
     return asked ? 0 : static_cast<int>(ExitCode::usage);
   }
   set_up_console_log(common.quiet ? "warn" : common.log_level);
-  std::optional<StopSignal> stop;
-  if (info.stops_cleanly) stop.emplace(StopSignal::Afterwards::ignored);
+  const StopSignal stop(StopSignal::Afterwards::ignored);
   return run();
 }
 
@@ -181,7 +183,6 @@ int join_and_run(const std::string& program, double timeout_seconds,
   const LaunchInfo launch = detect_launch();
   if (launch.kind == LaunchInfo::Kind::single) return body(*make_single_process());
   const std::unique_ptr<Communicator> ranks = join(program, launch, timeout_seconds);
-  StopSignal::requested();  // from here on all ranks stop together
   log_as_rank(ranks->rank(), ranks->size());
   auto code = static_cast<ExitCode>(kUnexpected);
   std::string message;
@@ -213,8 +214,10 @@ int run_on_ranks(const std::string& program, const std::function<int(Communicato
 
 int run_on_ranks(const std::string& program, const EarlyConfig& config,
                  const std::function<int(Communicator&, const Config&)>& body) {
-  return join_and_run(program, config.timeout_seconds(),
-                      [&](Communicator& ranks) { return body(ranks, config.get()); });
+  return join_and_run(program, config.timeout_seconds(), [&](Communicator& ranks) {
+    if (ranks.size() > 1) StopSignal::requested();  // from here on they stop together
+    return body(ranks, config.get());
+  });
 }
 
 std::string config_of_run(const std::string& run) {
@@ -225,15 +228,22 @@ std::string config_of_run(const std::string& run) {
                                      : "there is no such run folder");
 }
 
-void write_json(const std::string& path, const nlohmann::json& json) {
-  if (path == "-") {
-    std::cout << json.dump(2) << '\n';
-    return;
-  }
+void write_result(const std::string& path, std::string_view text) {
+  std::error_code ignored;
+  if (std::filesystem::is_fifo(path, ignored)) StopSignal::nothing_to_save();
   try {
-    write_file_atomically(path, json.dump(2) + "\n");
+    write_file_atomically(path, text);
   } catch (const CheckpointError& error) {
     throw ConfigError("{}: cannot be written: {}", path, error.what());
+  }
+}
+
+void write_json(const std::string& path, const nlohmann::json& json) {
+  const std::string text = json.dump(2) + "\n";
+  if (path == "-") {
+    std::cout << text;
+  } else {
+    write_result(path, text);
   }
 }
 

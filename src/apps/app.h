@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -12,10 +13,9 @@
 namespace ssa {
 
 struct AppInfo {
-  std::string name;           ///< "ssa-train"
-  std::string summary;        ///< one line
-  std::string examples;       ///< shown at the end of --help
-  bool stops_cleanly = true;  ///< checks StopSignal; false: signals kill the program as usual
+  std::string name;      ///< "ssa-train"
+  std::string summary;   ///< one line
+  std::string examples;  ///< shown at the end of --help
 };
 
 /// The main function of every program. `define` adds the program's options and returns the function
@@ -33,8 +33,11 @@ int run_on_ranks(const std::string& program, const std::function<int(Communicato
 /// The config.yaml of a run folder, for --run. Throws ConfigError if there is none.
 std::string config_of_run(const std::string& run);
 
-/// Writes JSON for --json: to a file, atomically, or to standard output for "-". Throws ConfigError
-/// if the file cannot be written.
+/// Writes a result to the file that the command line names, atomically. A signal ends the program
+/// while it waits for the reader of a pipe. Throws ConfigError if the file cannot be written.
+void write_result(const std::string& path, std::string_view text);
+
+/// Writes JSON for --json: like write_result(), or to standard output for "-".
 void write_json(const std::string& path, const nlohmann::json& json);
 
 }  // namespace ssa

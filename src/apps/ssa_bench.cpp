@@ -134,8 +134,7 @@ int main(int argc, char** argv) {
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml --compare\n"
                           "  ssa-bench plan --length 4096 --windows 4\n"
-                          "  mpirun -n 2 ssa-bench collective",
-                          false};
+                          "  mpirun -n 2 ssa-bench collective"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::bench::Options>();
     auto chosen = std::make_shared<int (*)(const ssa::bench::Options&)>(nullptr);

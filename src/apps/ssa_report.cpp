@@ -22,7 +22,11 @@ int run(const Options& options) {
   const std::string published = options.published.empty()
                                     ? find_published_results("configs/published_results.json")
                                     : options.published;
-  write_report(options.runs, output, published);
+  if (options.output.empty()) {
+    write_report(options.runs, output, published);
+  } else {
+    write_result(output, render_report(options.runs, published));
+  }
   std::cout << output << '\n';
   return 0;
 }
@@ -35,8 +39,7 @@ int main(int argc, char** argv) {
                           "Make one self-contained page about runs, to open in a browser",
                           "  ssa-report runs/enwik8_mini_s6_l4\n"
                           "  ssa-report runs/s0 runs/s6_l4 runs/s6_l4_ft --output compare.html\n"
-                          "  ssa-report runs/enwik8_mini_s6_l4-sweep",
-                          false};
+                          "  ssa-report runs/enwik8_mini_s6_l4-sweep"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("RUN", options->runs,

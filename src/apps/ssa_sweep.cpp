@@ -137,13 +137,7 @@ void print_summary(const Options& options, const SweepGrid& grid, bool keep) {
   if (compared) spdlog::info("paper: {}", published.source());
   if (!options.json.empty()) write_json(options.json, to_json(table));
   if (options.csv == "-") std::cout << to_csv(table);
-  try {
-    if (!options.csv.empty() && options.csv != "-") {
-      write_file_atomically(options.csv, to_csv(table));
-    }
-  } catch (const CheckpointError& error) {
-    throw ConfigError("{}: cannot be written: {}", options.csv, error.what());
-  }
+  if (!options.csv.empty() && options.csv != "-") write_result(options.csv, to_csv(table));
   if (keep) write_file_atomically(options.sweep.run_root + "/summary.csv", to_csv(table));
 }
 

@@ -57,8 +57,8 @@ void write_report(const std::vector<std::string>& run_dirs, const std::string& o
   try {
     write_file_atomically(output, page);
   } catch (const CheckpointError& error) {
-    throw ConfigError("{}: the report cannot be written: {}. Give another file with --output.",
-                      output, error.what());
+    throw CheckpointError("{}: the report cannot be written: {}. Give another file with --output.",
+                          output, error.what());
   }
 }
 

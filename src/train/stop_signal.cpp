@@ -38,12 +38,14 @@ void die_of(int number) {
   ::raise(number);
 }
 
+[[noreturn]] void end_program() {
+  say("\nstopped before there was anything to save\n");
+  ::_exit(static_cast<int>(ExitCode::interrupted));
+}
+
 /// Runs on the receiving thread, and as a signal handler on threads that existed before.
 void on_signal(int number) {
-  if (!polled) {
-    say("\nstopped before there was anything to save\n");
-    ::_exit(static_cast<int>(ExitCode::interrupted));
-  }
+  if (!polled) end_program();
   const Clock::rep now = Clock::now().time_since_epoch().count();
   int none = 0;
   if (arrived.compare_exchange_strong(none, number)) {
@@ -58,6 +60,23 @@ void on_signal(int number) {
 /// Who starts a program with SIGHUP ignored (nohup) wants it to survive its terminal.
 bool is_left_alone(size_t i) { return kSignals[i] == SIGHUP && previous[i].sa_handler == SIG_IGN; }
 
+/// Makes on_signal() the handler of all signals that are not left alone, and returns these.
+sigset_t handle_signals() {
+  struct sigaction action;
+  std::memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigset_t handled;
+  sigemptyset(&handled);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    sigaction(kSignals[i], nullptr, &previous[i]);
+    if (is_left_alone(i)) continue;
+    sigaction(kSignals[i], &action, nullptr);
+    sigaddset(&handled, kSignals[i]);
+  }
+  return handled;
+}
+
 }  // namespace
 
 StopSignal::StopSignal(Afterwards afterwards, std::chrono::milliseconds patience_with_program)
@@ -66,17 +85,7 @@ StopSignal::StopSignal(Afterwards afterwards, std::chrono::milliseconds patience
   arrived = 0;
   arrived_at = 0;
   patience = Clock::duration(patience_with_program).count();
-  struct sigaction action;
-  std::memset(&action, 0, sizeof action);
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&signals_);
-  for (size_t i = 0; i < kSignals.size(); ++i) {
-    sigaction(kSignals[i], nullptr, &previous[i]);
-    if (is_left_alone(i)) continue;
-    sigaction(kSignals[i], &action, nullptr);
-    sigaddset(&signals_, kSignals[i]);
-  }
+  signals_ = handle_signals();
   pthread_sigmask(SIG_BLOCK, &signals_, &mask_before_);
   receiver_ = std::thread([this] {
     for (int number = 0; sigwait(&signals_, &number) == 0 && !over_;) on_signal(number);
@@ -96,6 +105,13 @@ StopSignal::~StopSignal() {
     }
   }
   pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+}
+
+void StopSignal::end_program_meanwhile() { handle_signals(); }
+
+void StopSignal::nothing_to_save() {
+  polled = false;
+  if (arrived != 0) end_program();
 }
 
 bool StopSignal::requested() {

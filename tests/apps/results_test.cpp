@@ -136,6 +136,14 @@ TEST_CASE("a report that cannot be made is no failure of the run") {
   CHECK(trained.code == 0);
   CHECK(contains(trained.err, "its report could not be made"));
   CHECK(contains(trained.err, "ssa-report " + (run.dir / "run") + " makes it"));
+
+  const Finished again = run_program("ssa-report", {run.dir / "run"});
+  CHECK(again.code == 4);
+  CHECK(contains(again.err, "Give another file with --output"));
+  const Finished elsewhere =
+      run_program("ssa-report", {run.dir / "run", "--output", run.dir / "no/such/folder.html"});
+  CHECK(elsewhere.code == 2);
+  CHECK(contains(elsewhere.err, "folder.html: cannot be written"));
 }
 
 TEST_CASE("a result without room is not blamed on the checkpoints") {

@@ -4,8 +4,10 @@
 #include <sstream>
 #include <thread>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "apps/child_process.h"
 
@@ -105,6 +107,8 @@ TEST_CASE("a program that waits for a pipe ends at the first signal") {
   const std::vector<std::pair<std::string, std::vector<std::string>>> commands = {
       {"ssa-train", {"--config", pipe}},
       {"ssa-train", {"--config", run.dir / "including.yaml"}},
+      {"ssa-train", {"--config", run.config_path, "--dry-run", "--json", pipe}},
+      {"ssa-report", {run.dir / "run", "--output", pipe}},
       {"ssa-generate", {"--run", run.dir / "run", "--length", "5", "--output", pipe}}};
   for (const auto& [program, arguments] : commands) {
     Child child(program, arguments);
@@ -114,6 +118,39 @@ TEST_CASE("a program that waits for a pipe ends at the first signal") {
     CAPTURE(program);
     CHECK(child.wait().code == 75);
   }
+}
+
+TEST_CASE(
+    "an evaluation whose result nobody reads ends at the first signal, with the score stored") {
+  const AppRun run;
+  const std::string pipe = run.dir / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0666) == 0);
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  Child child("ssa-eval", {"--run", run.dir / "run", "--json", pipe});
+  child.wait_until([&] { return path_exists(run.dir / "run/eval-renorm-test.json"); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // until it waits
+  child.send(SIGTERM);
+  CHECK(child.wait().code == 75);
+}
+
+TEST_CASE("a signal ends a program with 75 before it has read its command line") {
+  const TempDir dir;
+  const std::string pipe = dir / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0666) == 0);
+  const int full = ::open(pipe.c_str(), O_RDWR | O_NONBLOCK);
+  REQUIRE(full >= 0);
+  const std::string page(4096, ' ');
+  while (::write(full, page.data(), page.size()) > 0) continue;
+  for (const std::string program : {"ssa-train", "ssa-report", "ssa-bench"}) {
+    // Printing its version, it waits for somebody to empty the pipe.
+    Child child("/bin/bash", {"-c", "exec \"$0\" --version > " + pipe,
+                              std::string(SSA_BIN_DIR) + "/" + program});
+    child.wait_until([&] { return child.handles(SIGTERM); });
+    child.send(SIGTERM);
+    CAPTURE(program);
+    CHECK(child.wait().code == 75);
+  }
+  ::close(full);
 }
 
 TEST_CASE("signals that keep coming do not kill a run that saves: code 75", "[slow]") {

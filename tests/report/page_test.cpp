@@ -340,7 +340,7 @@ TEST_CASE("the page is written to a file as a whole") {
   write_report({dir}, dir + "/report.html");
   CHECK(read_text_file(dir + "/report.html", 1 << 20) == render_report({dir}));
   CHECK_FALSE(path_exists(dir + "/report.html.partial"));
-  CHECK_THROWS_AS(write_report({dir}, dir + "/nowhere/report.html"), ConfigError);
+  CHECK_THROWS_AS(write_report({dir}, dir + "/nowhere/report.html"), CheckpointError);
 }
 
 TEST_CASE("a score of something else is shown as such, and not as the run's") {

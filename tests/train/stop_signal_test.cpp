@@ -76,6 +76,24 @@ TEST_CASE("a second signal ends what has not noticed the first, and nothing else
   CHECK(two_signals(true, 1) == 0);         // it is saving
 }
 
+TEST_CASE("a program that waits for what may never come ends at a signal, early or late") {
+  const auto waits = [](bool signal_comes_first) {
+    return fate_of([=] {
+      const StopSignal stop;
+      StopSignal::requested();
+      if (signal_comes_first) {
+        ::kill(::getpid(), SIGTERM);
+        while (StopSignal::number() == 0) sleep_ms(1);
+      }
+      StopSignal::nothing_to_save();
+      if (!signal_comes_first) ::kill(::getpid(), SIGTERM);
+      sleep_ms(60000);
+    });
+  };
+  CHECK(waits(false) == 75);
+  CHECK(waits(true) == 75);
+}
+
 TEST_CASE("a program that returns its exit code does not die of one signal more") {
   CHECK(fate_of([] {
           {

@@ -24,8 +24,8 @@ std::string scheme_name(const Config& config);
 std::string render_report(const std::vector<std::string>& run_dirs,
                           const std::string& published = {});
 
-/// Writes the page to a file, atomically. Throws like render_report(), and ConfigError if the file
-/// cannot be written.
+/// Writes the page to a file of a run folder, atomically. Throws like render_report(), and
+/// CheckpointError if the file cannot be written.
 void write_report(const std::vector<std::string>& run_dirs, const std::string& output,
                   const std::string& published = {});
 

@@ -32,6 +32,13 @@ class StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
+  /// From now on the first of these signals ends the program at once, with code 75, until a
+  /// StopSignal is made: a program should be answerable from its first instant.
+  static void end_program_meanwhile();
+  /// The program waits for something that may never come, such as the reader of a pipe, and has
+  /// nothing to save: a signal ends it at once, also one that has arrived already.
+  static void nothing_to_save();
+
   /// True once a signal has arrived. Whoever asks goes on asking.
   static bool requested();
   /// Its number; 0 before.
