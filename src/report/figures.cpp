@@ -16,7 +16,9 @@ Figures scores_and_compute(const Run& run) {
   Figures figures;
   figures.train_loss = last_value(run, "train", loss_metric());
   figures.valid = last_value(run, "valid", metric);
-  figures.scored_valid = value_of(metric, run.evaluation("renorm", "valid"));
+  figures.whole_valid = value_of(metric, run.evaluation("renorm", "valid"));
+  if (!figures.whole_valid && run.config.train.eval_tokens == 0)
+    figures.whole_valid = figures.valid;
   figures.test = value_of(metric, run.evaluation("renorm", "test"));
   const Evaluation* ensemble = run.evaluation("ensemble", "test");
   figures.ensemble_test = value_of(metric, ensemble);

@@ -34,18 +34,11 @@ std::vector<std::string> headings(const Metric& metric) {
           "S: speed",   "model"};
 }
 
-/// The score of ssa-eval, else the last one in training if that scores the whole split, as the
-/// paper's scores do.
-std::optional<double> valid_score(const Run& run, const Figures& figures) {
-  if (figures.scored_valid) return figures.scored_valid;
-  return run.config.train.eval_tokens > 0 ? std::nullopt : figures.valid;
-}
-
 std::vector<std::string> row_of(const Run& run, size_t index, const Figures& figures) {
   const Config& config = run.config;
   const Metric& metric = traits_of(config.task).metric();
   return {run_chip(run, index),
-          score_text(metric, valid_score(run, figures)),
+          score_text(metric, figures.whole_valid),
           score_text(metric, figures.test),
           score_text(metric, figures.ensemble_test),
           ratio_text(figures.compute),

@@ -63,7 +63,9 @@ void add_scores(Row& row, const Metric& metric, const report::Figures& own,
   const std::string name(metric.key);
   const int decimals = metric.table_decimals;
   row.number("train_loss", "train loss", own.train_loss, 3);
-  row.number("valid_" + name, "valid", own.valid, decimals);
+  const bool whole = own.whole_valid.has_value();
+  row.number("valid_" + name, "valid", own.whole_valid, decimals);
+  row.number("valid_part_" + name, "valid, a part", whole ? Number() : own.valid, decimals);
   row.number("paper_valid_" + name, "paper valid", paper.valid, decimals);
   row.number("test_" + name, "test", own.test, decimals);
   row.number("paper_test_" + name, "paper test", paper.test, decimals);

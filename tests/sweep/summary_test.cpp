@@ -70,7 +70,8 @@ TEST_CASE("the summary states results, exact C, and M and S against the dense po
   CHECK(local["scheme"] == "S2-L4+FT");
   CHECK(local["steps_done"] == 8);
   CHECK(local["train_loss"] == 2.5);
-  CHECK(local["valid_bits_per_byte"].get<double>() == Approx(2.0));
+  CHECK(local["valid_bits_per_byte"].is_null());  // train.eval_tokens is 100 of 300
+  CHECK(local["valid_part_bits_per_byte"].get<double>() == Approx(2.0));
   CHECK(local["test_bits_per_byte"].get<double>() == Approx(3.0));
   CHECK(local["test_ensemble_bits_per_byte"].is_null());
   CHECK(local["tokens_per_second"].get<double>() == Approx(1024 / 2.5));
@@ -87,6 +88,20 @@ TEST_CASE("the summary states results, exact C, and M and S against the dense po
   CHECK(waiting["speed_ratio"].is_null());
   CHECK(waiting["compute_ratio"].is_number());
   CHECK(waiting["parameters"] == local["parameters"]);
+}
+
+TEST_CASE("a validation score over the whole split stands beside the paper's, a part does not") {
+  const WrittenSweep sweep;
+  const auto row_with = [&](const std::string& eval_tokens) {
+    const auto points = sweep.points({"train.eval_tokens=" + eval_tokens});
+    sweep.write_run(points[0], 4.0, 1000);
+    return to_json(summarize(sweep.options, points, {}))[0];
+  };
+  const json part = row_with("100"), whole = row_with("0");
+  CHECK(part["valid_bits_per_byte"].is_null());
+  CHECK(part["valid_part_bits_per_byte"].get<double>() == Approx(2.0));
+  CHECK(whole["valid_bits_per_byte"].get<double>() == Approx(2.0));
+  CHECK(whole["valid_part_bits_per_byte"].is_null());
 }
 
 TEST_CASE("M and S are left empty without a dense point of the same size", "[sweep]") {
