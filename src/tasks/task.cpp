@@ -47,16 +47,31 @@ ModelInput Task::counted_example(const Model& model, Sources sources) const {
   return to_input(batches.front(), to_tensors(plans, Device::counting), model, Device::counting);
 }
 
+namespace {
+
+/// Epochs in whole steps. Throws ConfigError naming `key` for more steps than a run can have.
+int64_t steps_of(std::string_view key, double epochs, double steps_per_epoch) {
+  const double steps = epochs * steps_per_epoch;
+  if (steps <= kMostSteps) return std::llround(steps);
+  throw ConfigError(
+      "{}: {} epochs of {:.1f} steps are {:.3g} steps; a run has at most {:.0e}. The most epochs "
+      "of these data: {:.6g}",
+      key, epochs, steps_per_epoch, steps, kMostSteps, std::floor(kMostSteps / steps_per_epoch));
+}
+
+}  // namespace
+
 Config counted_in_steps(Config config, const TaskData& data) {
   TrainConfig& train = config.train;
   if (train.epochs == 0 && train.schedule.warmup_epochs == 0) return config;
   const double steps_per_epoch = static_cast<double>(data.training(config)->examples_per_epoch()) /
                                  static_cast<double>(train.batch_size);
   if (train.epochs > 0) {
-    train.steps = std::max<int64_t>(1, std::llround(train.epochs * steps_per_epoch));
+    train.steps = std::max<int64_t>(1, steps_of("train.epochs", train.epochs, steps_per_epoch));
   }
   if (train.schedule.warmup_epochs > 0) {
-    train.schedule.warmup_steps = std::llround(train.schedule.warmup_epochs * steps_per_epoch);
+    train.schedule.warmup_steps =
+        steps_of("train.schedule.warmup_epochs", train.schedule.warmup_epochs, steps_per_epoch);
   }
   if (train.schedule.warmup_steps > train.steps) {
     throw ConfigError(

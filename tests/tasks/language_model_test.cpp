@@ -138,3 +138,35 @@ TEST_CASE("epochs are counted in steps of the data, the warm-up too") {
                }),
                "a warm-up of 84 steps is longer than the training of 42 steps"));
 }
+
+namespace {
+
+/// So many examples that a million passes are more steps than a run can have.
+struct HugeData : TaskData, TrainingSet {
+  std::string where = "huge";
+  const std::string& path() const override { return where; }
+  DataIdentity identity() const override { return {}; }
+  std::vector<std::string> description() const override { return {}; }
+  Config settled(Config config) const override { return config; }
+  std::unique_ptr<TrainingSet> training(const Config&) const override {
+    return std::make_unique<HugeData>();
+  }
+  std::unique_ptr<EvalSet> evaluation(const Config&, Split, int64_t) const override { return {}; }
+  int64_t examples_per_epoch() const override { return int64_t{1} << 40; }
+  Batch batch(int64_t, int64_t count) const override { return Batch(count); }
+};
+
+}  // namespace
+
+TEST_CASE("epochs of more steps than a run can have are refused by their key") {
+  const TinyRun run;
+  const auto refusal = [&](const Overrides& overrides) {
+    return message_of<ConfigError>([&] { counted_in_steps(run.config(overrides), HugeData()); });
+  };
+  // An epoch has 2^38 steps: a run, at most 10^12, has three of them.
+  CHECK(contains(refusal({"train.epochs=4"}), "train.epochs: 4 epochs of 274877906944.0 steps"));
+  CHECK(contains(refusal({"train.epochs=4"}), "The most epochs of these data: 3"));
+  CHECK(contains(refusal({"train.schedule.warmup_epochs=1e6"}), "train.schedule.warmup_epochs: "));
+  CHECK(counted_in_steps(run.config({"train.epochs=3"}), HugeData()).train.steps ==
+        3 * (int64_t{1} << 38));
+}
