@@ -29,10 +29,11 @@ Init embedding_init(int64_t width) {
 }
 
 DecoderBlock::DecoderBlock(ParameterStore& store, const std::string& name, const ModelConfig& model,
-                           const nn::RelativeTable& relative)
+                           const nn::RelativeReach& relative,
+                           const std::optional<nn::RelativeTable>& shared)
     : attention_norm_(store, name + ".attention_norm", model.width),
       attention_(store, name + ".attention", model.width, model.heads, model.attention_dropout,
-                 relative),
+                 relative, shared),
       ffn_norm_(store, name + ".ffn_norm", model.width),
       ffn_(store, name + ".ffn", model.width, model.ffn_width, activation_of(model.activation),
            model.activation_dropout),
@@ -65,9 +66,12 @@ Decoder::Decoder(const ModelConfig& model, const PositionShape& grid, ParameterS
   if (!relative && grid.rows > 0) {
     throw ConfigError("model.position: a model of pictures takes relative_2d");
   }
+  const nn::RelativeReach reach{grid.rows, grid.columns,
+                                model.relative_rows == RelativeRows::causal};
+  std::optional<nn::RelativeTable> shared;
+  if (relative && model.relative_shared) shared.emplace(store, "relative_bias", model.heads, reach);
   for (int64_t layer = 0; layer < model.layers; ++layer) {
-    blocks_.emplace_back(store, fmt::format("blocks.{}", layer), model,
-                         nn::RelativeTable{grid.rows, grid.columns});
+    blocks_.emplace_back(store, fmt::format("blocks.{}", layer), model, reach, shared);
   }
   if (model.final_norm) final_norm_.emplace_back(store, "final_norm", model.width);
   if (model.position == PositionKind::alibi) {

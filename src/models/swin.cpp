@@ -50,7 +50,7 @@ SwinBlock::SwinBlock(ParameterStore& store, const std::string& name, const SwinS
                      int64_t ffn_ratio, double drop_path)
     : attention_norm_(store, name + ".attention_norm", stage.width),
       attention_(store, name + ".attention", stage.width, stage.heads, 0.0,
-                 {stage.window, stage.window}, kInit),
+                 {stage.window, stage.window}, {}, kInit),
       ffn_norm_(store, name + ".ffn_norm", stage.width),
       ffn_(store, name + ".ffn", stage.width, ffn_ratio * stage.width, Activation::gelu, 0.0,
            kInit),

@@ -53,7 +53,8 @@ Init stacked_init(int64_t width) {
 }  // namespace
 
 SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int64_t width,
-                             int64_t heads, double attention_dropout, const RelativeTable& relative,
+                             int64_t heads, double attention_dropout, const RelativeReach& relative,
+                             const std::optional<RelativeTable>& shared,
                              const std::optional<Init>& init)
     : query_(store, name + ".query", width, width, init.value_or(stacked_init(width))),
       key_(store, name + ".key", width, width, init.value_or(stacked_init(width))),
@@ -64,19 +65,13 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int
       key_value_(Linear::stacked({&key_, &value_})),
       heads_(heads),
       dropout_(attention_dropout),
-      relative_(relative) {
-  SSA_CHECK((relative.rows > 0) == (relative.columns > 0) && relative.rows >= 0,
-            "{}: a relative bias of {} rows and {} columns; give both, or none", name,
-            relative.rows, relative.columns);
-  if (relative.rows == 0) return;
-  const int64_t ways = (2 * relative.rows - 1) * (2 * relative.columns - 1);
-  relative_bias_ =
-      store.add(name + ".relative_bias", {ways, heads}, Init::normal(0.02), Decay::never);
+      relative_(shared) {
+  const bool biased = relative.rows != 0 || relative.columns != 0;
+  if (biased && !relative_) relative_.emplace(store, name + ".relative_bias", heads, relative);
 }
 
 ops::RelativeBias SelfAttention::relative_bias(const AttentionInput& input) const {
-  if (relative_.rows == 0) return {};
-  return {relative_bias_, relative_.rows, relative_.columns, input.grid_columns};
+  return relative_ ? relative_->on_grid(input.grid_columns) : ops::RelativeBias{};
 }
 
 Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,

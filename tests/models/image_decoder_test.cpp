@@ -43,9 +43,9 @@ std::vector<SourcePlan> tiny_plans(bool bands) {
 }
 
 struct TinyImages {
-  explicit TinyImages(const std::vector<Augmentation>& kinds = kKinds)
-      : store(Device::reference, DType::f64, 1),
-        decoder(tiny_model(), {kRows, kColumns}, kinds, store) {
+  explicit TinyImages(const std::vector<Augmentation>& kinds = kKinds,
+                      const ModelConfig& model = tiny_model())
+      : store(Device::reference, DType::f64, 1), decoder(model, {kRows, kColumns}, kinds, store) {
     for (size_t i = 0; i < store.all().size(); ++i) {
       Tensor value = store.all()[i].variable.value();
       backend(value.device())
@@ -118,7 +118,10 @@ TEST_CASE("image decoder: the start vector tells the augmentation of each pictur
 
 TEST_CASE("image decoder: every gradient against finite differences", "[models]") {
   const bool bands = GENERATE(false, true);
-  const TinyImages images;
+  ModelConfig model = tiny_model();
+  model.relative_rows = bands ? RelativeRows::causal : RelativeRows::all;
+  model.relative_shared = bands;
+  const TinyImages images(kKinds, model);
   const ModelInput input = images.input({2, 1}, bands);
   std::vector<NamedLeaf> leaves;
   for (const Parameter& parameter : images.store.all()) {
@@ -131,7 +134,9 @@ TEST_CASE("image decoder: every gradient against finite differences", "[models]"
 
 TEST_CASE("image decoder: read in parts, each next sub-pixel is scored as in one pass",
           "[models]") {
-  TinyImages images(std::vector<Augmentation>{});
+  ModelConfig model = tiny_model();
+  model.relative_rows = GENERATE(RelativeRows::all, RelativeRows::causal);
+  const TinyImages images(std::vector<Augmentation>{}, model);
   const std::vector<double> expected = images.losses({0, 0});
   DecoderCache cache = images.decoder.make_cache(2);
   ReadingPlans plans;
@@ -157,6 +162,40 @@ TEST_CASE("image decoder: read in parts, each next sub-pixel is scored as in one
     scores = images.decoder.read(next, count, cache);
     read += count;
   }
+}
+
+/// A table without its entries for the first `rows` row distances.
+Tensor without_rows(const Tensor& table, int64_t rows) {
+  const int64_t first = rows * (2 * kColumns - 1);
+  return table.slice(0, first, table.dim(0) - first);
+}
+
+TEST_CASE("image decoder: a causal table predicts as the whole one with the same entries",
+          "[models]") {
+  const bool bands = GENERATE(false, true);
+  const TinyImages whole;
+  ModelConfig model = tiny_model();
+  model.relative_rows = RelativeRows::causal;
+  const TinyImages causal(kKinds, model);
+  REQUIRE(causal.store.all().size() == whole.store.all().size());
+  for (size_t i = 0; i < whole.store.all().size(); ++i) {
+    const bool table = whole.store.all()[i].name.ends_with("relative_bias");
+    const Tensor from = whole.store.all()[i].variable.value();
+    Tensor to = causal.store.all()[i].variable.value();
+    backend(Device::reference).copy(table ? without_rows(from, kRows - 1) : from, to);
+  }
+  CHECK(causal.losses({0, 3}, bands) == whole.losses({0, 3}, bands));
+}
+
+TEST_CASE("image decoder: all layers can share one table", "[models]") {
+  ModelConfig model = tiny_model();
+  model.relative_shared = true;
+  const TinyImages images(kKinds, model);
+  std::vector<std::string> tables;
+  for (const Parameter& parameter : images.store.all()) {
+    if (parameter.name.ends_with("relative_bias")) tables.push_back(parameter.name);
+  }
+  CHECK(tables == std::vector<std::string>{"relative_bias"});
 }
 
 TEST_CASE("decoder: learned 2-D positions go with pictures only", "[models]") {

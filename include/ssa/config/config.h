@@ -28,6 +28,8 @@ enum class PositionKind { alibi, relative_2d, none };
 constexpr auto choices(PositionKind) {
   return std::to_array<std::string_view>({"alibi", "relative_2d", "none"});
 }
+enum class RelativeRows { all, causal };
+constexpr auto choices(RelativeRows) { return std::to_array<std::string_view>({"all", "causal"}); }
 enum class AttentionKind { fused, materialized };
 constexpr auto choices(AttentionKind) {
   return std::to_array<std::string_view>({"fused", "materialized"});
@@ -101,6 +103,8 @@ struct ModelConfig {
   int64_t heads = 8;
   ActivationKind activation = ActivationKind::gelu;
   PositionKind position = PositionKind::alibi;
+  RelativeRows relative_rows = RelativeRows::all;
+  bool relative_shared = false;
   AttentionKind attention = AttentionKind::fused;
   bool final_norm = true;
   EmbeddingConfig embedding;
@@ -119,6 +123,11 @@ struct ModelConfig {
     v.field("position", position, anything(),
             "Position bias of the attention. alibi: Press et al. 2021. relative_2d: a learned "
             "table over row and column distance, for images.");
+    v.field("relative_rows", relative_rows, anything().only_for(kImageGeneration),
+            "relative_2d: the row distances in the table. all: rows above and below the target's. "
+            "causal: only those at or above it, which are all that the model looks at.");
+    v.field("relative_shared", relative_shared, anything().only_for(kImageGeneration),
+            "relative_2d: one table for all layers, instead of one for each.");
     v.field("attention", attention, anything(),
             "How attention is computed; the result is the same. fused: without storing the "
             "attention weights. materialized: stores them for the backward pass, as the paper's "

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ssa/config/config.h"
@@ -11,9 +12,10 @@ namespace ssa {
 /// One pre-norm block: x + attention(norm(x)), then x + ffn(norm(x)).
 class DecoderBlock {
  public:
-  /// `relative` is the reach of a learned 2-D position bias.
+  /// `relative` is the reach of a learned 2-D position bias; `shared` its table, if layers share
+  /// it.
   DecoderBlock(ParameterStore& store, const std::string& name, const ModelConfig& model,
-               const nn::RelativeTable& relative);
+               const nn::RelativeReach& relative, const std::optional<nn::RelativeTable>& shared);
   Variable operator()(const Variable& x, const nn::AttentionInput& input,
                       const nn::Context& context, int64_t layer, Checkpointing checkpointing) const;
 
@@ -32,7 +34,8 @@ struct PositionShape {
 };
 
 /// The causal transformer between an embedding and an output matrix: pre-norm blocks with ALiBi or
-/// a learned 2-D bias, and an optional final norm. Parameters `blocks.{i}.*` and `final_norm.*`.
+/// a learned 2-D bias, and an optional final norm. Parameters `blocks.{i}.*` and `final_norm.*`,
+/// and in front of them `relative_bias` if all layers share that table.
 class Decoder {
  public:
   /// `grid` is given for model.position relative_2d. Throws ConfigError if only one of them is.

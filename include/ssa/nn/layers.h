@@ -6,6 +6,7 @@
 
 #include "ssa/nn/key_value_cache.h"
 #include "ssa/nn/parameters.h"
+#include "ssa/nn/relative_table.h"
 #include "ssa/ops/ops.h"
 
 namespace ssa::nn {
@@ -108,22 +109,16 @@ struct AttentionInput {
   int64_t grid_columns = 0;   ///< for a learned 2-D bias: columns of the grid of positions
 };
 
-/// The reach of a layer's learned 2-D bias: the farthest pair's R rows and C columns. No bias if
-/// both are 0.
-struct RelativeTable {
-  int64_t rows = 0;
-  int64_t columns = 0;
-};
-
 /// Multi-head self-attention over a source plan, with a norm in front and a residual around.
 /// Parameters `NAME.query|key|value|output.*`. If a plan of one window leaves out positions
 /// (unbiased subsampling), keys and values are projected for the sampled positions only. A learned
-/// 2-D bias is the last parameter, `NAME.relative_bias` ((2R-1)·(2C-1), H), without weight decay.
-/// Initial weights are Glorot's unless `init` is given.
+/// 2-D bias is the last parameter, `NAME.relative_bias` (see RelativeTable), unless it is `shared`
+/// with other layers. Initial weights of the maps are Glorot's unless `init` is given.
 class SelfAttention {
  public:
   SelfAttention(ParameterStore& store, const std::string& name, int64_t width, int64_t heads,
-                double attention_dropout, const RelativeTable& relative = {},
+                double attention_dropout, const RelativeReach& relative = {},
+                const std::optional<RelativeTable>& shared = {},
                 const std::optional<Init>& init = {});
   /// residual.x + dropout(attention(norm(residual.x))), (B·N, width)
   Variable operator()(const Residual& residual, const LayerNorm& norm, const AttentionInput& input,
@@ -139,8 +134,7 @@ class SelfAttention {
   ops::LinearMap query_key_value_, key_value_;
   int64_t heads_;
   double dropout_;
-  RelativeTable relative_;
-  Variable relative_bias_;
+  std::optional<RelativeTable> relative_;
 };
 
 /// ALiBi's slope of each head (Press et al. 2022), (H) f32: 2^(-8h/H) for a power of two; for other
