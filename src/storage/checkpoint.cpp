@@ -88,12 +88,17 @@ void publish(const std::string& dir, const std::string& partial, const std::stri
   sync_directory(dir);
 }
 
+void remove_partial(const std::string& dir) {
+  for (const std::string& entry : list_directory(dir)) {
+    if (entry.starts_with('.') && entry.ends_with(kPartial)) remove_leftover(dir + "/" + entry);
+  }
+}
+
 /// Removes what an interrupted save left behind.
 void clean_up(const std::string& dir) {
+  remove_partial(dir);
   for (const std::string& entry : list_directory(dir)) {
-    if (entry.starts_with('.') && entry.ends_with(kPartial)) {
-      remove_leftover(dir + "/" + entry);
-    } else if (const auto folder = replaced_name(entry)) {
+    if (const auto folder = replaced_name(entry)) {
       if (path_exists(dir + "/" + *folder)) {
         remove_leftover(dir + "/" + entry);
       } else {
@@ -129,7 +134,25 @@ void prune(const std::string& dir, const std::string& newest, bool in_trouble, i
   }
 }
 
+/// What remains to be done once `newest` has its name.
+void settle(const std::string& dir, const std::string& newest, bool in_trouble, int64_t keep) {
+  if (list_candidates(dir).back().path == newest) {  // no sound one comes before it
+    write_file_atomically(dir + "/latest",
+                          std::filesystem::path(newest).filename().string() + "\n");
+  }
+  prune(dir, newest, in_trouble, keep);
+}
+
 }  // namespace
+
+void finish_save(const std::string& dir, const std::string& newest, int64_t keep) {
+  remove_partial(dir);
+  const std::vector<Candidate> all = list_candidates(dir);
+  const auto last = std::max_element(
+      all.begin(), all.end(),
+      [](const Candidate& a, const Candidate& b) { return a.sequence < b.sequence; });
+  if (last != all.end() && last->path == newest) settle(dir, newest, last->in_trouble, keep);
+}
 
 std::string to_text(const SavedFile& file) {
   return nlohmann::json{{"name", file.name}, {"bytes", file.bytes}, {"xxh3_128", file.checksum}}
@@ -203,13 +226,10 @@ void CheckpointSave::commit(const std::vector<SavedFile>& optimizer) {
              [&](OutputFile& file) { file.write(manifest_text(manifest)); });
   sync_directory(partial_);
   complete_ = true;
-  const std::string dir = checkpoints_dir(run_dir_), name = step_name(step_, in_trouble_);
-  const std::string folder = dir + "/" + name;
+  const std::string dir = checkpoints_dir(run_dir_);
+  const std::string folder = dir + "/" + step_name(step_, in_trouble_);
   publish(dir, partial_, folder);
-  if (list_candidates(dir).back().path == folder) {  // no sound one comes before it
-    write_file_atomically(dir + "/latest", name + "\n");
-  }
-  prune(dir, folder, in_trouble_, keep_);
+  settle(dir, folder, in_trouble_, keep_);
 }
 
 void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep) {

@@ -68,4 +68,7 @@ struct Candidate {
 /// each first. So the last one is the best.
 std::vector<Candidate> list_candidates(const std::string& dir);
 
+/// RunFolder::finish_save(), in a folder of checkpoints.
+void finish_save(const std::string& dir, const std::string& newest, int64_t keep);
+
 }  // namespace ssa

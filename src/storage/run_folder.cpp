@@ -14,6 +14,8 @@
 #include "ssa/core/error.h"
 #include "ssa/storage/file_io.h"
 
+#include "storage/checkpoint_folder.h"
+
 namespace ssa {
 
 namespace {
@@ -121,6 +123,10 @@ void RunFolder::remove_samples_after(int64_t step) const {
   for (const SampleFile& sample : list_samples(path_)) {
     if (sample.step > step) remove_tree(sample.path);
   }
+}
+
+void RunFolder::finish_save(const std::string& newest, int64_t keep) const {
+  ssa::finish_save(checkpoints_path(), newest, keep);
 }
 
 }  // namespace ssa

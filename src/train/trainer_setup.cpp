@@ -204,6 +204,10 @@ void Trainer::open_run() {
     folder_->write_config(dump_config(config_));
     folder_->write_config_changes(state_.config_changes.empty() ? ""
                                                                 : to_json(state_.config_changes));
+    // A run that was at its end may save no more.
+    if (options_.resume == "auto" && !resumed_from_.empty()) {
+      folder_->finish_save(resumed_from_, config_.train.keep_checkpoints);
+    }
   }
   // Makes the named checkpoint the run's newest, before open_records() removes the metrics of later
   // steps: a stopped run then resumes from it, not from the branch that was left.

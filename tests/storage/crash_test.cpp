@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ssa/storage/run_folder.h"
+
 #include "storage/checkpoint_fixture.h"
 
 using namespace ssa;
@@ -126,6 +128,37 @@ TEST_CASE("killed at every file operation, a save leaves a valid checkpoint") {
     REQUIRE((status == kKilled || (half_written && fatal + 1 >= scenario.operations())));
     scenario.check(run);
   }
+}
+
+TEST_CASE("killed at every file operation, a save is finished by the next resume") {
+  const int64_t step = GENERATE(3, 2);
+  Scenario scenario(step, true);
+  for (int fatal = 0; fatal < scenario.operations(); ++fatal) {
+    CAPTURE(step, fatal);
+    const std::string run = scenario.start();
+    int operation = 0;
+    REQUIRE(run_in_child([&] {
+              scenario.save(run, [&](FileOp, const std::string&) {
+                if (operation++ == fatal) ::_exit(kKilled);
+                return FileFault{};
+              });
+            }) == kKilled);
+    const std::string newest = find_latest_checkpoint(run, nullptr)->path;
+    RunFolder(run).finish_save(newest, 2);
+    const auto left = list_directory(run + "/checkpoints");
+    CHECK(left.size() == 3);
+    CHECK(left[0] == "latest");
+    CHECK(open_checkpoint(run + "/checkpoints/latest").path == newest);
+  }
+}
+
+TEST_CASE("a save is not finished on the word of an older checkpoint than its own") {
+  const TempDir run;
+  for (const int64_t step : {1, 2, 3}) save_checkpoint(run.path(), data_of_step(step), 5);
+  RunFolder(run.path()).finish_save(run / "checkpoints/step-2", 1);
+  CHECK(list_directory(run / "checkpoints").size() == 4);
+  RunFolder(run.path()).finish_save(run / "checkpoints/step-3", 1);
+  CHECK(list_directory(run / "checkpoints") == std::vector<std::string>{"latest", "step-3"});
 }
 
 TEST_CASE("a full disk or an I/O error at any file operation leaves a valid checkpoint") {
