@@ -40,6 +40,15 @@ PublishedRow to_row(const json& object) {
   return row;
 }
 
+/// The loss terms of an example; 0 for a task that is not built.
+int64_t length_of(const Config& config) {
+  try {
+    return make_task(config)->terms_per_example();
+  } catch (const ConfigError&) {
+    return 0;
+  }
+}
+
 }  // namespace
 
 PublishedResults PublishedResults::load(const std::string& path) {
@@ -84,7 +93,7 @@ std::optional<PublishedMatch> PublishedResults::nearest(const Config& config) co
                        table.width,
                        table.length,
                        config.model.layers == table.layers && config.model.width == table.width &&
-                           make_task(config)->terms_per_example() == table.length};
+                           length_of(config) == table.length};
   const auto row = table.rows.find(match.scheme);
   if (row == table.rows.end()) return std::nullopt;
   match.row = &row->second;
