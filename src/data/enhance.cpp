@@ -30,7 +30,7 @@ int mean_gray(const Picture& picture) {
   int64_t sum = 0;
   for (size_t at = 0; at < picture.pixels.size(); at += kChannels) sum += gray(&picture.pixels[at]);
   const auto pixels = static_cast<double>(picture.height * picture.width);
-  return static_cast<int>(static_cast<double>(sum) / pixels + 0.5);
+  return static_cast<int>(std::floor(static_cast<double>(sum) / pixels + 0.5));
 }
 
 }  // namespace

@@ -66,13 +66,14 @@ bool read_header(Decoder& decoder, std::span<const uint8_t> bytes) {
   return true;
 }
 
-/// What is decoded of a picture: whole blocks of columns, from the one on that has the first.
+/// The columns that are decoded. libjpeg begins with a whole block, so the first may come earlier
+/// than asked for.
 struct Columns {
   JDIMENSION first, count;
 };
 
-/// Begins to decode, of the columns at least those that are asked for. False with errors.message
-/// set if that fails.
+/// Begins to decode at least `columns`, and sets them to those that it decodes. False with
+/// errors.message set if that fails.
 bool start(Decoder& decoder, Columns& columns) {
   if (setjmp(decoder.errors.back) != 0) return false;
   const bool inks = decoder.info.num_components == 4;
@@ -111,6 +112,7 @@ std::vector<uint8_t> mixed(const std::vector<uint8_t>& inks) {
   return pixels;
 }
 
+/// Frees what libjpeg has allocated.
 struct Owner : Decoder {
   Owner() : Decoder{} {}
   ~Owner() { jpeg_destroy_decompress(&info); }
@@ -131,7 +133,8 @@ class Jpeg {
   int64_t height() const { return decoder_.info.image_height; }
   int64_t width() const { return decoder_.info.image_width; }
 
-  /// Rows of `box` and, of each, at least its columns, the first of which is `columns.first`.
+  /// Decodes the rows of `box`, and of each at least its columns. Sets `columns` to those that the
+  /// result has.
   Picture read(const Box& box, Columns& columns) {
     columns = {static_cast<JDIMENSION>(box.left), static_cast<JDIMENSION>(box.width)};
     if (!start(decoder_, columns)) fail(decoder_.errors.message.data());
@@ -171,7 +174,8 @@ Box jpeg_box(std::span<const uint8_t> bytes, const std::string& path) {
 Picture decode_jpeg_crop(std::span<const uint8_t> bytes, const Box& box, const std::string& path) {
   Jpeg jpeg(bytes, path);
   require_inside("decode_crop", box, jpeg.height(), jpeg.width());
-  // One pixel more on each side: what libjpeg interpolates of colours there reaches across.
+  // One pixel more on each side: libjpeg interpolates colours between neighbours, and at an edge it
+  // knows one of them only.
   Box wider;
   wider.top = std::max<int64_t>(box.top - 1, 0);
   wider.left = std::max<int64_t>(box.left - 1, 0);

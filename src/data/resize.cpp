@@ -32,6 +32,8 @@ struct AxisWeights {
   std::vector<int32_t> weights{};
 };
 
+int64_t truncated(double value) { return static_cast<int64_t>(value); }
+
 int32_t fixed_point(double weight) {
   return static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << kFractionBits));
 }
@@ -47,8 +49,8 @@ AxisWeights axis_weights(int64_t in, int64_t out, Interpolation interpolation) {
   std::vector<double> exact(static_cast<size_t>(axis.stride));
   for (int64_t o = 0; o < out; ++o) {
     const double center = (static_cast<double>(o) + 0.5) * scale;
-    const auto first = std::max<int64_t>(static_cast<int64_t>(center - support + 0.5), 0);
-    const auto end = std::min<int64_t>(static_cast<int64_t>(center + support + 0.5), in);
+    const auto first = std::max<int64_t>(truncated(center - support + 0.5), 0);
+    const auto end = std::min<int64_t>(truncated(center + support + 0.5), in);
     double sum = 0;
     for (int64_t k = 0; k < end - first; ++k) {
       const double x = (static_cast<double>(k + first) - center + 0.5) * inverse;
