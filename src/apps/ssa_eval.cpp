@@ -55,6 +55,16 @@ double spread(const EvalResult& result, const Metric& metric) {
   return metric.deviation(result.curve.front().loss, result.spread);
 }
 
+nlohmann::json to_json(const PartitionScores& of) {
+  nlohmann::json list = nlohmann::json::array();
+  for (size_t k = 0; k < of.scores.size(); ++k) {
+    list.push_back({{"part", of.partition.parts[k]},
+                    {"value", of.scores[k].value},
+                    {"stderr", of.scores[k].stderr_}});
+  }
+  return list;
+}
+
 nlohmann::json to_json(const Scored& scored, const TaskTraits& traits) {
   const EvalResult& result = scored.result;
   nlohmann::json json = to_json(scored.subject);
@@ -65,6 +75,10 @@ nlohmann::json to_json(const Scored& scored, const TaskTraits& traits) {
   json["engine"] = {{"version", version()}, {"commit", git_commit()}};
   for (size_t i = 0; i < traits.metrics.size(); ++i) {
     json[std::string(traits.metrics[i].key)] = result.metrics[i];
+    json["stderr"][std::string(traits.metrics[i].key)] = result.errors[i];
+  }
+  for (const PartitionScores& one : result.partitions) {
+    json["parts"][one.partition.key] = to_json(one);
   }
   json["curve"] = nlohmann::json::array();
   for (const CurvePoint& point : result.curve) {

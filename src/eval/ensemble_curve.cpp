@@ -24,27 +24,6 @@ double standard_deviation(const std::vector<double>& values) {
 
 }  // namespace
 
-double ItemMean::mean() const {
-  double total = 0, count = 0;
-  for (const auto& [sum, terms] : items_) {
-    total += sum;
-    count += terms;
-  }
-  return count > 0 ? total / count : 0.0;
-}
-
-double ItemMean::standard_error() const {
-  const auto n = static_cast<double>(items_.size());
-  if (items_.size() < 2) return 0.0;
-  const double centre = mean();
-  double count = 0, squares = 0;
-  for (const auto& [sum, terms] : items_) {
-    count += terms;
-    squares += (sum - centre * terms) * (sum - centre * terms);
-  }
-  return std::sqrt(squares * n / (n - 1)) / count;
-}
-
 void PredictionMean::add(std::span<const double> prediction) {
   const bool logs = averaging_ == Averaging::log_probabilities;
   sum_.resize(prediction.size(), logs ? -std::numeric_limits<double>::infinity() : 0.0);
@@ -66,8 +45,10 @@ std::vector<double> PredictionMean::mean() const {
 
 EnsembleCurve::EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted)
     : set_(set),
-      together_(static_cast<size_t>(samples), Point{{}, std::vector<ItemMean>(counted)}),
-      single_(static_cast<size_t>(samples), 0.0) {}
+      together_(static_cast<size_t>(samples - 1), ScoreMeans(counted, {})),
+      single_(static_cast<size_t>(samples), 0.0) {
+  together_.emplace_back(counted, set.partitions());
+}
 
 void EnsembleCurve::add(int64_t first_item, const std::vector<std::vector<double>>& predictions) {
   at_hand_.resize(predictions.size(), Item{PredictionMean(set_.averaging()), {}, {}});
@@ -87,11 +68,7 @@ void EnsembleCurve::finish_draw(int64_t first_item) {
     const auto terms = static_cast<double>(set_.terms(first_item + static_cast<int64_t>(i)));
     for (size_t r = 0; r < single_.size(); ++r) {
       single_[r] += item.single[r];
-      Point& point = together_[r];
-      point.loss.add(item.together[r].loss, terms);
-      for (size_t k = 0; k < point.counted.size(); ++k) {
-        point.counted[k].add(item.together[r].counted[k], terms);
-      }
+      together_[r].add(item.together[r], terms);
     }
     terms_ += terms;
   }

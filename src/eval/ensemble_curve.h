@@ -4,24 +4,9 @@
 #include <span>
 #include <vector>
 
-#include "ssa/tasks/task.h"
+#include "eval/score_means.h"
 
 namespace ssa {
-
-/// A mean over terms and its standard error, from sums over items: the terms of one item are not
-/// independent, but items nearly are.
-class ItemMean {
- public:
-  void add(double sum, double terms) { items_.push_back({sum, terms}); }
-  double mean() const;
-  double standard_error() const;
-
- private:
-  struct Item {
-    double sum, terms;
-  };
-  std::vector<Item> items_;
-};
 
 /// The predictions of sub-models for one item, averaged as they arrive.
 class PredictionMean {
@@ -49,29 +34,25 @@ class EnsembleCurve {
   /// Sub-models of the present draw that were added so far; 0: it has not begun.
   int64_t samples_at_hand() const { return samples_at_hand_; }
 
-  /// The loss per term of the mean of the first `samples` predictions.
-  const ItemMean& loss(int64_t samples) const { return at(samples).loss; }
-  /// The same for counted metric number k.
-  const ItemMean& counted(int64_t samples, size_t k) const { return at(samples).counted[k]; }
+  /// The scores of the mean of the first `samples` predictions. Parts are told apart for the mean
+  /// of all predictions only.
+  const ScoreMeans& at(int64_t samples) const {
+    return together_[static_cast<size_t>(samples - 1)];
+  }
   /// Standard deviation of the losses of the single sub-models.
   double spread() const;
 
  private:
-  struct Point {
-    ItemMean loss;
-    std::vector<ItemMean> counted;
-  };
   struct Item {
     PredictionMean mean;
     std::vector<Score> together;  // of the mean of the first 1, 2, … predictions
     std::vector<double> single;   // losses of the single sub-models
   };
-  const Point& at(int64_t samples) const { return together_[static_cast<size_t>(samples - 1)]; }
   void finish_draw(int64_t first_item);
 
   const EvalSet& set_;
-  std::vector<Point> together_;  // of the mean of the first 1, 2, … predictions
-  std::vector<double> single_;   // loss sums of the single sub-models
+  std::vector<ScoreMeans> together_;  // of the mean of the first 1, 2, … predictions
+  std::vector<double> single_;        // loss sums of the single sub-models
   double terms_ = 0;
   std::vector<Item> at_hand_;
   int64_t samples_at_hand_ = 0;

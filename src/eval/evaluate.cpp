@@ -8,6 +8,7 @@
 #include "ssa/tasks/model_input.h"
 
 #include "eval/ensemble_curve.h"
+#include "eval/score_means.h"
 #include "eval/shared_work.h"
 
 namespace ssa {
@@ -63,26 +64,32 @@ std::vector<std::vector<double>> Job::predictions(int64_t first, int64_t count, 
 void append(std::vector<double>& numbers, const Score& score) {
   numbers.push_back(score.loss);
   numbers.insert(numbers.end(), score.counted.begin(), score.counted.end());
+  numbers.insert(numbers.end(), score.parts.begin(), score.parts.end());
 }
 
-/// All metrics, from the mean loss and the means of the counted numbers.
-std::vector<double> metric_values(const std::vector<Metric>& metrics, double loss,
-                                  const std::vector<double>& counted) {
-  std::vector<double> values;
-  size_t k = 0;
-  for (const Metric& metric : metrics) {
-    values.push_back(metric.from_loss ? metric.from_loss(loss) : counted[k++]);
+Score score_in(std::span<const double> numbers, size_t counted) {
+  const auto parts = numbers.begin() + 1 + static_cast<std::ptrdiff_t>(counted);
+  return {numbers[0], {numbers.begin() + 1, parts}, {parts, numbers.end()}};
+}
+
+/// The final scores of all items.
+void set_scores(EvalResult& result, const Job& job, const ScoreMeans& means) {
+  result.loss = means.loss().mean();
+  for (const MetricValue& metric : means.values(job.metrics())) {
+    result.metrics.push_back(metric.value);
+    result.errors.push_back(metric.stderr_);
   }
-  return values;
+  result.partitions = means.partition_scores(job.metrics().front());
 }
 
 /// Scores with dense attention. A piece of work is a batch of items; its numbers are their scores.
 EvalResult renorm(const Job& job) {
   EvalResult result;
   const int64_t items_per_piece = std::max<int64_t>(1, job.options.batch_size);
-  const size_t numbers_per_item = 1 + job.counted_metrics();
+  const size_t counted = job.counted_metrics();
+  const size_t numbers_per_item = 1 + counted + count_parts(job.set.partitions());
   int64_t scored = 0;  // items
-  std::vector<double> sums(numbers_per_item, 0.0);
+  ScoreMeans means(counted, job.set.partitions());
   SharedWork work;
   work.items = (job.set.items() + items_per_piece - 1) / items_per_piece;
   work.compute = [&](int64_t piece) {
@@ -96,34 +103,23 @@ EvalResult renorm(const Job& job) {
   };
   work.take = [&](const std::vector<double>& numbers) {
     for (size_t at = 0; at < numbers.size(); at += numbers_per_item) {
-      for (size_t k = 0; k < numbers_per_item; ++k) sums[k] += numbers[at + k];
-      result.terms += job.set.terms(scored++);
+      const std::span<const double> own(numbers.data() + at, numbers_per_item);
+      const int64_t terms = job.set.terms(scored++);
+      means.add(score_in(own, counted), static_cast<double>(terms));
+      result.terms += terms;
     }
-    const auto terms = static_cast<double>(result.terms);
-    result.loss = sums[0] / terms;
-    std::vector<double> counted(sums.begin() + 1, sums.end());
-    for (double& sum : counted) sum /= terms;
-    result.metrics = metric_values(job.metrics(), result.loss, counted);
   };
-  work.go_on = [&] { return job.report(result.terms, result.metrics.front()); };
+  work.go_on = [&] {
+    return job.report(result.terms, means.value_of_first(job.metrics().front()));
+  };
   result.complete = share_work(job.ranks, work);
+  set_scores(result, job, means);
   return result;
 }
 
 CurvePoint curve_point(const Job& job, const EnsembleCurve& curve, int64_t samples) {
-  const ItemMean& loss = curve.loss(samples);
-  CurvePoint point{samples, loss.mean(), loss.standard_error(), {}};
-  size_t k = 0;
-  for (const Metric& metric : job.metrics()) {
-    if (metric.from_loss) {
-      point.metrics.push_back(
-          {metric.from_loss(point.loss), metric.deviation(point.loss, point.stderr_)});
-    } else {
-      const ItemMean& counted = curve.counted(samples, k++);
-      point.metrics.push_back({counted.mean(), counted.standard_error()});
-    }
-  }
-  return point;
+  const ScoreMeans& means = curve.at(samples);
+  return {samples, means.loss().mean(), means.loss().standard_error(), means.values(job.metrics())};
 }
 
 /// Predictions as one list of numbers: all of the same length, or each with its length in front.
@@ -179,7 +175,7 @@ EvalResult ensemble(const Job& job) {
     if (curve.samples_at_hand() > 0) return;
     result.terms += terms_at_hand();
     scored += job.count_from(scored, items_per_piece);
-    value = curve_point(job, curve, samples).metrics.front().value;
+    value = curve.at(samples).value_of_first(job.metrics().front());
   };
   work.go_on = [&] {
     const int64_t begun = curve.samples_at_hand();
@@ -187,10 +183,7 @@ EvalResult ensemble(const Job& job) {
   };
   result.complete = share_work(job.ranks, work);
   for (int64_t r = 1; r <= samples; ++r) result.curve.push_back(curve_point(job, curve, r));
-  result.loss = result.curve.back().loss;
-  for (const MetricValue& metric : result.curve.back().metrics) {
-    result.metrics.push_back(metric.value);
-  }
+  set_scores(result, job, curve.at(samples));
   result.spread = curve.spread();
   return result;
 }

@@ -108,13 +108,25 @@ class PictureEvaluation : public EvalSet {
   }
   Averaging averaging() const override { return Averaging::log_probabilities; }
   std::vector<double> prediction(int64_t /*item*/, std::span<const double> losses) const override {
+  /// By colour and by row: mistakes of the model or of its input often show in one of them.
+  std::vector<Partition> partitions() const override {
+    std::vector<Partition> all = {{"channels", {"red", "green", "blue"}}, {"rows", {}}};
+    for (int64_t row = 0; row < side_; ++row) all.back().parts.push_back(std::to_string(row));
+    return all;
+  }
     std::vector<double> log_probabilities(losses.begin(), losses.end());
     for (double& value : log_probabilities) value = -value;
     return log_probabilities;
   }
   Score score(int64_t /*item*/, std::span<const double> log_probabilities) const override {
     Score score;
-    for (const double value : log_probabilities) score.loss -= value;
+    score.parts.assign(static_cast<size_t>(kChannels + side_), 0.0);
+    for (int64_t i = 0; i < std::ssize(log_probabilities); ++i) {
+      const double value = log_probabilities[static_cast<size_t>(i)];
+      score.loss -= value;
+      score.parts[static_cast<size_t>(i % kChannels)] -= value;
+      score.parts[static_cast<size_t>(kChannels + i / (side_ * kChannels))] -= value;
+    }
     return score;
   }
 

@@ -2,67 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "ssa/core/philox.h"
-#include "ssa/data/picture.h"
-
-#include "apps/child_process.h"
-#include "support/files.h"
+#include "apps/picture_files.h"
 #include "support/text.h"
 
 using namespace ssa;
 using namespace ssa::testing;
 using nlohmann::json;
-
-namespace {
-
-/// `count` rows of CIFAR-10's binary version.
-std::string rows(uint32_t count, uint64_t seed) {
-  std::string text;
-  for (uint32_t row = 0; row < count; ++row) {
-    text += static_cast<char>(row % 10);
-    for (uint64_t i = 0; i < 3072; ++i) {
-      text += static_cast<char>(RngKey{.seed = seed, .step = row}.word(i));
-    }
-  }
-  return text;
-}
-
-/// A prepared data set of 16 + 4 pictures and a config that trains on it at 4 x 4 pixels.
-struct PictureFiles {
-  PictureFiles() {
-    write_bytes(dir / "data_batch_1.bin", rows(16, 1));
-    write_bytes(dir / "test_batch.bin", rows(4, 2));
-    REQUIRE(run_program("ssa-data", {"prepare", "cifar10", "--input", dir / "data_batch_1.bin",
-                                     "--input", dir / "test_batch.bin", "--output", dir / "data"})
-                .code == 0);
-    write_bytes(
-        dir / "c.yaml",
-        "task: image_generation\n"
-        "model: {layers: 2, width: 16, ffn_width: 16, heads: 2, position: relative_2d}\n"
-        "ssa: {kind: local, layers: 1, windows: 2, sigma: 0.25}\n"
-        "data: {path: " +
-            dir / "data" +
-            ", image_size: 4, validation: 4}\n"
-            "train: {steps: 8, batch_size: 5, log_every: 1, eval_every: 4, checkpoint_every: 2}\n");
-  }
-  Finished train(const std::string& run, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments = {"--config", dir / "c.yaml", "--run-dir", dir / run};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return run_program("ssa-train", arguments);
-  }
-  Picture drawn(const std::vector<std::string>& more) const {
-    std::vector<std::string> arguments = {"--run", dir / "run", "--output", dir / "p.png"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    const Finished finished = run_program("ssa-generate", arguments);
-    CAPTURE(finished.err);
-    REQUIRE(finished.code == 0);
-    const std::string png = read_bytes(dir / "p.png");
-    return decode_picture({reinterpret_cast<const uint8_t*>(png.data()), png.size()}, "p.png");
-  }
-  TempDir dir;
-};
-
-}  // namespace
 
 TEST_CASE("pictures are learned, resumed in the midst of an epoch, scored and drawn") {
   const PictureFiles files;
@@ -86,7 +31,18 @@ TEST_CASE("pictures are learned, resumed in the midst of an epoch, scored and dr
   REQUIRE(scored.code == 0);
   const json score = json::parse(scored.out);
   CHECK(score["tokens"] == 4 * 48);
-  CHECK(score["bits_per_dim"].get<double>() > 0);
+  const double bits_per_dim = score["bits_per_dim"];
+  CHECK(bits_per_dim > 0);
+  CHECK(score["stderr"]["bits_per_dim"].get<double>() > 0);
+  for (const auto& [kind, parts] : {std::pair{"channels", 3}, std::pair{"rows", 4}}) {
+    CAPTURE(kind);
+    const json& list = score["parts"][kind];
+    REQUIRE(list.size() == static_cast<size_t>(parts));
+    double total = 0;
+    for (const json& part : list) total += part["value"].get<double>();
+    CHECK(total / parts == Approx(bits_per_dim).epsilon(1e-12));
+    CHECK(list[0]["stderr"].get<double>() > 0);
+  }
 
   const Picture sheet = files.drawn({"--count", "5", "--columns", "3", "--seed", "2"});
   CHECK(sheet.width == 3 * 4 + 2);

@@ -7,7 +7,7 @@
 
 #include "ssa/sweep/child_process.h"
 
-#include "apps/child_process.h"
+#include "apps/picture_files.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -63,6 +63,26 @@ TEST_CASE("ssa-eval gives the same result on 1, 2 and 3 ranks, and says it once"
       CHECK(result["tokens"] == 300);
       result.erase("ranks");
       result.erase("seconds");
+      if (ranks == 1) alone = result;
+      CHECK(result == alone);
+    }
+  }
+}
+
+TEST_CASE("ssa-eval tells the score of pictures apart in the same way on 1 and 3 ranks", "[slow]") {
+  const PictureFiles files;
+  REQUIRE(files.train("run", {"--quiet", "--set", "train.steps=1", "eval.samples=2"}).code == 0);
+  for (const std::string mode : {"renorm", "ensemble"}) {
+    json alone;
+    for (const int ranks : {1, 3}) {
+      CAPTURE(mode, ranks);
+      const Finished done = run_on(ranks, "ssa-eval", {"--run", files.dir / "run", "--mode", mode});
+      CAPTURE(done.out);
+      REQUIRE(done.code == 0);
+      json result = json::parse(read_bytes(files.dir / ("run/eval-" + mode + "-test.json")));
+      result.erase("ranks");
+      result.erase("seconds");
+      REQUIRE(result["parts"]["rows"].size() == 4);
       if (ranks == 1) alone = result;
       CHECK(result == alone);
     }

@@ -170,3 +170,43 @@ TEST_CASE("pictures: a smaller picture has the means of squares", "[tasks]") {
   for (const size_t pixel : {0, 1, 32, 33}) sum += whole[3 * pixel + 2];
   CHECK(half[2] == (sum + 2) / 4);
 }
+
+TEST_CASE("pictures: the loss of a picture is told apart by colour and by row", "[tasks]") {
+  const TinyPictures pictures;
+  const Config config = pictures.config({"data.image_size=2"});
+  const auto test = make_task(config)->open_data()->evaluation(config, Split::test, 0);
+  const std::vector<Partition> partitions = test->partitions();
+  REQUIRE(partitions.size() == 2);
+  CHECK(partitions[0].key == "channels");
+  CHECK(partitions[0].parts == std::vector<std::string>{"red", "green", "blue"});
+  CHECK(partitions[1].key == "rows");
+  CHECK(partitions[1].parts == std::vector<std::string>{"0", "1"});
+  // Rows of two pixels, each red, green, blue.
+  const std::vector<double> losses = {1, 2, 3, 10, 20, 30, 100, 200, 300, 1000, 2000, 3000};
+  const Score score = test->score(0, test->prediction(0, losses));
+  CHECK(score.loss == 6666);
+  CHECK(score.parts == std::vector<double>{1111, 2222, 3333, 66, 6600});
+}
+
+TEST_CASE("pictures: the published model has as many parameters as the paper's, to 1 %",
+          "[tasks]") {
+  struct Reading {
+    std::string rows, shared, tied;
+    int64_t parameters;
+  };
+  const auto reading = GENERATE(values<Reading>({{"all", "false", "true", 203'380'864},
+                                                 {"all", "false", "false", 203'643'008},
+                                                 {"causal", "false", "true", 202'622'976},
+                                                 {"causal", "false", "false", 202'885'120},
+                                                 {"all", "true", "true", 201'936'904},
+                                                 {"all", "true", "false", 202'199'048}}));
+  CAPTURE(reading.rows, reading.shared, reading.tied);
+  const Config config =
+      load_config(SSA_SOURCE_DIR "/configs/cifar10_s0.yaml",
+                  {"data.augment=[rotation, transposition, color, jigsaw]",
+                   "model.relative_rows=" + reading.rows, "model.relative_shared=" + reading.shared,
+                   "model.embedding.tie_weights=" + reading.tied});
+  ParameterStore store = ParameterStore::dry();
+  ImageGenerationTask(config).make_decoder(store);
+  CHECK(store.count() == reading.parameters);
+}

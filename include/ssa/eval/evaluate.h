@@ -36,6 +36,13 @@ struct MetricValue {
   double stderr_ = 0;
 };
 
+/// The scores of the parts of a Partition: of the task's first metric, or of the loss where that
+/// metric does not follow from it.
+struct PartitionScores {
+  Partition partition;
+  std::vector<MetricValue> scores;  ///< in the order of its parts
+};
+
 /// One point of the ensemble curve: the mean of the first `samples` predictions.
 struct CurvePoint {
   int64_t samples = 0;
@@ -46,12 +53,14 @@ struct CurvePoint {
 
 struct EvalResult {
   int64_t terms = 0;
-  double loss = 0;                ///< mean per term: nats, or the unit of the target
-  std::vector<double> metrics;    ///< in the order of the task's metrics
-  std::vector<CurvePoint> curve;  ///< ensemble: samples 1, 2, … R
-  double spread = 0;              ///< ensemble: standard deviation of single sub-models' losses
-  double seconds = 0;             ///< of wall time, on this rank
-  bool complete = true;           ///< false if `progress` stopped it before the end
+  double loss = 0;              ///< mean per term: nats, or the unit of the target
+  std::vector<double> metrics;  ///< in the order of the task's metrics
+  std::vector<double> errors;   ///< of the metrics: their standard errors over the items
+  std::vector<PartitionScores> partitions;  ///< in the order of EvalSet::partitions()
+  std::vector<CurvePoint> curve;            ///< ensemble: samples 1, 2, … R
+  double spread = 0;     ///< ensemble: standard deviation of single sub-models' losses
+  double seconds = 0;    ///< of wall time, on this rank
+  bool complete = true;  ///< false if `progress` stopped it before the end
 };
 
 /// Scores the items of a split, each once.

@@ -55,8 +55,16 @@ class TrainingSet {
 
 /// Sums over the terms of an item.
 struct Score {
-  double loss = 0;              ///< sum over the terms
-  std::vector<double> counted;  ///< for each metric without from_loss, in their order
+  double loss = 0;                 ///< sum over the terms
+  std::vector<double> counted;     ///< for each metric without from_loss, in their order
+  std::vector<double> parts = {};  ///< the loss of each part of EvalSet::partitions()
+};
+
+/// A way to tell the terms of an item apart, such as by colour, for a score of each part. An item's
+/// terms are divided equally among the parts.
+struct Partition {
+  std::string key;                 ///< in files: "channels"
+  std::vector<std::string> parts;  ///< in files: "red", "green", "blue"
 };
 
 /// How the predictions of sub-models are averaged.
@@ -79,6 +87,7 @@ class EvalSet {
   /// Items that may share the sources drawn for a sub-model of an ensemble.
   virtual int64_t items_per_draw() const { return 1; }
   virtual Averaging averaging() const = 0;
+  virtual std::vector<Partition> partitions() const { return {}; }
   /// The numbers that an ensemble averages, of one item: `predicted` is its part of what
   /// Model::predictions() gave for its batch.
   virtual std::vector<double> prediction(int64_t item, std::span<const double> predicted) const = 0;
