@@ -1,6 +1,7 @@
 // ssa-generate: continues a text, or draws pictures, with a trained model.
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -10,6 +11,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "ssa/data/mapped_file.h"
 #include "ssa/data/token_dataset.h"
 #include "ssa/eval/generate_pictures.h"
 #include "ssa/tasks/image_generation.h"
@@ -39,7 +41,7 @@ struct Options {
   // Pictures:
   int64_t count = 16;
   int64_t columns = 8;
-  int64_t complete = -1;   // none
+  std::string complete;    // number in the test split, or a file
   int64_t given_rows = 0;  // half of them
 };
 
@@ -79,6 +81,11 @@ ReadingOptions reading_options(const Options& options, const Config& config) {
           .slide = options.slide};
 }
 
+void warn_of_nothing_to_draw(const Config& config) {
+  if (config.ssa.kind != SsaKind::none) return;
+  spdlog::warn("ssa.kind is none: the sub-models of the ensemble are all the same dense model");
+}
+
 /// Shows the progress unless the text itself appears on the terminal, and at the end the speed.
 class Pace {
  public:
@@ -110,9 +117,7 @@ int write_text(const Options& options, const Config& config, const LoadedCheckpo
                const DecoderLm& decoder, Device device) {
   if (options.length < 0) throw ConfigError("--length N is needed: the tokens to add");
   const Vocabulary vocabulary = vocabulary_of(config, checkpoint);
-  if (options.mode == "ensemble" && config.ssa.kind == SsaKind::none) {
-    spdlog::warn("ssa.kind is none: the sub-models of the ensemble are all the same dense model");
-  }
+  if (options.mode == "ensemble") warn_of_nothing_to_draw(config);
   NextToken next(decoder, config, reading_options(options, config), device);
 
   std::ofstream file;
@@ -145,39 +150,78 @@ int write_text(const Options& options, const Config& config, const LoadedCheckpo
   return StopSignal::requested() ? static_cast<int>(ExitCode::interrupted) : 0;
 }
 
-/// A picture of the test split, which the first rows of all that are drawn come from.
-std::optional<Picture> picture_to_complete(const Options& options, const Config& config) {
-  if (options.complete < 0) return std::nullopt;
+/// Picture number `text` of the test split; nothing if the text is no number.
+std::optional<Picture> numbered_picture(const std::string& text, const Config& config) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   const ImageDataset dataset = ImageDataset::open(config.data.path);
   const TokenRange test = images_of(dataset.info(), config, Split::test);
-  if (options.complete >= test.size()) {
-    throw ConfigError("--complete {}: the test split has pictures 0 to {}", options.complete,
+  if (number < 0 || number >= test.size()) {
+    throw ConfigError("--complete {}: the test split has pictures 0 to {}", number,
                       test.size() - 1);
   }
-  const int64_t side = config.data.image_size;
-  return Picture{side, side, read_picture(dataset, test.begin + options.complete, side)};
+  return read_picture(dataset, test.begin + number, config.data.image_size);
 }
 
-/// Draws pictures into one PNG. With --complete the picture itself comes first.
-int write_pictures(const Options& options, const Config& config, const ImageDecoder& decoder,
-                   Device device) {
-  const int64_t side = config.data.image_size;
-  if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
-  if (options.mode == "ensemble") {
-    throw ConfigError("--mode ensemble draws texts; pictures are drawn with dense attention");
+/// The picture in a PNG or JPEG file, at the size of the model's.
+Picture picture_in_file(const std::string& path, int64_t side) {
+  const MappedFile file(path);
+  const Picture picture = decode_picture(file.bytes(), path);
+  if (picture.height != picture.width || picture.width % side != 0) {
+    throw ConfigError(
+        "--complete {}: the picture has {} x {} pixels; the model draws {} x {}, so give a square "
+        "picture with a multiple of {} pixels a side",
+        path, picture.width, picture.height, side, side, side);
   }
+  return shrunk(picture, side);
+}
+
+/// The picture whose first rows all that are drawn begin with.
+std::optional<Picture> picture_to_complete(const Options& options, const Config& config) {
+  if (options.complete.empty()) return std::nullopt;
+  const auto numbered = numbered_picture(options.complete, config);
+  return numbered ? *numbered : picture_in_file(options.complete, config.data.image_size);
+}
+
+PictureOptions picture_options(const Options& options, const Task& task,
+                               const std::optional<Picture>& to_complete) {
+  PictureOptions how{.count = options.count, .sampling = options.sampling, .given = {}};
+  if (to_complete) {
+    const int64_t side = to_complete->height;
+    const int64_t rows = options.given_rows > 0 ? options.given_rows : side / 2;
+    const auto first = to_complete->pixels.begin();
+    how.given.assign(first, first + rows * side * ImageDatasetInfo::kChannels);
+  }
+  const ReadingOptions reading = reading_options(options, task.config());
+  if (reading.mode == EvalMode::ensemble) {
+    warn_of_nothing_to_draw(task.config());
+    how.specs = task.plan_specs(Sources::sampled, Use::evaluation);
+    how.samples = reading.samples;
+    how.plan_seed = task.config().train.seed;
+  }
+  return how;
+}
+
+void require_picture_options(const Options& options, int64_t side) {
+  if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
   if (!options.prompt.empty()) throw ConfigError("--prompt is for texts; see --complete");
   if (options.given_rows < 0 || options.given_rows >= side) {
     throw ConfigError("--given-rows {}: the pictures have {} rows; give 0 to {}",
                       options.given_rows, side, side - 1);
   }
-  PictureOptions how{.count = options.count, .sampling = options.sampling, .given = {}};
+}
+
+/// Draws pictures into one PNG. With --complete the picture itself comes first.
+int write_pictures(const Options& options, const Task& task, const ImageDecoder& decoder,
+                   Device device) {
+  const Config& config = task.config();
+  const int64_t side = config.data.image_size;
+  require_picture_options(options, side);
   const std::optional<Picture> whole = picture_to_complete(options, config);
-  if (whole) {
-    const int64_t rows = options.given_rows > 0 ? options.given_rows : side / 2;
-    how.given.assign(whole->pixels.begin(), whole->pixels.begin() + rows * side * 3);
-  }
-  Pace pace("sub-pixels", (side * side * 3 - std::ssize(how.given)) * options.count, false);
+  const PictureOptions how = picture_options(options, task, whole);
+  Pace pace("sub-pixels", (task.terms_per_example() - std::ssize(how.given)) * options.count,
+            false);
   std::vector<Picture> pictures =
       generate_pictures(decoder, config.model.layers, side, how, device, [&](int64_t /*place*/) {
         pace.count(options.count);
@@ -208,7 +252,7 @@ int run(const Options& options) {
     return write_text(options, config, checkpoint, *text, session.device());
   }
   if (const auto* pictures = dynamic_cast<const ImageDecoder*>(&session.model())) {
-    return write_pictures(options, config, *pictures, session.device());
+    return write_pictures(options, *task, *pictures, session.device());
   }
   throw ConfigError("--run {}: its model, of task {}, generates nothing", options.run,
                     name(config.task));
@@ -224,7 +268,9 @@ int main(int argc, char** argv) {
       "  ssa-generate --run runs/a --length 500 --temperature 0.8 --top-p 0.95 --seed 7\n"
       "  ssa-generate --run runs/a --length 500 --mode ensemble --samples 10\n"
       "  ssa-generate --run runs/cifar10_mini_s0 --count 64 --columns 8 --output samples.png\n"
-      "  ssa-generate --run runs/cifar10_mini_s0 --complete 7 --given-rows 8 --output half.png"};
+      "  ssa-generate --run runs/cifar10_mini_s0 --complete 7 --given-rows 8 --output half.png\n"
+      "  ssa-generate --run runs/cifar10_mini_s6_l4 --complete cat.png --mode ensemble --output "
+      "a.png"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is used")
@@ -266,8 +312,8 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(int64_t{1}, int64_t{65536}))
         ->capture_default_str();
     app.add_option("--complete", options->complete,
-                   "Complete this picture of the test split, counted from 0; it is drawn first")
-        ->check(CLI::NonNegativeNumber);
+                   "Complete this picture, which is drawn first: its number in the test split, "
+                   "counted from 0, or a PNG or JPEG file");
     app.add_option("--given-rows", options->given_rows,
                    "Rows of that picture that are given (0: half of them)")
         ->capture_default_str();

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "ssa/models/decoder_plans.h"
+
+#include "eval/reading.h"
 
 namespace ssa {
 
@@ -86,10 +87,6 @@ int32_t pick_token(const std::vector<double>& scores, const SamplingOptions& opt
 
 namespace {
 
-/// The most rows of a pass over a prompt. It limits the memory, and is far more than matrix
-/// products need to be fast.
-constexpr int64_t kRowsAtATime = 4096;
-
 int64_t checked_samples(const ReadingOptions& options) {
   if (options.mode == EvalMode::renorm) return 1;
   if (options.samples < 1 || options.samples > kMostSamples) {
@@ -102,48 +99,6 @@ std::vector<PlanSpec> specs_of(const Config& config, EvalMode mode) {
   return mode == EvalMode::renorm
              ? dense_plan_specs(config.model.layers, config.data.length)
              : decoder_plan_specs(config.ssa, config.model.layers, config.data.length);
-}
-
-/// The plans of a window, drawn as in evaluation. Sub-models share the plans of dense layers.
-ReadingPlans reading_plans(const std::vector<PlanSpec>& specs, RngKey key, int64_t samples,
-                           Device device) {
-  ReadingPlans plans;
-  for (size_t layer = 0; layer < specs.size(); ++layer) {
-    const PlanSpec& spec = specs[layer];
-    std::vector<ReadingPlan>& of_layer = plans.emplace_back();
-    for (int64_t r = 0; r < (spec.kind == PlanKind::dense ? 1 : samples); ++r) {
-      key.rank = static_cast<uint16_t>(r);
-      of_layer.emplace_back(draw_plan(spec, key.with_layer(static_cast<int64_t>(layer))), device);
-    }
-  }
-  return plans;
-}
-
-std::vector<double> values_of(const Tensor& on_device) {
-  const Tensor scores = on_device.on_host();
-  std::vector<double> values(static_cast<size_t>(scores.numel()));
-  visit_floating(scores.dtype(), [&]<class T>(TypeTag<T>) {
-    const T* from = scores.data<T>();
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(from[i]);
-  });
-  return values;
-}
-
-/// The logarithm of the mean of the rows' softmax; rows (R, V).
-std::vector<double> mean_prediction(const std::vector<double>& scores, int64_t rows) {
-  const size_t vocabulary = scores.size() / static_cast<size_t>(rows);
-  std::vector<double> mean(vocabulary, 0.0);
-  for (auto row = scores.begin(); row != scores.end(); row += static_cast<int64_t>(vocabulary)) {
-    const auto end = row + static_cast<int64_t>(vocabulary);
-    const double highest = *std::max_element(row, end);
-    double total = 0;
-    for (auto score = row; score != end; ++score) total += std::exp(*score - highest);
-    for (size_t i = 0; i < vocabulary; ++i) {
-      mean[i] += std::exp(row[static_cast<int64_t>(i)] - highest) / total;
-    }
-  }
-  for (double& value : mean) value = std::log(value / static_cast<double>(rows));
-  return mean;
 }
 
 }  // namespace
@@ -186,14 +141,9 @@ std::vector<double> NextToken::scores(const std::vector<int32_t>& text) {
     last = model_.read({text.begin() + at, text.begin() + stop}, cache_);
     at = stop;
   }
-  const std::vector<double> scores = values_of(last);
-  if (std::any_of(scores.begin(), scores.end(), [](double score) {
-        return std::isnan(score) || score == std::numeric_limits<double>::infinity();
-      })) {
-    throw DivergedError(
-        "the model's prediction for token {} of the text is not finite: the run has diverged", end);
-  }
-  return cache_.sub_models() == 1 ? scores : mean_prediction(scores, cache_.sub_models());
+  const std::vector<double> scores = finite_scores(last, fmt::format("token {} of the text", end));
+  if (cache_.sub_models() == 1) return scores;
+  return mean_prediction(scores, std::ssize(scores) / cache_.sub_models());
 }
 
 std::vector<int32_t> generate(NextToken& next, std::vector<int32_t> text, int64_t count,

@@ -4,46 +4,74 @@
 
 #include "ssa/models/decoder_plans.h"
 
+#include "eval/reading.h"
+
 namespace ssa {
 
 namespace {
 
 constexpr int64_t kChannels = 3;
 
-/// Dense plans, one for all pictures in each layer.
-ReadingPlans dense_reading_plans(int64_t layers, int64_t length, Device device) {
-  ReadingPlans plans;
-  for (const SourcePlan& plan : draw_plans(dense_plan_specs(layers, length), RngKey{})) {
-    plans.emplace_back().emplace_back(plan, device);
+/// Reads pictures side by side, once for each sub-model, and predicts their next sub-pixels.
+class NextSubPixels {
+ public:
+  NextSubPixels(const ImageDecoder& model, const std::vector<PlanSpec>& specs,
+                const PictureOptions& options, Device device)
+      : model_(model),
+        pictures_(options.count),
+        sub_models_(options.samples),
+        cache_(model.make_cache(pictures_ * sub_models_)) {
+    const RngKey key{.seed = options.plan_seed, .purpose = RngPurpose::ensemble};
+    cache_.start(reading_plans(specs, key, sub_models_, device));
+    scores_ = on_host(model_.read_start(cache_));
   }
-  return plans;
-}
-
-std::vector<double> row_of(const std::vector<float>& scores, size_t picture) {
-  const auto first = scores.begin() + static_cast<std::ptrdiff_t>(picture * kPixelValues);
-  return {first, first + kPixelValues};
-}
-
-std::vector<float> on_host(const Tensor& scores) {
-  const Tensor host = scores.to(Device::cpu);
-  std::vector<float> values;
-  for (int64_t i = 0; i < host.numel(); ++i) {
-    values.push_back(host.dtype() == DType::f64 ? static_cast<float>(host.data<double>()[i])
-                                                : host.data<float>()[i]);
+  /// The next sub-pixels of every picture, equally many, picture by picture.
+  void read(const std::vector<int32_t>& values) {
+    const int64_t count = std::ssize(values) / pictures_;
+    std::vector<int32_t> all;  // sub-model by sub-model, so that those of a plan are successive
+    for (int64_t r = 0; r < sub_models_; ++r) all.insert(all.end(), values.begin(), values.end());
+    scores_ = on_host(model_.read(all, count, cache_));
   }
-  return values;
+  /// Scores (256) of the next sub-pixel of a picture.
+  std::vector<double> scores(int64_t picture) const {
+    if (sub_models_ > 1) return mean_prediction(scores_, kPixelValues, picture, pictures_);
+    const auto row = scores_.begin() + picture * kPixelValues;
+    return {row, row + kPixelValues};
+  }
+
+ private:
+  std::vector<double> on_host(const Tensor& scores) const {
+    return finite_scores(scores, fmt::format("sub-pixel {} of the pictures", cache_.length() - 1));
+  }
+
+  const ImageDecoder& model_;
+  int64_t pictures_, sub_models_;
+  DecoderCache cache_;
+  std::vector<double> scores_;  // (sub-models · pictures, 256)
+};
+
+/// Reads the given beginning of all pictures, a part at a time.
+void read_given(const PictureOptions& options, NextSubPixels& next) {
+  const auto given = static_cast<int64_t>(options.given.size());
+  const int64_t at_a_time = std::max<int64_t>(1, kRowsAtATime / (options.count * options.samples));
+  for (int64_t at = 0; at < given; at += at_a_time) {
+    const auto first = options.given.begin() + at;
+    const auto end = options.given.begin() + std::min(given, at + at_a_time);
+    std::vector<int32_t> values;
+    for (int64_t i = 0; i < options.count; ++i) values.insert(values.end(), first, end);
+    next.read(values);
+  }
 }
 
-/// The next sub-pixel of every picture.
-std::vector<int32_t> pick(const Tensor& scores, const PictureOptions& options, int64_t place) {
-  const std::vector<float> all = on_host(scores);
+/// Draws the next sub-pixel of every picture.
+std::vector<int32_t> pick(const NextSubPixels& next, const PictureOptions& options, int64_t place) {
   std::vector<int32_t> values;
   for (int64_t picture = 0; picture < options.count; ++picture) {
     const RngKey key{.seed = options.sampling.seed,
                      .purpose = RngPurpose::generate,
                      .step = static_cast<uint32_t>(picture)};
-    values.push_back(pick_token(row_of(all, static_cast<size_t>(picture)), options.sampling,
-                                key.word(static_cast<uint64_t>(place))));
+    values.push_back(
+        pick_token(next.scores(picture), options.sampling, key.word(static_cast<uint64_t>(place))));
   }
   return values;
 }
@@ -57,27 +85,22 @@ std::vector<Picture> generate_pictures(const ImageDecoder& model, int64_t layers
   const auto given = static_cast<int64_t>(options.given.size());
   SSA_CHECK(options.count > 0 && given < length, "pictures: {} pictures, {} of {} sub-pixels given",
             options.count, given, length);
-  std::vector<Picture> pictures(
-      static_cast<size_t>(options.count),
-      Picture{side, side, std::vector<uint8_t>(static_cast<size_t>(length), 0)});
-  DecoderCache cache = model.make_cache(options.count);
-  cache.start(dense_reading_plans(layers, length, device));
-  Tensor scores = model.read_start(cache);
-  if (given > 0) {
-    std::vector<int32_t> values;
-    for (Picture& picture : pictures) {
-      std::ranges::copy(options.given, picture.pixels.begin());
-      values.insert(values.end(), options.given.begin(), options.given.end());
-    }
-    scores = model.read(values, given, cache);
-  }
+  SSA_CHECK(options.samples > 0 && (options.samples == 1 || !options.specs.empty()),
+            "pictures: {} sub-models, {} plan specs", options.samples, options.specs.size());
+  Picture beginning{side, side, std::vector<uint8_t>(static_cast<size_t>(length), 0)};
+  std::ranges::copy(options.given, beginning.pixels.begin());
+  std::vector<Picture> pictures(static_cast<size_t>(options.count), beginning);
+  NextSubPixels next(model,
+                     options.specs.empty() ? dense_plan_specs(layers, length) : options.specs,
+                     options, device);
+  read_given(options, next);
   for (int64_t place = given; place < length; ++place) {
-    const std::vector<int32_t> values = pick(scores, options, place);
+    const std::vector<int32_t> values = pick(next, options, place);
     for (size_t i = 0; i < pictures.size(); ++i) {
       pictures[i].pixels[static_cast<size_t>(place)] = static_cast<uint8_t>(values[i]);
     }
     if (emit && !emit(place + 1)) break;
-    if (place + 1 < length) scores = model.read(values, 1, cache);
+    if (place + 1 < length) next.read(values);
   }
   return pictures;
 }

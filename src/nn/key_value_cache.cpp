@@ -24,8 +24,8 @@ void KeyValueCache::append(const Tensor& key_value) {
 Tensor KeyValueCache::attend(const Tensor& query, const std::vector<std::vector<PlanPart>>& plans,
                              const Tensor& alibi_slopes, const ops::RelativeBias& relative) const {
   const auto groups = static_cast<int64_t>(plans.size());
-  SSA_CHECK(groups == 1 || groups == batch(), "key/value cache: {} plans for {} sequences", groups,
-            batch());
+  SSA_CHECK(groups > 0 && batch() % groups == 0, "key/value cache: {} plans for {} sequences",
+            groups, batch());
   const Shape& shape = query.shape();
   Backend& compute = backend(query.device());
   Tensor out = Tensor::empty(shape, query.dtype(), query.device(), MemoryCategory::workspace);

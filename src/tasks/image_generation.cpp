@@ -65,7 +65,7 @@ class PictureTraining : public TrainingSet {
       const RngKey order{
           .seed = seed_, .purpose = RngPurpose::data, .step = static_cast<uint32_t>(epoch)};
       const int64_t image = permuted(number % images_.size(), images_.size(), order);
-      std::vector<uint8_t> picture = read_picture(dataset_, images_.begin + image, side_);
+      std::vector<uint8_t> picture = read_picture(dataset_, images_.begin + image, side_).pixels;
       const auto drawn = draw_variants(augmentations_, seed_, epoch, image);
       for (size_t kind = 0; kind < augmentations_.size(); ++kind) {
         augment(picture, side_, augmentations_[kind], drawn[kind]);
@@ -99,7 +99,8 @@ class PictureEvaluation : public EvalSet {
   Batch batch(int64_t first, int64_t count) const override {
     std::vector<uint8_t> pictures;
     for (int64_t item = first; item < first + count; ++item) {
-      const std::vector<uint8_t> picture = read_picture(dataset_, images_.begin + item, side_);
+      const std::vector<uint8_t> picture =
+          read_picture(dataset_, images_.begin + item, side_).pixels;
       pictures.insert(pictures.end(), picture.begin(), picture.end());
     }
     const std::vector<int32_t> unchanged(static_cast<size_t>(count), 0);
@@ -107,13 +108,13 @@ class PictureEvaluation : public EvalSet {
                          std::vector(augmentations_.size(), unchanged));
   }
   Averaging averaging() const override { return Averaging::log_probabilities; }
-  std::vector<double> prediction(int64_t /*item*/, std::span<const double> losses) const override {
   /// By colour and by row: mistakes of the model or of its input often show in one of them.
   std::vector<Partition> partitions() const override {
     std::vector<Partition> all = {{"channels", {"red", "green", "blue"}}, {"rows", {}}};
     for (int64_t row = 0; row < side_; ++row) all.back().parts.push_back(std::to_string(row));
     return all;
   }
+  std::vector<double> prediction(int64_t /*item*/, std::span<const double> losses) const override {
     std::vector<double> log_probabilities(losses.begin(), losses.end());
     for (double& value : log_probabilities) value = -value;
     return log_probabilities;
@@ -272,26 +273,33 @@ TokenRange images_of(const ImageDatasetInfo& info, const Config& config, Split s
   return range(Split::valid).size() > 0 ? range(Split::valid) : range(Split::test);
 }
 
-std::vector<uint8_t> read_picture(const ImageDataset& dataset, int64_t image, int64_t side) {
-  const int64_t width = dataset.info().width, factor = width / side;
-  std::vector<uint8_t> whole(static_cast<size_t>(dataset.info().image_bytes()));
-  dataset.read(image, whole);
-  if (factor == 1) return whole;
-  std::vector<uint8_t> small;
+Picture shrunk(Picture picture, int64_t side) {
+  const int64_t width = picture.width, factor = width / side;
+  if (factor == 1) return picture;
+  Picture small{side, side, {}};
   for (int64_t row = 0; row < side; ++row) {
     for (int64_t column = 0; column < side; ++column) {
       for (int64_t channel = 0; channel < kChannels; ++channel) {
         int64_t sum = 0;
         for (int64_t y = row * factor; y < (row + 1) * factor; ++y) {
           for (int64_t x = column * factor; x < (column + 1) * factor; ++x) {
-            sum += whole[static_cast<size_t>((y * width + x) * kChannels + channel)];
+            sum += picture.pixels[static_cast<size_t>((y * width + x) * kChannels + channel)];
           }
         }
-        small.push_back(static_cast<uint8_t>((sum + factor * factor / 2) / (factor * factor)));
+        const int64_t mean = (sum + factor * factor / 2) / (factor * factor);
+        small.pixels.push_back(static_cast<uint8_t>(mean));
       }
     }
   }
   return small;
+}
+
+Picture read_picture(const ImageDataset& dataset, int64_t image, int64_t side) {
+  const ImageDatasetInfo& info = dataset.info();
+  Picture whole{info.height, info.width,
+                std::vector<uint8_t>(static_cast<size_t>(info.image_bytes()))};
+  dataset.read(image, whole.pixels);
+  return shrunk(std::move(whole), side);
 }
 
 }  // namespace ssa

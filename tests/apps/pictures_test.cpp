@@ -48,11 +48,37 @@ TEST_CASE("pictures are learned, resumed in the midst of an epoch, scored and dr
   CHECK(sheet.width == 3 * 4 + 2);
   CHECK(sheet.height == 2 * 4 + 1);
   CHECK(sheet == files.drawn({"--count", "5", "--columns", "3", "--seed", "2"}));
-  const Picture completed = files.drawn({"--complete", "1", "--given-rows", "2", "--count", "1"});
-  for (int64_t row = 0; row < 2; ++row) {
+  const std::vector<std::string> two = {"--mode", "ensemble", "--samples", "2", "--count", "2"};
+  CHECK(files.drawn(two).width == 2 * 4 + 1);
+  CHECK(files.drawn(two) == files.drawn(two));
+}
+
+TEST_CASE("a picture of the test split or of a file is completed exactly") {
+  const PictureFiles files;
+  REQUIRE(files.train("run", {"--set", "train.steps=1"}).code == 0);
+  const int64_t side = GENERATE(0, 4, 12);  // 0: of the test split
+  CAPTURE(side);
+  std::string what = "1";
+  if (side > 0) {
+    what = files.dir / "mine.png";
+    Picture mine{side, side, {}};
+    for (int64_t i = 0; i < side * side * 3; ++i) {
+      // Equal in each square that becomes a pixel of the model's.
+      const int64_t row = i / (3 * side) * 4 / side, column = i / 3 % side * 4 / side;
+      mine.pixels.push_back(static_cast<uint8_t>(60 * row + 15 * column + i % 3));
+    }
+    const std::vector<uint8_t> png = encode_png(mine);
+    write_bytes(what, std::string(png.begin(), png.end()));
+  }
+  const std::string mode = GENERATE("renorm", "ensemble");
+  const Picture completed = files.drawn(
+      {"--complete", what, "--given-rows", "3", "--count", "1", "--mode", mode, "--samples", "2"});
+  REQUIRE(completed.width == 4 + 1 + 4);
+  for (int64_t row = 0; row < 3; ++row) {
     for (int64_t value = 0; value < 12; ++value) {
       const auto at = static_cast<size_t>(row * 27 + value);
       CHECK(completed.pixels[at] == completed.pixels[at + 15]);  // the picture, and its completion
+      if (side > 0) CHECK(completed.pixels[at] == 60 * row + 15 * (value / 3) + value % 3);
     }
   }
 }
@@ -71,5 +97,8 @@ TEST_CASE("what pictures do not have is refused by ssa-generate") {
   CHECK(contains(refusal({"--output", files.dir / "p.png", "--complete", "4"}), "0 to 3"));
   CHECK(contains(refusal({"--output", files.dir / "p.png", "--given-rows", "4"}), "0 to 3"));
   CHECK(contains(refusal({"--output", files.dir / "p.png", "--prompt", "a"}), "--prompt"));
-  CHECK(contains(refusal({"--output", files.dir / "p.png", "--mode", "ensemble"}), "ensemble"));
+  const std::vector<uint8_t> wide = encode_png({4, 6, std::vector<uint8_t>(72, 9)});
+  write_bytes(files.dir / "wide.png", std::string(wide.begin(), wide.end()));
+  CHECK(contains(refusal({"--output", files.dir / "p.png", "--complete", files.dir / "wide.png"}),
+                 "the picture has 6 x 4 pixels; the model draws 4 x 4"));
 }

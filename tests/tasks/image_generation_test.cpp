@@ -164,8 +164,8 @@ TEST_CASE("pictures: what does not fit is refused with its key", "[tasks]") {
 TEST_CASE("pictures: a smaller picture has the means of squares", "[tasks]") {
   const TinyPictures pictures;
   const ImageDataset dataset = ImageDataset::open(pictures.dir / "cifar10");
-  const std::vector<uint8_t> whole = read_picture(dataset, 4, 32),
-                             half = read_picture(dataset, 4, 16);
+  const std::vector<uint8_t> whole = read_picture(dataset, 4, 32).pixels,
+                             half = read_picture(dataset, 4, 16).pixels;
   int64_t sum = 0;
   for (const size_t pixel : {0, 1, 32, 33}) sum += whole[3 * pixel + 2];
   CHECK(half[2] == (sum + 2) / 4);

@@ -16,13 +16,19 @@ struct PictureOptions {
   SamplingOptions sampling;
   /// The beginning of every picture: its first sub-pixels, the same for all. Not whole pictures.
   std::vector<uint8_t> given;
+  /// Sub-models whose predictions are averaged: each draws plans by these specs, one per layer. No
+  /// specs: the model itself, with dense attention.
+  std::vector<PlanSpec> specs = {};
+  int64_t samples = 1;
+  uint64_t plan_seed = 1;
 };
 
 /// Draws square pictures of `side` pixels from a model, sub-pixel by sub-pixel, with dense
-/// attention. Draws are keyed by (seed, picture, sub-pixel), so that a picture does not depend on
-/// how many are drawn. `emit` is called with the number of sub-pixels that every picture has; it
-/// returns false to stop. Returns the pictures; what was not drawn is black. Throws ConfigError for
-/// options outside their ranges.
+/// attention or as an ensemble: the mean of the probabilities that sub-models predict. All pictures
+/// have the sub-models that evaluate() draws for the first one. Draws are keyed by (seed, picture,
+/// sub-pixel), so that a picture does not depend on how many are drawn. `emit` is called with the
+/// number of sub-pixels that every picture has; it returns false to stop. Returns the pictures;
+/// what was not drawn is black. Throws ConfigError for options outside their ranges.
 std::vector<Picture> generate_pictures(const ImageDecoder& model, int64_t layers, int64_t side,
                                        const PictureOptions& options, Device device,
                                        const std::function<bool(int64_t)>& emit = {});

@@ -21,11 +21,12 @@ class ReadingPlan {
   PlanTensors tensors_;
 };
 
-/// For each layer one plan for all sub-models, or one plan per sub-model.
+/// For each layer one plan for all sequences, or several for equally many successive ones each.
 using ReadingPlans = std::vector<std::vector<ReadingPlan>>;
 
 /// What a decoder keeps of the tokens that it has read: the keys and values of every layer, for one
-/// sub-model, or for several that read the same text. DecoderLm::make_cache() makes one.
+/// sub-model, or for several that read the same text, or for several pictures.
+/// DecoderLm::make_cache() makes one.
 class DecoderCache {
  public:
   DecoderCache(int64_t sub_models, std::vector<nn::KeyValueCache> layers)
@@ -40,7 +41,7 @@ class DecoderCache {
   int64_t capacity() const { return layers_.empty() ? 0 : layers_.front().capacity(); }
 
   nn::KeyValueCache& layer(int64_t number) { return layers_[static_cast<size_t>(number)]; }
-  /// The plan parts of the next `count` tokens: one list for all sub-models, or one per sub-model.
+  /// The plan parts of the next `count` tokens: a list for each plan.
   std::vector<std::vector<nn::PlanPart>> parts(int64_t layer, int64_t count) const;
 
  private:

@@ -31,9 +31,9 @@ class KeyValueCache {
   /// ShapeError if they exceed the capacity.
   void append(const Tensor& key_value);
   /// Causal attention of the last N positions over all that were read, with logits scaled by 1/√D:
-  /// query (B, N, H, D) → (B, N, H, D). `plans` has these positions' parts of one plan for all
-  /// sequences, or of one plan per sequence. alibi_slopes (H) is optional, and so is the learned
-  /// 2-D bias, which counts positions from the first that was read.
+  /// query (B, N, H, D) → (B, N, H, D). `plans` has these positions' parts of one or more plans,
+  /// each for equally many successive sequences. alibi_slopes (H) is optional, and so is the
+  /// learned 2-D bias, which counts positions from the first that was read.
   Tensor attend(const Tensor& query, const std::vector<std::vector<PlanPart>>& plans,
                 const Tensor& alibi_slopes, const ops::RelativeBias& relative = {}) const;
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ssa/data/image_dataset.h"
+#include "ssa/data/picture.h"
 #include "ssa/models/image_decoder.h"
 #include "ssa/tasks/task.h"
 
@@ -54,8 +55,10 @@ class ImageGenerationData : public TaskData {
 /// that is 0, it is the valid split of the data, or where there is none their test split.
 TokenRange images_of(const ImageDatasetInfo& info, const Config& config, Split split);
 
-/// A picture of a data set at the size that a config asks for: each pixel the mean of the square of
-/// pixels that it stands for, rounded to the nearest.
-std::vector<uint8_t> read_picture(const ImageDataset& dataset, int64_t image, int64_t side);
+/// A square picture at `side` pixels, which divides its own: each pixel is the mean of the square
+/// of pixels that it stands for, rounded to the nearest.
+Picture shrunk(Picture picture, int64_t side);
+/// A picture of a data set, shrunk to the side that a config asks for.
+Picture read_picture(const ImageDataset& dataset, int64_t image, int64_t side);
 
 }  // namespace ssa
