@@ -9,7 +9,7 @@
 #include "ssa/storage/metrics.h"
 #include "ssa/train/memory_plan.h"
 
-#include "apps/child_process.h"
+#include "apps/picture_files.h"
 #include "support/mpirun.h"
 
 using namespace ssa;
@@ -97,6 +97,31 @@ TEST_CASE("a dense run gives the same losses on 1, 2 and 4 processes", "[slow]")
     for (size_t i = 0; i < got.size(); ++i) {
       CHECK(got[i].loss.value() == Approx(expected[i].loss.value()).epsilon(1e-5));
     }
+  }
+}
+
+TEST_CASE("pictures resumed in the midst of an epoch on other ranks come in the same order",
+          "[slow]") {
+  SSA_SKIP_WITHOUT_MPIRUN();
+  const PictureFiles files;
+  // 6 of 12 pictures a step: step 3 ends in the midst of the second epoch. Dense, because each rank
+  // draws sources of its own.
+  const Overrides settings = {"--set", "ssa.kind=none", "train.batch_size=6",
+                              "train.checkpoint_every=3", "train.keep_checkpoints=9"};
+  REQUIRE(files.train("whole", settings).code == 0);
+  REQUIRE(testing::mpirun(3, "ssa-train", files.train_arguments("run", settings)).code == 0);
+  for (const char* later : {"step-6", "step-8"}) {
+    std::filesystem::remove_all(files.dir / "run/checkpoints/" + later);
+  }
+  const Overrides resumed = settings + Overrides{"--resume", "auto"};
+  REQUIRE(testing::mpirun(2, "ssa-train", files.train_arguments("run", resumed)).code == 0);
+  const auto expected = read_metrics(files.dir / "whole/metrics.jsonl");
+  const auto got = read_metrics(files.dir / "run/metrics.jsonl");
+  REQUIRE(got.size() == expected.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i, got[i].step);
+    CHECK(got[i].step == expected[i].step);
+    CHECK(got[i].loss.value() == Approx(expected[i].loss.value()).epsilon(1e-5));
   }
 }
 
