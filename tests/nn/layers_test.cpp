@@ -150,8 +150,9 @@ TEST_CASE("layers: self-attention with a learned 2-D bias and regions", "[nn]") 
   const Variable x = testing::leaf(random_f64({2 * testing::kPlanLength, 6}, 1));
   testing::check_gradients("SelfAttention", leaves(store, x),
                            [&] { return layer(around_x(x, 0), norm, input, kTraining, 2); });
-  CHECK_THROWS_WITH(nn::SelfAttention(store, "half", 6, 3, 0, {.rows = 2}),
-                    "half.relative_bias: a relative bias of 2 rows and 0 columns; give both, or none");
+  CHECK_THROWS_WITH(
+      nn::SelfAttention(store, "half", 6, 3, 0, {.rows = 2}),
+      "half.relative_bias: a relative bias of 2 rows and 0 columns; give both, or none");
 }
 
 TEST_CASE("layers: self-attention with a learned 2-D bias reads on from a cache", "[nn]") {
