@@ -7,6 +7,7 @@
 
 #include "ssa/core/error.h"
 
+#include "cifar_pickle.h"
 #include "image_writer.h"
 #include "input_stream.h"
 #include "list_folder.h"
@@ -42,19 +43,11 @@ using RowFiles = std::map<std::string, RowFile>;
 
 bool is_test(const std::string& name) { return name.find("test") != std::string::npos; }
 
+/// Files of the binary version end in .bin, those of the Python version have no ending.
 bool is_batch(const std::string& name) {
-  return name == "test_batch.bin" || (name.starts_with("data_batch_") && name.ends_with(".bin"));
-}
-
-bool is_python_batch(const std::string& name) {
-  return name == "test_batch" || (name.starts_with("data_batch_") && !name.ends_with(".bin"));
-}
-
-[[noreturn]] void refuse_python(const std::string& place) {
-  throw DataError(
-      "'{}' is the Python version of CIFAR-10, whose files are pickled programs, which this "
-      "program does not run. Give the binary version: cifar-10-binary.tar.gz, or its folder.",
-      place);
+  const fs::path path(name);
+  if (path.has_extension() && path.extension() != ".bin") return false;
+  return path.stem() == "test_batch" || path.stem().string().starts_with("data_batch_");
 }
 
 class RowReader {
@@ -90,14 +83,14 @@ class RowReader {
     bool found = false;
     for (const fs::path& entry : list_folder(folder, error)) {
       const std::string name = entry.filename().string();
-      if (is_python_batch(name)) refuse_python(folder);
       if (!is_batch(name)) continue;
       read_file(entry.string(), /*any_name=*/false);
       found = true;
     }
     if (error) throw DataError("cannot list '{}': {}", folder, error.message());
     if (!found) {
-      throw DataError("'{}' holds neither data_batch_N.bin nor test_batch.bin", folder);
+      throw DataError("'{}' holds neither data_batch_N nor test_batch, with or without .bin",
+                      folder);
     }
   }
 
@@ -105,20 +98,23 @@ class RowReader {
     InputStream stream(path);
     bool found = false;
     while (stream.next_member()) {
-      const std::string name = fs::path(stream.member()).filename().string();
-      if (stream.is_archive()) {
-        if (is_python_batch(name)) refuse_python(path);
-        if (!is_batch(name)) continue;
-      }
+      std::string name = fs::path(stream.member()).filename().string();
+      if (stream.is_archive() && !is_batch(name)) continue;
       found = true;
       const std::string label =
           stream.is_archive() ? fmt::format("{} ({})", path, stream.member()) : path;
-      const bool added = files_.emplace(name, RowFile{label, read_member(stream)}).second;
+      RowFile file{label, read_member(stream)};
+      if (is_cifar_pickle(file.bytes)) {
+        file.bytes = rows_of_cifar_pickle(file.bytes, label);
+        name += ".bin";  // the same rows in the binary version would come twice
+      }
+      const bool added = files_.emplace(name, std::move(file)).second;
       if (!added) throw DataError("'{}' comes twice: the second time as '{}'", name, label);
     }
     read_before_ += stream.consumed();
     if (!found && any_name) {
-      throw DataError("archive '{}' holds neither data_batch_N.bin nor test_batch.bin", path);
+      throw DataError(
+          "archive '{}' holds neither data_batch_N nor test_batch, with or without .bin", path);
     }
   }
 

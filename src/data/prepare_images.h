@@ -10,9 +10,10 @@
 
 namespace ssa {
 
-/// Pixels and labels of CIFAR-10's binary version: rows of a label byte and 3,072 bytes, planes of
-/// red, green and blue. Inputs are folders and archives with data_batch_N.bin and test_batch.bin,
-/// or files of rows, of which those with "test" in their name are the test split.
+/// Pixels and labels of CIFAR-10: of its binary version, whose rows are a label byte and 3,072
+/// bytes, planes of red, green and blue, or of its Python version. Inputs are folders and archives
+/// with data_batch_N(.bin) and test_batch(.bin), or such files, of which those with "test" in their
+/// name are the test split.
 ImageDatasetInfo prepare_cifar10(const PrepareOptions& options, FolderWriter& writer);
 
 /// Pixels and labels of a folder SPLIT/CLASS/FILE of JPEGs and PNGs of one size; splits are train,

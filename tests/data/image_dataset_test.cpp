@@ -94,12 +94,6 @@ TEST_CASE("rows that are not CIFAR-10's are refused by size, row and byte") {
              Catch::Contains("row 1, byte 3073, is label 12"));
   CHECK_THAT(cifar_error("data_batch_1.bin", ""), Catch::Contains("data_batch_1.bin"));
   CHECK_THAT(cifar_error("test_batch.bin", row(1, 1)), Catch::Contains("train split"));
-  TempDir folder;
-  fs::create_directories(folder / "py");
-  write_bytes(folder / "py/data_batch_1", "pickle");
-  CHECK_THAT(
-      error_of(ExitCode::data, [&] { prepare_images(cifar({folder / "py"}, folder / "out")); }),
-      Catch::Contains("binary version"));
 }
 
 TEST_CASE("a damaged folder of pictures is found") {
