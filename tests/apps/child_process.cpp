@@ -19,6 +19,15 @@ constexpr auto kPause = std::chrono::milliseconds(1);
 
 }  // namespace
 
+bool handles_signal(pid_t process, int signal) {
+  std::istringstream status(read_bytes("/proc/" + std::to_string(process) + "/status"));
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("SigCgt:")) continue;
+    return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1u) != 0;
+  }
+  return false;
+}
+
 Child::Child(const std::string& program, const std::vector<std::string>& arguments) {
   const std::string path =
       program.starts_with("/") ? program : std::string(SSA_BIN_DIR) + "/" + program;
@@ -72,15 +81,6 @@ void Child::wait_until(const std::function<bool()>& ready) {
     if (std::chrono::steady_clock::now() - start > kLimit) FAIL("waited for too long");
     std::this_thread::sleep_for(kPause);
   }
-}
-
-bool Child::handles(int signal) const {
-  std::istringstream status(read_bytes("/proc/" + std::to_string(pid_) + "/status"));
-  for (std::string line; std::getline(status, line);) {
-    if (!line.starts_with("SigCgt:")) continue;
-    return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1u) != 0;
-  }
-  return false;
 }
 
 Finished Child::wait() {

@@ -17,6 +17,9 @@ struct Finished {
   std::string err;
 };
 
+/// Whether a process has a handler of its own for a signal.
+bool handles_signal(pid_t process, int signal);
+
 /// A child process that runs one of the engine's programs, with one thread and no input. Its output
 /// goes to files, so it prints as into a pipe. It is killed if it outlives this object.
 class Child {
@@ -33,8 +36,7 @@ class Child {
   /// Waits until `ready` returns true. Fails the test if the program ends first, or after 60
   /// seconds.
   void wait_until(const std::function<bool()>& ready);
-  /// Whether the program has a handler of its own for a signal.
-  bool handles(int signal) const;
+  bool handles(int signal) const { return handles_signal(pid_, signal); }
   /// Waits for the end; fails the test after 60 seconds.
   Finished wait();
 

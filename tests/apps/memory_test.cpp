@@ -1,5 +1,3 @@
-#include <sstream>
-
 #include "apps/child_process.h"
 
 using namespace ssa;
@@ -54,22 +52,6 @@ struct StarvedRun : AppRun {
 };
 
 }  // namespace
-
-TEST_CASE("the n-th allocation fails: the same bits, or code 2 and the key to lower", "[slow]") {
-  StarvedRun run;
-  const std::string counts = run.dir / "counts";
-  REQUIRE(run.train_with("ALLOCATIONS_FILE=" + counts).code == 0);
-  int64_t allocations = 0;
-  std::istringstream(read_bytes(counts)) >> allocations;
-  REQUIRE(allocations > 1000);
-  constexpr int64_t kTries = 40;
-  int64_t n = 1;
-  for (int64_t i = 0; i < kTries; ++i, n = i * allocations / kTries + i) {
-    CAPTURE(n);
-    run.check(run.train_with("FAIL_ALLOCATION=" + std::to_string(n)));
-  }
-  CHECK(run.failures > kTries / 2);
-}
 
 TEST_CASE("memory that ends, within oneDNN too: code 2 and the key to lower", "[slow]") {
   StarvedRun run;

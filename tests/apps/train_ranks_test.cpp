@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <thread>
 
 #include "ssa/storage/checkpoint.h"
@@ -29,25 +28,6 @@ testing::MpiJob train(const AppRun& run, int ranks, const std::string& name, con
   UNSCOPED_INFO("mpirun returned " << job.code << " and wrote:\n" << job.output);
   CHECK(job.left_behind == 0);
   return job;
-}
-
-/// The process of a rank of the run in this folder; -1: there is none.
-pid_t process_of_rank(const std::string& folder, int rank) {
-  const std::string variable = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    const std::string path = entry.path().string();
-    if (!path_exists(path + "/cmdline") || !path_exists(path + "/environ")) continue;
-    try {
-      if (std::filesystem::read_symlink(path + "/exe").filename() != "ssa-train") continue;
-      if (!contains(read_bytes(path + "/cmdline"), folder)) continue;
-      if (contains(read_bytes(path + "/environ") + '\0', variable + '\0')) {
-        return std::stoi(entry.path().filename());
-      }
-    } catch (const std::exception&) {  // it has ended meanwhile
-    }
-  }
-  return -1;
 }
 
 /// While one exists: sends a rank a signal when the run has its checkpoint of step 40.

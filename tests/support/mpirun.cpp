@@ -96,4 +96,16 @@ MpiJob mpirun(int ranks, const std::string& program, const std::vector<std::stri
   return job;
 }
 
+pid_t process_of_rank(const std::string& folder, int rank) {
+  const std::string variable = fmt::format("OMPI_COMM_WORLD_RANK={}", rank) + '\0';
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator("/proc", error)) {
+    if (fs::read_symlink(entry.path() / "exe", error).filename() != "ssa-train") continue;
+    if (text_of(entry.path() / "cmdline").find(folder) == std::string::npos) continue;
+    const std::string environment = text_of(entry.path() / "environ") + '\0';
+    if (environment.find(variable) != std::string::npos) return std::stoi(entry.path().filename());
+  }
+  return -1;
+}
+
 }  // namespace ssa::testing

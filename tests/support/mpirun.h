@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/types.h>
+
 #include "support/skip.h"
 
 namespace ssa::testing {
@@ -28,5 +30,9 @@ std::string why_no_mpirun();
 /// the output has a line "rank 1 returned 6" for each.
 MpiJob mpirun(int ranks, const std::string& program, const std::vector<std::string>& arguments,
               bool survive = false);
+
+/// The process of a rank of the ssa-train that has this folder among its arguments; -1: there is
+/// none.
+pid_t process_of_rank(const std::string& folder, int rank);
 
 }  // namespace ssa::testing
