@@ -5,6 +5,7 @@
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>  // jpeglib.h uses FILE without including it
+#include <cstring>
 
 #include <jerror.h>
 #include <jpeglib.h>
@@ -22,6 +23,9 @@ namespace ssa {
 namespace {
 
 constexpr int64_t kMostPixels = int64_t{1} << 28;
+/// Huffman codes take a bit at least for each block of 8 x 8 pixels, so a picture of more pixels is
+/// not whole. Arithmetic codes may take less.
+constexpr int64_t kMostPixelsPerByte = 8 * 8 * 8;
 
 struct ErrorManager {
   jpeg_error_mgr base;  // first: libjpeg knows only this part
@@ -46,8 +50,19 @@ void on_message(j_common_ptr info, int level) {
 
 void no_output(j_common_ptr) {}
 
+/// Ends a progressive picture of so many scans that each of them costs more than its bytes: every
+/// scan goes over all pixels.
+void on_progress(j_common_ptr info) {
+  constexpr int kMostScans = 500;
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMostScans) return;
+  ErrorManager& manager = manager_of(info);
+  std::strncpy(manager.message.data(), "it has too many scans", manager.message.size());
+  std::longjmp(manager.back, 1);
+}
+
 struct Decoder {
   jpeg_decompress_struct info;
+  jpeg_progress_mgr progress;
   ErrorManager errors;
 };
 
@@ -59,8 +74,10 @@ bool read_header(Decoder& decoder, std::span<const uint8_t> bytes) {
   decoder.errors.base.output_message = no_output;
   decoder.errors.message[0] = '\0';
   decoder.errors.ended_early = false;
-  jpeg_create_decompress(&decoder.info);
   if (setjmp(decoder.errors.back) != 0) return false;
+  jpeg_create_decompress(&decoder.info);
+  decoder.progress.progress_monitor = on_progress;
+  decoder.info.progress = &decoder.progress;
   jpeg_mem_src(&decoder.info, bytes.data(), bytes.size());
   jpeg_read_header(&decoder.info, TRUE);
   return true;
@@ -127,6 +144,10 @@ class Jpeg {
     if (!read_header(decoder_, bytes)) fail(decoder_.errors.message.data());
     if (height() * width() > kMostPixels) {
       fail(fmt::format("{} x {} pixels are too many", width(), height()));
+    }
+    if (!decoder_.info.arith_code && height() * width() / kMostPixelsPerByte > std::ssize(bytes)) {
+      fail(fmt::format("it ends early: {} bytes for {} x {} pixels", bytes.size(), width(),
+                       height()));
     }
   }
 

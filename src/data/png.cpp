@@ -16,7 +16,10 @@ namespace ssa {
 
 namespace {
 
-constexpr png_uint_32 kMostPixels = 1U << 16;  // a side
+constexpr png_uint_32 kLongestSide = 1U << 16;
+constexpr int64_t kMostPixels = int64_t{1} << 28;
+/// A byte of deflate gives no more bytes than this.
+constexpr int64_t kMostUnpacked = 1032;
 
 /// What libpng's callbacks see.
 struct Stream {
@@ -57,7 +60,7 @@ struct Reader {
         info(png ? png_create_info_struct(png) : nullptr) {
     if (!info) throw std::bad_alloc();
     png_set_read_fn(png, &stream, on_read);
-    png_set_user_limits(png, kMostPixels, kMostPixels);
+    png_set_user_limits(png, kLongestSide, kLongestSide);
   }
   ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
   Reader(const Reader&) = delete;
@@ -78,13 +81,46 @@ struct Writer {
   Writer& operator=(const Writer&) = delete;
 };
 
-bool read_all(const Reader& reader) {
+/// Reads what stands before the pixels. False with the stream's message set if that fails.
+bool begin(const Reader& reader) {
   if (setjmp(png_jmpbuf(reader.png)) != 0) return false;
-  png_read_png(reader.png, reader.info,
-               PNG_TRANSFORM_EXPAND | PNG_TRANSFORM_STRIP_16 | PNG_TRANSFORM_STRIP_ALPHA |
-                   PNG_TRANSFORM_GRAY_TO_RGB,
-               nullptr);
+  png_read_info(reader.png, reader.info);
   return true;
+}
+
+/// Reads all rows as red, green and blue of 8 bits. False as above.
+bool read_rows(const Reader& reader, uint8_t** rows, size_t row_bytes) {
+  if (setjmp(png_jmpbuf(reader.png)) != 0) return false;
+  png_set_expand(reader.png);
+  png_set_strip_16(reader.png);
+  png_set_strip_alpha(reader.png);
+  png_set_gray_to_rgb(reader.png);
+  png_set_interlace_handling(reader.png);
+  png_read_update_info(reader.png, reader.info);
+  if (png_get_rowbytes(reader.png, reader.info) != row_bytes) png_error(reader.png, "odd rows");
+  png_read_image(reader.png, rows);
+  png_read_end(reader.png, nullptr);
+  return true;
+}
+
+/// Why the rows of a file of so many bytes cannot be whole; empty if they can.
+std::string size_problem(const Reader& reader, size_t bytes) {
+  const int64_t width = png_get_image_width(reader.png, reader.info);
+  const int64_t height = png_get_image_height(reader.png, reader.info);
+  const int64_t bits = width * height * png_get_bit_depth(reader.png, reader.info) *
+                       png_get_channels(reader.png, reader.info);
+  if (width * height > kMostPixels) {
+    return fmt::format("{} x {} pixels are too many", width, height);
+  }
+  if (bits / 8 / kMostUnpacked <= static_cast<int64_t>(bytes)) return {};
+  return fmt::format("it ends early: {} bytes for {} x {} pixels", bytes, width, height);
+}
+
+/// Where the rows of a picture begin. libpng wants pointers to what it may change.
+std::vector<uint8_t*> rows_of(std::vector<uint8_t>& pixels, int64_t height, int64_t width) {
+  std::vector<uint8_t*> rows;
+  for (int64_t y = 0; y < height; ++y) rows.push_back(pixels.data() + y * width * 3);
+  return rows;
 }
 
 bool write_all(const Writer& writer, const Picture& picture, uint8_t** rows) {
@@ -102,17 +138,20 @@ bool write_all(const Writer& writer, const Picture& picture, uint8_t** rows) {
 Picture decode_png(std::span<const uint8_t> bytes, const std::string& path) {
   Stream stream{bytes};
   const Reader reader(stream);
-  if (!read_all(reader)) throw DataError("'{}' is no sound PNG: {}", path, stream.message.data());
+  const auto fail = [&](std::string_view why) {
+    throw DataError("'{}' is no sound PNG: {}", path, why);
+  };
+  if (!begin(reader)) fail(stream.message.data());
+  if (const std::string problem = size_problem(reader, bytes.size()); !problem.empty()) {
+    fail(problem);
+  }
   Picture picture;
   picture.height = png_get_image_height(reader.png, reader.info);
   picture.width = png_get_image_width(reader.png, reader.info);
   const auto row_bytes = static_cast<size_t>(picture.width * 3);
-  SSA_CHECK(png_get_rowbytes(reader.png, reader.info) == row_bytes, "png: rows of {} bytes",
-            png_get_rowbytes(reader.png, reader.info));
-  uint8_t** rows = png_get_rows(reader.png, reader.info);
-  for (int64_t y = 0; y < picture.height; ++y) {
-    picture.pixels.insert(picture.pixels.end(), rows[y], rows[y] + row_bytes);
-  }
+  picture.pixels.resize(static_cast<size_t>(picture.height) * row_bytes);
+  std::vector<uint8_t*> rows = rows_of(picture.pixels, picture.height, picture.width);
+  if (!read_rows(reader, rows.data(), row_bytes)) fail(stream.message.data());
   return picture;
 }
 
@@ -134,11 +173,8 @@ std::vector<uint8_t> encode_png(const Picture& picture) {
             "png: {} bytes for {} x {} pixels", picture.pixels.size(), picture.width,
             picture.height);
   Stream stream;
-  std::vector<uint8_t> pixels = picture.pixels;  // libpng wants pointers to what it may change
-  std::vector<uint8_t*> rows;
-  for (int64_t y = 0; y < picture.height; ++y) {
-    rows.push_back(pixels.data() + y * picture.width * 3);
-  }
+  std::vector<uint8_t> pixels = picture.pixels;
+  std::vector<uint8_t*> rows = rows_of(pixels, picture.height, picture.width);
   const Writer writer(stream);
   if (!write_all(writer, picture, rows.data())) {
     throw DataError("a picture of {} x {} pixels cannot be written as PNG: {}", picture.width,
