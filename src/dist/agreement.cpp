@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "dist/cbor.h"
+
 namespace ssa {
 
 namespace {
@@ -21,8 +23,8 @@ std::string as_text(const Statements& statements) {
 
 Values values_in(const std::string& text) {
   try {
-    return nlohmann::json::from_cbor(text).get<Values>();
-  } catch (const nlohmann::json::exception&) {  // of a program of another version
+    return dist::read_cbor(text).get<Values>();
+  } catch (const std::exception&) {  // of a program of another version
     return {};
   }
 }

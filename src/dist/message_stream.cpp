@@ -6,6 +6,8 @@
 
 #include <sys/socket.h>
 
+#include "dist/cbor.h"
+
 namespace ssa::dist {
 
 namespace {
@@ -19,37 +21,6 @@ size_t length_in(const std::string& bytes) {
   }
   return length;
 }
-
-/// Refuses documents that are nested deeper than any message. The reader is recursive, so a few
-/// kilobytes of opening brackets would exhaust its thread's stack.
-class Shallow : public nlohmann::json_sax<nlohmann::json> {
- public:
-  bool start_object(size_t) override { return ++depth_ <= kDeepest; }
-  bool start_array(size_t) override { return ++depth_ <= kDeepest; }
-  bool end_object() override { return leave(); }
-  bool end_array() override { return leave(); }
-  bool key(string_t&) override { return true; }
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
-    return false;
-  }
-
- private:
-  static constexpr int kDeepest = 16;
-
-  bool leave() {
-    --depth_;
-    return true;
-  }
-
-  int depth_ = 0;
-};
 
 bool try_again(int error) { return error == EAGAIN || error == EINTR; }
 
@@ -83,12 +54,7 @@ std::optional<nlohmann::json> MessageStream::take() {
   const size_t length = length_in(in_);
   if (length > limit_) throw std::runtime_error("a message that is too long");
   if (in_.size() < kHeader + length) return std::nullopt;
-  const auto begin = in_.begin() + kHeader, end = begin + static_cast<std::ptrdiff_t>(length);
-  Shallow shallow;
-  if (!nlohmann::json::sax_parse(begin, end, &shallow, nlohmann::json::input_format_t::cbor)) {
-    throw std::runtime_error("not a message");
-  }
-  nlohmann::json message = nlohmann::json::from_cbor(begin, end);
+  nlohmann::json message = read_cbor(std::string_view(in_).substr(kHeader, length));
   in_.erase(0, kHeader + length);
   return message;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dist/cbor.h"
+
 namespace ssa::dist {
 
 using nlohmann::json;
@@ -94,7 +96,8 @@ json to_message(const Position& position) {
 }
 
 Position position_in(const json& message) {
-  return {message.at("collectives"), message.at("step"), message.at("what")};
+  return {whole_number<int64_t>(message.at("collectives")),
+          whole_number<int64_t>(message.at("step")), message.at("what")};
 }
 
 json to_message(const PeerReport& report) {
@@ -118,7 +121,7 @@ PeerReport report_in(const json& message) {
   report.silent_seconds = message.at("silent");
   report.position = position_in(message.at("position"));
   if (message.contains("failed")) {
-    report.failed = static_cast<ExitCode>(message.at("failed").get<int>());
+    report.failed = static_cast<ExitCode>(whole_number<int>(message.at("failed")));
     report.failure = message.at("failure");
   }
   return report;

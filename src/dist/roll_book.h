@@ -59,7 +59,7 @@ PeerError missing_value(int rank, const std::string& key, std::chrono::duration<
 
 nlohmann::json to_message(const Position& position);
 nlohmann::json to_message(const PeerReport& report);
-/// Throw nlohmann::json::exception.
+/// Throw nlohmann::json::exception or std::runtime_error.
 Position position_in(const nlohmann::json& message);
 PeerReport report_in(const nlohmann::json& message);
 

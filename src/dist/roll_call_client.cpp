@@ -4,6 +4,7 @@
 
 #include "ssa/dist/communicator.h"
 
+#include "dist/cbor.h"
 #include "dist/roll_call_protocol.h"
 
 namespace ssa::dist {
@@ -66,14 +67,14 @@ void RollCallClient::handle(const json& message) {
   if (kind == "heard") {
     heard_.insert(message.at("of"));
   } else if (kind == "news") {
-    book_.copy(message.at("rank"), report_in(message.at("report")));
+    book_.copy(whole_number<int>(message.at("rank")), report_in(message.at("report")));
   } else if (kind == "table") {
     int rank = 0;
-    for (const json& report : json::from_cbor(message.at("ranks").get_ref<const std::string&>())) {
+    for (const json& report : read_cbor(message.at("ranks").get_ref<const std::string&>())) {
       if (rank != rank_) book_.copy(rank, report_in(report));  // its own report here is newer
       ++rank;
     }
-    answered_ = message.at("question");
+    answered_ = whole_number<int64_t>(message.at("question"));
   } else if (kind == "value") {
     values_[message.at("key")] = message.at("value");
   }

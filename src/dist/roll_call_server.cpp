@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include "dist/cbor.h"
 #include "dist/roll_call_protocol.h"
 
 namespace ssa::dist {
@@ -139,7 +140,9 @@ void RollCallServer::lose(const Guest& guest) {
 /// Returns false if the guest is refused.
 bool RollCallServer::welcome(Guest& guest, const json& hello) {
   if (hello.at("kind") != "hello" || hello.at("magic") != protocol::kMagic) return false;
-  const int rank = hello.at("rank"), size = hello.at("size"), version = hello.at("version");
+  const auto rank = whole_number<int>(hello.at("rank"));
+  const auto size = whole_number<int>(hello.at("size"));
+  const auto version = whole_number<int>(hello.at("version"));
   const bool other_job = hello.at("token") != token_;
   std::string reason;
   if (version != protocol::kVersion) {
@@ -174,7 +177,7 @@ void RollCallServer::handle(Guest& guest, const json& message) {
     if (position != book_[guest.rank].position) table_.clear();
     book_.set_position(guest.rank, position);
   } else if (kind == "failed") {
-    const auto code = static_cast<ExitCode>(message.at("code").get<int>());
+    const auto code = static_cast<ExitCode>(whole_number<int>(message.at("code")));
     if (book_.fail(guest.rank, code, message.at("message"))) tell(guest.rank);
   } else if (kind == "bye") {
     book_.leave(guest.rank);

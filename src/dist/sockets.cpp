@@ -77,7 +77,8 @@ Endpoint own_end(const Descriptor& descriptor) {
 
 Clock::time_point deadline_in(std::chrono::duration<double> timeout) {
   constexpr std::chrono::duration<double> kYear = std::chrono::hours(24 * 365);
-  return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::min(timeout, kYear));
+  const auto bounded = std::max(-kYear, std::min(kYear, timeout));  // a year for NaN
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(bounded);
 }
 
 Descriptor::~Descriptor() {

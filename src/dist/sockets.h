@@ -12,7 +12,7 @@ namespace ssa::dist {
 
 using Clock = std::chrono::steady_clock;
 
-/// The time after `timeout` from now; at most a year, so that nothing overflows.
+/// The time after `timeout` from now. At most a year, before or after, so that nothing overflows.
 Clock::time_point deadline_in(std::chrono::duration<double> timeout);
 
 /// A file descriptor that is closed with its owner.
