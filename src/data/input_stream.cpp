@@ -100,6 +100,7 @@ struct InputStream::State {
   std::string member_head;  // first bytes of the archive's member, read to recognise a packed one
   size_t member_head_given = 0;
   bool member_begun = false;
+  bool member_is_sparse = false;
   std::exception_ptr callback_error;  // kept here, since it must not pass through C code
   std::vector<uint8_t> callback_buffer;
   size_t trailing_zeros = 0;  // at the end of the tar reader's input so far
@@ -191,6 +192,12 @@ size_t InputStream::State::read_member(std::span<uint8_t> out) {
 /// Throws if the member is packed itself: its bytes would pass for the data.
 void InputStream::State::begin_member() {
   member_begun = true;
+  if (member_is_sparse) {
+    throw DataError(
+        "'{}' holds '{}' as a sparse file, whose holes may be of any size: pack it anew, without "
+        "tar's option -S",
+        path, member);
+  }
   member_head.resize(kTarBlock);
   size_t filled = 0;
   while (filled < member_head.size()) {
@@ -279,6 +286,7 @@ bool InputStream::next_member() {
     state.member = path ? path : "(unnamed)";
     state.member_begun = false;
     state.member_head_given = 0;
+    state.member_is_sparse = archive_entry_sparse_count(entry) > 0;
     if (archive_entry_filetype(entry) == AE_IFREG && !state.member.starts_with("__MACOSX/")) {
       return true;
     }

@@ -25,6 +25,8 @@ constexpr int64_t kSide = 32;
 constexpr size_t kPlane = kSide * kSide;
 constexpr size_t kPixelBytes = 3 * kPlane;
 constexpr size_t kRowBytes = 1 + kPixelBytes;
+/// Several times the published data set: a small packed file may unpack to any size.
+constexpr size_t kMostFileBytes = size_t{1} << 30;
 constexpr std::array<std::string_view, 10> kClasses = {
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 // The published data set: 50,000 and 10,000 rows whose labels, a byte each, have these XXH3-64.
@@ -122,6 +124,10 @@ class RowReader {
     std::vector<uint8_t> bytes, piece(size_t{1} << 18);
     while (const size_t got = stream.read(piece)) {
       bytes.insert(bytes.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(got));
+      if (bytes.size() > kMostFileBytes) {
+        throw DataError("'{}' has more than {} bytes: it is no file of CIFAR-10", stream.member(),
+                        kMostFileBytes);
+      }
       report_.at(read_before_ + stream.consumed(), 0);
     }
     return bytes;

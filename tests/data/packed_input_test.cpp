@@ -178,6 +178,16 @@ TEST_CASE("a packed file in an archive is refused once it is read, not for lying
   }
 }
 
+// Of 2 KiB with a hole of 1 TiB.
+TEST_CASE("a sparse file in a tar is refused once it is read") {
+  const std::string path = SSA_SOURCE_DIR "/tests/fuzz/corpus/packed_input/sparse.tar";
+  CHECK(
+      contains(error_of(ExitCode::data, [&] { read_all(path); }), "holds 'hole' as a sparse file"));
+  InputStream stream(path);
+  REQUIRE(stream.next_member());
+  CHECK_FALSE(stream.next_member());
+}
+
 TEST_CASE("folders and missing files cannot be read") {
   const TempDir folder;
   CHECK(contains(error_of(ExitCode::data, [&] { read_all(folder.path()); }), "regular"));
