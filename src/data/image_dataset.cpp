@@ -78,6 +78,7 @@ ImageDatasetInfo image_dataset_from_json(std::string_view json, const std::strin
   info.skipped = reader.integer("skipped");
   info.splits = read_splits(reader, reader.integer("images"), "images", /*may_be_empty=*/true);
   if (info.split_size(Split::train) == 0) reader.fail("splits.train", "not empty");
+  if (info.images() > kMostItems / info.image_bytes()) reader.fail("images", "fewer");
   if (!reader.at("official_split").is_boolean()) reader.fail("official_split", "true or false");
   info.official = reader.at("official_split").get<bool>();
   info.checksum = reader.text("xxh3_64");
