@@ -3,13 +3,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 
 #include <fmt/format.h>
 
 #include "ssa/config/config_check.h"
 
 #include "config/apply.h"
+#include "config/load_from.h"
 #include "config/parse_value.h"
 #include "config/problems.h"
 #include "config/task_keys.h"
@@ -25,12 +25,7 @@ namespace fs = std::filesystem;
 /// Files that are open at a time, each including the next.
 constexpr size_t kMostIncludes = 32;
 
-/// The text of a file, or why it cannot be read. Reads at most what a config may have.
-struct FileText {
-  std::optional<std::string> text;
-  std::string error;
-};
-
+/// Reads at most what a config may have.
 FileText read_file(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return {{}, "is a folder, not a file"};
@@ -48,10 +43,12 @@ FileText read_file(const fs::path& path) {
 /// Reads a config and the files it includes into one Config.
 class Loader {
  public:
-  explicit Loader(std::string file) : file_(std::move(file)) { config_.fields(fields_); }
+  Loader(std::string file, ReadFile read) : file_(std::move(file)), read_(std::move(read)) {
+    config_.fields(fields_);
+  }
 
   void load_file() {
-    FileText file = read_file(file_);
+    FileText file = read_(file_);
     if (!file.text) {
       problems_.add({file_, 0}, "", file.error);
       problems_.throw_if_any();
@@ -128,7 +125,7 @@ class Loader {
       complain(fmt::format("{} includes itself, directly or through others", path.string()));
       return;
     }
-    const FileText file = read_file(path);
+    const FileText file = read_(path);
     if (!file.text) {
       complain(fmt::format("{} {}", path.string(), file.error));
       return;
@@ -145,6 +142,7 @@ class Loader {
   }
 
   std::string file_;
+  ReadFile read_;
   Config config_;
   FieldList fields_;
   Problems problems_;
@@ -155,17 +153,22 @@ class Loader {
 
 }  // namespace
 
-Config load_config(const std::string& path, const std::vector<std::string>& overrides,
-                   const ConfigRules& rules) {
-  Loader loader(path);
+Config load_config_from(const ReadFile& read, const std::string& path,
+                        const std::vector<std::string>& overrides, const ConfigRules& rules) {
+  Loader loader(path, read);
   loader.load_file();
   loader.apply(overrides);
   return loader.finish(rules);
 }
 
+Config load_config(const std::string& path, const std::vector<std::string>& overrides,
+                   const ConfigRules& rules) {
+  return load_config_from(read_file, path, overrides, rules);
+}
+
 Config parse_config(const std::string& yaml, const std::string& origin,
                     const std::vector<std::string>& overrides, const ConfigRules& rules) {
-  Loader loader(origin);
+  Loader loader(origin, read_file);
   loader.load_text(yaml, origin);
   loader.apply(overrides);
   return loader.finish(rules);
