@@ -30,6 +30,11 @@ json to_json(const SweepManifest& manifest) {
           {"points", manifest.points}};
 }
 
+/// Paths and values may have any bytes; JSON has to be UTF-8.
+std::string to_text(const SweepManifest& manifest) {
+  return to_json(manifest).dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 /// Names in `a` that are not in `b`.
 std::vector<std::string> only_in(const std::vector<std::string>& a,
                                  const std::vector<std::string>& b) {
@@ -43,7 +48,7 @@ std::vector<std::string> only_in(const std::vector<std::string>& a,
 }  // namespace
 
 void write_manifest(const std::string& run_root, const SweepManifest& manifest) {
-  write_file_atomically(manifest_path(run_root), to_json(manifest).dump(2) + "\n");
+  write_file_atomically(manifest_path(run_root), to_text(manifest));
 }
 
 std::vector<std::string> manifest_differences(const std::string& run_root,
@@ -51,7 +56,7 @@ std::vector<std::string> manifest_differences(const std::string& run_root,
   const std::string path = manifest_path(run_root);
   if (!path_exists(path)) return {};
   const json there = parse_json(read_text_file(path, kMaxBytes), path);
-  const json now = to_json(manifest);
+  const json now = json::parse(to_text(manifest));
   std::vector<std::string> differences;
   try {
     for (const char* key : {"config", "set"}) {
