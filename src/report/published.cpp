@@ -26,6 +26,13 @@ std::optional<double> number(const json& object, const char* key) {
   return found->get<double>();
 }
 
+/// A size of a model, as large as that of a config may be.
+int64_t positive(const json& object, const char* key) {
+  const auto size = whole_number<int32_t>(object.at(key));
+  if (size < 1) throw ConfigError("{} is {}, and not at least 1", key, size);
+  return size;
+}
+
 PublishedRow to_row(const json& object) {
   PublishedRow row;
   row.valid = number(object, "valid");
@@ -58,9 +65,9 @@ PublishedResults PublishedResults::load(const std::string& path) {
     results.source_ = root.at("source").get<std::string>();
     for (const auto& [data, object] : root.at("data").items()) {
       Table& table = results.tables_[data];
-      table.layers = object.at("layers").get<int64_t>();
-      table.width = object.at("width").get<int64_t>();
-      table.length = object.at("length").get<int64_t>();
+      table.layers = positive(object, "layers");
+      table.width = positive(object, "width");
+      table.length = positive(object, "length");
       for (const auto& [scheme, row] : object.at("rows").items()) table.rows[scheme] = to_row(row);
     }
   } catch (const json::exception& error) {

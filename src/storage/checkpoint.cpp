@@ -162,7 +162,7 @@ std::string to_text(const SavedFile& file) {
 SavedFile saved_file_from_text(const std::string& text) {
   const auto json = parse_json(text, "a report of a saved file");
   try {
-    return {json.at("name"), json.at("bytes"), json.at("xxh3_128")};
+    return {json.at("name"), whole_number<uint64_t>(json.at("bytes")), json.at("xxh3_128")};
   } catch (const nlohmann::json::exception& error) {
     throw CheckpointError("a report of a saved file: {}", error.what());
   }

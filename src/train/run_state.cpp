@@ -23,9 +23,15 @@ nlohmann::json json_of(const std::vector<ConfigChange>& changes) {
 std::vector<ConfigChange> changes_from(const nlohmann::json& list) {
   std::vector<ConfigChange> changes;
   for (const auto& item : list) {
-    changes.push_back({item.at("after_step"), {item.at("key"), item.at("there"), item.at("now")}});
+    changes.push_back({whole_number<int64_t>(item.at("after_step")),
+                       {item.at("key"), item.at("there"), item.at("now")}});
   }
   return changes;
+}
+
+/// Names and paths may have any bytes; JSON has to be UTF-8.
+std::string as_text(const nlohmann::json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -41,27 +47,26 @@ RunState initial_state(const Config& config, const DataIdentity& data) {
 }
 
 std::string to_json(const RunState& state) {
-  return nlohmann::json{{"step", state.step},
-                        {"tokens", state.tokens},
-                        {"elapsed_seconds", state.elapsed_seconds},
-                        {"skipped_in_a_row", state.consecutive_skips},
-                        {"skipped_samples", state.skipped_samples},
-                        {"evaluation_due", state.evaluation_due},
-                        {"optimizer_updates", state.optimizer_updates},
-                        {"loss_scale", state.loss_scale},
-                        {"loss_scale_good_steps", state.loss_scale_good_steps},
-                        {"seed", state.seed},
-                        {"batch_size", state.batch_size},
-                        {"ranks", state.ranks},
-                        {"micro_batch", state.micro_batch},
-                        {"length", state.length},
-                        {"data_bytes", state.data.bytes},
-                        {"data_checksum", state.data.checksum},
-                        {"data_vocabulary_checksum", state.data.vocabulary_checksum},
-                        {"data_name", state.data.name},
-                        {"data_path", state.data.path},
-                        {"config_changes", json_of(state.config_changes)}}
-      .dump(2);
+  return as_text({{"step", state.step},
+                  {"tokens", state.tokens},
+                  {"elapsed_seconds", state.elapsed_seconds},
+                  {"skipped_in_a_row", state.consecutive_skips},
+                  {"skipped_samples", state.skipped_samples},
+                  {"evaluation_due", state.evaluation_due},
+                  {"optimizer_updates", state.optimizer_updates},
+                  {"loss_scale", state.loss_scale},
+                  {"loss_scale_good_steps", state.loss_scale_good_steps},
+                  {"seed", state.seed},
+                  {"batch_size", state.batch_size},
+                  {"ranks", state.ranks},
+                  {"micro_batch", state.micro_batch},
+                  {"length", state.length},
+                  {"data_bytes", state.data.bytes},
+                  {"data_checksum", state.data.checksum},
+                  {"data_vocabulary_checksum", state.data.vocabulary_checksum},
+                  {"data_name", state.data.name},
+                  {"data_path", state.data.path},
+                  {"config_changes", json_of(state.config_changes)}});
 }
 
 RunState run_state_from_json(const std::string& text, const std::string& path) {
@@ -81,7 +86,7 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     state.consecutive_skips = whole("skipped_in_a_row", 0);
     json.at("evaluation_due").get_to(state.evaluation_due);
     state.optimizer_updates = whole("optimizer_updates", 0);
-    json.at("seed").get_to(state.seed);
+    state.seed = whole_number<uint64_t>(json.at("seed"));
     state.batch_size = whole("batch_size", 1);
     state.length = whole("length", 1);
     state.data.bytes = whole("data_bytes", 0);
@@ -110,6 +115,6 @@ RunState run_state_of(const LoadedCheckpoint& checkpoint) {
                         checkpoint.path, checkpoint.step, state.step);
 }
 
-std::string to_json(const std::vector<ConfigChange>& changes) { return json_of(changes).dump(2); }
+std::string to_json(const std::vector<ConfigChange>& changes) { return as_text(json_of(changes)); }
 
 }  // namespace ssa

@@ -58,6 +58,33 @@ TEST_CASE("the state of an earlier version is read without what it does not stat
   }
 }
 
+TEST_CASE("a state that no engine wrote is refused") {
+  auto json = nlohmann::json::parse(to_json(some_state()));
+  const auto refused = [](const nlohmann::json& changed) {
+    return contains(message_of<CheckpointError>([&] { run_state_from_json(changed.dump(), "x"); }),
+                    "x/state.json");
+  };
+  for (const auto& step :
+       {nlohmann::json(1e300), nlohmann::json(1.5), nlohmann::json(~uint64_t{0})}) {
+    auto changed = json;
+    changed["step"] = step;
+    CHECK(refused(changed));
+  }
+  // Copying a value that is nested so deep would exhaust the stack.
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  json["config_changes"] = "DEEP";
+  std::string text = json.dump();
+  text.replace(text.find("\"DEEP\""), 6, deep);
+  CHECK(contains(message_of<CheckpointError>([&] { run_state_from_json(text, "x"); }), "nested"));
+}
+
+TEST_CASE("names of data may have any bytes") {
+  RunState state = some_state();
+  state.data.path = "/data/\xff";
+  const std::string text = to_json(state);
+  CHECK(run_state_from_json(text, "x").data.path == "/data/\xef\xbf\xbd");
+}
+
 TEST_CASE("data differ by size, or by checksum where both state one") {
   const DataIdentity run = some_state().data;
   CHECK(data_difference(run, data(6000, run.checksum)).empty());

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -17,5 +19,15 @@ nlohmann::json parse_json(const std::string& text, const std::string& what);
 /// json::exception if there is no such key.
 int64_t whole_number(const nlohmann::json& object, const std::string& key, int64_t least,
                      const std::string& what);
+/// A whole number. Throws nlohmann::json::exception also for a fraction, and for a number that T
+/// cannot hold: the library's own get() converts both.
+template <std::integral T>
+T whole_number(const nlohmann::json& value) {
+  const bool fits = value.is_number_unsigned()  ? std::in_range<T>(value.get<uint64_t>())
+                    : value.is_number_integer() ? std::in_range<T>(value.get<int64_t>())
+                                                : false;
+  if (fits) return value.get<T>();
+  throw nlohmann::json::type_error::create(302, "a whole number is expected", &value);
+}
 
 }  // namespace ssa
