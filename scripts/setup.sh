@@ -13,6 +13,7 @@ packages=(
   libopenmpi-dev openmpi-bin  # MPI, and mpirun
   libgloo-dev  # ranks without MPI
   libboost-context-dev  # fibers, for the tests that run CUDA kernels without a GPU
+  clang libclang-rt-dev libomp-dev  # scripts/fuzz.sh: libFuzzer and its sanitizers, OpenMP for clang
   shellcheck python3  # .ci/run: checks of scripts, and those in bench/
   # the quickstart's download
   curl ca-certificates

@@ -24,6 +24,7 @@ set(SSA_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING
     "GPUs to compile for, as in CMAKE_CUDA_ARCHITECTURES; a -virtual one covers all that come after")
 option(SSA_BUILD_TESTS "Build the test suite" ON)
 option(SSA_WARNINGS_AS_ERRORS "Treat compiler warnings as errors" OFF)
+option(SSA_FUZZ "Build only the fuzz targets of tests/fuzz, with clang (preset fuzz)" OFF)
 set(SSA_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)

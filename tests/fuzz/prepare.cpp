@@ -1,0 +1,95 @@
+// Prepares a data set from one input. Its first byte says of which kind; the texts of words stand
+// in
+// "=== train.txt" and so on.
+
+#include "ssa/data/prepare.h"
+
+#include "ssa/core/error.h"
+#include "ssa/data/image_dataset.h"
+#include "ssa/data/token_dataset.h"
+
+#include "fuzz/support.h"
+
+using namespace ssa;
+using namespace ssa::fuzz;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// An empty folder for the input.
+std::string empty_input() {
+  const std::string input = folder() / "input";
+  fs::remove_all(input);
+  fs::create_directories(input);
+  return input;
+}
+
+std::string input_file(const std::string& bytes) {
+  const std::string path = empty_input() + "/data_batch_1.bin";
+  testing::write_bytes(path, bytes);
+  return path;
+}
+
+std::string input_texts(const std::string& bytes) {
+  const std::string input = empty_input();
+  write_parts(parts_of(bytes, "train.txt"), input, {"train.txt", "valid.txt", "test.txt"});
+  return input;
+}
+
+std::string input_pictures(const std::string& bytes) {
+  const std::string input = empty_input();
+  fs::create_directories(input + "/train/a");
+  write_parts(parts_of(bytes, "1.png"), input + "/train/a", {"1.png", "2.jpg"});
+  return input;
+}
+
+/// Without the input's folder there is none to replace, so each begins afresh.
+PrepareOptions options_for(const std::string& name, const std::string& input) {
+  PrepareOptions options;
+  options.name = name;
+  options.inputs = {input};
+  options.output = folder() / "output";
+  fs::remove_all(options.output);
+  return options;
+}
+
+void prepare_tokens(const PrepareOptions& options) {
+  const auto info = parsed<DataError>([&] { return prepare_dataset(options); });
+  if (!info) return;
+  const TokenDataset tokens = TokenDataset::open(options.output);
+  verify(tokens);
+  require(tokens.info().tokens == info->tokens, "what was prepared can be opened");
+}
+
+void prepare_pictures(const PrepareOptions& options) {
+  const auto info = parsed<DataError>([&] { return prepare_images(options); });
+  if (!info) return;
+  const ImageDataset images = ImageDataset::open(options.output);
+  images.verify();
+  require(images.info().images() == info->images(), "what was prepared can be opened");
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const std::string bytes = text_of(data + 1, size - 1);
+  switch (data[0]) {
+    case 'b':
+      prepare_tokens(options_for("bytes", input_file(bytes)));
+      break;
+    case 'w':
+      prepare_tokens(options_for("words", input_texts(bytes)));
+      break;
+    case 'c':
+      prepare_pictures(options_for("cifar10", input_file(bytes)));
+      break;
+    case 'p':
+      prepare_pictures(options_for("images", input_pictures(bytes)));
+      break;
+    default:
+      break;
+  }
+  return 0;
+}
