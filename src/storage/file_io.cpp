@@ -4,9 +4,11 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 #include <utility>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/file.h>
@@ -279,16 +281,24 @@ void remove_tree(const std::string& path) {
   if (error) fail("remove", path, error.value());
 }
 
+/// By the C library: where std::filesystem's iterator has no memory, it ends the program.
 std::vector<std::string> list_directory(const std::string& path) {
+  struct Close {
+    void operator()(DIR* dir) const { ::closedir(dir); }
+  };
+  const std::unique_ptr<DIR, Close> dir(::opendir(path.c_str()));
+  if (!dir) {
+    if (errno == ENOENT) return {};
+    fail_to_read("list directory", path, errno);
+  }
   std::vector<std::string> names;
-  std::error_code error;
-  std::filesystem::directory_iterator entry(path, error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    names.push_back(entry->path().filename().string());
+  errno = 0;  // readdir() sets it only where it fails
+  while (const dirent* entry = ::readdir(dir.get())) {
+    names.emplace_back(entry->d_name);
+    errno = 0;
   }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    fail_to_read("list directory", path, error.value());
-  }
+  if (errno != 0) fail_to_read("list directory", path, errno);
+  std::erase_if(names, [](const std::string& name) { return name == "." || name == ".."; });
   std::sort(names.begin(), names.end());
   return names;
 }

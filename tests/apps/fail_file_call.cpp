@@ -232,6 +232,13 @@ int fclose(std::FILE* file) {
   const int result = next(file);
   return failed ? EOF : result;
 }
+DIR* opendir(const char* path) {
+  NEXT(opendir);
+  if (fails(is_under(path))) return nullptr;
+  DIR* dir = next(path);
+  if (dir) track(::dirfd(dir), is_under(path));
+  return dir;
+}
 int closedir(DIR* dir) {
   NEXT(closedir);
   track(::dirfd(dir), false);
