@@ -75,13 +75,14 @@ void print_dry_run(const Config& config, const RankCounts& ranks) {
       ranks.all > 1 ? fmt::format("of each of {} ranks, ", ranks.all) : std::string();
   std::cout << fmt::format(
       "parameters      {:.2f} M\n"
-      "forward         {:.1f} MFLOP a token ({:.1f} with dense attention)\n"
+      "forward         {:.1f} MFLOP per {} ({:.1f} with dense attention)\n"
       "training        {:.3g} EFLOP forward over {} steps\n"
       "compute ratio   {:.3f} of dense attention, +FT counted\n"
       "memory          {}at micro-batch {}: {}\n",
       static_cast<double>(parameter_count(config)) * 1e-6, cost.forward_flop_per_token * 1e-6,
-      cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop, config.train.steps,
-      cost.compute_ratio, whose, micro, plan_memory(*task, micro, ranks.all).text());
+      task->traits().unit, cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop,
+      config.train.steps, cost.compute_ratio, whose, micro,
+      plan_memory(*task, micro, ranks.all).text());
 }
 
 /// The run has succeeded without it.

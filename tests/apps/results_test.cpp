@@ -178,6 +178,18 @@ TEST_CASE("results that cannot be written to standard output are code 2") {
   }
 }
 
+TEST_CASE("a dry run counts in what the task learns") {
+  const auto forward = [](const std::string& config) {
+    const Finished finished = run_program("ssa-train", {"--config", config, "--dry-run"});
+    REQUIRE(finished.code == 0);
+    const size_t begin = finished.out.find("forward ");
+    return finished.out.substr(begin, finished.out.find('\n', begin) - begin);
+  };
+  const std::string configs = SSA_SOURCE_DIR "/configs/";
+  CHECK(contains(forward(configs + "cifar10_mini_s6_l4.yaml"), "MFLOP per sub-pixel"));
+  CHECK(contains(forward(configs + "enwik8_mini_s6_l4.yaml"), "MFLOP per token"));
+}
+
 TEST_CASE("ssa-eval says when the data are not those of the run") {
   const AppRun run;
   REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);

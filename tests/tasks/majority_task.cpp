@@ -159,6 +159,7 @@ class MajorityModel : public Model {
 const TaskTraits& MajorityTask::traits() const {
   static const TaskTraits traits{"sequences",
                                  "sequences",
+                                 "sequence",
                                  "sequences",
                                  " nats",
                                  {{.key = "accuracy",

@@ -33,6 +33,7 @@ struct Metric {
 struct TaskTraits {
   std::string_view terms;       ///< what has a loss each: "bytes", "tokens", "images"
   std::string_view rate;        ///< what is counted per second: "tokens", "images"
+  std::string_view unit;        ///< one of these: "token", "image"
   std::string_view examples;    ///< what a batch consists of: "sequences", "images", "graphs"
   std::string_view loss_unit;   ///< " nats", or "" where it is the metric's
   std::vector<Metric> metrics;  ///< the most important one first
