@@ -19,12 +19,13 @@ constexpr std::chrono::microseconds kShortestPause{20}, kLongestPause{200};  // 
 constexpr auto kPauseBlocked =
     40us;  // … and while a caller waits, after kYields polls without a pause
 constexpr int kYields = 30;
-constexpr auto kIdle = 50ms;       // between polls while nothing runs
-constexpr auto kNews = 50ms;       // between polls of the roll call
-constexpr auto kWatch = 200ms;     // between a caller's checks of the progress thread
-constexpr auto kStuck = 5s;        // how far a call may exceed its timeout
-constexpr auto kPatience = 1s;     // for rank 0's answer
-constexpr int kTimerSlack = 1000;  // ns; the usual 50 µs would double every pause
+constexpr auto kIdle = 50ms;        // between polls while nothing runs
+constexpr auto kNews = 50ms;        // between polls of the roll call
+constexpr auto kAfterNews = 300ms;  // that a running operation has to end after bad news
+constexpr auto kWatch = 200ms;      // between a caller's checks of the progress thread
+constexpr auto kStuck = 5s;         // how far a call may exceed its timeout
+constexpr auto kPatience = 1s;      // for rank 0's answer
+constexpr int kTimerSlack = 1000;   // ns; the usual 50 µs would double every pause
 
 Seconds since(Clock::time_point then) { return Clock::now() - then; }
 
@@ -114,14 +115,19 @@ void ProgressThread::finish(Operation& operation) {
   }
 }
 
-/// Fails if a running operation is late or another rank has failed.
+/// Fails if a running operation is late or another rank has failed. That rank may have failed at
+/// what all ranks learned from this operation, as when they do not agree on their config: a moment
+/// later this rank has learned it too, and fails with the same error.
 void ProgressThread::check_running(Lock& lock) {
   if (running_.empty()) return;
   const Operation& oldest = *running_.front();
   if (since(oldest.started) > oldest.timeout) return fail(lock, &oldest, "");
   if (since(news_read_) < kNews) return;
   news_read_ = Clock::now();
-  fail_on_bad_news(lock, &oldest);
+  PeerReport report;
+  if (!roll_call_ || !roll_call_->bad_news(&report)) return;
+  if (!bad_news_came_) bad_news_came_ = news_read_;
+  if (news_read_ - *bad_news_came_ >= kAfterNews) fail_on_bad_news(lock, &oldest);
 }
 
 /// Pauses between two polls of the running operations. There is no pause after a poll that made

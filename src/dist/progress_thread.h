@@ -126,6 +126,7 @@ class ProgressThread {
   std::vector<std::shared_ptr<Operation>> running_;
   int looks_ = 0;  // polls since a running operation last made progress
   Clock::time_point news_read_{};
+  std::optional<Clock::time_point> bad_news_came_;
 };
 
 }  // namespace ssa::dist
