@@ -25,7 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Parts parts = parts_of(text_of(data, size), "state.json");
   const auto state = parsed<CheckpointError>([&] { return read(parts["state.json"]); });
   if (state) check_round_trip(*state);
-  RunState other = state.value_or(RunState());
+  RunState other;
+  other.batch_size = other.length = 1;
+  if (state) other = *state;
   other.data.path = other.data.name = parts["path"];
   check_round_trip(other);
   return 0;

@@ -49,7 +49,7 @@ TEST_CASE("a sweep trains and scores every point, and skips them the next time",
     CHECK(row["state"] == "finished");
     CHECK(row["steps_done"] == 8);
     CHECK(row["ensemble_samples"] == 2);
-    for (const char* key : {"train_loss", "valid_bits_per_byte", "test_bits_per_byte",
+    for (const char* key : {"train_loss", "valid_part_bits_per_byte", "test_bits_per_byte",
                             "test_ensemble_bits_per_byte", "memory_ratio", "speed_ratio"}) {
       CAPTURE(key);
       CHECK(row[key].is_number());
