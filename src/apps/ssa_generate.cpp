@@ -219,12 +219,19 @@ int write_pictures(const Options& options, const Task& task, const ImageDecoder&
   const int64_t side = config.data.image_size;
   require_picture_options(options, side);
   const std::optional<Picture> whole = picture_to_complete(options, config);
-  const PictureOptions how = picture_options(options, task, whole);
+  PictureOptions how = picture_options(options, task, whole);
+  how.at_a_time = pictures_at_a_time(decoder, how, device);
+  if (how.at_a_time < how.count) {
+    spdlog::info(
+        "{} of {} pictures are drawn at a time: keys and values of more do not fit into "
+        "half of the memory that is free",
+        how.at_a_time, how.count);
+  }
   Pace pace("sub-pixels", (task.terms_per_example() - std::ssize(how.given)) * options.count,
             false);
   std::vector<Picture> pictures =
-      generate_pictures(decoder, config.model.layers, side, how, device, [&](int64_t /*place*/) {
-        pace.count(options.count);
+      generate_pictures(decoder, config.model.layers, side, how, device, [&](int64_t more) {
+        pace.count(more);
         return !StopSignal::requested();
       });
   pace.finish();

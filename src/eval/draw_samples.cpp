@@ -21,10 +21,12 @@ std::optional<Sample> draw_pictures(const Config& config, const ImageDecoder& mo
   const PictureOptions options{
       .count = count, .sampling = {.seed = config.train.seed}, .given = {}};
   const int64_t total = side * side * 3 * count;
+  int64_t drawn = 0;
   bool complete = true;
   const std::vector<Picture> pictures =
-      generate_pictures(model, config.model.layers, side, options, device, [&](int64_t sub_pixels) {
-        complete = !progress || progress({sub_pixels * count, total, 0});
+      generate_pictures(model, config.model.layers, side, options, device, [&](int64_t more) {
+        drawn += more;
+        complete = !progress || progress({drawn, total, 0});
         return complete;
       });
   if (!complete) return std::nullopt;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "ssa/core/allocator.h"
+#include "ssa/core/error.h"
+#include "ssa/core/system_limits.h"
 #include "ssa/models/decoder_plans.h"
 
 #include "eval/reading.h"
@@ -16,9 +19,9 @@ constexpr int64_t kChannels = 3;
 class NextSubPixels {
  public:
   NextSubPixels(const ImageDecoder& model, const std::vector<PlanSpec>& specs,
-                const PictureOptions& options, Device device)
+                const PictureOptions& options, int64_t pictures, Device device)
       : model_(model),
-        pictures_(options.count),
+        pictures_(pictures),
         sub_models_(options.samples),
         cache_(model.make_cache(pictures_ * sub_models_)) {
     const RngKey key{.seed = options.plan_seed, .purpose = RngPurpose::ensemble};
@@ -50,33 +53,57 @@ class NextSubPixels {
   std::vector<double> scores_;  // (sub-models · pictures, 256)
 };
 
-/// Reads the given beginning of all pictures, a part at a time.
-void read_given(const PictureOptions& options, NextSubPixels& next) {
+/// Reads the given beginning of `pictures` pictures, a part at a time.
+void read_given(const PictureOptions& options, int64_t pictures, NextSubPixels& next) {
   const auto given = static_cast<int64_t>(options.given.size());
-  const int64_t at_a_time = std::max<int64_t>(1, kRowsAtATime / (options.count * options.samples));
+  const int64_t at_a_time = std::max<int64_t>(1, kRowsAtATime / (pictures * options.samples));
   for (int64_t at = 0; at < given; at += at_a_time) {
     const auto first = options.given.begin() + at;
     const auto end = options.given.begin() + std::min(given, at + at_a_time);
     std::vector<int32_t> values;
-    for (int64_t i = 0; i < options.count; ++i) values.insert(values.end(), first, end);
+    for (int64_t i = 0; i < pictures; ++i) values.insert(values.end(), first, end);
     next.read(values);
   }
 }
 
-/// Draws the next sub-pixel of every picture.
-std::vector<int32_t> pick(const NextSubPixels& next, const PictureOptions& options, int64_t place) {
+/// Draws the next sub-pixel of pictures first … first+pictures-1.
+std::vector<int32_t> pick(const NextSubPixels& next, const PictureOptions& options, int64_t first,
+                          int64_t pictures, int64_t place) {
   std::vector<int32_t> values;
-  for (int64_t picture = 0; picture < options.count; ++picture) {
+  for (int64_t i = 0; i < pictures; ++i) {
     const RngKey key{.seed = options.sampling.seed,
                      .purpose = RngPurpose::generate,
-                     .step = static_cast<uint32_t>(picture)};
+                     .step = static_cast<uint32_t>(first + i)};
     values.push_back(
-        pick_token(next.scores(picture), options.sampling, key.word(static_cast<uint64_t>(place))));
+        pick_token(next.scores(i), options.sampling, key.word(static_cast<uint64_t>(place))));
   }
   return values;
 }
 
+/// Bytes that tensors can still take on a device.
+int64_t free_on(Device device) {
+  if (device != Device::cuda) return std::min(free_memory(), free_addresses());
+  return device_memory(device).capacity() - allocator(device).stats().total_bytes;
+}
+
 }  // namespace
+
+int64_t pictures_at_a_time(const ImageDecoder& model, const PictureOptions& options, int64_t free) {
+  const int64_t each = model.cache_bytes(options.samples);
+  if (each > free) {
+    throw OutOfMemoryError(fmt::format(
+        "out of memory: the keys and values of a picture need {:.0f} MiB for {} sub-models, but "
+        "only {:.0f} MiB are free. Free memory, raise its limit, or draw with fewer sub-models "
+        "(--samples)",
+        static_cast<double>(each) / 0x1p20, options.samples, static_cast<double>(free) / 0x1p20));
+  }
+  return std::clamp<int64_t>(free / 2 / each, 1, options.count);
+}
+
+int64_t pictures_at_a_time(const ImageDecoder& model, const PictureOptions& options,
+                           Device device) {
+  return pictures_at_a_time(model, options, free_on(device));
+}
 
 std::vector<Picture> generate_pictures(const ImageDecoder& model, int64_t layers, int64_t side,
                                        const PictureOptions& options, Device device,
@@ -90,17 +117,25 @@ std::vector<Picture> generate_pictures(const ImageDecoder& model, int64_t layers
   Picture beginning{side, side, std::vector<uint8_t>(static_cast<size_t>(length), 0)};
   std::ranges::copy(options.given, beginning.pixels.begin());
   std::vector<Picture> pictures(static_cast<size_t>(options.count), beginning);
-  NextSubPixels next(model,
-                     options.specs.empty() ? dense_plan_specs(layers, length) : options.specs,
-                     options, device);
-  read_given(options, next);
-  for (int64_t place = given; place < length; ++place) {
-    const std::vector<int32_t> values = pick(next, options, place);
-    for (size_t i = 0; i < pictures.size(); ++i) {
-      pictures[i].pixels[static_cast<size_t>(place)] = static_cast<uint8_t>(values[i]);
+  const std::vector<PlanSpec> specs =
+      options.specs.empty() ? dense_plan_specs(layers, length) : options.specs;
+  const int64_t at_a_time =
+      options.at_a_time > 0 ? options.at_a_time : pictures_at_a_time(model, options, device);
+  for (int64_t first = 0; first < options.count; first += at_a_time) {
+    const int64_t some = std::min(at_a_time, options.count - first);
+    // The caches of fewer pictures have another size: those before would be kept beside them.
+    if (first > 0 && some < at_a_time) allocator(device).trim();
+    NextSubPixels next(model, specs, options, some, device);
+    read_given(options, some, next);
+    for (int64_t place = given; place < length; ++place) {
+      const std::vector<int32_t> values = pick(next, options, first, some, place);
+      for (int64_t i = 0; i < some; ++i) {
+        pictures[static_cast<size_t>(first + i)].pixels[static_cast<size_t>(place)] =
+            static_cast<uint8_t>(values[static_cast<size_t>(i)]);
+      }
+      if (emit && !emit(some)) return pictures;
+      if (place + 1 < length) next.read(values);
     }
-    if (emit && !emit(place + 1)) break;
-    if (place + 1 < length) next.read(values);
   }
   return pictures;
 }

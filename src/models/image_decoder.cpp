@@ -68,6 +68,11 @@ DecoderCache ImageDecoder::make_cache(int64_t images) const {
   return decoder_->make_cache(grid_.rows * grid_.columns, images, precision_);
 }
 
+int64_t ImageDecoder::cache_bytes(int64_t images) const {
+  const int64_t numbers = 2 * model_.layers * grid_.rows * grid_.columns * model_.width;
+  return images * numbers * static_cast<int64_t>(size_of(precision_));
+}
+
 Tensor ImageDecoder::scores(const Variable& hidden) const {
   const VocabularyPart part;
   return ops::wide_linear(hidden, output_).value();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <catch2/catch.hpp>
 
@@ -128,6 +129,40 @@ TEST_CASE("pictures: an ensemble draws the same ones, however many are drawn", "
   CHECK(painter.draw(options) == std::vector<Picture>(three.begin(), three.begin() + 2));
   options.samples = 3;
   CHECK_FALSE(painter.draw(options)[0] == three[0]);
+}
+
+TEST_CASE("pictures: a part at a time they are the same ones", "[eval]") {
+  const TinyPainter painter;
+  PictureOptions options{.count = 5, .sampling = {}, .given = {9, 200, 31}};
+  options.specs = band_specs();
+  options.samples = GENERATE(1, 2);
+  options.at_a_time = 5;
+  const std::vector<Picture> all = painter.draw(options);
+  options.at_a_time = 2;
+  std::vector<int64_t> drawn;
+  const std::vector<Picture> in_parts = generate_pictures(painter.decoder, kLayers, kSide, options,
+                                                          Device::reference, [&](int64_t more) {
+                                                            drawn.push_back(more);
+                                                            return true;
+                                                          });
+  CHECK(in_parts == all);
+  CHECK(std::accumulate(drawn.begin(), drawn.end(), int64_t{0}) == 5 * (kLength - 3));
+  CHECK(drawn.front() == 2);
+  CHECK(drawn.back() == 1);
+}
+
+TEST_CASE("pictures: as many are drawn at a time as half of the memory holds", "[eval]") {
+  const TinyPainter painter;
+  PictureOptions options{.count = 10, .sampling = {}, .given = {}};
+  options.samples = 3;
+  const int64_t each = 3 * 2 * kLayers * kLength * tiny_model().width * 8;
+  CHECK(pictures_at_a_time(painter.decoder, options, 1000 * each) == 10);
+  CHECK(pictures_at_a_time(painter.decoder, options, 8 * each) == 4);
+  CHECK(pictures_at_a_time(painter.decoder, options, 8 * each - 1) == 3);
+  CHECK(pictures_at_a_time(painter.decoder, options, each) == 1);
+  CHECK_THAT(
+      message_of<OutOfMemoryError>([&] { pictures_at_a_time(painter.decoder, options, each - 1); }),
+      Catch::Contains("for 3 sub-models") && Catch::Contains("--samples"));
 }
 
 TEST_CASE("pictures: sub-models without plans to draw are refused", "[eval]") {

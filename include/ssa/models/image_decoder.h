@@ -38,6 +38,8 @@ class ImageDecoder : public Model {
 
   /// A cache for `images` pictures that are read side by side.
   DecoderCache make_cache(int64_t images) const;
+  /// Bytes of the keys and values in it.
+  int64_t cache_bytes(int64_t images) const;
   /// Reads the start vectors of pictures that are not augmented. Scores of the first sub-pixel:
   /// (images, 256) wide(dtype).
   Tensor read_start(DecoderCache& cache) const;
