@@ -160,10 +160,13 @@ std::unique_ptr<Model> ImageGenerationTask::make_model(ParameterStore& store) co
 std::vector<PlanSpec> ImageGenerationTask::plan_specs(Sources sources, Use /*use*/) const {
   const int64_t layers = config().model.layers;
   if (sources == Sources::all) return dense_plan_specs(layers, terms_per_example());
-  std::vector<PlanSpec> specs = decoder_plan_specs(config().ssa, layers, terms_per_example());
+  SsaConfig in_one = config().ssa;  // what is cut into windows are rows, not positions
+  in_one.windows = 1;
+  std::vector<PlanSpec> specs = decoder_plan_specs(in_one, layers, terms_per_example());
   for (PlanSpec& spec : specs) {
     if (spec.kind != PlanKind::local_1d) continue;
     spec.kind = PlanKind::local_2d;
+    spec.windows = config().ssa.windows;
     spec.rows = grid().rows;
     spec.columns = grid().columns;
     spec.sigma_columns = spec.sigma;

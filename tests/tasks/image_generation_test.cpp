@@ -152,6 +152,9 @@ TEST_CASE("pictures: what does not fit is refused with its key", "[tasks]") {
   const TinyPictures pictures;
   CHECK(contains(refusal(pictures, {"model.position=alibi"}), "takes relative_2d"));
   CHECK(contains(refusal(pictures, {"ssa.kind=local", "ssa.windows=3"}), "ssa.windows"));
+  // Five rows, not 75 positions, which three windows would divide.
+  CHECK(contains(refusal(pictures, {"ssa.kind=local", "ssa.windows=4", "data.image_size=5"}),
+                 "5 rows cannot be cut into 4 equal windows; the nearest valid value"));
   CHECK(contains(refusal(pictures, {"data.length=64"}), "data.length"));
   CHECK(contains(refusal(pictures, {"data.augment=[rotation, flip]"}), "item 2"));
   CHECK(contains(refusal(pictures, {"data.augment=[rotation, rotation]"}), "comes twice"));
