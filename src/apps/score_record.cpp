@@ -14,7 +14,8 @@ namespace {
 /// Whether a key changes what is scored or how: not how it was trained, which the weights are a
 /// result of, nor what only decides about speed. The data are compared by what they hold, the mode
 /// and the number of samples stand in every score.
-bool changes_score(const std::string& key) {
+bool changes_score(const std::string& key, std::string_view split) {
+  if (key == "data.validation") return split != "test";  // where train ends and valid begins
   return changes_function(key) || key == "train.seed" || key == "train.precision" ||
          key == "data.length" || key == "eval.length" || key == "eval.overlap" ||
          (key.starts_with("ssa.") && key != "ssa.finetune_fraction");
@@ -22,7 +23,8 @@ bool changes_score(const std::string& key) {
 
 std::vector<ConfigDifference> config_differences(const ScoreSubject& subject) {
   auto found = config_differences(subject.run_config, subject.config);
-  std::erase_if(found, [](const ConfigDifference& one) { return !changes_score(one.key); });
+  std::erase_if(
+      found, [&](const ConfigDifference& one) { return !changes_score(one.key, subject.split); });
   return found;
 }
 

@@ -83,6 +83,27 @@ TEST_CASE("a picture of the test split or of a file is completed exactly") {
   }
 }
 
+TEST_CASE("a score of another valid split of pictures is not the run's") {
+  const PictureFiles files;
+  REQUIRE(files.train("run", {"--set", "train.steps=1"}).code == 0);
+  const auto score = [&](const std::string& split, const std::string& setting) {
+    const Finished scored = run_program("ssa-eval", {"--run", files.dir / "run", "--mode", "renorm",
+                                                     "--split", split, "--set", setting});
+    CAPTURE(scored.err);
+    REQUIRE(scored.code == 0);
+    return scored.out;
+  };
+  CHECK_FALSE(contains(score("valid", "data.validation=4"), "not what"));
+  CHECK(contains(score("valid", "data.validation=2"),
+                 "not what the run itself is scored on: data.validation: there 4, now 2"));
+  CHECK(contains(score("train", "data.validation=2"), "data.validation: there 4, now 2"));
+  CHECK_FALSE(contains(score("test", "data.validation=2"), "not what"));
+  const std::string run = files.dir / "run";
+  CHECK(json::parse(read_bytes(run + "/eval-renorm-valid.json"))["tokens"] == 4 * 48);
+  CHECK(json::parse(read_bytes(run + "/eval-renorm-valid.data.validation-2.json"))["tokens"] ==
+        2 * 48);
+}
+
 TEST_CASE("what pictures do not have is refused by ssa-generate") {
   const PictureFiles files;
   REQUIRE(files.train("run", {"--set", "train.steps=1"}).code == 0);
