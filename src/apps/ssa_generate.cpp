@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -115,6 +116,7 @@ class Pace {
 
 int write_text(const Options& options, const Config& config, const LoadedCheckpoint& checkpoint,
                const DecoderLm& decoder, Device device) {
+  if (!options.complete.empty()) throw ConfigError("--complete is for pictures; see --prompt");
   if (options.length < 0) throw ConfigError("--length N is needed: the tokens to add");
   const Vocabulary vocabulary = vocabulary_of(config, checkpoint);
   if (options.mode == "ensemble") warn_of_nothing_to_draw(config);
@@ -157,6 +159,10 @@ std::optional<Picture> numbered_picture(const std::string& text, const Config& c
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   const ImageDataset dataset = ImageDataset::open(config.data.path);
   const TokenRange test = images_of(dataset.info(), config, Split::test);
+  if (test.size() == 0) {
+    throw ConfigError("--complete {}: '{}' has no test pictures; name a PNG or JPEG file", number,
+                      dataset.path());
+  }
   if (number < 0 || number >= test.size()) {
     throw ConfigError("--complete {}: the test split has pictures 0 to {}", number,
                       test.size() - 1);
@@ -206,6 +212,11 @@ PictureOptions picture_options(const Options& options, const Task& task,
 void require_picture_options(const Options& options, int64_t side) {
   if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
   if (!options.prompt.empty()) throw ConfigError("--prompt is for texts; see --complete");
+  if (options.length >= 0) throw ConfigError("--length is for texts; see --count");
+  if (options.given_rows > 0 && options.complete.empty()) {
+    throw ConfigError("--given-rows {}: of which picture? Name it with --complete",
+                      options.given_rows);
+  }
   if (options.given_rows < 0 || options.given_rows >= side) {
     throw ConfigError("--given-rows {}: the pictures have {} rows; give 0 to {}",
                       options.given_rows, side, side - 1);
@@ -227,22 +238,34 @@ int write_pictures(const Options& options, const Task& task, const ImageDecoder&
         "half of the memory that is free",
         how.at_a_time, how.count);
   }
-  Pace pace("sub-pixels", (task.terms_per_example() - std::ssize(how.given)) * options.count,
-            false);
+  // Opened first, so that nobody waits for pictures that cannot be written. What is there stays
+  // until they are drawn.
+  std::ofstream file(options.output, std::ios::binary | std::ios::app);
+  if (!file) throw ConfigError("--output {}: cannot be written", options.output);
+  const int64_t to_draw = (task.terms_per_example() - std::ssize(how.given)) * options.count;
+  int64_t drawn = 0;
+  Pace pace("sub-pixels", to_draw, false);
   std::vector<Picture> pictures =
       generate_pictures(decoder, config.model.layers, side, how, device, [&](int64_t more) {
         pace.count(more);
+        drawn += more;
         return !StopSignal::requested();
       });
   pace.finish();
   if (whole) pictures.insert(pictures.begin(), *whole);
   const std::vector<uint8_t> png = encode_png(contact_sheet(pictures, options.columns));
-  std::ofstream file(options.output, std::ios::binary);
+  std::error_code no_file;  // a pipe has no size
+  std::filesystem::resize_file(options.output, 0, no_file);
   file.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
   file.flush();
   if (!file) throw ConfigError("--output {}: cannot be written", options.output);
+  if (drawn < to_draw) {
+    spdlog::warn("stopped: {} has {} of {} sub-pixels, the others are black", options.output, drawn,
+                 to_draw);
+    return static_cast<int>(ExitCode::interrupted);
+  }
   spdlog::info("{} pictures in {}", options.count, options.output);
-  return StopSignal::requested() ? static_cast<int>(ExitCode::interrupted) : 0;
+  return 0;
 }
 
 int run(const Options& options) {

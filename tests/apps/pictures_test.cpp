@@ -48,6 +48,11 @@ TEST_CASE("pictures are learned, resumed in the midst of an epoch, scored and dr
   CHECK(sheet.width == 3 * 4 + 2);
   CHECK(sheet.height == 2 * 4 + 1);
   CHECK(sheet == files.drawn({"--count", "5", "--columns", "3", "--seed", "2"}));
+  const std::string whole = read_bytes(files.dir / "p.png");  // stays if nothing is drawn
+  CHECK(run_program("ssa-generate", {"--run", files.dir / "run", "--output", files.dir / "p.png",
+                                     "--temperature", "-1"})
+            .code == 2);
+  CHECK(read_bytes(files.dir / "p.png") == whole);
   const std::vector<std::string> two = {"--mode", "ensemble", "--samples", "2", "--count", "2"};
   CHECK(files.drawn(two).width == 2 * 4 + 1);
   CHECK(files.drawn(two) == files.drawn(two));
@@ -116,7 +121,13 @@ TEST_CASE("what pictures do not have is refused by ssa-generate") {
   };
   CHECK(contains(refusal({}), "--output FILE.png"));
   CHECK(contains(refusal({"--output", files.dir / "p.png", "--complete", "4"}), "0 to 3"));
-  CHECK(contains(refusal({"--output", files.dir / "p.png", "--given-rows", "4"}), "0 to 3"));
+  CHECK(contains(refusal({"--output", files.dir / "p.png", "--complete", "1", "--given-rows", "4"}),
+                 "0 to 3"));
+  CHECK(contains(refusal({"--output", files.dir / "p.png", "--given-rows", "2"}), "--complete"));
+  CHECK(contains(refusal({"--output", files.dir / "p.png", "--length", "5"}), "--count"));
+  const std::string nowhere = refusal({"--output", files.dir / "none/p.png"});
+  CHECK(contains(nowhere, "cannot be written"));
+  CHECK_FALSE(contains(nowhere, "a second"));  // nothing was drawn
   CHECK(contains(refusal({"--output", files.dir / "p.png", "--prompt", "a"}), "--prompt"));
   const std::vector<uint8_t> wide = encode_png({4, 6, std::vector<uint8_t>(72, 9)});
   write_bytes(files.dir / "wide.png", std::string(wide.begin(), wide.end()));
