@@ -106,11 +106,20 @@ class PickleReader {
     return values;
   }
 
+  /// Words of a file, fit for a terminal.
+  static std::string shown(std::string_view words) {
+    constexpr size_t kMost = 60;
+    std::string text(words.substr(0, kMost));
+    for (char& c : text) c = c < ' ' || c > '~' ? '?' : c;
+    return words.size() > kMost ? text + "…" : text;
+  }
   void push_name() {
     const std::string_view module = line(), name = line();
     const bool known = (module == "numpy.core.multiarray" && name == "_reconstruct") ||
                        (module == "numpy" && (name == "ndarray" || name == "dtype"));
-    if (!known) fail(fmt::format("the name {}.{} is none of those files'", module, name));
+    if (!known) {
+      fail(fmt::format("the name {}.{} is none of those files'", shown(module), shown(name)));
+    }
     push({Kind::name, 0, name});
   }
   void remember(int64_t number) { memory_[number] = &top(); }

@@ -76,6 +76,11 @@ TEST_CASE("a pickle that is none of CIFAR-10's is refused by the byte") {
                        "cposix\nsystem\nU\x04"
                        "true\x85R."),
              Catch::Contains("byte 16: the name posix.system is none of those files'"));
+  // What stands in a file does not reach the terminal as it is.
+  CHECK_THAT(error_for("\x80\x02"
+                       "cos\x1b[2J\n\xff" +
+                       std::string(1000, 'x') + "\n."),
+             Catch::Contains("the name os?[2J.?" + std::string(59, 'x') + "… is none"));
   CHECK_THAT(error_for(batch_with("U\x06labels", "U\x06lobels")),
              Catch::Contains("the dict has no 'labels'"));
   CHECK_THAT(error_for(batch_with("K\x06K\x09K", "K\x06NK")), Catch::Contains("label 1"));
