@@ -140,6 +140,11 @@ void read_config_changes(Run& run) {
   }
 }
 
+/// Whether a text begins and ends as PNG files do. A browser decodes the rest.
+bool is_whole_png(std::string_view text) {
+  return text.starts_with("\x89PNG\r\n\x1a\n") && text.ends_with("IEND\xae\x42\x60\x82");
+}
+
 /// Reads the pictures of the last step and of steps spread evenly over those before.
 void read_pictures(Run& run) {
   std::vector<SampleFile> files = list_samples(run.dir);
@@ -147,7 +152,15 @@ void read_pictures(Run& run) {
   const size_t shown = std::min(files.size(), kMaxPictures);
   for (size_t i = 1; i <= shown; ++i) {
     const SampleFile& file = files[i * files.size() / shown - 1];
-    run.pictures.push_back({file.step, read_text_file(file.path, kMaxSampleBytes)});
+    const std::string name = fmt::format("samples/step-{}.png", file.step);
+    tolerate(run, name, [&] {
+      std::string png = read_text_file(file.path, kMaxSampleBytes);
+      if (is_whole_png(png)) {
+        run.pictures.push_back({file.step, std::move(png)});
+      } else {
+        run.missing.push_back(name + " is damaged or no PNG");
+      }
+    });
   }
 }
 

@@ -151,7 +151,7 @@ TEST_CASE("the last of the drawn pictures is shown large, some of those before s
   std::filesystem::create_directories(dir + "/samples");
   for (int step = 1; step <= 20; ++step) {
     write_bytes(fmt::format("{}/samples/step-{}.png", dir, 100 * step),
-                fmt::format("picture {}", step));
+                "\x89PNG\r\n\x1a\n" + fmt::format("picture {}", step) + "IEND\xae\x42\x60\x82");
   }
   write_bytes(dir + "/samples/step-3000.png.partial", "being written");
   write_bytes(dir + "/samples/notes.txt", "no sample");
@@ -160,13 +160,26 @@ TEST_CASE("the last of the drawn pictures is shown large, some of those before s
   const size_t strip = pictures.find("class=\"strip\"");
   CHECK(count(pictures, "<img") == 9);
   CHECK(count(pictures.substr(0, strip), "<img") == 1);
-  CHECK(contains(pictures.substr(0, strip), "base64,cGljdHVyZSAyMA==\"><figcaption>step 2,000<"));
+  CHECK(contains(pictures.substr(0, strip),
+                 "base64,iVBORw0KGgpwaWN0dXJlIDIwSUVORK5CYII=\"><figcaption>step 2,000<"));
   CHECK(contains(pictures.substr(strip), "<figcaption>step 200<"));
   CHECK_FALSE(contains(pictures, "3,000"));
   check_self_contained(page);
-  std::filesystem::remove_all(dir + "/samples");
+}
+
+TEST_CASE("a damaged picture is named, and hides no other") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", picture_config(4));
   std::filesystem::create_directories(dir + "/samples/step-1.png");  // no file
-  CHECK(contains(render_report({dir}), "samples cannot be read"));
+  const std::string whole = "\x89PNG\r\n\x1a\n picture IEND\xae\x42\x60\x82";
+  write_bytes(dir + "/samples/step-2.png", whole.substr(0, whole.size() - 1));
+  write_bytes(dir + "/samples/step-3.png", "");
+  write_bytes(dir + "/samples/step-4.png", whole);
+  const std::string page = render_report({dir});
+  CHECK(contains(page, "samples/step-1.png cannot be read"));
+  CHECK(contains(page, "samples/step-2.png is damaged or no PNG"));
+  CHECK(contains(page, "samples/step-3.png is damaged or no PNG"));
+  CHECK(count(part(page, "pictures"), "<img") == 1);
 }
 
 TEST_CASE("pathways have a line for each plan and dense as reference") {
