@@ -239,7 +239,8 @@ void write_result(const std::string& path, std::string_view text) {
 }
 
 void write_json(const std::string& path, const nlohmann::json& json) {
-  const std::string text = json.dump(2) + "\n";
+  using Handler = nlohmann::json::error_handler_t;  // paths may have any bytes; JSON is UTF-8
+  const std::string text = json.dump(2, ' ', false, Handler::replace) + "\n";
   if (path == "-") {
     std::cout << text;
   } else {

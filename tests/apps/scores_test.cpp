@@ -74,6 +74,22 @@ TEST_CASE("a score says which weights, data, windows and machine it is of") {
   CHECK_FALSE(score["device"].get<std::string>().empty());
 }
 
+TEST_CASE("a score of data whose path is not UTF-8 is written, and is the run's own") {
+  const ScoredRun run;
+  const std::string path = run.dir / "text-\xff.txt";
+  std::filesystem::copy_file(run.text_path, path);
+  REQUIRE(run.train("run",
+                    {"--quiet", "--resume", "auto", "--set", "train.steps=3", "data.path=" + path})
+              .code == 0);
+  const Finished scored = run.score({"--json", "-"});
+  CAPTURE(scored.err);
+  REQUIRE(scored.code == 0);
+  const json score = json::parse(scored.out);  // throws for bytes that are not UTF-8
+  CHECK(contains(score["data"]["path"].get<std::string>(), "text-\xef\xbf\xbd.txt"));
+  CHECK(score["differences"].empty());
+  CHECK(run.stored() == score);
+}
+
 TEST_CASE("a score of anything but the run's own has a file of its own") {
   const ScoredRun run;
   REQUIRE(run.score({}).code == 0);
