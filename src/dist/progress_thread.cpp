@@ -115,19 +115,14 @@ void ProgressThread::finish(Operation& operation) {
   }
 }
 
-/// Fails if a running operation is late or another rank has failed. That rank may have failed at
-/// what all ranks learned from this operation, as when they do not agree on their config: a moment
-/// later this rank has learned it too, and fails with the same error.
+/// Fails if a running operation is late or another rank has failed.
 void ProgressThread::check_running(Lock& lock) {
   if (running_.empty()) return;
   const Operation& oldest = *running_.front();
   if (since(oldest.started) > oldest.timeout) return fail(lock, &oldest, "");
   if (since(news_read_) < kNews) return;
   news_read_ = Clock::now();
-  PeerReport report;
-  if (!roll_call_ || !roll_call_->bad_news(&report)) return;
-  if (!bad_news_came_) bad_news_came_ = news_read_;
-  if (news_read_ - *bad_news_came_ >= kAfterNews) fail_on_bad_news(lock, &oldest);
+  fail_on_old_news(lock, &oldest);
 }
 
 /// Pauses between two polls of the running operations. There is no pause after a poll that made
@@ -183,11 +178,19 @@ bool ProgressThread::call(Lock& lock, const std::function<void()>& body) {
 
 // ---- failures ----------------------------------------------------------------------------------
 
-bool ProgressThread::fail_on_bad_news(Lock& lock, const Operation* operation) {
+void ProgressThread::fail_on_bad_news(Lock& lock) {
   PeerReport report;
-  if (!roll_call_ || !roll_call_->bad_news(&report)) return false;
-  fail(lock, operation, "cannot finish");
-  return true;
+  if (roll_call_ && roll_call_->bad_news(&report)) fail(lock, nullptr, "cannot finish");
+}
+
+/// Fails if another rank has failed, and `operation` has not ended in the time since. That rank may
+/// have failed at what all ranks learned from this operation, as when they do not agree on their
+/// config: a moment later this rank has learned it too, and fails with the same error.
+void ProgressThread::fail_on_old_news(Lock& lock, const Operation* operation) {
+  PeerReport report;
+  if (!roll_call_ || !roll_call_->bad_news(&report)) return;
+  if (!bad_news_came_) bad_news_came_ = Clock::now();
+  if (since(*bad_news_came_) >= kAfterNews) fail(lock, operation, "cannot finish");
 }
 
 /// Fails all operations because of `operation`, which was late if `what_happened` is empty or its
@@ -232,7 +235,8 @@ void ProgressThread::throw_failure() const { throw PeerError("{}", *failure_); }
 void ProgressThread::look_after_thread(Lock& lock) {
   if (!call_began_ || since(*call_began_) < kWatch) return;
   const Operation* operation = in_call_;
-  if (fail_on_bad_news(lock, operation)) return;
+  fail_on_old_news(lock, operation);
+  if (failing_) return;
   const Seconds timeout = operation ? operation->timeout : Seconds{};
   if (since(*call_began_) > timeout + kStuck) {
     fail(lock, operation, "is stuck in " + identity_->description);
@@ -266,7 +270,7 @@ void ProgressThread::enqueue(const std::shared_ptr<Operation>& operation) {
 
 void ProgressThread::check_peers() {
   Lock lock(mutex_);
-  if (!failing_) fail_on_bad_news(lock, nullptr);
+  if (!failing_) fail_on_bad_news(lock);
   if (failure_) throw_failure();
 }
 

@@ -96,7 +96,8 @@ class ProgressThread {
   void part(Lock& lock);
   bool call(Lock& lock, const std::function<void()>& body);
   void look_after_thread(Lock& lock);
-  bool fail_on_bad_news(Lock& lock, const Operation* operation);
+  void fail_on_bad_news(Lock& lock);
+  void fail_on_old_news(Lock& lock, const Operation* operation);
   void fail(Lock& lock, const Operation* operation, const std::string& what_happened);
   void throw_failure() const;
 
@@ -117,7 +118,8 @@ class ProgressThread {
   const Operation* in_call_ = nullptr;
   Position position_;                           // of the operation started last
   int64_t unfinished_ = 0, in_background_ = 0;  // operations, and how many of them in background
-  int waiting_ = 0;                             // callers
+  std::optional<Clock::time_point> bad_news_came_;
+  int waiting_ = 0;  // callers
   CommunicatorStats stats_;
   Clock::time_point background_since_{};
 
@@ -126,7 +128,6 @@ class ProgressThread {
   std::vector<std::shared_ptr<Operation>> running_;
   int looks_ = 0;  // polls since a running operation last made progress
   Clock::time_point news_read_{};
-  std::optional<Clock::time_point> bad_news_came_;
 };
 
 }  // namespace ssa::dist

@@ -118,7 +118,13 @@ std::vector<PeerReport> FakeRollCall::ask(std::chrono::duration<double>) {
 std::optional<int> FakeRollCall::bad_news(PeerReport* report) {
   const std::lock_guard lock(mutex_);
   if (news_) *report = reports_.at(static_cast<size_t>(*news_));
+  told_ = news_.has_value();
   return news_;
+}
+
+bool FakeRollCall::has_told_news() const {
+  const std::lock_guard lock(mutex_);
+  return told_;
 }
 
 void FakeRollCall::announce(ExitCode, const std::string& message) noexcept {

@@ -49,6 +49,8 @@ class FakeRollCall final : public dist::RollCall {
   std::vector<std::string> announced() const;
   dist::Position position() const;
   bool said_goodbye() const;
+  /// Whether somebody has asked for bad news, and got some.
+  bool has_told_news() const;
 
   int port() const override { return 0; }
   void set_position(const dist::Position& position) override;
@@ -66,6 +68,7 @@ class FakeRollCall final : public dist::RollCall {
   std::vector<std::string> announced_;
   dist::Position position_;
   bool goodbye_ = false;
+  bool told_ = false;
 };
 
 }  // namespace ssa::testing

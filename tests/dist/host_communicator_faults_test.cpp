@@ -108,6 +108,24 @@ TEST_CASE("A rank that fails ends the others' collectives at once", "[dist]") {
         "such file");
 }
 
+TEST_CASE("A collective may end in a moment after bad news, in the call that started it too",
+          "[dist]") {
+  Rank rank;
+  rank.roll_call->set(
+      0, [](PeerReport& report) { report.failed = ExitCode::usage; }, /*news=*/true);
+  const auto roll_call = rank.roll_call;
+  SECTION("at the start") {
+    rank.script->start = [=](const Request&) {
+      while (!roll_call->has_told_news()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+    rank.script->poll = [](const Request&) { return true; };
+  }
+  SECTION("later") {
+    rank.script->poll = [=](const Request&) { return roll_call->has_told_news(); };
+  }
+  CHECK(message_of(rank.all_reduce(3)) == "no error");
+}
+
 TEST_CASE("What a transport throws is a failure of all", "[dist]") {
   Rank rank;
   rank.roll_call->set(0, [](PeerReport& report) { report.gone = true; });
