@@ -155,17 +155,11 @@ int64_t samples_for(const Options& options, const Config& config) {
   return options.samples > 0 ? options.samples : config.eval.samples;
 }
 
-/// Empty for an empty path. Ranks may have other working directories, where a relative path names
-/// another folder.
-std::string absolute(const std::string& path) {
-  return path.empty() ? path : std::filesystem::absolute(path).string();
-}
-
 /// Ranks that differ would each score something else.
 void require_same_command(Communicator& ranks, const Options& options, const Config& config) {
   Statements own = flatten_config(config);
-  own.insert(own.end(), {{"--run", absolute(options.run)},
-                         {"--checkpoint", absolute(options.checkpoint)},
+  own.insert(own.end(), {{"--run", stated_path(options.run)},
+                         {"--checkpoint", stated_path(options.checkpoint)},
                          {"mode", std::string(name(mode_for(options, config)))},
                          {"samples", std::to_string(samples_for(options, config))},
                          {"split", options.split},

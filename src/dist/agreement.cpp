@@ -1,6 +1,7 @@
 #include "ssa/dist/agreement.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -67,6 +68,13 @@ std::string difference(const std::string& key, const std::vector<Values>& all) {
 }
 
 }  // namespace
+
+std::string stated_path(const std::string& path) {
+  if (path.empty()) return path;
+  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path())
+      .string();  // without a slash at the end
+}
 
 void require_agreement(Communicator& ranks, const Statements& own) {
   if (ranks.size() == 1) return;

@@ -30,9 +30,6 @@ namespace {
 /// allocations succeed.
 constexpr int64_t kBesidePlan = int64_t{64} << 20;
 
-/// Ranks may have other working directories, where a relative path names another folder.
-std::string absolute(const std::string& path) { return std::filesystem::absolute(path).string(); }
-
 /// `--resume` names a checkpoint.
 bool names_checkpoint(const std::string& resume) { return resume != "none" && resume != "auto"; }
 
@@ -81,8 +78,8 @@ std::unique_ptr<TaskData> open_agreed_data(Communicator& ranks, const Config& co
   std::unique_ptr<TaskData> data = open_training_data(config, options);
   const DataIdentity identity = data->identity();
   Statements own = flatten_config(config);
-  own.insert(own.end(), {{"run folder", absolute(options.run_dir)},
-                         {"--resume", names_checkpoint(options.resume) ? absolute(options.resume)
+  own.insert(own.end(), {{"run folder", stated_path(options.run_dir)},
+                         {"--resume", names_checkpoint(options.resume) ? stated_path(options.resume)
                                                                        : options.resume},
                          {"device", std::string(name(options.device))},
                          {"size of the data", fmt::format("{} bytes", identity.bytes)},

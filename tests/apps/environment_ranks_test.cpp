@@ -105,7 +105,7 @@ TEST_CASE("a relative path names the same folder for all ranks, or they end with
   CHECK_FALSE(path_exists(run.dir / "a/new"));
   const Job job{2};
   RankProcess rank_0 = start_in(job, 0, "a", "ssa-eval", {"--run", "run"});
-  RankProcess rank_1 = start_in(job, 1, "a", "ssa-eval", {"--run", "run"});
+  RankProcess rank_1 = start_in(job, 1, "b", "ssa-eval", {"--run", "../a/run/"});
   CHECK(rank_0.wait() == 0);
   CHECK(rank_1.wait() == 0);
 }

@@ -1,5 +1,7 @@
 #include "ssa/dist/agreement.h"
 
+#include <filesystem>
+
 #include <catch2/catch.hpp>
 
 #include "dist/thread_ranks.h"
@@ -19,6 +21,15 @@ std::vector<std::string> verdicts(const std::vector<Statements>& statements) {
     }
   });
   return messages;
+}
+
+TEST_CASE("a path is stated in full, however it is written") {
+  const std::string here = std::filesystem::current_path().string();
+  CHECK(stated_path("runs/a") == here + "/runs/a");
+  CHECK(stated_path("./x/../runs//a/") == here + "/runs/a");
+  CHECK(stated_path("/a/b/../../c") == "/c");
+  CHECK(stated_path("/") == "/");
+  CHECK(stated_path("") == "");
 }
 
 TEST_CASE("ranks that state the same go on, in whatever order they state it") {
