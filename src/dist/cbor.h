@@ -1,11 +1,13 @@
 #pragma once
 
 #include <concepts>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
-#include <utility>
 
 #include <nlohmann/json.hpp>
+
+#include "ssa/core/whole_number.h"
 
 namespace ssa::dist {
 
@@ -13,15 +15,14 @@ namespace ssa::dist {
 /// anything else.
 nlohmann::json read_cbor(std::string_view bytes);
 
-/// A whole number of a message. Throws std::runtime_error for a fraction, and for a number that T
-/// cannot hold: the library would convert both.
+/// A whole number of a message. Throws std::runtime_error for anything else, and for a number that
+/// T cannot hold.
 template <std::signed_integral T>
 T whole_number(const nlohmann::json& value) {
   if (!value.is_number_integer()) throw std::runtime_error("a number that is not whole");
-  const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<uint64_t>())
-                                               : std::in_range<T>(value.get<int64_t>());
-  if (!fits) throw std::runtime_error("a number that is too large");
-  return value.get<T>();
+  const std::optional<T> number = as_whole_number<T>(value);
+  if (!number) throw std::runtime_error("a number that is too large");
+  return *number;
 }
 
 }  // namespace ssa::dist

@@ -2,10 +2,12 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
-#include <utility>
 
 #include <nlohmann/json.hpp>
+
+#include "ssa/core/whole_number.h"
 
 namespace ssa {
 
@@ -19,14 +21,12 @@ nlohmann::json parse_json(const std::string& text, const std::string& what);
 /// json::exception if there is no such key.
 int64_t whole_number(const nlohmann::json& object, const std::string& key, int64_t least,
                      const std::string& what);
-/// A whole number. Throws nlohmann::json::exception also for a fraction, and for a number that T
-/// cannot hold: the library's own get() converts both.
+
+/// A whole number. Throws nlohmann::json::exception for anything else, and for a number that T
+/// cannot hold.
 template <std::integral T>
 T whole_number(const nlohmann::json& value) {
-  const bool fits = value.is_number_unsigned()  ? std::in_range<T>(value.get<uint64_t>())
-                    : value.is_number_integer() ? std::in_range<T>(value.get<int64_t>())
-                                                : false;
-  if (fits) return value.get<T>();
+  if (const std::optional<T> number = as_whole_number<T>(value)) return *number;
   throw nlohmann::json::type_error::create(302, "a whole number is expected", &value);
 }
 
