@@ -11,21 +11,22 @@
 #   --tries N      tries of each attack (default: a few, as in the test suite)
 #   --only TEXT    the attacks that have this text in their description
 #
-# Prints what did not hold, then a table. Exit code: 0 if everything held. Needs a build.
+# Prints what did not hold, then a table. Exit code: 0 if everything held, 1 if not, 2 for a wrong
+# option. Needs a build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
 refuse() { echo "fault_campaign: $*" >&2; exit 2; }
-number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 takes a number from 1 up, not '$2'"; }
+number() { [[ ${2-} =~ ^[1-9][0-9]*$ ]] || refuse "$1 takes a number from 1 up, not '${2-}'"; }
 
 seed=$(date -u +%Y%m%d) tries=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --all) tries=all; shift ;;
-    --sample) seed=${2:?--sample needs a number}; number "$1" "$2"; shift 2 ;;
-    --tries) tries=${2:?--tries needs a number}; number "$1" "$2"; shift 2 ;;
-    --only) export SSA_FAULT_ONLY=${2:?--only needs a text}; shift 2 ;;
+    --sample) number "$@"; seed=$2; shift 2 ;;
+    --tries) number "$@"; tries=$2; shift 2 ;;
+    --only) [ -n "${2-}" ] || refuse "--only takes a text"; export SSA_FAULT_ONLY=$2; shift 2 ;;
     -h|--help) usage; exit 0 ;;
     *) refuse "unknown option $1 (see --help)" ;;
   esac
@@ -38,7 +39,10 @@ trap 'rm -f "$table"' EXIT
 export SSA_FAULT_SEED=$seed SSA_FAULT_TABLE=$table
 if [ -n "$tries" ]; then export SSA_FAULT_TRIES=$tries; fi
 status=0
-"$tests" "[faults]" || status=$?
+"$tests" "[faults]" || status=1
+if [ "$status" -eq 0 ] && [ ! -s "$table" ]; then
+  refuse "no attack was made: none has '${SSA_FAULT_ONLY-}' in its description, or its tool is missing"
+fi
 echo "seed $seed, commit $(git -c safe.directory="$(pwd -P)" rev-parse --short HEAD 2>/dev/null || echo unknown)"
 awk -F '\t' 'BEGIN { print "| attack | places | tries | survived |"; print "|---|---|---|---|" }
   { printf "| %s | %d | %d | %d |\n", $1, $2, $3, $4 }' "$table"

@@ -12,30 +12,36 @@
 #
 # SSA_CMAKE_ARGS: more arguments for CMake's configure step.
 #
-# Exit code 1: a target found an input at which it crashes, hangs, leaks, or takes too much memory.
-# Its file is named; it stays in build/fuzz/findings/TARGET. Exit code 77: clang has no libFuzzer.
+# Exit code 1: a target does not build, or found an input at which it crashes, hangs, leaks, or takes
+# too much memory. The file of an input is named; it stays in build/fuzz/findings/TARGET. 2: a wrong
+# option. 77: clang has no libFuzzer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
+refuse() { echo "fuzz: $*" >&2; exit 2; }
+# libFuzzer takes 0 and what is no number for "without end".
+number() { [[ ${2-} =~ ^[1-9][0-9]*$ ]] || refuse "$1 takes a number from 1 up, not '${2-}'"; }
 
 limit=(-max_total_time=60)
 targets=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    -h|--help) sed -n '2,18p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
-    --seconds) limit=("-max_total_time=${2:?--seconds needs a number}"); shift ;;
-    --runs) limit=("-runs=${2:?--runs needs a number}"); shift ;;
+    -h|--help) usage; exit 0 ;;
+    --seconds) number "$@"; limit=("-max_total_time=$2"); shift ;;
+    --runs) number "$@"; limit=("-runs=$2"); shift ;;
     --corpus) limit=(-runs=0) ;;
-    -*) echo "fuzz: unknown option $1; --help lists them" >&2; exit 2 ;;
+    -*) refuse "unknown option $1 (see --help)" ;;
     *) targets+=("$1") ;;
   esac
   shift
 done
 corpus=tests/fuzz/corpus
-if [ ${#targets[@]} -eq 0 ]; then
-  for folder in "$corpus"/*/; do targets+=("$(basename "$folder")"); done
-fi
+all=()
+for folder in "$corpus"/*/; do all+=("$(basename "$folder")"); done
+if [ ${#targets[@]} -eq 0 ]; then targets=("${all[@]}"); fi
 for target in "${targets[@]}"; do
-  [ -d "$corpus/$target" ] || { echo "fuzz: no target $target; there are: $(ls "$corpus")" >&2; exit 2; }
+  [[ " ${all[*]} " == *" $target "* ]] || refuse "no target '$target'; there are: ${all[*]}"
 done
 
 program=$(mktemp)

@@ -209,3 +209,22 @@ TEST_CASE("train.sbatch queues itself again for time and failures, and for nothi
   CHECK(contains(read_bytes(scripts.dir / "steps"),
                  "3: --mpi=pmix --wait=120 ssa-train --config c.yaml --resume auto\n"));
 }
+
+TEST_CASE("scripts that attack the engine refuse what they cannot do with code 2") {
+  const std::vector<std::pair<std::string, std::string>> commands = {
+      {"fuzz.sh --seconds", "--seconds takes a number from 1 up, not ''"},
+      {"fuzz.sh --runs 1e6", "--runs takes a number from 1 up, not '1e6'"},
+      {"fuzz.sh --seconds 0 vocabulary", "not '0'"},
+      {"fuzz.sh --all", "unknown option --all"},
+      {"fuzz.sh .", "no target '.'; there are: agreement checkpoint "},
+      {"fault_campaign.sh --sample", "--sample takes a number from 1 up, not ''"},
+      {"fault_campaign.sh --tries all", "--tries takes a number from 1 up, not 'all'"},
+      {"fault_campaign.sh --only", "--only takes a text"},
+      {"fault_campaign.sh resume", "unknown option resume"}};
+  for (const auto& [command, message] : commands) {
+    const Scripts scripts;
+    CAPTURE(command);
+    CHECK(scripts.run(command) == 2);
+    CHECK(contains(read_bytes(scripts.log), message));
+  }
+}
