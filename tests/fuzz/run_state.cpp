@@ -11,6 +11,13 @@ using namespace ssa::fuzz;
 
 namespace {
 
+/// A state that can be read back: no run has a batch or examples of size 0.
+RunState smallest() {
+  RunState state;
+  state.batch_size = state.length = 1;
+  return state;
+}
+
 RunState read(const std::string& json) { return run_state_from_json(json, "input"); }
 
 void check_round_trip(const RunState& state) {
@@ -25,9 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Parts parts = parts_of(text_of(data, size), "state.json");
   const auto state = parsed<CheckpointError>([&] { return read(parts["state.json"]); });
   if (state) check_round_trip(*state);
-  RunState other;
-  other.batch_size = other.length = 1;
-  if (state) other = *state;
+  RunState other = state.value_or(smallest());
   other.data.path = other.data.name = parts["path"];
   check_round_trip(other);
   return 0;
