@@ -223,6 +223,14 @@ void require_picture_options(const Options& options, int64_t side) {
   }
 }
 
+/// So that nobody waits for pictures that cannot be written. What is in the file stays. A pipe is
+/// opened when there is something to write.
+void require_writable(const std::string& output) {
+  if (std::error_code ignored; std::filesystem::is_fifo(output, ignored)) return;
+  const std::ofstream file(output, std::ios::binary | std::ios::app);
+  if (!file) throw ConfigError("--output {}: cannot be written", output);
+}
+
 /// Draws pictures into one PNG. With --complete the picture itself comes first.
 int write_pictures(const Options& options, const Task& task, const ImageDecoder& decoder,
                    Device device) {
@@ -238,10 +246,7 @@ int write_pictures(const Options& options, const Task& task, const ImageDecoder&
         "half of the memory that is free",
         how.at_a_time, how.count);
   }
-  // Opened first, so that nobody waits for pictures that cannot be written. What is there stays
-  // until they are drawn.
-  std::ofstream file(options.output, std::ios::binary | std::ios::app);
-  if (!file) throw ConfigError("--output {}: cannot be written", options.output);
+  require_writable(options.output);
   const int64_t to_draw = (task.terms_per_example() - std::ssize(how.given)) * options.count;
   int64_t drawn = 0;
   Pace pace("sub-pixels", to_draw, false);
@@ -254,11 +259,7 @@ int write_pictures(const Options& options, const Task& task, const ImageDecoder&
   pace.finish();
   if (whole) pictures.insert(pictures.begin(), *whole);
   const std::vector<uint8_t> png = encode_png(contact_sheet(pictures, options.columns));
-  std::error_code no_file;  // a pipe has no size
-  std::filesystem::resize_file(options.output, 0, no_file);
-  file.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
-  file.flush();
-  if (!file) throw ConfigError("--output {}: cannot be written", options.output);
+  write_result(options.output, {reinterpret_cast<const char*>(png.data()), png.size()});
   if (drawn < to_draw) {
     spdlog::warn("stopped: {} has {} of {} sub-pixels, the others are black", options.output, drawn,
                  to_draw);
