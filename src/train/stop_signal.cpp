@@ -96,6 +96,11 @@ StopSignal::~StopSignal() {
   over_ = true;
   pthread_kill(receiver_.native_handle(), kSignals.front());
   receiver_.join();
+  // What came before this moment is for this object, though the receiver has ended first: the
+  // handlers of before could end the program.
+  const timespec at_once{};
+  while (sigtimedwait(&signals_, nullptr, &at_once) > 0) {
+  }
   for (size_t i = 0; i < kSignals.size(); ++i) {
     if (is_left_alone(i)) continue;
     if (afterwards_ == Afterwards::ignored) {
