@@ -18,7 +18,7 @@ namespace {
 using namespace testing;
 using nlohmann::json;
 
-constexpr int64_t kImages = 2;
+constexpr int64_t kImages = 2;  ///< the fixture's loss is their mean
 
 /// Element i of tensor t, in (-1, 1).
 double golden_value(uint32_t tensor, uint32_t element) {
@@ -114,10 +114,10 @@ void fill(const Parameter& parameter, const Place& place, const Precision& preci
   backend(to.device()).copy(as(values, precision), to);
 }
 
-/// (B, S, S, 3) of images that the formula gives as (B, 3, S, S).
-Tensor images(int64_t side) {
-  Tensor result = Tensor::empty({kImages, side, side, 3}, DType::f64, Device::reference);
-  for (int64_t b = 0, i = 0; b < kImages; ++b) {
+/// (count, S, S, 3): the first of the images that the formula gives as (B, 3, S, S).
+Tensor images(int64_t count, int64_t side) {
+  Tensor result = Tensor::empty({count, side, side, 3}, DType::f64, Device::reference);
+  for (int64_t b = 0, i = 0; b < count; ++b) {
     for (int64_t pixel = 0; pixel < side * side; ++pixel) {
       for (int64_t channel = 0; channel < 3; ++channel, ++i) {
         const int64_t element = (b * 3 + channel) * side * side + pixel;
@@ -158,7 +158,8 @@ SourcePlan fixed_plan(const SourcePlan& whole) {
 class GoldenSwin {
  public:
   /// Blocks first … last-1 have the fixed plan.
-  GoldenSwin(int64_t window, size_t first, size_t last, const Precision& precision)
+  GoldenSwin(int64_t window, size_t first, size_t last, const Precision& precision,
+             int64_t count = kImages)
       : precision_(precision), store_(precision.device, precision.dtype, 1) {
     shape_.window = window;
     model_.emplace(shape_, store_);
@@ -173,10 +174,10 @@ class GoldenSwin {
     }
     std::vector<SourcePlan> plans = draw_plans(swin_plan_specs(shape_, {}), {});
     for (size_t block = first; block < last; ++block) plans[block] = fixed_plan(plans[block]);
-    input_.examples = kImages;
+    input_.examples = count;
     input_.plans = to_tensors(plans, precision.device);
     input_.fields = {
-        {"images", as(images(shape_.image_size), precision)},
+        {"images", as(images(count, shape_.image_size), precision)},
         {"labels", i32({3, 7}, {kImages, 1}).to(precision.device, MemoryCategory::data)},
         {"weights", as(f64({1, 1}, {kImages, 1}), precision)}};
   }
@@ -193,6 +194,7 @@ class GoldenSwin {
       const double wanted = golden["first_logits"][i];
       CHECK(std::abs(logits[i] - wanted) <= precision_.logits * largest);
     }
+    if (input_.examples < kImages) return;
     const double wanted = golden["sum_of_squares"];
     CHECK(std::abs(squares - wanted) <= precision_.logits * wanted);
   }
@@ -265,7 +267,9 @@ TEST_CASE("Swin-T computes what timm computes", "[slow]") {
 
 TEST_CASE("Swin-T computes in f64 what timm computes in f64", "[slow]") {
   const GoldenCase& each = kCases[2];
-  GoldenSwin(each.window, each.first, each.last, kDouble).check_forward(golden()[each.name]);
+  // One image, for the reference takes its time.
+  const GoldenSwin run(each.window, each.first, each.last, kDouble, 1);
+  run.check_forward(golden()[each.name]);
 }
 
 }  // namespace ssa
