@@ -51,7 +51,7 @@ class PickleReader {
     uint8_t code;
     void (*run)(PickleReader& reader);
   };
-  static const Instruction kInstructions[];
+  static const Instruction instructions[];
 
   std::string_view take(size_t count) {
     if (bytes_.size() - at_ < count) fail("the file ends early");
@@ -155,7 +155,7 @@ class PickleReader {
   std::map<int64_t, Value*> memory_;
 };
 
-const PickleReader::Instruction PickleReader::kInstructions[] = {
+const PickleReader::Instruction PickleReader::instructions[] = {
     {'(', [](PickleReader& r) { r.push({Kind::mark}); }},
     {'N', [](PickleReader& r) { r.push({Kind::none}); }},
     {']', [](PickleReader& r) { r.push({Kind::list}); }},
@@ -187,8 +187,8 @@ const Value& PickleReader::read() {
   while (true) {
     const auto code = static_cast<uint8_t>(number(1));
     if (code == '.') return pop(Kind::dict);
-    const auto* found = std::ranges::find(kInstructions, code, &Instruction::code);
-    if (found == std::end(kInstructions)) {
+    const auto* found = std::ranges::find(instructions, code, &Instruction::code);
+    if (found == std::end(instructions)) {
       fail(fmt::format("instruction {:#04x} is none of those files'", code));
     }
     found->run(*this);
