@@ -16,6 +16,7 @@ try:
 except ModuleNotFoundError:
     print("skipped: needs torch")
     sys.exit(77)
+import checks
 from pytorch_decoder import Decoder, Shape, Trainer, alibi_slopes, draw_sources
 
 SMALL = Shape(layers=2, width=48, heads=6, ffn_width=80, length=32, batch=2, vocabulary=32)
@@ -150,17 +151,5 @@ CHECKS = {
 }
 
 
-def main():
-    failed = 0
-    for name, check in CHECKS.items():
-        try:
-            check()
-            print(f"ok      {name}")
-        except AssertionError as error:
-            failed += 1
-            print(f"FAILED  {name}: {error}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(checks.run(CHECKS))

@@ -18,6 +18,7 @@ try:
 except ModuleNotFoundError:
     print("skipped: needs torch and timm")
     sys.exit(77)
+import checks
 import window_attention
 from pytorch_windows import Geometry, build, to_map, to_windows
 
@@ -112,17 +113,5 @@ CHECKS = {
 }
 
 
-def main():
-    failed = 0
-    for name, check in CHECKS.items():
-        try:
-            check()
-            print(f"ok      {name}")
-        except AssertionError as error:
-            failed += 1
-            print(f"FAILED  {name}: {error}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(checks.run(CHECKS))
