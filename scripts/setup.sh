@@ -14,6 +14,7 @@ packages=(
   libgloo-dev  # ranks without MPI
   libboost-context-dev  # fibers, for the tests that run CUDA kernels without a GPU
   clang libclang-rt-dev libomp-dev  # scripts/fuzz.sh: libFuzzer and its sanitizers, OpenMP for clang
+  iproute2  # scripts/check_hosts.py: network namespaces
   shellcheck python3  # .ci/run: checks of scripts, and those in bench/
   # the quickstart's download
   curl ca-certificates
