@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,14 @@ struct Nested {
   int count;
   const int* pointer;
 };
+/// As long as the arguments of attention.
+struct Wide {
+  uint32_t low_half;  // padding follows
+  const int* pointer;
+  int64_t numbers[48];
+};
+__global__ void read_wide(Wide in, int* out) { *out = *in.pointer; }
+
 __global__ void read_nested(Nested in, int* out) { *out = *in.pointer + in.count; }
 
 /// Calls f() in a child process and returns how that ended.
@@ -106,6 +115,17 @@ TEST_CASE("emulated kernels get no addresses of pageable host memory") {
   launch("nested", read_nested, 1, 1, 0, Nested{1, pinned}, out.data());
   CHECK(out.values()[0] == 9);
   CHECK(cudaFreeHost(pinned) == cudaSuccess);
+}
+
+TEST_CASE("old addresses in the padding of an argument are not taken for arguments") {
+  DeviceArray<int> out(1), in(std::vector<int>(1, 5));
+  const std::vector<int> host(1, 5);
+  Wide wide{};
+  const auto* stale = host.data();
+  std::memcpy(static_cast<void*>(&wide), &stale, sizeof(stale));
+  wide.pointer = in.data();
+  launch("wide", read_wide, 1, 1, 0, wide, out.data());
+  CHECK(out.values()[0] == 5);
 }
 
 }  // namespace

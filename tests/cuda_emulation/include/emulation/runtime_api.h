@@ -156,12 +156,13 @@ struct Argument {
   const void* value;
   size_t bytes;
 };
-/// Clears padding, which may hold old addresses. Long lists keep theirs, because GCC 12 also clears
-/// members of arrays whose elements end in padding.
+/// Clears padding, which may hold old addresses. Lists of tensors keep theirs, because GCC 12 also
+/// clears members of arrays whose elements end in padding. Only such lists are that long.
 template <class T>
 void clear_padding([[maybe_unused]] T& value) {
+  constexpr size_t kLongestStructure = 1024;
 #if __has_builtin(__builtin_clear_padding)
-  if constexpr (sizeof(T) <= 256) __builtin_clear_padding(&value);
+  if constexpr (sizeof(T) <= kLongestStructure) __builtin_clear_padding(&value);
 #endif
 }
 /// Refuses what a device would refuse, and arguments with addresses of pageable host memory
