@@ -30,6 +30,12 @@ constexpr auto choices(PositionKind) {
 }
 enum class RelativeRows { all, causal };
 constexpr auto choices(RelativeRows) { return std::to_array<std::string_view>({"all", "causal"}); }
+enum class RelativeColumns { sub_pixels, pixels, pixels_and_channels };
+constexpr auto choices(RelativeColumns) {
+  return std::to_array<std::string_view>({"sub_pixels", "pixels", "pixels_and_channels"});
+}
+enum class OnBadImage { error, skip };
+constexpr auto choices(OnBadImage) { return std::to_array<std::string_view>({"error", "skip"}); }
 enum class AttentionKind { fused, materialized };
 constexpr auto choices(AttentionKind) {
   return std::to_array<std::string_view>({"fused", "materialized"});
@@ -96,6 +102,35 @@ struct EmbeddingConfig {
   bool operator==(const EmbeddingConfig&) const = default;
 };
 
+/// Sizes of a Swin transformer (models/swin.h); the defaults are those of Swin-T.
+struct SwinConfig {
+  int64_t embed_width = 96;
+  std::vector<int64_t> depths = {2, 2, 6, 2};
+  std::vector<int64_t> heads = {3, 6, 12, 24};
+  int64_t window = 7;
+  int64_t patch = 4;
+  int64_t ffn_ratio = 4;
+  double drop_path = 0.2;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("embed_width", embed_width, between(1, 65536),
+            "Width of the first stage. It doubles from stage to stage.");
+    v.field("depths", depths, between(1, kMostLayers), "Blocks of each stage.");
+    v.field("heads", heads, between(1, 65536), "Attention heads of each stage.");
+    v.field("window", window, between(1, 4096).unit("cells"),
+            "Side of a window of attention. A stage whose map is smaller has one window, its map.");
+    v.field("patch", patch, between(1, 4096).unit("pixels"),
+            "Side of a patch, which becomes a cell of the first stage's map.");
+    v.field("ffn_ratio", ffn_ratio, between(1, 64),
+            "Hidden width of the feed-forward part, in widths of the stage.");
+    v.field("drop_path", drop_path, below_one(),
+            "How often the last block leaves out a branch, for whole images. It grows linearly "
+            "from 0 in the first block.");
+  }
+  bool operator==(const SwinConfig&) const = default;
+};
+
 struct ModelConfig {
   int64_t layers = 16;
   int64_t width = 1024;
@@ -104,6 +139,7 @@ struct ModelConfig {
   ActivationKind activation = ActivationKind::gelu;
   PositionKind position = PositionKind::alibi;
   RelativeRows relative_rows = RelativeRows::all;
+  RelativeColumns relative_columns = RelativeColumns::sub_pixels;
   bool relative_shared = false;
   AttentionKind attention = AttentionKind::fused;
   bool final_norm = true;
@@ -112,35 +148,48 @@ struct ModelConfig {
   double attention_dropout = 0.0;
   double activation_dropout = 0.0;
   double softmax_dropout = 0.0;
+  SwinConfig swin;
 
   template <class V>
   void fields(V& v) {
-    v.field("layers", layers, between(1, kMostLayers), "Number of transformer blocks.");
-    v.field("width", width, between(1, 1048576), "Model width d, a multiple of `heads`.");
-    v.field("ffn_width", ffn_width, between(1, 4194304), "Hidden width of the feed-forward part.");
-    v.field("heads", heads, between(1, 65536), "Attention heads.");
-    v.field("activation", activation, anything(), "Activation of the feed-forward part.");
-    v.field("position", position, anything(),
+    v.field("layers", layers, between(1, kMostLayers).only_for(kUniformLayers),
+            "Number of transformer blocks.");
+    v.field("width", width, between(1, 1048576).only_for(kUniformLayers),
+            "Model width d, a multiple of `heads`.");
+    v.field("ffn_width", ffn_width, between(1, 4194304).only_for(kUniformLayers),
+            "Hidden width of the feed-forward part.");
+    v.field("heads", heads, between(1, 65536).only_for(kUniformLayers), "Attention heads.");
+    v.field("activation", activation, anything().only_for(kUniformLayers),
+            "Activation of the feed-forward part.");
+    v.field("position", position, anything().only_for(kSequences),
             "Position bias of the attention. alibi: Press et al. 2021. relative_2d: a learned "
             "table over row and column distance, for images.");
     v.field("relative_rows", relative_rows, anything().only_for(kImageGeneration),
             "relative_2d: the row distances in the table. all: rows above and below the target's. "
             "causal: only those at or above it, which are all that the model looks at.");
+    v.field("relative_columns", relative_columns, anything().only_for(kImageGeneration),
+            "relative_2d: the column distances in the table. sub_pixels: those of the 3 sub-pixels "
+            "of each pixel. pixels: those of the pixels, blind to channels. pixels_and_channels: "
+            "those of the pixels, for each difference of channels.");
     v.field("relative_shared", relative_shared, anything().only_for(kImageGeneration),
             "relative_2d: one table for all layers, instead of one for each.");
-    v.field("attention", attention, anything(),
+    v.field("attention", attention, anything().only_for(kSequences),
             "How attention is computed; the result is the same. fused: without storing the "
             "attention weights. materialized: stores them for the backward pass, as the paper's "
             "baseline does.");
-    v.field("final_norm", final_norm, anything(), "Layer norm after the last block.");
-    v.section("embedding", embedding, "Input embedding and output matrix.",
-              {.tasks = {TaskKind::byte_lm, TaskKind::word_lm, TaskKind::image_generation}});
-    v.field("dropout", dropout, below_one(), "Dropout on embeddings and residual branches.");
-    v.field("attention_dropout", attention_dropout, below_one(), "Dropout on attention weights.");
-    v.field("activation_dropout", activation_dropout, below_one(),
+    v.field("final_norm", final_norm, anything().only_for(kSequences),
+            "Layer norm after the last block.");
+    v.section("embedding", embedding, "Input embedding and output matrix.", {.tasks = kSequences});
+    v.field("dropout", dropout, below_one().only_for(kUniformLayers),
+            "Dropout on embeddings and residual branches.");
+    v.field("attention_dropout", attention_dropout, below_one().only_for(kUniformLayers),
+            "Dropout on attention weights.");
+    v.field("activation_dropout", activation_dropout, below_one().only_for(kUniformLayers),
             "Dropout after the activation of the feed-forward part.");
     v.field("softmax_dropout", softmax_dropout, below_one().only_for(kLanguageModels),
             "Dropout on the tail projections of the adaptive softmax.");
+    v.section("swin", swin, "Sizes of a Swin transformer (Liu et al. 2021).",
+              {.tasks = kImageClassification});
   }
   bool operator==(const ModelConfig&) const = default;
 };
@@ -173,9 +222,11 @@ struct SsaConfig {
             "none: dense attention. unbiased: a uniform sample of the sources. local: windows of "
             "a noisy order of the sources.");
     v.field("layers", layers, between(0, kMostLayers),
-            "Sample in the last n layers. 0: in all of them.");
-    v.field("windows", windows, between(1, kMaxSize),
-            "local: number of windows; must divide `data.length` and `eval.length`.");
+            "Sample in the last n of the layers that can be sampled. 0: in all of them.");
+    v.field(
+        "windows", windows, between(1, kMaxSize),
+        "local: number of windows. It divides `data.length` and `eval.length`, or the rows of a "
+        "generated picture. image_classification: squares that a window is cut into.");
     v.section("sigma", sigma,
               "local: standard deviation of the noise on the order, linear over the layers that "
               "sample. 0: plain windows; large: uniform sampling.",
@@ -187,6 +238,73 @@ struct SsaConfig {
   bool operator==(const SsaConfig&) const = default;
 };
 
+/// The part of a picture that is trained on, as torchvision's RandomResizedCrop draws it.
+struct CropConfig {
+  double min_area = 0.08;
+  double max_area = 1.0;
+  double min_ratio = 0.75;
+  double max_ratio = 4.0 / 3.0;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("min_area", min_area, fraction(), "The smallest part of the picture's area.");
+    v.field("max_area", max_area, fraction(), "The largest.");
+    v.field("min_ratio", min_ratio, above(0), "The smallest width / height.");
+    v.field("max_ratio", max_ratio, above(0), "The largest.");
+  }
+  bool operator==(const CropConfig&) const = default;
+};
+
+struct RandAugmentConfig {
+  int64_t operations = 2;
+  double probability = 0.5;
+  double magnitude = 9.0;
+  double magnitude_std = 0.5;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("operations", operations, between(0, 100),
+            "Operations drawn for each picture. 0: no RandAugment.");
+    v.field("probability", probability, between(0, 1), "That a drawn operation is applied.");
+    v.field("magnitude", magnitude, between(0, 10), "How strong an operation is.");
+    v.field("magnitude_std", magnitude_std, at_least(0), "Standard deviation of the magnitude.");
+  }
+  bool operator==(const RandAugmentConfig&) const = default;
+};
+
+struct ErasingConfig {
+  double probability = 0.25;
+  double min_area = 0.02;
+  double max_area = 1.0 / 3.0;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("probability", probability, between(0, 1), "That a picture loses a rectangle.");
+    v.field("min_area", min_area, fraction(), "The smallest part of the picture's area.");
+    v.field("max_area", max_area, fraction(), "The largest.");
+  }
+  bool operator==(const ErasingConfig&) const = default;
+};
+
+struct MixingConfig {
+  double probability = 1.0;
+  double mixup_alpha = 0.8;
+  double cutmix_alpha = 1.0;
+  double switch_probability = 0.5;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("probability", probability, between(0, 1), "That the pictures of a step are mixed.");
+    v.field("mixup_alpha", mixup_alpha, at_least(0),
+            "Mixup (Zhang et al. 2018): the share of a picture is drawn from Beta(α, α). 0: none.");
+    v.field("cutmix_alpha", cutmix_alpha, at_least(0),
+            "CutMix (Yun et al. 2019): the same for the area that is kept. 0: none.");
+    v.field("switch_probability", switch_probability, between(0, 1),
+            "Of CutMix, where both have an α.");
+  }
+  bool operator==(const MixingConfig&) const = default;
+};
+
 struct DataConfig {
   std::string name;
   std::string path;
@@ -195,6 +313,15 @@ struct DataConfig {
   int64_t image_size = 32;
   int64_t validation = 0;
   std::vector<Augmentation> augment = {Augmentation::rotation, Augmentation::transposition};
+  int64_t classes = 0;  // 0: from the data set
+  int64_t resize = 256;
+  CropConfig crop;
+  double flip = 0.5;
+  RandAugmentConfig rand_augment;
+  ErasingConfig erasing;
+  MixingConfig mixing;
+  OnBadImage on_bad_image = OnBadImage::error;
+  int64_t workers = 0;  // 0 is written `auto`
 
   template <class V>
   void fields(V& v) {
@@ -206,9 +333,10 @@ struct DataConfig {
     v.field("vocabulary", vocabulary, between(0, kMaxSize).unit("tokens").only_for(kLanguageModels),
             "word_lm: size of the vocabulary. 0: the data set's own. Where no data are opened: the "
             "published size for `name`, 267735 for wikitext103 and 33278 for wikitext2.");
-    v.field("image_size", image_size, between(1, 4096).unit("pixels").only_for(kImageGeneration),
-            "Side of a picture. It divides that of the data's pictures, which are averaged over "
-            "squares of pixels.");
+    v.field("image_size", image_size, between(1, 4096).unit("pixels").only_for(kImages),
+            "Side of a picture. image_generation: it divides that of the data's pictures, which "
+            "are averaged over squares of pixels. image_classification: pictures are cut and "
+            "resized to it.");
     v.field("validation", validation,
             between(0, kMaxSize).unit("images").only_for(kImageGeneration),
             "How many of the last training images are the valid split. 0: the valid split of the "
@@ -216,6 +344,28 @@ struct DataConfig {
     v.field("augment", augment, anything().only_for(kImageGeneration),
             "Distribution augmentation (Jun et al. 2020): how training images are changed at "
             "random, which the model is told.");
+    v.field("classes", classes, between(0, 65535).only_for(kImageClassification),
+            "Number of classes. 0: from the data set.");
+    v.field("resize", resize, between(1, 8192).unit("pixels").only_for(kImageClassification),
+            "Evaluation: the shorter side of a picture, before `image_size` is cut from the "
+            "middle.");
+    v.section("crop", crop, "Training: the part of a picture that is shown (RandomResizedCrop).",
+              {.tasks = kImageClassification});
+    v.field("flip", flip, between(0, 1).only_for(kImageClassification),
+            "Training: how often a picture is mirrored.");
+    v.section("rand_augment", rand_augment,
+              "Training: operations on colours and shape (Cubuk et al. 2020).",
+              {.tasks = kImageClassification});
+    v.section("erasing", erasing, "Training: random erasing (Zhong et al. 2017).",
+              {.tasks = kImageClassification});
+    v.section("mixing", mixing, "Training: pairs of pictures are mixed, and their labels.",
+              {.tasks = kImageClassification});
+    v.field("on_bad_image", on_bad_image, anything().only_for(kImageClassification),
+            "A picture that cannot be read, in training. error: the run ends. skip: the next one "
+            "takes its place, and a warning names it. Evaluation always ends there.");
+    v.field("workers", workers, between(0, 1024).zero_is("auto").only_for(kImages),
+            "Threads that read pictures ahead. The pictures do not depend on how many. auto: as "
+            "many as there are processors for this rank.");
   }
   bool operator==(const DataConfig&) const = default;
 };
@@ -274,6 +424,8 @@ struct TrainConfig {
   Precision precision = Precision::fp32;
   uint64_t seed = 1;
   double clip_norm = 0.0;  // 0: no clipping
+  double label_smoothing = 0.1;
+  double ema_decay = 0.0;  // 0: none
   Checkpointing activation_checkpointing = Checkpointing::none;
   bool cuda_graphs = true;
   OptimizerConfig optimizer;
@@ -305,6 +457,11 @@ struct TrainConfig {
     v.field("seed", seed, anything(), "Seed of initial weights, data order, sampling and dropout.");
     v.field("clip_norm", clip_norm, at_least(0),
             "Largest norm of the whole gradient. 0: no clipping.");
+    v.field("label_smoothing", label_smoothing, below_one().only_for(kImageClassification),
+            "Share of the training target that is spread over all classes.");
+    v.field("ema_decay", ema_decay, below_one(),
+            "Keep an exponential moving average of the weights too, of which this part stays at "
+            "each step, and evaluate that. 0: none.");
     v.field("activation_checkpointing", activation_checkpointing, anything(),
             "What the backward pass recomputes instead of storing: each block's attention half, or "
             "the whole block. Less memory, more time.");
@@ -320,9 +477,10 @@ struct TrainConfig {
             "How often the valid split is scored. 0: only at the end.");
     v.field("eval_tokens", eval_tokens, between(0, 1e15).unit("tokens"),
             "How much of the valid split is scored during training. 0: all of it.");
-    v.field("samples", samples, between(0, 1024).unit("images").only_for(kImageGeneration),
-            "Pictures drawn after each evaluation, side by side in `samples/step-N.png` of the run "
-            "folder, always with the same random numbers. 0: none.");
+    v.field("samples", samples, between(0, 1024).unit("images").only_for(kImages),
+            "Pictures after each evaluation, side by side in `samples/step-N.png` of the run "
+            "folder. image_generation: drawn, always with the same random numbers. "
+            "image_classification: training pictures as the model sees them. 0: none.");
     v.field("checkpoint_every", checkpoint_every, between(0, kMostSteps).unit("steps"),
             "How often a checkpoint is saved. 0: only at the end.");
     v.field("keep_checkpoints", keep_checkpoints, between(1, 1e6),

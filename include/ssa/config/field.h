@@ -66,6 +66,8 @@ constexpr Rule required() { return {.is_required = true}; }
 constexpr Rule at_least(double low) { return {.min = low}; }
 constexpr Rule above(double low) { return {.min = low, .min_excluded = true}; }
 constexpr Rule between(double low, double high) { return {.min = low, .max = high}; }
+/// 0 < value ≤ 1.
+constexpr Rule fraction() { return {.min = 0, .max = 1, .min_excluded = true}; }
 /// 0 ≤ value < 1.
 constexpr Rule below_one() { return {.min = 0, .max = 1, .max_excluded = true}; }
 

@@ -42,7 +42,15 @@ class TaskSet {
   uint32_t bits_ = 0;
 };
 
+inline constexpr TaskSet kImageClassification = {TaskKind::image_classification};
 inline constexpr TaskSet kImageGeneration = {TaskKind::image_generation};
+inline constexpr TaskSet kImages = {TaskKind::image_generation, TaskKind::image_classification};
 inline constexpr TaskSet kLanguageModels = {TaskKind::byte_lm, TaskKind::word_lm};
+/// Those that learn a sequence from left to right, with a decoder.
+inline constexpr TaskSet kSequences = {TaskKind::byte_lm, TaskKind::word_lm,
+                                       TaskKind::image_generation};
+/// Those whose layers are all alike.
+inline constexpr TaskSet kUniformLayers = {TaskKind::byte_lm, TaskKind::word_lm,
+                                           TaskKind::image_generation, TaskKind::graph_regression};
 
 }  // namespace ssa
