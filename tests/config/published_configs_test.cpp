@@ -25,7 +25,7 @@ TEST_CASE("every file in configs/ loads and survives a round trip", "[config]") 
     const Config config = load_config(entry.path().string());
     CHECK(parse_config(dump_config(config), "dump") == config);
   }
-  CHECK(files == 50);
+  CHECK(files == 66);
 }
 
 TEST_CASE("the Enwik8 configs state the paper's set-up", "[config]") {
@@ -77,6 +77,35 @@ TEST_CASE("the WikiText-103 configs state the paper's set-up", "[config]") {
   CHECK(dense.ssa.kind == SsaKind::none);
 }
 
+TEST_CASE("the ImageNet configs state the recipe of Swin", "[config]") {
+  const Config w7 = published("imagenet_w7_s0.yaml");
+  CHECK(w7.task == TaskKind::image_classification);
+  CHECK(w7.model.swin == SwinConfig{});  // Swin-T
+  CHECK(w7.data.image_size == 224);
+  CHECK(w7.data.resize == 256);
+  CHECK(w7.data.classes == 1000);
+  const DataConfig recipe;  // the published values are the defaults
+  CHECK(w7.data.crop == recipe.crop);
+  CHECK(w7.data.flip == 0.5);
+  CHECK(w7.data.rand_augment == recipe.rand_augment);
+  CHECK(w7.data.erasing == recipe.erasing);
+  CHECK(w7.data.mixing == recipe.mixing);
+  CHECK(w7.train.epochs == 300);
+  CHECK(w7.train.batch_size == 1024);
+  CHECK(w7.train.clip_norm == 5);
+  CHECK(w7.train.label_smoothing == 0.1);
+  CHECK(w7.train.optimizer.kind == OptimizerKind::adamw);
+  CHECK(w7.train.optimizer.lr == 0.001);
+  CHECK(w7.train.optimizer.weight_decay == 0.05);
+  CHECK(w7.train.schedule.warmup_epochs == 20);
+  CHECK(w7.train.schedule.warmup_lr == 1e-6);
+  CHECK(w7.train.schedule.min_lr == 1e-5);
+  Config w14 = published("imagenet_w14_s0.yaml");
+  CHECK(w14.model.swin.window == 14);
+  w14.model.swin.window = 7;
+  CHECK(w14 == w7);
+}
+
 TEST_CASE("SSA configs differ from their dense base in SSA alone", "[config]") {
   struct Case {
     std::string name;
@@ -98,7 +127,11 @@ TEST_CASE("SSA configs differ from their dense base in SSA alone", "[config]") {
                              {"enwik8_mini_s6_l8", "enwik8_mini_s0", 6, 8},
                              {"wikitext2_mini_s6_l2", "wikitext2_mini_s0", 6, 2},
                              {"wikitext2_mini_s6_l4", "wikitext2_mini_s0", 6, 4},
-                             {"wikitext2_mini_s6_l8", "wikitext2_mini_s0", 6, 8}}));
+                             {"wikitext2_mini_s6_l8", "wikitext2_mini_s0", 6, 8},
+                             {"imagenet_w14_s10_l4", "imagenet_w14_s0", 10, 4},
+                             {"imagenet_w14_s6_l4", "imagenet_w14_s0", 6, 4},
+                             {"imagenette_mini_w14_s10_l4", "imagenette_mini_w14_s0", 10, 4},
+                             {"imagenette_mini_w14_s6_l4", "imagenette_mini_w14_s0", 6, 4}}));
   CAPTURE(name);
   Config config = published(name + ".yaml");
   CHECK(config.ssa.kind == SsaKind::local);
@@ -127,7 +160,9 @@ TEST_CASE("unbiased configs differ from their dense base in SSA alone", "[config
                              {"wikitext103_u50", "wikitext103_s0", 16, 0.5},
                              {"wikitext103_u75", "wikitext103_s0", 16, 0.75},
                              {"enwik8_mini_s6_u75", "enwik8_mini_s0", 6, 0.75},
-                             {"wikitext2_mini_s6_u75", "wikitext2_mini_s0", 6, 0.75}}));
+                             {"wikitext2_mini_s6_u75", "wikitext2_mini_s0", 6, 0.75},
+                             {"imagenet_w14_s10_u75", "imagenet_w14_s0", 10, 0.75},
+                             {"imagenet_w14_s6_u75", "imagenet_w14_s0", 6, 0.75}}));
   CAPTURE(name);
   Config config = published(name + ".yaml");
   CHECK(config.ssa.kind == SsaKind::unbiased);

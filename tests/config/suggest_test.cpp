@@ -48,7 +48,8 @@ TEST_CASE("with nothing near, the section's keys are listed", "[config]") {
   config.fields(fields);
   CHECK(unknown_key_message(fields, "data.zzzzzzzz") ==
         "unknown key; data has name, path, length, vocabulary, image_size, validation, "
-        "augment");
+        "augment, classes, resize, crop, flip, rand_augment, erasing, mixing, on_bad_image, "
+        "workers");
   CHECK(unknown_key_message(fields, "zzzzzzzz") ==
         "unknown key; the top level has task, model, ssa, data, train, "
         "distributed, eval");
