@@ -94,7 +94,7 @@ void mix_batch(const Mix& mix, int64_t batch, int64_t height, int64_t width,
   SSA_CHECK(images.size() == static_cast<size_t>(batch) * values,
             "mix: {} values for {} pictures of {} x {} pixels", images.size(), batch, width,
             height);
-  for (int64_t row = 0; row < batch / 2; ++row) {
+  for (int64_t row = 0; row + 1 < batch; row += 2) {
     const auto image = images.subspan(static_cast<size_t>(row) * values, values);
     const auto partner =
         images.subspan(static_cast<size_t>(partner_of(row, batch)) * values, values);

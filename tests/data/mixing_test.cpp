@@ -37,19 +37,20 @@ const Mix kCutmix{.lambda = 1 - 20.0 / (kHeight * kWidth), .box = Box{2, 8, 4, 5
 
 }  // namespace
 
-TEST_CASE("an odd batch is mixed in pairs, and its middle image stays as it is") {
+TEST_CASE("an odd batch is mixed in pairs, and its last image stays as it is") {
   for (const Mix& mix : {kMixup, kCutmix}) {
     const std::vector<float> before = random_images(5);
     std::vector<float> images = before;
     mix_batch(mix, 5, kHeight, kWidth, images);
     for (int64_t i = 0; i < std::ssize(images); ++i) {
-      const int64_t row = i / kImage, other = 4 - row, y = i / kWidth % kHeight, x = i % kWidth;
+      const int64_t row = i / kImage, other = partner_of(row, 5), y = i / kWidth % kHeight,
+                    x = i % kWidth;
       const float own = before[static_cast<size_t>(i)];
       const float partner = before[static_cast<size_t>(other * kImage + i % kImage)];
       const bool in_box = y >= 2 && y < 6 && x >= 8;
       float expected = in_box ? partner : own;
       if (!mix.box) expected = own * 0.3F + partner * static_cast<float>(1 - 0.3);
-      REQUIRE(images[static_cast<size_t>(i)] == (row == 2 ? own : expected));
+      REQUIRE(images[static_cast<size_t>(i)] == (row == 4 ? own : expected));
     }
   }
 }
@@ -167,14 +168,23 @@ TEST_CASE("mixed batches and their targets have the bits of timm") {
   for (const auto& one : picture_fixture().at("mixing")) {
     INFO(one.dump());
     const Mix mix{.lambda = one.at("lambda")};
-    std::vector<float> mixed = images, targets(kBatch * kClasses);
-    mix_batch(mix, kBatch, kRows, kColumns, mixed);
-    CHECK(crc_of(std::span<const float>(mixed)) == one.at("batch_crc32"));
-    for (int64_t row = 0; row < kBatch; ++row) {
-      const auto other = static_cast<size_t>(partner_of(row, kBatch));
-      soft_target(mix, labels[static_cast<size_t>(row)], labels[other], 0.1,
-                  std::span(targets).subspan(static_cast<size_t>(row * kClasses), kClasses));
+    // timm pairs the first with the last; side by side they are partners here.
+    constexpr std::array<size_t, kBatch> kPaired = {0, 3, 1, 2};
+    const size_t values = images.size() / kBatch;
+    std::vector<float> paired, mixed(images.size()), targets(kBatch * kClasses);
+    for (const size_t row : kPaired) {
+      const auto from = images.begin() + static_cast<std::ptrdiff_t>(row * values);
+      paired.insert(paired.end(), from, from + static_cast<std::ptrdiff_t>(values));
     }
+    mix_batch(mix, kBatch, kRows, kColumns, paired);
+    for (size_t at = 0; at < kBatch; ++at) {
+      const size_t row = kPaired[at];
+      const auto other = kPaired[static_cast<size_t>(partner_of(static_cast<int64_t>(at), kBatch))];
+      std::copy_n(paired.data() + at * values, values, mixed.data() + row * values);
+      soft_target(mix, labels[row], labels[other], 0.1,
+                  std::span(targets).subspan(row * kClasses, kClasses));
+    }
+    CHECK(crc_of(std::span<const float>(mixed)) == one.at("batch_crc32"));
     CHECK(crc_of(std::span<const float>(targets)) == one.at("targets_crc32"));
   }
 }

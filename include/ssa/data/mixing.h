@@ -10,8 +10,10 @@ namespace ssa {
 
 // Mixup (Zhang et al. 2018), CutMix (Yun et al. 2019) and label smoothing, as timm's Mixup in mode
 // "batch" applies them. All images of a step's global batch are mixed alike: each with its partner,
-// the one as far from the end as it is from the beginning. The middle one of an odd batch is its
-// own partner and stays as it is. (timm refuses odd batches.)
+// the one beside it. The last one of an odd batch is its own partner and stays as it is. (timm
+// takes the one as far from the end as it is from the beginning, and refuses odd batches. In a
+// random order the two are alike, and neighbours are nearly always in one micro-batch: there each
+// picture is read once.)
 
 /// The published values.
 struct Mixing {
@@ -33,7 +35,10 @@ struct Mix {
 Mix draw_mix(const Mixing& mixing, int64_t height, int64_t width, uint64_t seed, int64_t step);
 
 /// The row of the partner in a batch.
-constexpr int64_t partner_of(int64_t row, int64_t batch) { return batch - 1 - row; }
+constexpr int64_t partner_of(int64_t row, int64_t batch) {
+  const int64_t beside = row % 2 == 0 ? row + 1 : row - 1;
+  return beside < batch ? beside : row;
+}
 
 /// Mixes `partner` into `image`, both (3, height, width). Throws ShapeError for other sizes.
 void mix_image(const Mix& mix, int64_t height, int64_t width, std::span<float> image,
