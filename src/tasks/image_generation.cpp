@@ -9,6 +9,8 @@
 #include "ssa/models/decoder_plans.h"
 #include "ssa/models/precision.h"
 
+#include "tasks/picture_workers.h"
+
 namespace ssa {
 
 namespace {
@@ -48,7 +50,8 @@ class PictureTraining : public TrainingSet {
         side_(config.data.image_size),
         seed_(config.train.seed),
         augmentations_(config.data.augment),
-        images_(images_of(dataset.info(), config, Split::train)) {
+        images_(images_of(dataset.info(), config, Split::train)),
+        pool_(picture_workers(config)) {
     if (images_.size() == 0) {
       throw DataError("data.validation leaves no picture to train on: '{}' has {}", dataset.path(),
                       dataset.info().split_size(Split::train));
@@ -58,30 +61,39 @@ class PictureTraining : public TrainingSet {
   int64_t examples_per_epoch() const override { return images_.size(); }
 
   Batch batch(int64_t first, int64_t count) const override {
-    std::vector<uint8_t> pictures;
-    std::vector<std::vector<int32_t>> variants(augmentations_.size());
-    for (int64_t number = first; number < first + count; ++number) {
-      const int64_t epoch = number / images_.size();
-      const RngKey order{
-          .seed = seed_, .purpose = RngPurpose::data, .step = static_cast<uint32_t>(epoch)};
-      const int64_t image = permuted(number % images_.size(), images_.size(), order);
+    const auto values = static_cast<size_t>(side_ * side_ * kChannels);
+    const std::vector<int32_t> unset(static_cast<size_t>(count));
+    std::vector<uint8_t> pictures(static_cast<size_t>(count) * values);
+    std::vector<std::vector<int32_t>> variants(augmentations_.size(), unset);
+    pool_.run(count, [&](int64_t row) {
+      const auto at = static_cast<size_t>(row);
+      const int64_t epoch = (first + row) / images_.size();
+      const int64_t image = image_of(first + row);
       std::vector<uint8_t> picture = read_picture(dataset_, images_.begin + image, side_).pixels;
       const auto drawn = draw_variants(augmentations_, seed_, epoch, image);
       for (size_t kind = 0; kind < augmentations_.size(); ++kind) {
         augment(picture, side_, augmentations_[kind], drawn[kind]);
-        variants[kind].push_back(drawn[kind]);
+        variants[kind][at] = drawn[kind];
       }
-      pictures.insert(pictures.end(), picture.begin(), picture.end());
-    }
+      std::ranges::copy(picture, pictures.begin() + static_cast<std::ptrdiff_t>(at * values));
+    });
     return picture_batch(pictures, count, augmentations_, variants);
   }
 
  private:
+  /// Which training picture example `number` of the run is.
+  int64_t image_of(int64_t number) const {
+    const auto epoch = static_cast<uint32_t>(number / images_.size());
+    const RngKey order{.seed = seed_, .purpose = RngPurpose::data, .step = epoch};
+    return permuted(number % images_.size(), images_.size(), order);
+  }
+
   ImageDataset dataset_;
   int64_t side_;
   uint64_t seed_;
   std::vector<Augmentation> augmentations_;  // in the order in which they are applied
   TokenRange images_;
+  mutable WorkerPool pool_;
 };
 
 /// Pictures as they are, each an item of as many terms as it has sub-pixels.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ssa/models/decoder_plans.h"
+#include "ssa/tasks/image_classification.h"
 #include "ssa/tasks/image_generation.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/tasks/model_input.h"
@@ -18,11 +19,13 @@ std::unique_ptr<Task> make_task(const Config& config) {
     case TaskKind::image_generation:
       return std::make_unique<ImageGenerationTask>(config);
     case TaskKind::image_classification:
+      return std::make_unique<ImageClassificationTask>(config);
     case TaskKind::graph_regression:
       break;
   }
-  throw ConfigError("task: {} is not built yet; byte_lm, word_lm and image_generation are",
-                    name(config.task));
+  throw ConfigError(
+      "task: {} is not built yet; byte_lm, word_lm, image_generation and image_classification are",
+      name(config.task));
 }
 
 std::vector<SourcePlan> Task::draw(std::vector<Batch>& /*micro_batches*/, Sources sources, Use use,

@@ -13,10 +13,8 @@ TEST_CASE("a task that is not built is refused before a file is opened") {
   const TinyRun run;
   Config config = run.config();
   config.data.path = "/nowhere";
-  for (const TaskKind kind : {TaskKind::image_classification, TaskKind::graph_regression}) {
-    config.task = kind;
-    CHECK(contains(message_of<ConfigError>([&] { make_task(config); }), "is not built yet"));
-  }
+  config.task = TaskKind::graph_regression;
+  CHECK(contains(message_of<ConfigError>([&] { make_task(config); }), "is not built yet"));
   config.task = TaskKind::byte_lm;
   CHECK_THROWS_AS(make_task(config)->open_data(), DataError);
 }
