@@ -90,14 +90,14 @@ TEST_CASE("the ImageNet configs state the recipe of Swin", "[config]") {
   CHECK(w7.data.rand_augment == recipe.rand_augment);
   CHECK(w7.data.erasing == recipe.erasing);
   CHECK(w7.data.mixing == recipe.mixing);
-  CHECK(w7.train.epochs == 300);
+  CHECK(w7.train.steps == 300 * 1251);
   CHECK(w7.train.batch_size == 1024);
   CHECK(w7.train.clip_norm == 5);
   CHECK(w7.train.label_smoothing == 0.1);
   CHECK(w7.train.optimizer.kind == OptimizerKind::adamw);
   CHECK(w7.train.optimizer.lr == 0.001);
   CHECK(w7.train.optimizer.weight_decay == 0.05);
-  CHECK(w7.train.schedule.warmup_epochs == 20);
+  CHECK(w7.train.schedule.warmup_steps == 20 * 1251);
   CHECK(w7.train.schedule.warmup_lr == 1e-6);
   CHECK(w7.train.schedule.min_lr == 1e-5);
   Config w14 = published("imagenet_w14_s0.yaml");
