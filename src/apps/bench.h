@@ -34,7 +34,7 @@ struct Options {
   std::string bias = "alibi";  // or relative_2d, none
   int64_t grid_rows = 0, grid_columns = 0, window = 0, block = 0, shift = 0;
   GraphOptions graph;
-  // step
+  // step, loader
   std::string config;
   std::vector<std::string> set;
   bool compare = false;
@@ -86,6 +86,8 @@ int run_step(const Options& options);
 /// Steps of the config and of the same config with dense attention, each with fused and with
 /// materialized attention: C, M and S as the paper counts them.
 int run_compare(const Options& options);
+/// Reading the training examples of --config.
+int run_loader(const Options& options);
 /// Collectives among the ranks of this process's job.
 int run_collective(const Options& options);
 

@@ -54,11 +54,20 @@ void add_device(CLI::App& command, Options& options) {
       ->capture_default_str();
 }
 
+void add_json(CLI::App& command, Options& options) {
+  command.add_option("--json", options.json, "Write the result to a file (- is standard output)");
+}
+
 void add_output(CLI::App& command, Options& options) {
   command.add_option("--repeats", options.repeats, "Calls measured; the median counts")
       ->check(whole_number_from(1))
       ->capture_default_str();
-  command.add_option("--json", options.json, "Write the result to a file (- is standard output)");
+  add_json(command, options);
+}
+
+void add_config(CLI::App& command, Options& options) {
+  command.add_option("--config", options.config, "YAML config")->required();
+  command.add_option("--set", options.set, "key=value …: override keys of the config");
 }
 
 void add_common(CLI::App& command, Options& options) {
@@ -133,6 +142,7 @@ int main(int argc, char** argv) {
                           "  ssa-bench graph-attention --graphs 128 --nodes 10-26 --drop 0.2\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml\n"
                           "  ssa-bench step --config configs/enwik8_mini_s6_l4.yaml --compare\n"
+                          "  ssa-bench loader --config configs/imagenet_w7_s0.yaml --repeats 20\n"
                           "  ssa-bench plan --length 4096 --windows 4\n"
                           "  mpirun -n 2 ssa-bench collective"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
@@ -156,11 +166,17 @@ int main(int argc, char** argv) {
                            ssa::bench::run_graph_attention);
     ssa::bench::add_graph_options(*graphs, options->graph);
     CLI::App* step = add("step", "A whole training step with its breakdown", ssa::bench::run_step);
-    step->add_option("--config", options->config, "YAML config")->required();
-    step->add_option("--set", options->set, "key=value …: override keys of the config");
+    ssa::bench::add_config(*step, *options);
     step->add_flag("--compare", options->compare,
                    "Against the same model with dense attention, fused and materialized");
     ssa::bench::add_plan_sizes(*add("plan", "Drawing one plan", ssa::bench::run_plan), *options);
+    CLI::App* loader = app.add_subcommand("loader", "Reading training examples, without training");
+    loader->callback([chosen] { *chosen = ssa::bench::run_loader; });
+    ssa::bench::add_config(*loader, *options);
+    loader->add_option("--repeats", options->repeats, "Steps whose examples are read")
+        ->check(ssa::whole_number_from(1))
+        ->capture_default_str();
+    ssa::bench::add_json(*loader, *options);
     CLI::App* collective = app.add_subcommand("collective", "Sums and exchanges among ranks");
     collective->callback([chosen] { *chosen = ssa::bench::run_collective; });
     ssa::bench::add_size(*collective, "--min-bytes", options->min_bytes, "Smallest buffer");
