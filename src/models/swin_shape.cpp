@@ -85,9 +85,6 @@ std::vector<PlanSpec> swin_plan_specs(const SwinShape& shape, const SsaConfig& s
     }
   }
   if (ssa.kind == SsaKind::none) return specs;
-  if (ssa.kind == SsaKind::unbiased) {
-    throw ConfigError("ssa.kind: unbiased is not built for windows of images; use local or none");
-  }
   const size_t sampled = ssa.layers == 0 ? can_sample.size() : static_cast<size_t>(ssa.layers);
   if (sampled > can_sample.size()) {
     throw ConfigError(
@@ -95,13 +92,18 @@ std::vector<PlanSpec> swin_plan_specs(const SwinShape& shape, const SsaConfig& s
         "(all of these) to {}",
         sampled, can_sample.size(), shape.window, shape.window, can_sample.size());
   }
-  const int64_t side = sub_window_side(shape.window, ssa.windows);
   for (size_t i = 0; i < sampled; ++i) {
     const double along =
         sampled > 1 ? static_cast<double>(i) / static_cast<double>(sampled - 1) : 0.0;
     PlanSpec& spec = specs[can_sample[can_sample.size() - sampled + i]];
-    spec.block_rows = spec.block_columns = side;
-    spec.sigma = spec.sigma_columns = ssa.sigma.first + along * (ssa.sigma.last - ssa.sigma.first);
+    if (ssa.kind == SsaKind::unbiased) {
+      spec.kind = PlanKind::unbiased_swin_windows;
+      spec.drop = ssa.drop;
+    } else {
+      spec.block_rows = spec.block_columns = sub_window_side(shape.window, ssa.windows);
+      spec.sigma = spec.sigma_columns =
+          ssa.sigma.first + along * (ssa.sigma.last - ssa.sigma.first);
+    }
     validate(spec);
   }
   return specs;

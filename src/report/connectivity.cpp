@@ -81,7 +81,10 @@ std::vector<double> reached_parts(const std::vector<SourcePlan>& plans, bool cau
 Connectivity estimate_connectivity(std::vector<PlanSpec> specs, int64_t first_layer,
                                    const RngKey& key, int draws) {
   Connectivity result;
-  if (specs.empty()) return result;
+  const auto connects = [&](const PlanSpec& spec) {
+    return spec.positions == specs.front().positions && !is_shifted(spec);
+  };
+  if (specs.empty() || !std::all_of(specs.begin(), specs.end(), connects)) return result;
   for (PlanSpec& spec : specs) spec = shortened(spec);
   const bool causal = specs.front().causal;
   result.positions = specs.front().positions;

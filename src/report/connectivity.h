@@ -23,7 +23,9 @@ struct Connectivity {
 };
 
 /// Draws up to `draws` plans per layer with steps 0, 1, … of `key`; the key's layer is replaced by
-/// `first_layer`, `first_layer` + 1, … Throws ConfigError like draw_plan().
+/// `first_layer`, `first_layer` + 1, … None for layers whose positions are not the same, as of a
+/// Swin transformer that samples in several stages, and for shifted windows, whose mask the plan
+/// does not know. Throws ConfigError like draw_plan().
 Connectivity estimate_connectivity(std::vector<PlanSpec> specs, int64_t first_layer,
                                    const RngKey& key, int draws);
 

@@ -8,10 +8,10 @@
 
 #include "report/connectivity.h"
 #include "report/html.h"
+#include "report/plan_maps.h"
 #include "report/sections.h"
 #include "report/source_map.h"
 #include "report/svg_plot.h"
-#include "report/target_map.h"
 
 namespace ssa::report {
 
@@ -27,6 +27,12 @@ constexpr std::string_view kGridWords =
     "pixel and the dashed one its band: with small σ it sees its band only, with larger σ also "
     "rows above, the nearer the likelier. Columns make no difference, for a band has all of them.";
 
+constexpr std::string_view kSwinWords =
+    " Of a Swin transformer the map is that of the layer's stage, around one target (solid frame) "
+    "of one window, and the first layer shown is the first with shifted windows. A target never "
+    "sees other windows. Dashed is what it would see without noise: its sub-window, or its whole "
+    "window where each window samples its own cells without bias.";
+
 /// Runs that draw from the same plans.
 struct PlanGroup {
   std::vector<size_t> runs;     ///< indices
@@ -40,7 +46,16 @@ bool same_plans(const Run& a, const Run& b) {
   first.finetune_fraction = second.finetune_fraction = 0;
   return first == second && a.config.task == b.config.task &&
          a.config.model.layers == b.config.model.layers &&
-         a.terms_per_example == b.terms_per_example;
+         a.config.model.swin == b.config.model.swin && a.terms_per_example == b.terms_per_example;
+}
+
+/// Drops the dense layers below and above those that sample.
+void keep_sampled_layers(PlanGroup& group) {
+  std::vector<PlanSpec>& specs = group.specs;
+  const auto first = std::find_if(specs.begin(), specs.end(), samples_sources);
+  const auto last = std::find_if(specs.rbegin(), specs.rend(), samples_sources).base();
+  group.first_layer = static_cast<size_t>(first - specs.begin());
+  specs = first < last ? std::vector<PlanSpec>(first, last) : std::vector<PlanSpec>();
 }
 
 std::vector<PlanGroup> group_runs(const std::vector<Run>& runs) {
@@ -58,10 +73,7 @@ std::vector<PlanGroup> group_runs(const std::vector<Run>& runs) {
     PlanGroup group{{i}, {}, 0, {}};
     try {
       group.specs = make_task(config)->plan_specs(Sources::sampled, Use::training);
-      const auto samples = [](const PlanSpec& spec) { return spec.kind != PlanKind::dense; };
-      const auto first = std::find_if(group.specs.begin(), group.specs.end(), samples);
-      group.first_layer = static_cast<size_t>(first - group.specs.begin());
-      group.specs.erase(group.specs.begin(), first);
+      keep_sampled_layers(group);
     } catch (const Error& error) {
       group.problem = error.what();
     }
@@ -74,42 +86,9 @@ RngKey key_of(const Run& run) {
   return {.seed = run.config.train.seed, .purpose = RngPurpose::plan};
 }
 
-std::string layer_title(const PlanSpec& spec, size_t layer) {
-  if (spec.kind == PlanKind::unbiased) {
-    return fmt::format("Layer {}: {:.4g}% dropped", layer + 1, 100 * spec.drop);
-  }
-  return fmt::format("Layer {}: {} {}{}, σ {:.4g}", layer + 1, spec.windows,
-                     is_grid(spec) ? "band" : "window", spec.windows == 1 ? "" : "s", spec.sigma);
-}
-
-/// The map of all targets, and for a grid the one around a single target.
-std::string maps_of_layer(const PlanSpec& spec, size_t layer, const RngKey& key, int draws) {
-  const std::string title = layer_title(spec, layer);
-  std::string html;
-  const SourceMap map = estimate_source_map(spec, key, draws);
-  if (map.draws > 0) html += render(map, title);
-  if (!is_grid(spec)) return html;
-  const TargetMap around = estimate_target_map(spec, key, draws);
-  if (around.draws > 0)
-    html += render(around, fmt::format("Layer {}: around one target", layer + 1));
-  return html;
-}
-
-/// The first and the last layer that sample; only one of them if both draw alike.
 std::string maps_of(const Run& run, const PlanGroup& group, int draws) {
   if (group.specs.empty()) return fmt::format("<p>{}</p>\n", escape(group.problem));
-  std::string html;
-  const size_t last = group.specs.size() - 1;
-  const bool has_sigma = group.specs.front().kind != PlanKind::unbiased;
-  const bool alike = !has_sigma || group.specs.front().sigma == group.specs.back().sigma;
-  for (const size_t i : {size_t{0}, last}) {
-    if (i != last && alike) continue;
-    const size_t layer = group.first_layer + i;
-    html += maps_of_layer(group.specs[i], layer,
-                          key_of(run).with_layer(static_cast<int64_t>(layer)), draws);
-    if (last == 0) break;
-  }
-  return html;
+  return plan_maps(group.specs, group.first_layer, key_of(run), draws);
 }
 
 std::string names_of(const std::vector<Run>& runs, const PlanGroup& group) {
@@ -159,9 +138,11 @@ std::string plan_section(const std::vector<Run>& runs) {
     body +=
         fmt::format("<details><summary>{} more</summary>\n{}</details>\n", shown - in_full, more);
   }
-  const bool grids = std::any_of(groups.begin(), groups.end(), [](const PlanGroup& group) {
-    return !group.specs.empty() && is_grid(group.specs.front());
-  });
+  const auto any = [&](auto of_kind) {
+    return std::any_of(groups.begin(), groups.end(), [&](const PlanGroup& group) {
+      return !group.specs.empty() && of_kind(group.specs.front());
+    });
+  };
   return section(
       "sources", "Sampled sources",
       fmt::format("<p class=\"about\">How likely a target attends to a source in one training "
@@ -169,8 +150,9 @@ std::string plan_section(const std::vector<Run>& runs) {
                   "last, or once where all sample alike. Dashed: the windows' own positions. "
                   "With small σ these have the full colour and what lies before them none; the "
                   "larger σ, the farther the colour spreads to the left, until all of the past is "
-                  "equally likely.{}</p>\n",
-                  kDraws, grids ? kGridWords : std::string_view()) +
+                  "equally likely.{}{}</p>\n",
+                  kDraws, any(is_grid) ? kGridWords : std::string_view(),
+                  any(has_swin_windows) ? kSwinWords : std::string_view()) +
           body);
 }
 

@@ -102,13 +102,17 @@ PlanSpec shortened(PlanSpec spec) {
     spec.columns =
         std::max<int64_t>(1, static_cast<int64_t>(part * static_cast<double>(spec.columns)));
     spec.positions = spec.rows * spec.columns;
-  } else if (spec.kind != PlanKind::local_2d && spec.kind != PlanKind::swin_windows) {
+  } else if (spec.kind != PlanKind::local_2d && !has_swin_windows(spec)) {
     spec.positions = whole_windows(kMostPositions);
   }
   return spec;
 }
 
 bool is_grid(const PlanSpec& spec) { return spec.kind == PlanKind::local_2d && spec.causal; }
+
+bool is_shifted(const PlanSpec& spec) {
+  return has_swin_windows(spec) && (spec.shift_rows > 0 || spec.shift_columns > 0);
+}
 
 int affordable_draws(const PlanSpec& spec, int draws) {
   const bool shuffles_again = spec.kind == PlanKind::local_1d || is_grid(spec);

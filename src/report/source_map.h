@@ -35,6 +35,9 @@ PlanSpec shortened(PlanSpec spec);
 /// Whether the plan's windows are causal bands of rows of a grid.
 bool is_grid(const PlanSpec& spec);
 
+/// Whether the plan's windows are those of a Swin transformer after a cyclic shift.
+bool is_shifted(const PlanSpec& spec);
+
 /// `draws`, or fewer if the plans are too large to draw so often for a page; 0: too large at all.
 int affordable_draws(const PlanSpec& spec, int draws);
 

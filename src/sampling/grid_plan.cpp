@@ -1,4 +1,4 @@
-// Plans over a grid: local blocks, causal bands of rows, Swin sub-windows.
+// Plans over a grid: local blocks, causal bands of rows, windows of a Swin transformer.
 
 #include <algorithm>
 
@@ -96,6 +96,22 @@ SourcePlan draw_swin_windows(const PlanSpec& spec, const RngKey& key) {
                    plan.sources[at] =
                        positions[static_cast<size_t>(landed[static_cast<size_t>(cell)])];
                  });
+  }
+  sort_sources(plan);
+  return plan;
+}
+
+SourcePlan draw_unbiased_swin_windows(const PlanSpec& spec, const RngKey& key) {
+  SourcePlan plan = plan_in_order(spec);
+  auto target = plan.targets.begin();
+  auto source = plan.sources.begin();
+  for (int64_t number = 0; number < plan.windows; ++number) {
+    const auto positions = window_positions(spec, number);
+    target = std::copy(positions.begin(), positions.end(), target);
+    for (const int32_t cell :
+         draw_sample(key.with_stream(number), plan.targets_per_window, plan.sources_per_window)) {
+      *source++ = positions[static_cast<size_t>(cell)];
+    }
   }
   sort_sources(plan);
   return plan;

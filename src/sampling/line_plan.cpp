@@ -41,25 +41,13 @@ SourcePlan draw_dense(const PlanSpec& spec) {
   return plan;
 }
 
-int64_t unbiased_sources(const PlanSpec& spec) {
-  return std::llround((1.0 - spec.drop) * static_cast<double>(spec.positions));
+int64_t kept_sources(double drop, int64_t candidates) {
+  return std::llround((1.0 - drop) * static_cast<double>(candidates));
 }
 
 SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key) {
   SourcePlan plan = plan_in_order(spec);
-  const int64_t kept = plan.sources_per_window;
-  std::vector<uint64_t> order;  // word in the upper half, position in the lower: no two are equal
-  order.reserve(static_cast<size_t>(spec.positions));
-  for (const uint32_t word : draw_words(key.with_stream(0), spec.positions)) {
-    order.push_back(uint64_t{word} << 32 | order.size());
-  }
-  if (kept < spec.positions) {
-    std::nth_element(order.begin(), order.begin() + kept, order.end());
-  }
-  for (size_t i = 0; i < plan.sources.size(); ++i) {
-    plan.sources[i] = static_cast<int32_t>(order[i] & 0xffffffffu);
-  }
-  std::sort(plan.sources.begin(), plan.sources.end());
+  plan.sources = draw_sample(key.with_stream(0), spec.positions, plan.sources_per_window);
   return plan;
 }
 

@@ -23,6 +23,20 @@ std::vector<uint32_t> draw_words(const RngKey& key, int64_t count) {
   return map_words<uint32_t>(key, count, [](uint32_t word) { return word; });
 }
 
+std::vector<int32_t> draw_sample(const RngKey& key, int64_t count, int64_t kept) {
+  std::vector<uint64_t> order;  // word in the upper half, number in the lower: no two are equal
+  order.reserve(static_cast<size_t>(count));
+  for (const uint32_t word : draw_words(key, count)) {
+    order.push_back(uint64_t{word} << 32 | order.size());
+  }
+  if (kept < count) std::nth_element(order.begin(), order.begin() + kept, order.end());
+  std::vector<int32_t> sample(static_cast<size_t>(kept));
+  std::transform(order.begin(), order.begin() + kept, sample.begin(),
+                 [](uint64_t element) { return static_cast<int32_t>(element & 0xffffffffu); });
+  std::sort(sample.begin(), sample.end());
+  return sample;
+}
+
 std::vector<double> draw_normals(const RngKey& key, int64_t count) {
   return map_words<double>(key, count, normal_from_word);
 }

@@ -11,6 +11,8 @@ namespace ssa {
 
 /// Words 0 … count-1 of a stream.
 std::vector<uint32_t> draw_words(const RngKey& key, int64_t count);
+/// A uniform sample of `kept` of the numbers 0 … count-1, ascending: those with the smallest words.
+std::vector<int32_t> draw_sample(const RngKey& key, int64_t count, int64_t kept);
 /// Standard normals of words 0 … count-1 of a stream.
 std::vector<double> draw_normals(const RngKey& key, int64_t count);
 

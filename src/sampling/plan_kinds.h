@@ -11,9 +11,11 @@ SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key);
 SourcePlan draw_local_1d(const PlanSpec& spec, const RngKey& key);
 SourcePlan draw_local_2d(const PlanSpec& spec, const RngKey& key);
 SourcePlan draw_swin_windows(const PlanSpec& spec, const RngKey& key);
+SourcePlan draw_unbiased_swin_windows(const PlanSpec& spec, const RngKey& key);
 
-/// Number of sources that an unbiased plan keeps: round((1 - drop)·N), halves away from zero.
-int64_t unbiased_sources(const PlanSpec& spec);
+/// How many of `candidates` sources an unbiased plan keeps: round((1 - drop)·candidates), halves
+/// away from zero.
+int64_t kept_sources(double drop, int64_t candidates);
 
 /// A plan of the spec's shape, with every position in order as targets, and zeros as sources.
 SourcePlan plan_in_order(const PlanSpec& spec);

@@ -26,6 +26,17 @@ double SourcePlan::sampled_fraction() const {
 
 double sampled_fraction(const PlanSpec& spec) { return fraction(plan_shape(spec), spec.positions); }
 
+bool has_swin_windows(const PlanSpec& spec) {
+  return spec.kind == PlanKind::swin_windows || spec.kind == PlanKind::unbiased_swin_windows;
+}
+
+bool samples_sources(const PlanSpec& spec) {
+  const bool whole_windows = spec.kind == PlanKind::swin_windows &&
+                             spec.block_rows == spec.window_rows &&
+                             spec.block_columns == spec.window_columns;
+  return spec.kind != PlanKind::dense && !whole_windows;
+}
+
 PlanShape plan_shape(const PlanSpec& spec) {
   const auto equal_windows = [&](int64_t count) {
     return PlanShape{count, spec.positions / count, spec.positions / count};
@@ -35,13 +46,17 @@ PlanShape plan_shape(const PlanSpec& spec) {
     case PlanKind::dense:
       return equal_windows(1);
     case PlanKind::unbiased:
-      return {1, spec.positions, unbiased_sources(spec)};
+      return {1, spec.positions, kept_sources(spec.drop, spec.positions)};
     case PlanKind::local_1d:
       return equal_windows(spec.windows);
     case PlanKind::local_2d:
       return equal_windows(spec.causal ? spec.windows : spec.positions / block_size);
     case PlanKind::swin_windows:
       return equal_windows(spec.positions / block_size);
+    case PlanKind::unbiased_swin_windows: {
+      const int64_t cells = spec.window_rows * spec.window_columns;
+      return {spec.positions / cells, cells, kept_sources(spec.drop, cells)};
+    }
   }
   throw ConfigError("source plan: there is no kind number {}", static_cast<int>(spec.kind));
 }
@@ -72,6 +87,8 @@ SourcePlan draw_plan(const PlanSpec& spec, const RngKey& key) {
       return draw_local_2d(spec, key);
     case PlanKind::swin_windows:
       return draw_swin_windows(spec, key);
+    case PlanKind::unbiased_swin_windows:
+      return draw_unbiased_swin_windows(spec, key);
   }
   throw ConfigError("source plan: there is no kind number {}", static_cast<int>(spec.kind));
 }

@@ -52,19 +52,20 @@ void check_sigma(std::string_view what, double sigma) {
       what, sigma, sigma > 0.0 ? "1e6" : "0");
 }
 
-void check_drop(const PlanSpec& spec) {
-  const double largest = 1.0 - 1.0 / static_cast<double>(spec.positions);
+/// `candidates` sources, of which some are dropped.
+void check_drop(const PlanSpec& spec, int64_t candidates) {
+  const double largest = 1.0 - 1.0 / static_cast<double>(candidates);
   if (!(spec.drop >= 0.0)) {  // NaN too
     throw ConfigError(
         "source plan: drop is {}; it must be 0 ≤ drop < 1 (the part of the sources left out); the "
         "nearest valid value is 0",
         spec.drop);
   }
-  if (spec.drop >= 1.0 || unbiased_sources(spec) < 1) {
+  if (spec.drop >= 1.0 || kept_sources(spec.drop, candidates) < 1) {
     throw ConfigError(
         "source plan: drop is {}, which leaves none of {} sources; the largest value that leaves "
         "one is {:.6g}",
-        spec.drop, spec.positions, largest);
+        spec.drop, candidates, largest);
   }
 }
 
@@ -85,12 +86,16 @@ void check_grid(const PlanSpec& spec) {
         "the product of the two",
         spec.rows, spec.columns, spec.positions);
   }
+}
+
+void check_sigmas(const PlanSpec& spec) {
   check_sigma("sigma", spec.sigma);
   check_sigma("sigma_columns", spec.sigma_columns);
 }
 
 void check_local_2d(const PlanSpec& spec) {
   check_grid(spec);
+  check_sigmas(spec);
   if (spec.causal) {
     check_windows("rows", spec.rows, spec.windows);
   } else {
@@ -99,14 +104,25 @@ void check_local_2d(const PlanSpec& spec) {
   }
 }
 
-void check_swin_windows(const PlanSpec& spec) {
+/// The windows of either kind, without what is drawn in them.
+void check_shifted_windows(const PlanSpec& spec) {
   check_grid(spec);
   check_tiles("rows", spec.rows, "window_rows", spec.window_rows);
   check_tiles("columns", spec.columns, "window_columns", spec.window_columns);
-  check_tiles("window_rows", spec.window_rows, "block_rows", spec.block_rows);
-  check_tiles("window_columns", spec.window_columns, "block_columns", spec.block_columns);
   check_shift("shift_rows", spec.shift_rows, spec.window_rows);
   check_shift("shift_columns", spec.shift_columns, spec.window_columns);
+}
+
+void check_swin_windows(const PlanSpec& spec) {
+  check_shifted_windows(spec);
+  check_sigmas(spec);
+  check_tiles("window_rows", spec.window_rows, "block_rows", spec.block_rows);
+  check_tiles("window_columns", spec.window_columns, "block_columns", spec.block_columns);
+}
+
+void check_unbiased_swin_windows(const PlanSpec& spec) {
+  check_shifted_windows(spec);
+  check_drop(spec, spec.window_rows * spec.window_columns);
 }
 
 }  // namespace
@@ -121,7 +137,7 @@ void validate(const PlanSpec& spec) {
     case PlanKind::dense:
       return;
     case PlanKind::unbiased:
-      return check_drop(spec);
+      return check_drop(spec, spec.positions);
     case PlanKind::local_1d:
       check_windows("positions", spec.positions, spec.windows);
       return check_sigma("sigma", spec.sigma);
@@ -129,6 +145,8 @@ void validate(const PlanSpec& spec) {
       return check_local_2d(spec);
     case PlanKind::swin_windows:
       return check_swin_windows(spec);
+    case PlanKind::unbiased_swin_windows:
+      return check_unbiased_swin_windows(spec);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "ssa/backend/counting.h"
 #include "ssa/models/decoder_plans.h"
 
 #include "support/gradient_check.h"
@@ -27,6 +28,29 @@ SsaConfig sampled(int64_t layers, int64_t windows = 4) {
   ssa.windows = windows;
   ssa.sigma = {0.75, 0.75};
   return ssa;
+}
+
+SsaConfig unbiased(int64_t layers, double drop = 0.75) {
+  SsaConfig ssa;
+  ssa.kind = SsaKind::unbiased;
+  ssa.layers = layers;
+  ssa.drop = drop;
+  return ssa;
+}
+
+/// Operations of attention for one picture.
+double attention_flop(const SwinShape& shape, const SsaConfig& ssa) {
+  const Count count;
+  const NoGrad guard;
+  ParameterStore store(Device::counting, DType::f32, 0);
+  const Swin model(shape, store);
+  ModelInput input;
+  input.examples = 1;
+  input.plans = to_tensors(draw_plans(swin_plan_specs(shape, ssa), {}), Device::counting);
+  const Shape picture{1, shape.image_size, shape.image_size, 3};
+  input.fields = {{"images", Tensor::zeros(picture, DType::u8, Device::counting)}};
+  model.logits(input, {});
+  return count.tally().attention_flop;
 }
 
 /// Two stages of 8 x 8 and 4 x 4 cells with windows of 4, the first of which shifts.
@@ -119,6 +143,43 @@ TEST_CASE("sources in sampled windows stay inside their window, and differ from 
   CHECK(plan.sources != other.sources);
 }
 
+TEST_CASE("unbiased windows sample the same blocks, each window its own cells") {
+  for (const auto& [layers, first] : {std::pair{10, 0}, {0, 0}, {6, 4}}) {
+    const std::vector<PlanSpec> specs = swin_plan_specs(windows_of(14), unbiased(layers));
+    const std::vector<PlanSpec> dense = swin_plan_specs(windows_of(14), {});
+    for (int block = 0; block < 12; ++block) {
+      const auto i = static_cast<size_t>(block);
+      const bool is_sampled = block >= first && block < 10;
+      const PlanShape shape = plan_shape(specs[i]), whole = plan_shape(dense[i]);
+      CHECK(shape.windows == whole.windows);
+      CHECK(shape.targets_per_window == whole.targets_per_window);
+      CHECK(shape.sources_per_window == (is_sampled ? 49 : whole.sources_per_window));
+      CHECK(specs[i].shift_rows == dense[i].shift_rows);
+      CHECK(draw_plan(specs[i], {}).targets == draw_plan(dense[i], {}).targets);
+    }
+  }
+  CHECK(message_of<ConfigError>([&] {
+          swin_plan_specs(windows_of(14), unbiased(10, 0.999));
+        }).find("none of 196 sources") != std::string::npos);
+  CHECK(message_of<ConfigError>([&] {
+          swin_plan_specs(windows_of(14), unbiased(11));
+        }).find("valid: 0 (all of these) to 10") != std::string::npos);
+}
+
+TEST_CASE("a quarter of the sources costs as much as four sub-windows, or dense windows of 7") {
+  const auto flop = [](double cells, double sources, double width) {
+    return 4 * cells * sources * width;
+  };
+  const double first_stages = 2 * flop(3136, 196, 96) + 2 * flop(784, 196, 192);
+  const double third = 6 * flop(196, 196, 384), last = 2 * flop(49, 49, 768);
+  CHECK(attention_flop(windows_of(14), {}) == first_stages + third + last);
+  CHECK(attention_flop(windows_of(14), unbiased(6)) == first_stages + third / 4 + last);
+  CHECK(attention_flop(windows_of(14), unbiased(10)) == (first_stages + third) / 4 + last);
+  CHECK(attention_flop(windows_of(14), unbiased(10)) ==
+        attention_flop(windows_of(14), sampled(10)));
+  CHECK(attention_flop(windows_of(14), unbiased(10)) == attention_flop(windows_of(7), {}));
+}
+
 TEST_CASE("sizes of a Swin that do not fit each other are refused with the nearest that do") {
   const auto message = [](auto change) {
     SwinShape shape;
@@ -141,8 +202,11 @@ TEST_CASE("sizes of a Swin that do not fit each other are refused with the neare
 }
 
 TEST_CASE("every gradient of a Swin is that of finite differences") {
-  for (const bool sub_windows : {false, true}) {
-    const TinySwin tiny(sub_windows ? sampled(0) : SsaConfig{});
+  // With 4 of 16 cells some targets of windows that wrap around an edge see no source.
+  for (const auto& [name, ssa] : {std::pair{"windows", SsaConfig{}},
+                                  {"sub-windows", sampled(0)},
+                                  {"unbiased windows", unbiased(0)}}) {
+    const TinySwin tiny(ssa);
     std::vector<NamedLeaf> leaves;
     for (const Parameter& parameter : tiny.store.all()) {
       leaves.push_back({parameter.name, parameter.variable});
@@ -150,8 +214,7 @@ TEST_CASE("every gradient of a Swin is that of finite differences") {
     GradientCheck check;
     check.max_elements = 12;
     check_gradients(
-        sub_windows ? "sub-windows" : "windows", leaves,
-        [&] { return tiny.model.losses(tiny.input, kTraining); }, check);
+        name, leaves, [&] { return tiny.model.losses(tiny.input, kTraining); }, check);
   }
 }
 

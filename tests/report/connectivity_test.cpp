@@ -104,3 +104,13 @@ TEST_CASE("long inputs are drawn shorter, too many windows not at all") {
   CHECK(none.reached.empty());
   CHECK(estimate_connectivity({}, 0, kKey, 1).draws == 0);
 }
+
+TEST_CASE("pathways lead through the stage of a Swin transformer, but not from stage to stage") {
+  const PlanSpec window = ssa::testing::unbiased_swin(14, 14, 0, 0.75);
+  CHECK(estimate_connectivity({window, window}, 0, kKey, 5).reached[0] ==
+        Approx(0.25).margin(0.01));
+  const PlanSpec below = ssa::testing::unbiased_swin(28, 14, 0, 0.75);
+  CHECK(estimate_connectivity({below, window}, 0, kKey, 5).draws == 0);
+  const PlanSpec shifted = ssa::testing::unbiased_swin(28, 14, 7, 0.75);
+  CHECK(estimate_connectivity({below, shifted}, 0, kKey, 5).draws == 0);
+}

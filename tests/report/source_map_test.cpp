@@ -176,8 +176,7 @@ TEST_CASE("without noise a target of a grid sees its band before it") {
   REQUIRE(map.columns == 8);  // three sub-pixels a cell
   CHECK(map.target_row == 5);
   CHECK(map.target_column == 4);
-  CHECK(map.band_begin == 4);
-  CHECK(map.band_end == 6);
+  CHECK(map.own == std::vector<TargetMap::Area>{{4, 0, 6, 8}});
   for (int64_t row = 0; row < 8; ++row) {
     for (int64_t column = 0; column < 8; ++column) {
       const bool before = row * 8 + column <= 5 * 8 + 4;
@@ -192,7 +191,7 @@ TEST_CASE("with noise a target of a grid sees nearer rows more often") {
   double above = 0, beside = 0, far = 0;
   for (int64_t i = 0; i < 4; ++i) {
     beside += map.at(map.target_row - 1, map.target_column - i);
-    above += map.at(map.band_begin - 1, i);
+    above += map.at(map.own.front().top - 1, i);
     far += map.at(0, i);
   }
   CHECK(beside > above);
@@ -203,6 +202,65 @@ TEST_CASE("with noise a target of a grid sees nearer rows more often") {
   CHECK(count(html, "class=\"target\"") == 1);
   CHECK(count(html, "class=\"own\"") == 1);
   CHECK(ssa::testing::nesting_problem(html).empty());
+}
+
+TEST_CASE("without noise a target of a shifted Swin window sees its sub-window") {
+  const TargetMap map = estimate_target_map(ssa::testing::swin(16, 4, 2, 2, 0.0), kKey, 5);
+  REQUIRE(map.rows == 16);
+  REQUIRE(map.columns == 16);
+  // The second of four windows in each direction begins at 4 + 2.
+  CHECK(map.own == std::vector<TargetMap::Area>{{6, 6, 8, 8}});
+  CHECK(map.target_row == 7);
+  CHECK(map.target_column == 7);
+  for (int64_t row = 0; row < 16; ++row) {
+    for (int64_t column = 0; column < 16; ++column) {
+      const bool in_window = row >= 6 && row < 10 && column >= 6 && column < 10;
+      if (!in_window) CHECK(std::isnan(map.at(row, column)));
+      if (in_window) CHECK(map.at(row, column) == (row < 8 && column < 8 ? 1.0 : 0.0));
+    }
+  }
+  CHECK(contains(render(map, "Window"), ">other windows: not visible</text>"));
+}
+
+TEST_CASE("with noise a target of a Swin window sees its sub-window more often") {
+  const TargetMap map = estimate_target_map(ssa::testing::swin(16, 8, 4, 4, 0.3), kKey, 200);
+  double own = 0, window = 0;
+  for (int64_t row = 4; row < 12; ++row) {
+    for (int64_t column = 4; column < 12; ++column) {
+      window += map.at(row, column);
+      if (row < 8 && column < 8) own += map.at(row, column);
+    }
+  }
+  CHECK(window == Approx(16));
+  CHECK(own > 6);
+  CHECK(own < 12);
+}
+
+TEST_CASE("a target of an unbiased Swin window sees all its cells equally often") {
+  const TargetMap map = estimate_target_map(ssa::testing::unbiased_swin(16, 4, 2, 0.75), kKey, 400);
+  CHECK(map.own == std::vector<TargetMap::Area>{{6, 6, 10, 10}});
+  double sum = 0;
+  for (int64_t row = 6; row < 10; ++row) {
+    for (int64_t column = 6; column < 10; ++column) {
+      sum += map.at(row, column);
+      CHECK(map.at(row, column) == Approx(0.25).margin(0.09));  // four standard errors
+    }
+  }
+  CHECK(sum == Approx(4));
+  CHECK(std::isnan(map.at(5, 6)));
+  CHECK(std::isnan(map.at(6, 10)));
+}
+
+TEST_CASE("a Swin window that wraps around the edges is framed in parts") {
+  const TargetMap map = estimate_target_map(ssa::testing::unbiased_swin(8, 8, 3, 0.0), kKey, 2);
+  CHECK(map.own ==
+        std::vector<TargetMap::Area>{{3, 3, 8, 8}, {3, 0, 8, 3}, {0, 3, 3, 8}, {0, 0, 3, 3}});
+  CHECK(map.target_row == 7);
+  for (int64_t row = 0; row < 8; ++row) {
+    for (int64_t column = 0; column < 8; ++column) CHECK(map.at(row, column) == 1.0);
+  }
+  const PlanSpec inside = ssa::testing::unbiased_swin(8, 4, 2, 0.0);
+  CHECK(estimate_target_map(inside, kKey, 1).own == std::vector<TargetMap::Area>{{2, 2, 6, 6}});
 }
 
 TEST_CASE("the picture has a title, and equal cells are drawn as one") {

@@ -104,6 +104,39 @@ TEST_CASE("Unbiased sources are uniform and as good as independent", "[plan]") {
   CHECK(together == Approx(10.0 * 9.0 / (40.0 * 39.0)).margin(0.015));
 }
 
+TEST_CASE("Unbiased sources of Swin windows are uniform, and each window draws its own", "[plan]") {
+  constexpr int kDraws = 4000;
+  for (const int64_t shift : {0, 2}) {
+    const PlanSpec spec = testing::unbiased_swin(8, 4, shift, 0.75);
+    const Matrix counts = frequencies(spec, kDraws);
+    const auto cells = testing::targets_of(draw_plan(spec, draw_key(0)));
+    REQUIRE(counts.size() == 4);
+    for (size_t w = 0; w < counts.size(); ++w) {
+      // 16 frequencies of mean 0.25: chi-square with 15 degrees of freedom, whose 0.0001 and 0.9999
+      // quantiles are 2.8 and 44.
+      double chi_square = 0.0, inside = 0.0;
+      for (const int32_t cell : cells[w]) {
+        const double frequency = counts[w][static_cast<size_t>(cell)];
+        inside += frequency;
+        chi_square += (frequency - 0.25) * (frequency - 0.25) * kDraws / (0.25 * 0.75) * 15 / 16;
+      }
+      CHECK(inside == Approx(4.0));  // all four sources of a draw
+      CHECK(chi_square < 44.0);
+      CHECK(chi_square > 2.8);
+    }
+  }
+  // Two windows with the same draw would share all four cells; chance gives one.
+  double shared = 0.0;
+  const PlanSpec spec = testing::unbiased_swin(8, 4, 0, 0.75);
+  for (int64_t step = 0; step < kDraws; ++step) {
+    const auto sources = testing::sources_of(draw_plan(spec, draw_key(step)));
+    for (const int32_t source : sources[0]) {
+      shared += std::binary_search(sources[1].begin(), sources[1].end(), source + 4) ? 1 : 0;
+    }
+  }
+  CHECK(shared / kDraws == Approx(1.0).margin(0.06));  // standard error 0.012
+}
+
 TEST_CASE("Large sigma samples uniformly", "[plan]") {
   // Standard errors 0.007 (p = 1/4) and at most 0.008; the largest of 160 stays below 4.5 of them.
   const Matrix line = frequencies(testing::local_1d(40, 4, 1e6, false), 4000);

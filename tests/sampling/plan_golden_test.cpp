@@ -60,4 +60,12 @@ TEST_CASE("Golden Swin plan", "[plan]") {
         Rows{{0, 6, 45, 46}, {40, 47, 48, 54}, {53, 55, 62, 63}, {5, 7, 56, 61}});
 }
 
+TEST_CASE("Golden unbiased Swin plan", "[plan]") {
+  const SourcePlan plan = draw_plan(testing::unbiased_swin(8, 4, 1, 0.75), golden_key());
+  CHECK(testing::targets_of(plan)[1] ==
+        std::vector<int32_t>{13, 14, 15, 8, 21, 22, 23, 16, 29, 30, 31, 24, 37, 38, 39, 32});
+  CHECK(testing::sources_of(plan) ==
+        Rows{{11, 12, 19, 26}, {13, 15, 22, 24}, {2, 3, 42, 58}, {0, 6, 46, 62}});
+}
+
 }  // namespace ssa

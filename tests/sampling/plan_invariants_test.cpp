@@ -25,6 +25,9 @@ std::vector<PlanSpec> all_kinds() {
   oblong.block_columns = 2;
   oblong.shift_columns = 0;
   oblong.positions = 96;
+  PlanSpec unbiased_oblong = oblong;
+  unbiased_oblong.kind = PlanKind::unbiased_swin_windows;
+  unbiased_oblong.drop = 0.7;
   return {dense,
           testing::unbiased(31, 0.0),
           testing::unbiased(50, 0.2),
@@ -38,12 +41,25 @@ std::vector<PlanSpec> all_kinds() {
           testing::bands_2d(8, 6, 4, 0.25, 0.25),
           testing::swin(28, 14, 7, 0, 0.75),
           testing::swin(28, 14, 7, 7, 0.75),
-          oblong};
+          oblong,
+          testing::unbiased_swin(28, 14, 0, 0.75),
+          testing::unbiased_swin(28, 14, 7, 0.75),
+          testing::unbiased_swin(28, 14, 3, 0.0),
+          unbiased_oblong};
 }
 
 bool causal_window(const SourcePlan& plan, size_t window) {
   const auto sources = testing::sources_of(plan)[window];
   return sources.back() < (static_cast<int64_t>(window) + 1) * plan.targets_per_window;
+}
+
+/// The number of the (shifted) Swin window that a position is in.
+int64_t swin_window_of(const PlanSpec& spec, int32_t position) {
+  const int64_t row = (position / spec.columns - spec.shift_rows + spec.rows) % spec.rows;
+  const int64_t column =
+      (position % spec.columns - spec.shift_columns + spec.columns) % spec.columns;
+  return row / spec.window_rows * (spec.columns / spec.window_columns) +
+         column / spec.window_columns;
 }
 
 }  // namespace
@@ -86,6 +102,9 @@ TEST_CASE("A spec says how large its plans are without a draw", "[plan]") {
   CHECK(plan_shape(testing::swin(56, 14, 7, 7, 0.75)) == PlanShape{64, 49, 49});
   CHECK(plan_shape(testing::bands_2d(32, 96, 4, 0.25, 0.25)) == PlanShape{4, 768, 768});
   CHECK(sampled_fraction(testing::swin(56, 14, 7, 7, 0.75)) == 1.0 / 64);
+  CHECK(plan_shape(testing::unbiased_swin(56, 14, 7, 0.75)) == PlanShape{16, 196, 49});
+  CHECK(sampled_fraction(testing::unbiased_swin(56, 14, 7, 0.75)) == 1.0 / 64);
+  CHECK(plan_shape(testing::unbiased_swin(9, 3, 0, 0.5)) == PlanShape{9, 9, 5});  // round(4.5)
 }
 
 TEST_CASE("Plans that partition the sources use each exactly once", "[plan]") {
@@ -169,15 +188,10 @@ TEST_CASE("Block targets are the block's cells", "[plan]") {
 }
 
 TEST_CASE("A Swin window's sources never leave it", "[plan]") {
-  constexpr int64_t kSide = 28;
-  constexpr int64_t kWindow = 14;
   for (const int64_t shift : {0, 3, 7}) {
-    const SourcePlan plan = draw_plan(testing::swin(kSide, kWindow, 7, shift, 0.75), draw_key(5));
-    const auto window_of = [&](int32_t position) {
-      const int64_t r = (position / kSide - shift + kSide) % kSide;
-      const int64_t c = (position % kSide - shift + kSide) % kSide;
-      return r / kWindow * (kSide / kWindow) + c / kWindow;
-    };
+    const PlanSpec spec = testing::swin(28, 14, 7, shift, 0.75);
+    const SourcePlan plan = draw_plan(spec, draw_key(5));
+    const auto window_of = [&](int32_t position) { return swin_window_of(spec, position); };
     const auto sources = testing::sources_of(plan);
     const auto targets = testing::targets_of(plan);
     REQUIRE(sources.size() == 16);
@@ -190,6 +204,24 @@ TEST_CASE("A Swin window's sources never leave it", "[plan]") {
       }
     }
     CHECK(moved > 300);  // of 784: sigma 0.75 mixes the four sub-windows well
+  }
+}
+
+TEST_CASE("An unbiased Swin window samples its own cells for all of them", "[plan]") {
+  for (const int64_t shift : {0, 3, 7}) {
+    const PlanSpec spec = testing::unbiased_swin(28, 14, shift, 0.75);
+    const SourcePlan plan = draw_plan(spec, draw_key(5));
+    const auto sources = testing::sources_of(plan), targets = testing::targets_of(plan);
+    REQUIRE(sources.size() == 4);
+    for (size_t w = 0; w < sources.size(); ++w) {
+      REQUIRE(targets[w].size() == 196);
+      REQUIRE(sources[w].size() == 49);
+      for (const auto& positions : {targets[w], sources[w]}) {
+        for (const int32_t position : positions) {
+          REQUIRE(swin_window_of(spec, position) == static_cast<int64_t>(w));
+        }
+      }
+    }
   }
 }
 
@@ -212,7 +244,8 @@ TEST_CASE("Other seeds, steps, layers, ranks and purposes draw other plans", "[p
   for (const PlanSpec& spec :
        {testing::unbiased(200, 0.5), testing::local_1d(200, 4, 0.2, false),
         testing::local_1d(200, 4, 0.2, true), testing::blocks_2d(10, 20, 5, 5, 0.3, 0.3),
-        testing::bands_2d(10, 20, 5, 0.3, 0.3), testing::swin(28, 14, 7, 7, 0.75)}) {
+        testing::bands_2d(10, 20, 5, 0.3, 0.3), testing::swin(28, 14, 7, 7, 0.75),
+        testing::unbiased_swin(28, 14, 7, 0.75)}) {
     const RngKey key = draw_key(1);
     std::vector<RngKey> keys = {key, key.with_layer(1), key.with_purpose(RngPurpose::ensemble)};
     keys.push_back(key);
@@ -235,6 +268,11 @@ TEST_CASE("Windows that shuffle by themselves draw different numbers", "[plan]")
   std::vector<int32_t> second = swin_sources[4];  // first sub-window of the window at column 14
   for (int32_t& position : second) position -= 14;
   CHECK(second != swin_sources[0]);
+  const auto unbiased =
+      testing::sources_of(draw_plan(testing::unbiased_swin(28, 14, 0, 0.75), draw_key(2)));
+  second = unbiased[1];
+  for (int32_t& position : second) position -= 14;
+  CHECK(second != unbiased[0]);
 
   // If bands shared a stream, band v + 1 would see band v's noise on the shared prefix: with equal
   // noise, uniform-size sigma makes the top T of the longer line the top of the shorter one or new.

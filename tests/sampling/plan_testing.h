@@ -75,6 +75,14 @@ inline PlanSpec swin(int64_t side, int64_t window, int64_t block, int64_t shift,
   return spec;
 }
 
+/// The same windows, each with its own uniform sample of its cells.
+inline PlanSpec unbiased_swin(int64_t side, int64_t window, int64_t shift, double drop) {
+  PlanSpec spec = swin(side, window, 0, shift, 0.0);
+  spec.kind = PlanKind::unbiased_swin_windows;
+  spec.drop = drop;
+  return spec;
+}
+
 /// Draw number `step` of the fixed-seed test series.
 inline RngKey draw_key(int64_t step) {
   return {.seed = 2306, .purpose = RngPurpose::plan, .step = static_cast<uint32_t>(step)};

@@ -67,6 +67,9 @@ TEST_CASE("Blocks and windows must tile", "[plan]") {
   check_refused(testing::swin(56, 14, 6, 0, 0.75), {"window_rows 14", "block_rows 2 or 7"});
   check_refused(testing::swin(56, 14, 7, 14, 0.75), {"shift_rows is 14", "equivalent value is 0"});
   check_refused(testing::swin(56, 14, 7, -7, 0.75), {"shift_rows is -7", "equivalent value is 7"});
+  check_refused(testing::unbiased_swin(56, 15, 0, 0.75), {"rows 56", "window_rows 14 or 28"});
+  check_refused(testing::unbiased_swin(56, 14, 14, 0.75), {"shift_rows is 14"});
+  validate(testing::unbiased_swin(56, 14, 7, 0.75));  // sub-windows and σ do not matter
 }
 
 TEST_CASE("Sigma must be finite and not negative", "[plan]") {
@@ -84,6 +87,8 @@ TEST_CASE("Drop must leave a source", "[plan]") {
   check_refused(testing::unbiased(10, 1.0), {"drop is 1", "none of 10 sources", "0.9"});
   check_refused(testing::unbiased(10, 0.97), {"drop is 0.97", "0.9"});
   check_refused(testing::unbiased(10, std::nan("")), {"drop is nan"});
+  check_refused(testing::unbiased_swin(8, 4, 0, 0.99), {"drop is 0.99", "none of 16 sources"});
+  check_refused(testing::unbiased_swin(8, 4, 0, -1), {"drop is -1"});
   CHECK(draw_plan(testing::unbiased(10, 0.9), RngKey{}).sources.size() == 1);
 }
 

@@ -39,10 +39,11 @@ std::vector<SwinStageShape> swin_stages(const SwinShape& shape);
 
 /// The plan of each block. Dense attention over windows is a plan as well, with the whole window as
 /// its only sub-window. Windows of every second block of a stage are shifted by half a window,
-/// unless one window covers the map. With ssa.kind local the last ssa.layers (0: all) of the blocks
-/// that can be sampled have ssa.windows square sub-windows in each window; blocks whose window the
-/// map has shrunk cannot. σ is a fraction of the window's side. Throws ConfigError like
-/// swin_stages() and validate(PlanSpec), and for ssa.kind unbiased.
+/// unless one window covers the map. The last ssa.layers (0: all) of the blocks that can be sampled
+/// are; blocks whose window the map has shrunk cannot. With ssa.kind local each of their windows
+/// has ssa.windows square sub-windows, and σ is a fraction of the window's side. With unbiased each
+/// window draws its own sources for all its targets, without ssa.drop of its cells. Throws
+/// ConfigError like swin_stages() and validate(PlanSpec).
 std::vector<PlanSpec> swin_plan_specs(const SwinShape& shape, const SsaConfig& ssa);
 
 /// Half the map's sides, twice its width: the four cells of each 2×2 square side by side, a norm,

@@ -34,6 +34,7 @@ enum class PlanKind {
   local_1d,      ///< windows of a Gaussian-noised order, optionally causal
   local_2d,      ///< blocks of a grid shuffled horizontally, then vertically; causal: bands of rows
   swin_windows,  ///< sub-windows inside each (shifted) window of an image
+  unbiased_swin_windows,  ///< in each (shifted) window of T cells round((1 - drop)·T) of them
 };
 
 /// Everything but randomness that determines a plan. Fields that a kind does not use are ignored.
@@ -41,7 +42,7 @@ struct PlanSpec {
   PlanKind kind = PlanKind::dense;
   int64_t positions = 0;  ///< N (rows·columns for grids)
   bool causal = false;    ///< local_1d, local_2d
-  double drop = 0.0;      ///< unbiased: part of the sources dropped, 0 ≤ drop < 1
+  double drop = 0.0;      ///< unbiased kinds: part of the sources dropped, 0 ≤ drop < 1
   int64_t windows = 1;    ///< local_1d; local_2d causal: number of bands
   /// local kinds: standard deviation as a fraction of the input length, in 2-D of the number of
   /// rows of the grid, in swin_windows of the rows of a window. Finite, ≥ 0.
@@ -53,12 +54,13 @@ struct PlanSpec {
   int64_t columns = 0;
   int64_t block_rows = 0;  ///< local_2d not causal, swin_windows (sub-window): block height
   int64_t block_columns = 0;
-  int64_t window_rows = 0;  ///< swin_windows: window height (14)
+  int64_t window_rows = 0;  ///< both kinds of Swin windows: window height (14)
   int64_t window_columns = 0;
-  /// swin_windows: cyclic shift of the window grid, 0 ≤ shift < window. Cell (r, c) of the shifted
-  /// grid holds original position ((r + shift_rows) mod rows, (c + shift_columns) mod columns), as
-  /// after torch.roll(x, (-shift_rows, -shift_columns)). A window that wraps around the edge holds
-  /// regions that are no neighbours: the attention mask keeps them apart, the plan does not.
+  /// both kinds of Swin windows: cyclic shift of the window grid, 0 ≤ shift < window. Cell (r, c)
+  /// of the shifted grid holds original position ((r + shift_rows) mod rows, (c + shift_columns)
+  /// mod columns), as after torch.roll(x, (-shift_rows, -shift_columns)). A window that wraps
+  /// around the edge holds regions that are no neighbours: the attention mask keeps them apart, the
+  /// plan does not.
   int64_t shift_rows = 0;
   int64_t shift_columns = 0;
 };
@@ -72,6 +74,13 @@ struct PlanShape {
 };
 /// The shape of draw_plan(spec). The spec must be valid.
 PlanShape plan_shape(const PlanSpec& spec);
+
+/// Whether the plan's windows are those of a Swin transformer, of either kind.
+bool has_swin_windows(const PlanSpec& spec);
+
+/// Whether sources are drawn at random. Not for dense attention, over all positions or over whole
+/// Swin windows.
+bool samples_sources(const PlanSpec& spec);
 
 /// The part of the N×N matrix that plans of this spec sample.
 double sampled_fraction(const PlanSpec& spec);
@@ -96,6 +105,8 @@ void validate(const PlanSpec& spec);
 /// - swin_windows: the same inside each window (sigma times the window's side); stream = the
 ///   window's number in raster order of the shifted grid. The plan's windows are the sub-windows,
 ///   window by window, raster order inside each.
+/// - unbiased_swin_windows: as unbiased inside each window, over its cells in raster order; stream
+///   = the window's number.
 SourcePlan draw_plan(const PlanSpec& spec, const RngKey& key);
 
 }  // namespace ssa
