@@ -14,35 +14,55 @@ int64_t columns_of(int64_t count) {
   return columns;
 }
 
-std::optional<Sample> draw_pictures(const Config& config, const ImageDecoder& model, int64_t count,
-                                    Device device,
-                                    const std::function<bool(const EvalProgress&)>& progress) {
+Sample sheet_of(const std::vector<Picture>& pictures) {
+  const std::vector<uint8_t> png =
+      encode_png(contact_sheet(pictures, columns_of(std::ssize(pictures))));
+  return {"png", std::string(png.begin(), png.end())};
+}
+
+bool go_on(const SampleOptions& options, int64_t done, int64_t total) {
+  return !options.progress || options.progress({done, total, 0});
+}
+
+std::optional<Sample> drawn_pictures(const Config& config, const ImageDecoder& model,
+                                     const SampleOptions& options) {
   const int64_t side = config.data.image_size;
-  const PictureOptions options{
-      .count = count, .sampling = {.seed = config.train.seed}, .given = {}};
-  const int64_t total = side * side * 3 * count;
+  const PictureOptions how{
+      .count = options.count, .sampling = {.seed = config.train.seed}, .given = {}};
+  const int64_t total = side * side * 3 * options.count;
   int64_t drawn = 0;
   bool complete = true;
   const std::vector<Picture> pictures =
-      generate_pictures(model, config.model.layers, side, options, device, [&](int64_t more) {
+      generate_pictures(model, config.model.layers, side, how, options.device, [&](int64_t more) {
         drawn += more;
-        complete = !progress || progress({drawn, total, 0});
+        complete = go_on(options, drawn, total);
         return complete;
       });
   if (!complete) return std::nullopt;
-  const std::vector<uint8_t> png = encode_png(contact_sheet(pictures, columns_of(count)));
-  return Sample{"png", std::string(png.begin(), png.end())};
+  return sheet_of(pictures);
+}
+
+std::optional<Sample> training_pictures(const TrainingSet& training, const SampleOptions& options) {
+  std::vector<Picture> pictures;
+  for (int64_t i = 0; i < options.count; ++i) {
+    pictures.push_back(training.picture(options.next_example + i));
+    if (!go_on(options, i + 1, options.count)) return std::nullopt;
+  }
+  return sheet_of(pictures);
 }
 
 }  // namespace
 
-std::optional<Sample> draw_samples(const Task& task, const Model& model, int64_t count,
-                                   Device device,
-                                   const std::function<bool(const EvalProgress&)>& progress) {
-  const auto* pictures = dynamic_cast<const ImageDecoder*>(&model);
-  SSA_CHECK(task.sample_kind() == SampleKind::pictures && pictures != nullptr && count > 0,
-            "samples: {} of task {}, whose model draws none", count, name(task.config().task));
-  return draw_pictures(task.config(), *pictures, count, device, progress);
+std::optional<Sample> draw_samples(const Task& task, const Model& model,
+                                   const TrainingSet& training, const SampleOptions& options) {
+  const SampleKind kind = task.traits().samples;
+  SSA_CHECK(kind != SampleKind::none && options.count > 0, "samples: {} of task {}, which has none",
+            options.count, name(task.config().task));
+  if (kind == SampleKind::training_pictures) return training_pictures(training, options);
+  const auto* decoder = dynamic_cast<const ImageDecoder*>(&model);
+  SSA_CHECK(decoder != nullptr, "samples: the model of task {} draws no pictures",
+            name(task.config().task));
+  return drawn_pictures(task.config(), *decoder, options);
 }
 
 }  // namespace ssa

@@ -9,11 +9,26 @@ namespace ssa::report {
 
 namespace {
 
+std::string_view about(SampleKind kind) {
+  switch (kind) {
+    case SampleKind::drawn_pictures:
+      return "Drawn by the model during training, with dense attention: the latest large, those of "
+             "earlier steps small. All steps of a run draw with the same random numbers, so that "
+             "pictures in the same place show what the model has learned in between.";
+    case SampleKind::training_pictures:
+      return "Training pictures as the model sees them, augmented and mixed: the first ones after "
+             "the given step. The latest are large, those of earlier steps small.";
+    case SampleKind::none:
+      break;
+  }
+  return {};
+}
+
 /// Pictures are part of the page, so that it needs no other file.
 std::string figure(const SamplePicture& picture) {
   const std::string step = grouped(picture.step);
   return fmt::format(
-      "<figure><img alt=\"Samples drawn after step {0}\" src=\"data:image/png;base64,{1}\">"
+      "<figure><img alt=\"Pictures of step {0}\" src=\"data:image/png;base64,{1}\">"
       "<figcaption>step {0}</figcaption></figure>\n",
       step, base64(picture.png));
 }
@@ -30,22 +45,23 @@ std::string pictures_of(const Run& run, bool with_earlier) {
   return html + "</div>\n";
 }
 
+/// The pictures of all runs of a kind below what they are; empty if there are none.
+std::string pictures_of_kind(const std::vector<Run>& runs, SampleKind kind) {
+  std::string html;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].pictures.empty() || traits_of(runs[i].config.task).samples != kind) continue;
+    html += fmt::format("<p class=\"legend\">{}</p>\n", run_chip(runs[i], i)) +
+            pictures_of(runs[i], runs.size() <= kMostColumns);
+  }
+  return html.empty() ? html : fmt::format("<p class=\"about\">{}</p>\n{}", about(kind), html);
+}
+
 }  // namespace
 
 std::string picture_section(const std::vector<Run>& runs) {
-  std::string body;
-  for (size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].pictures.empty()) continue;
-    body += fmt::format("<p class=\"legend\">{}</p>\n", run_chip(runs[i], i)) +
-            pictures_of(runs[i], runs.size() <= kMostColumns);
-  }
-  if (body.empty()) return {};
   return section("pictures", "Samples",
-                 "<p class=\"about\">Drawn by the model during training, with dense attention: the "
-                 "latest large, those of earlier steps small. All steps of a run draw with the "
-                 "same random numbers, so that pictures in the same place show what the model has "
-                 "learned in between.</p>\n" +
-                     body);
+                 pictures_of_kind(runs, SampleKind::drawn_pictures) +
+                     pictures_of_kind(runs, SampleKind::training_pictures));
 }
 
 }  // namespace ssa::report

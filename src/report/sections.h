@@ -17,7 +17,7 @@ std::string header_section(const std::vector<Run>& runs);
 std::string summary_section(const std::vector<Run>& runs);
 /// Scores that are not the runs' own: of other data, a part of a split, another config.
 std::string other_scores_section(const std::vector<Run>& runs);
-/// Pictures that the models drew in training.
+/// What train.samples has shown: pictures that the models drew, or those that they learned from.
 std::string picture_section(const std::vector<Run>& runs);
 /// Loss against step, time and compute, and the metric.
 std::string loss_section(const std::vector<Run>& runs);

@@ -72,10 +72,20 @@ const Metric& loss_metric() {
 const TaskTraits& traits_of(TaskKind kind) {
   static const TaskTraits byte_lm{"bytes", "tokens", "token", "sequences", " nats", {kBitsPerByte}};
   static const TaskTraits word_lm{"tokens", "tokens", "token", "sequences", " nats", {kPerplexity}};
-  static const TaskTraits image_generation{"sub-pixels", "sub-pixels", "sub-pixel",
-                                           "images",     " nats",      {kBitsPerDim}};
-  static const TaskTraits image_classification{"images", "images", "image",
-                                               "images", " nats",  {kTop1, kTop5}};
+  static const TaskTraits image_generation{"sub-pixels",
+                                           "sub-pixels",
+                                           "sub-pixel",
+                                           "images",
+                                           " nats",
+                                           {kBitsPerDim},
+                                           SampleKind::drawn_pictures};
+  static const TaskTraits image_classification{"images",
+                                               "images",
+                                               "image",
+                                               "images",
+                                               " nats",
+                                               {kTop1, kTop5},
+                                               SampleKind::training_pictures};
   static const TaskTraits graph_regression{"graphs", "graphs", "graph",
                                            "graphs", "",       {kMeanAbsoluteError}};
   switch (kind) {

@@ -28,6 +28,10 @@ std::unique_ptr<Task> make_task(const Config& config) {
       name(config.task));
 }
 
+Picture TrainingSet::picture(int64_t example) const {
+  throw ShapeError("training set: there is no picture of example {} to look at", example);
+}
+
 std::vector<SourcePlan> Task::draw(std::vector<Batch>& /*micro_batches*/, Sources sources, Use use,
                                    const RngKey& key) const {
   return draw_plans(plan_specs(sources, use), key);

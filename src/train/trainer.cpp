@@ -71,11 +71,16 @@ TrainOutcome Trainer::run() {
 /// Several ranks stop after the step in which one of them reports a signal.
 bool Trainer::stopping() const { return stop_ || (ranks_.size() == 1 && StopSignal::requested()); }
 
+/// Where the global batch of a step begins in the training set.
+int64_t Trainer::first_example(int64_t step) const {
+  return state_.skipped_samples + step * config_.train.batch_size;
+}
+
 /// The inputs of this rank in a step: a pure function, called on any thread.
 StepItem Trainer::item_of_step(int64_t step) const {
-  const int64_t batch = config_.train.batch_size, micro = config_.train.micro_batch;
-  const int64_t share = batch / ranks_.size();
-  const int64_t first = state_.skipped_samples + step * batch + ranks_.rank() * share;
+  const int64_t micro = config_.train.micro_batch;
+  const int64_t share = config_.train.batch_size / ranks_.size();
+  const int64_t first = first_example(step) + ranks_.rank() * share;
   StepItem item;
   for (int64_t done = 0; done < share; done += micro) {
     item.micro_batches.push_back(training_->batch(first + done, micro));
@@ -291,13 +296,16 @@ bool Trainer::draw_samples() {
   ranks_.set_timeout(std::chrono::hours(24 * 365));
   together(ranks_, "drawing samples", [&] {
     if (!leads()) return;
-    sample = ssa::draw_samples(
-        *task_, stepper_.session().model(), config_.train.samples, options_.device,
-        [this](const EvalProgress& now) {
-          progress_->update(state_.step, fmt::format("drawing samples {}/{}", now.done, now.total),
-                            false);
-          return !StopSignal::requested();
-        });
+    const SampleOptions how{.count = config_.train.samples,
+                            .next_example = first_example(state_.step),
+                            .device = options_.device,
+                            .progress = [this](const EvalProgress& now) {
+                              progress_->update(
+                                  state_.step,
+                                  fmt::format("drawing samples {}/{}", now.done, now.total), false);
+                              return !StopSignal::requested();
+                            }};
+    sample = ssa::draw_samples(*task_, stepper_.session().model(), *training_, how);
     progress_->clear();
     if (!sample) return;
     folder_->write_sample(state_.step, sample->suffix, sample->bytes);

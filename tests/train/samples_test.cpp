@@ -9,8 +9,10 @@
 #include "ssa/data/picture.h"
 #include "ssa/data/prepare.h"
 #include "ssa/eval/draw_samples.h"
+#include "ssa/eval/generate_pictures.h"
 
 #include "dist/thread_ranks.h"
+#include "tasks/majority_task.h"
 #include "train/signal_self.h"
 #include "train/tiny_run.h"
 #include "train/train_run.h"
@@ -93,6 +95,65 @@ class SignalAtMessage : public spdlog::sinks::base_sink<spdlog::details::null_mu
   std::string text_;
 };
 
+/// A training set without pictures to look at.
+struct NoPictures : public TrainingSet {
+  int64_t examples_per_epoch() const override { return 1; }
+  Batch batch(int64_t, int64_t) const override { return {}; }
+};
+
+/// The majority task with a picture of each example: one row, black for symbol 0 and white for 1.
+class SeenMajorityTask : public MajorityTask {
+ public:
+  using MajorityTask::MajorityTask;
+  const TaskTraits& traits() const override {
+    static const TaskTraits traits = [this] {
+      TaskTraits seen = MajorityTask::traits();
+      seen.samples = SampleKind::training_pictures;
+      return seen;
+    }();
+    return traits;
+  }
+  std::unique_ptr<TaskData> open_data() const override {
+    return std::make_unique<Data>(MajorityTask::open_data());
+  }
+  /// The training set of a run.
+  static std::unique_ptr<TrainingSet> training(const Config& config) {
+    return SeenMajorityTask(config).open_data()->training(config);
+  }
+
+ private:
+  struct Training : public TrainingSet {
+    explicit Training(std::unique_ptr<TrainingSet> own) : set(std::move(own)) {}
+    int64_t examples_per_epoch() const override { return set->examples_per_epoch(); }
+    Batch batch(int64_t first, int64_t count) const override { return set->batch(first, count); }
+    Picture picture(int64_t example) const override {
+      const Batch shown = batch(example, 1);
+      Picture picture{1, 0, {}};
+      for (const int32_t symbol : shown.field("symbols").values<int32_t>()) {
+        ++picture.width;
+        picture.pixels.insert(picture.pixels.end(), 3, symbol == 0 ? 0 : 255);
+      }
+      return picture;
+    }
+    std::unique_ptr<TrainingSet> set;
+  };
+  struct Data : public TaskData {
+    explicit Data(std::unique_ptr<TaskData> own) : data(std::move(own)) {}
+    const std::string& path() const override { return data->path(); }
+    DataIdentity identity() const override { return data->identity(); }
+    std::vector<std::string> description() const override { return data->description(); }
+    Config settled(Config config) const override { return data->settled(std::move(config)); }
+    std::unique_ptr<TrainingSet> training(const Config& config) const override {
+      return std::make_unique<Training>(data->training(config));
+    }
+    std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
+                                        int64_t most_terms) const override {
+      return data->evaluation(config, split, most_terms);
+    }
+    std::unique_ptr<TaskData> data;
+  };
+};
+
 std::string weights(const std::string& folder) {
   return read_bytes(folder + "/checkpoints/step-6/model.safetensors");
 }
@@ -121,7 +182,7 @@ TEST_CASE("samples are drawn after each evaluation, and change no bit of the tra
   const std::unique_ptr<Task> task = make_task(run.config());
   ModelSession session(*task, Device::cpu);
   session.load(latest_checkpoint_of(with).model);
-  const auto again = draw_samples(*task, session.model(), 6, Device::cpu);
+  const auto again = draw_samples(*task, session.model(), NoPictures(), {.count = 6});
   REQUIRE(again);
   CHECK(again->suffix == "png");
   CHECK((again->bytes == png));
@@ -189,11 +250,35 @@ TEST_CASE("the first of several ranks draws, and an error of its is that of all"
   CHECK(contains(message, "broken/samples"));
 }
 
+TEST_CASE("a task may show the training pictures of the coming step") {
+  const TempDir dir;
+  Config config = parse_config(
+      "model: {layers: 1, width: 8, ffn_width: 8, heads: 1}\n"
+      "data: {path: none, length: 5}\n"
+      "train: {steps: 4, batch_size: 3, micro_batch: 3, eval_every: 2, checkpoint_every: 0}\n",
+      "seen.yaml");
+  config.train.samples = 4;
+  const StopSignal stop;
+  Trainer trainer(config, {.run_dir = dir / "run", .make_task = [](const Config& given) {
+                             return std::make_unique<SeenMajorityTask>(given);
+                           }});
+  REQUIRE(trainer.train() == TrainOutcome::finished);
+  const auto training = SeenMajorityTask::training(config);
+  for (const int64_t step : {2, 4}) {
+    std::vector<Picture> next;
+    for (int64_t i = 0; i < 4; ++i) next.push_back(training->picture(step * 3 + i));
+    const std::string png = sheet(dir / "run", static_cast<int>(step));
+    CHECK((decode_picture({reinterpret_cast<const uint8_t*>(png.data()), png.size()}, "sheet") ==
+           contact_sheet(next, 2)));
+  }
+  CHECK_THROWS_WITH(NoPictures().picture(7), Catch::Contains("picture of example 7"));
+}
+
 TEST_CASE("text is not drawn, and a config that asks for it is refused") {
   const TinyRun text;
   CHECK_THROWS_WITH(text.config({"train.samples=4"}),
                     Catch::Contains("train.samples") && Catch::Contains("image_generation"));
   const std::unique_ptr<Task> task = make_task(text.config());
   ModelSession session(*task, Device::cpu);
-  CHECK_THROWS_AS(draw_samples(*task, session.model(), 4, Device::cpu), ShapeError);
+  CHECK_THROWS_AS(draw_samples(*task, session.model(), NoPictures(), {.count = 4}), ShapeError);
 }

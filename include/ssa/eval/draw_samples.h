@@ -9,19 +9,30 @@
 
 namespace ssa {
 
-/// A file that shows what a model makes.
+/// A file that a training shows to people.
 struct Sample {
   std::string suffix;  ///< of its name: "png"
   std::string bytes;
 };
 
-/// Draws `count` samples, whole and with dense attention, into one file of the kind that the task
-/// says. The random numbers are those of train.seed alone, so that samples of later weights can be
-/// compared with those of earlier ones. Neither weights nor the random numbers of training change.
-/// Calls `progress` as evaluate() does; returns nothing if it returns false. Throws ShapeError for
-/// a task whose sample_kind() is none.
-std::optional<Sample> draw_samples(const Task& task, const Model& model, int64_t count,
-                                   Device device,
-                                   const std::function<bool(const EvalProgress&)>& progress = {});
+struct SampleOptions {
+  int64_t count = 1;
+  int64_t next_example = 0;  ///< of the training set: the first of the coming step
+  Device device = Device::cpu;
+  /// Called as by evaluate(); the drawing stops if it returns false.
+  std::function<bool(const EvalProgress&)> progress = {};
+};
+
+/// Draws samples of the kind that the task's traits say into one file:
+///
+/// drawn_pictures: the model, an ImageDecoder, draws them whole and with dense attention. The
+/// random numbers are those of train.seed alone, so that samples of later weights can be compared
+/// with those of earlier ones.
+/// training_pictures: the next examples of the training set, as the model sees them.
+///
+/// Neither weights nor the random numbers of training change. Returns nothing if `progress` stopped
+/// it. Throws ShapeError for a task without samples.
+std::optional<Sample> draw_samples(const Task& task, const Model& model,
+                                   const TrainingSet& training, const SampleOptions& options);
 
 }  // namespace ssa

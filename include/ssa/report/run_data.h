@@ -41,7 +41,7 @@ struct ConfigChange {
   std::string key, before, after;
 };
 
-/// A PNG that the run's model drew.
+/// A PNG in the run's samples/.
 struct SamplePicture {
   int64_t step = 0;
   std::string png;

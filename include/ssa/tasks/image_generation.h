@@ -26,7 +26,6 @@ class ImageGenerationTask : public Task {
   std::vector<std::string_view> geometry_keys(Use use) const override;
   Batch typical_batch(int64_t examples) const override;
   std::unique_ptr<TaskData> open_data() const override;
-  SampleKind sample_kind() const override { return SampleKind::pictures; }
 
  private:
   PositionShape grid() const;

@@ -28,6 +28,13 @@ struct Metric {
   std::string text(double value) const;
 };
 
+/// What a run with train.samples shows after each evaluation: see draw_samples().
+enum class SampleKind {
+  none,
+  drawn_pictures,    ///< the model draws them
+  training_pictures  ///< examples of the coming step as the model sees them
+};
+
 /// The names that a task uses and the metrics that it is scored by. Logs, metrics, evaluation,
 /// report and sweep read this one table.
 struct TaskTraits {
@@ -37,6 +44,7 @@ struct TaskTraits {
   std::string_view examples;    ///< what a batch consists of: "sequences", "images", "graphs"
   std::string_view loss_unit;   ///< " nats", or "" where it is the metric's
   std::vector<Metric> metrics;  ///< the most important one first
+  SampleKind samples = SampleKind::none;
 
   const Metric& metric() const { return metrics.front(); }
 };

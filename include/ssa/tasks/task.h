@@ -9,6 +9,7 @@
 #include "ssa/config/config.h"
 #include "ssa/data/batch.h"
 #include "ssa/data/dataset_info.h"
+#include "ssa/data/picture.h"
 #include "ssa/models/model.h"
 #include "ssa/nn/parameters.h"
 #include "ssa/sampling/source_plan.h"
@@ -51,6 +52,10 @@ class TrainingSet {
   /// that a run resumes exactly and any number of ranks and workers reads the same examples. Throws
   /// DataError if the files have changed.
   virtual Batch batch(int64_t first, int64_t count) const = 0;
+  /// An example of batch() for people to look at: the pixels that the model sees, augmented and
+  /// mixed. A pure function. Overridden where the task's traits say SampleKind::training_pictures;
+  /// otherwise throws ShapeError.
+  virtual Picture picture(int64_t example) const;
 };
 
 /// Sums over the terms of an item.
@@ -113,9 +118,6 @@ class TaskData {
                                               int64_t most_terms) const = 0;
 };
 
-/// What a model can make for people to look at: see draw_samples().
-enum class SampleKind { none, pictures };
-
 /// What is learned, as a config says it.
 class Task {
  public:
@@ -156,8 +158,6 @@ class Task {
   virtual ModelInput counted_example(const Model& model, Sources sources) const;
 
   virtual std::unique_ptr<TaskData> open_data() const = 0;
-
-  virtual SampleKind sample_kind() const { return SampleKind::none; }
 
  private:
   void check_geometry(ConfigCheck& check, Use use) const;

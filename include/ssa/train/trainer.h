@@ -74,6 +74,7 @@ class Trainer {
   TrainOutcome run();
   void run_steps();
   bool stopping() const;
+  int64_t first_example(int64_t step) const;
   StepItem item_of_step(int64_t step) const;
   void step(ReadAhead<StepItem>& items);
   void send_next(ReadAhead<StepItem>& items);
