@@ -34,5 +34,7 @@ TEST_CASE("every task has a metric that can be quoted, each with a key of its ow
       CHECK(metric.deviation(1.3, 0.01) == Approx(0.01 * slope).epsilon(1e-4));
     }
   }
-  CHECK(traits_of(TaskKind::image_classification).metric().higher_is_better);
+  const Metric& top1 = traits_of(TaskKind::image_classification).metric();
+  CHECK(top1.higher_is_better);
+  CHECK(top1.text(81.193) == "top-1 81.19");
 }
