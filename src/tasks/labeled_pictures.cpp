@@ -1,6 +1,7 @@
 #include "tasks/labeled_pictures.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <spdlog/spdlog.h>
 
@@ -105,8 +106,6 @@ int64_t LabeledTraining::partner(int64_t number) const {
   return number - row + partner_of(row, batch_size_);
 }
 
-Picture LabeledTraining::augmented(int64_t number) const { return load(number).picture; }
-
 Batch LabeledTraining::batch(int64_t first, int64_t count) const {
   std::vector<int64_t> numbers;
   for (int64_t number = first; number < first + count; ++number) numbers.push_back(number);
@@ -139,6 +138,18 @@ Batch LabeledTraining::batch(int64_t first, int64_t count) const {
     set_labels(batch, row, labels[at], labels[other], mix.lambda);
   });
   return batch;
+}
+
+Picture LabeledTraining::picture(int64_t example) const {
+  const Batch one = batch(example, 1);
+  const Normalization& normal = transform_.normalization;
+  Picture picture{transform_.size, transform_.size, {}};
+  for (const float value : one.field("images").values<float>()) {
+    const size_t channel = picture.pixels.size() % kChannels;
+    const float light = 255 * (value * normal.stddev[channel] + normal.mean[channel]);
+    picture.pixels.push_back(static_cast<uint8_t>(std::clamp(std::rint(light), 0.0F, 255.0F)));
+  }
+  return picture;
 }
 
 LabeledEvaluation::LabeledEvaluation(EncodedImages images, const Config& config,

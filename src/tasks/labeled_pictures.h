@@ -24,8 +24,7 @@ class LabeledTraining : public TrainingSet {
 
   int64_t examples_per_epoch() const override { return pictures_.size(); }
   Batch batch(int64_t first, int64_t count) const override;
-  /// Example `number` before it is normalised.
-  Picture augmented(int64_t number) const;
+  Picture picture(int64_t example) const override;
 
  private:
   struct Loaded {
