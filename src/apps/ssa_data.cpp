@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "ssa/data/encoded_images.h"
 #include "ssa/data/image_dataset.h"
 #include "ssa/data/prepare.h"
 #include "ssa/data/token_dataset.h"
@@ -29,6 +30,8 @@ constexpr const char* kExamples =
     "  ssa-data prepare wikitext2 --input wikitext-2.zip --output data/wikitext2\n"
     "  ssa-data prepare cifar10 --input cifar-10-binary.tar.gz --output data/cifar10\n"
     "  ssa-data prepare images --input pictures --output data/pictures --on-bad-image skip\n"
+    "  ssa-data prepare imagenet --input ILSVRC2012_img_train.tar --input ILSVRC2012_img_val.tar\n"
+    "      --val-labels LOC_val_solution.csv --output data/imagenet\n"
     "  ssa-data info data/enwik8 --verify\n"
     "  ssa-data list";
 
@@ -37,6 +40,7 @@ struct Options {
   bool verify = false;
   std::string directory;
   std::string on_bad_image = "error";
+  std::string split;
   PrepareOptions prepare;
 };
 
@@ -49,21 +53,40 @@ class PrepareLine {
  public:
   void show(const PrepareProgress& now) {
     using namespace std::chrono;
-    if (!progress_) progress_.emplace("MiB read", whole_mebibytes(now.input_bytes));
+    if (!progress_) start(now);
     const auto time = steady_clock::now();
     if (time - shown_ < milliseconds(100)) return;
     shown_ = time;
     const double written = static_cast<double>(now.bytes_written) / 0x1p20;
     const double seconds = duration<double>(time - started_).count();
+    if (now.all_images > 0) {
+      const double images_per_second = static_cast<double>(now.images - first_image_) / seconds;
+      progress_->update(
+          now.images,
+          fmt::format("{:.1f} MiB written  {:.1f} images/s", written, images_per_second),
+          /*log=*/false);
+      return;
+    }
     progress_->update(whole_mebibytes(now.input_read),
                       fmt::format("{:.1f} MiB written, {:.1f} MiB/s", written, written / seconds),
                       /*log=*/false);
   }
 
  private:
+  void start(const PrepareProgress& first) {
+    started_ = std::chrono::steady_clock::now();
+    first_image_ = first.images;
+    if (first.all_images > 0) {
+      progress_.emplace("images", first.all_images, first.images);
+    } else {
+      progress_.emplace("MiB read", whole_mebibytes(first.input_bytes));
+    }
+  }
+
   std::optional<Progress> progress_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point shown_ = started_;
+  int64_t first_image_ = 0;  // done before this call
 };
 
 void print_info(const DatasetInfo& info) {
@@ -106,6 +129,33 @@ void print_info(const ImageDatasetInfo& info) {
                            info.split_description(), info.checksum);
 }
 
+/// The classes; of many, the first and the last.
+std::string classes_line(const std::vector<std::string>& classes) {
+  constexpr size_t kMostNamed = 20;
+  if (classes.size() <= kMostNamed) return fmt::format("{}", fmt::join(classes, ", "));
+  return fmt::format("{}: {} … {}", grouped(std::ssize(classes)), classes.front(), classes.back());
+}
+
+void print_info(const EncodedImagesInfo& info) {
+  std::cout << fmt::format("name            {}\nsources         {}\n", info.name,
+                           fmt::join(info.sources, ", "));
+  std::cout << fmt::format("images          {}, {} bytes; {} damaged left out; {} other files\n",
+                           grouped(info.images()), grouped(info.bytes), grouped(info.skipped),
+                           grouped(info.ignored));
+  if (info.resize) {
+    std::cout << fmt::format(
+        "resized         shorter side at most {} pixels, JPEG quality {}: results do not compare "
+        "with those on the files as published\n",
+        info.resize, info.quality);
+  }
+  std::cout << fmt::format("classes         {}\n", classes_line(info.classes));
+  for (const Split split : kSplits) {
+    std::cout << fmt::format("{:<15} {} images\n", name(split), grouped(info.split_size(split)));
+  }
+  std::cout << fmt::format("split           {}\nchecksum        xxh3-64 {}\n",
+                           info.split_description(), info.checksum);
+}
+
 template <class Info>
 int show_prepared(const Options& options, const Info& info) {
   spdlog::info("prepared {} ({})", options.prepare.output, info.split_description());
@@ -124,6 +174,15 @@ int run_prepare(Options& options) {
   options.prepare.note = [](const std::string& text) { spdlog::info("{}", text); };
   StopSignal::requested();  // from here on a stop has something to clean up
   options.prepare.skip_bad_images = options.on_bad_image == "skip";
+  if (!options.split.empty()) {
+    options.prepare.encoded.split =
+        split_from_name(options.split == "val" ? "valid" : options.split);
+  }
+  if (is_encoded_image_dataset(options.prepare.name)) {
+    const EncodedImagesInfo info = prepare_encoded_images(options.prepare);
+    line.reset();
+    return show_prepared(options, info);
+  }
   if (is_image_dataset(options.prepare.name)) {
     const ImageDatasetInfo info = prepare_images(options.prepare);
     line.reset();
@@ -134,8 +193,9 @@ int run_prepare(Options& options) {
   return show_prepared(options, info);
 }
 
+template <class Dataset>
 int run_image_info(const Options& options) {
-  const ImageDataset dataset = ImageDataset::open(options.directory);
+  const Dataset dataset = Dataset::open(options.directory);
   if (options.verify) dataset.verify();
   if (options.json) {
     std::cout << dataset_to_json(dataset.info());
@@ -147,7 +207,8 @@ int run_image_info(const Options& options) {
 }
 
 int run_info(const Options& options) {
-  if (holds_images(options.directory)) return run_image_info(options);
+  if (holds_images(options.directory)) return run_image_info<ImageDataset>(options);
+  if (holds_encoded_images(options.directory)) return run_image_info<EncodedImages>(options);
   const TokenDataset dataset = TokenDataset::open(options.directory);
   DatasetInfo info = dataset.info();
   if (options.verify) verify(dataset);
@@ -177,29 +238,64 @@ int run_list() {
   return 0;
 }
 
+/// The options of `imagenet` alone.
+void define_encoded(CLI::App& command, Options& options) {
+  EncodedImageOptions& encoded = options.prepare.encoded;
+  const std::string group = "For `imagenet`";
+  command
+      .add_option("--val-labels", encoded.val_labels,
+                  "Classes of a val without class folders: lines FILE CLASS, as in "
+                  "LOC_val_solution.csv")
+      ->group(group);
+  command
+      .add_option("--classes", encoded.classes,
+                  "All classes in order, one per line; default: the classes of train, sorted")
+      ->group(group);
+  command
+      .add_option("--split", options.split, "Split of inputs that do not say it by their folders")
+      ->check(CLI::IsMember({"train", "val", "valid", "test"}))
+      ->group(group);
+  command
+      .add_option("--resize", encoded.resize,
+                  "Make shorter sides that are longer this many pixels long")
+      ->group(group);
+  command
+      .add_option("--quality", encoded.quality,
+                  fmt::format("JPEG quality of what is resized, 1 to 100; default {}",
+                              EncodedImageOptions::kDefaultQuality))
+      ->group(group);
+  command
+      .add_option("--workers", encoded.workers, "Threads that decode; default: one per processor")
+      ->group(group);
+}
+
 CLI::App* define_prepare(CLI::App& app, Options& options) {
   auto* command =
       app.add_subcommand("prepare", "Make a prepared folder from plain or packed files");
   command
       ->add_option("NAME", options.prepare.name,
-                   "enwik8, bytes, words, cifar10, images … (all: `ssa-data list`)")
+                   "enwik8, bytes, words, cifar10, images, imagenet … (all: `ssa-data list`)")
       ->required();
   command
-      ->add_option("--input", options.prepare.inputs,
-                   "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds it; "
-                   "may be repeated for `bytes`, words and `cifar10`. `images`: one folder")
+      ->add_option(
+          "--input", options.prepare.inputs,
+          "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds it; "
+          "may be repeated for `bytes`, words, `cifar10` and `imagenet` (folders and tars). "
+          "`images`: one folder")
       ->allow_extra_args(false)
       ->required();
   command->add_option("--output", options.prepare.output, "Folder to make")->required();
   command
       ->add_option("--on-bad-image", options.on_bad_image,
-                   "For `images`. A file that is no sound picture ends the program (error), or is "
+                   "For `images` and `imagenet`. A file that is no sound picture ends the program "
+                   "(error), or is "
                    "left out and counted (skip)")
       ->check(CLI::IsMember({"error", "skip"}))
       ->capture_default_str();
   command->add_flag("--replace", options.prepare.replace,
                     "Replace a prepared data set of another name or other sources in --output");
   command->add_flag("--json", options.json, "Print what was made as JSON");
+  define_encoded(*command, options);
   return command;
 }
 

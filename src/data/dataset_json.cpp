@@ -1,5 +1,7 @@
 #include "dataset_json.h"
 
+#include "dataset_files.h"
+
 namespace ssa {
 
 DatasetReader read_dataset_json(std::string_view json, const std::string& path) {
@@ -13,6 +15,13 @@ DatasetReader read_dataset_json(std::string_view json, const std::string& path) 
                                         version, kDatasetFormatVersion));
   }
   return reader;
+}
+
+std::string kind_of_prepared(const std::filesystem::path& folder) {
+  const std::filesystem::path description = folder / kDatasetFile;
+  std::error_code ignored;
+  if (!std::filesystem::exists(description, ignored)) return {};
+  return read_dataset_json(read_text(description), description.string()).text("kind");
 }
 
 std::array<TokenRange, 3> read_splits(const DatasetReader& reader, int64_t total,

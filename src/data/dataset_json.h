@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +20,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kDatasetFormat = "ssa-dataset";
 constexpr int64_t kDatasetFormatVersion = 1;
-constexpr const char* kImages = "images";  // a kind
+// Kinds of pictures: as pixels, and as the files they came in.
+constexpr const char* kImages = "images";
+constexpr const char* kEncodedImages = "encoded_images";
 /// Largest number in a dataset.json: more than any file holds, small enough to multiply by a width.
 constexpr int64_t kMostItems = int64_t{1} << 60;
 
@@ -82,6 +85,9 @@ class DatasetReader {
 
 /// A reader of this file. Throws DataError if it is not a dataset.json of this version.
 DatasetReader read_dataset_json(std::string_view json, const std::string& path);
+/// The kind of data that a folder's dataset.json states; empty for a folder or plain file without
+/// one. Throws DataError as above.
+std::string kind_of_prepared(const std::filesystem::path& folder);
 /// The splits, which follow one another and together are `total` items (`unit` in messages). A
 /// split may be empty if `may_be_empty`.
 std::array<TokenRange, 3> read_splits(const DatasetReader& reader, int64_t total,

@@ -84,9 +84,11 @@ fs::path packed_form_of(const fs::path& wanted) {
 
 std::string prepare_command(const fs::path& input, const fs::path& output) {
   const std::string wikitext = wikitext_name(input);
+  const bool imagenet = input.filename().string().starts_with("imagenet");  // imagenette, too
   const bool words = is_there(input / "wiki.train.tokens");
   const std::string name = is_enwik8(input)    ? "enwik8"
                            : !wikitext.empty() ? wikitext
+                           : imagenet          ? "imagenet"
                            : words             ? "words"
                                                : "bytes";
   return fmt::format("ssa-data prepare {} --input {} --output {}", name, input.string(),

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -30,6 +31,23 @@ fs::path without_trailing_slash(const fs::path& path) {
   return absolute.has_filename() ? absolute : absolute.parent_path();
 }
 
+template <class Patterns>
+bool matches(const fs::path& path, const Patterns& patterns) {
+  const std::string name = path.filename().string();
+  return std::ranges::any_of(patterns, [&](const auto& pattern) {
+    return ::fnmatch(std::string(pattern).c_str(), name.c_str(), 0) == 0;
+  });
+}
+
+/// Removes what is in a folder, but for files of these patterns.
+template <class Patterns>
+void clear_folder(const fs::path& folder, const Patterns& kept, std::error_code& error) {
+  for (const fs::path& entry : list_folder(folder, error)) {
+    if (error) return;
+    if (!matches(entry, kept)) fs::remove_all(entry, error);
+  }
+}
+
 void check_replaceable(const fs::path& target, std::span<const std::string_view> replaceable) {
   std::error_code error;
   const auto status = fs::symlink_status(target, error);
@@ -39,12 +57,11 @@ void check_replaceable(const fs::path& target, std::span<const std::string_view>
                     target.string());
   }
   for (const fs::path& entry : list_folder(target, error)) {
-    const std::string name = entry.filename().string();
-    if (std::ranges::find(replaceable, name) == replaceable.end()) {
+    if (!matches(entry, replaceable)) {
       throw DataError(
           "output '{}' is not empty and not a prepared data set (it holds '{}'). Give another "
           "--output, or remove it first.",
-          target.string(), name);
+          target.string(), entry.filename().string());
     }
   }
   if (error) fail("list", target, error.value());
@@ -60,7 +77,7 @@ void sync_folder(const fs::path& folder) {
   if (result != 0 && error != EINVAL) fail("sync", folder, error);
 }
 
-/// Opens and locks the folder to write into, and removes what a killed process left there.
+/// Opens and locks the folder to write into.
 int open_locked(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -76,40 +93,50 @@ int open_locked(const fs::path& folder) {
     }
     fail("lock", folder, reason);
   }
-  for (const fs::path& entry : list_folder(folder, error)) {
-    if (error) break;
-    fs::remove_all(entry, error);
-  }
-  if (error) {
-    ::close(descriptor);
-    fail("clear", folder, error.value());
-  }
   return descriptor;
 }
 
 }  // namespace
 
-FolderWriter::FolderWriter(const fs::path& target, std::span<const std::string_view> replaceable)
-    : target_(without_trailing_slash(target)), partial_(target_) {
+FolderWriter::FolderWriter(const fs::path& target, std::span<const std::string_view> replaceable,
+                           std::span<const std::string_view> continued)
+    : target_(without_trailing_slash(target)),
+      partial_(target_),
+      continued_(continued.begin(), continued.end()) {
   check_replaceable(target_, replaceable);
   partial_ += ".partial";
   folder_ = open_locked(partial_);
+  std::error_code error;
+  clear_folder(partial_, continued_, error);  // what a killed process left
+  if (!error) return;
+  ::close(folder_);
+  fail("clear", partial_, error.value());
 }
 
 FolderWriter::~FolderWriter() {
   if (file_ >= 0) ::close(file_);
   if (!committed_) {
     std::error_code ignored;  // the earlier error is the one to report
-    fs::remove_all(partial_, ignored);
+    clear_folder(partial_, continued_, ignored);
+    fs::remove(partial_, ignored);  // fails if files stay
   }
   ::close(folder_);
 }
 
-void FolderWriter::start_file(std::string_view name) {
+void FolderWriter::open_file(std::string_view name, int flags) {
   finish_file();
   file_path_ = partial_ / name;
-  file_ = ::open(file_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  file_ = ::open(file_path_.c_str(), O_WRONLY | O_CLOEXEC | flags, 0666);
   if (file_ < 0) fail("create", file_path_, errno);
+}
+
+void FolderWriter::start_file(std::string_view name) { open_file(name, O_CREAT | O_EXCL); }
+
+void FolderWriter::continue_file(std::string_view name, int64_t size) {
+  open_file(name, 0);
+  if (::ftruncate(file_, size) != 0 || ::lseek(file_, size, SEEK_SET) != size) {
+    fail("continue", file_path_, errno);
+  }
 }
 
 void FolderWriter::write(std::span<const uint8_t> bytes) {
@@ -131,9 +158,19 @@ void FolderWriter::write_at(int64_t offset, std::span<const uint8_t> bytes) {
   }
 }
 
+void FolderWriter::sync() {
+  if (::fsync(file_) != 0) fail("sync", file_path_, errno);
+}
+
+void FolderWriter::remove_file(std::string_view name) {
+  std::error_code error;
+  fs::remove(partial_ / name, error);
+  if (error) fail("remove", partial_ / name, error.value());
+}
+
 void FolderWriter::finish_file() {
   if (file_ < 0) return;
-  if (::fsync(file_) != 0) fail("sync", file_path_, errno);
+  sync();
   // Errors of delayed writes may show up only here.
   if (::close(std::exchange(file_, -1)) != 0) fail("close", file_path_, errno);
 }

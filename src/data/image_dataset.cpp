@@ -85,12 +85,7 @@ ImageDatasetInfo image_dataset_from_json(std::string_view json, const std::strin
   return info;
 }
 
-bool holds_images(const std::string& path) {
-  const fs::path description = find_data(path) / kDatasetFile;
-  std::error_code ignored;
-  if (!fs::exists(description, ignored)) return false;
-  return read_dataset_json(read_text(description), description.string()).text("kind") == kImages;
-}
+bool holds_images(const std::string& path) { return kind_of_prepared(find_data(path)) == kImages; }
 
 ImageDataset::ImageDataset(ImageDatasetInfo info, std::shared_ptr<const MappedFile> pixels,
                            std::vector<int32_t> labels)

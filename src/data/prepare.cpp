@@ -13,8 +13,11 @@
 #include "ssa/data/token_dataset.h"
 
 #include "byte_tally.h"
+#include "encoded_image_files.h"
+#include "encoded_image_writer.h"
 #include "folder_writer.h"
 #include "input_stream.h"
+#include "prepare_encoded_images.h"
 #include "prepare_images.h"
 #include "prepare_inputs.h"
 #include "prepare_report.h"
@@ -29,8 +32,11 @@ namespace {
 
 constexpr std::string_view kCifar10 = "cifar10";
 constexpr size_t kPieceBytes = size_t{1} << 18;
-constexpr std::array<std::string_view, 6> kOurFiles = {kDatasetFile,    kDataFile,  kTokenFile,
-                                                       kVocabularyFile, kPixelFile, kLabelFile};
+constexpr std::array<std::string_view, 10> kOurFiles = {
+    kDatasetFile, kDataFile,     kTokenFile, kVocabularyFile, kPixelFile,
+    kLabelFile,   kShardPattern, kIndexFile, kNameFile,       kClassFile};
+/// What stays of a folder of encoded images when its making is stopped.
+constexpr std::array<std::string_view, 2> kContinuedFiles = {kShardPattern, kJournalFile};
 
 /// Copies inputs into data.bin, and counts their bytes.
 class Copier {
@@ -93,6 +99,10 @@ std::optional<DataName> data_in(const std::string& folder) {
   std::error_code ignored;
   if (!fs::exists(fs::path(folder) / kDatasetFile, ignored)) return std::nullopt;
   try {
+    if (holds_encoded_images(folder)) {
+      const EncodedImages images = EncodedImages::open(folder);
+      return DataName{images.info().name, images.info().sources};
+    }
     if (holds_images(folder)) {
       const ImageDataset images = ImageDataset::open(folder);
       return DataName{images.info().name, images.info().sources};
@@ -148,7 +158,8 @@ const std::vector<KnownDataset>& known_datasets() {
       {"cifar10", "data_batch_{1..5} and test_batch, .bin or pickled: a folder, archive or files",
        true},
       {"images", "train/CLASS/FILE (valid/, test/): JPEG or PNG pictures of one size", true},
-      {"imagenet", "train/CLASS/*.JPEG, val/CLASS/*.JPEG", false},
+      {"imagenet", "{train,val}/CLASS/*.JPEG: a folder or tar, ILSVRC2012's tars or WebDataset's",
+       true},
       {"pcqm4mv2", "data.csv.gz: idx,smiles,homolumogap", false},
   };
   return datasets;
@@ -170,6 +181,21 @@ ImageDatasetInfo prepare_images(const PrepareOptions& options) {
   }
   writer.start_file(kDatasetFile);
   writer.write(dataset_to_json(info));
+  writer.commit();
+  return info;
+}
+
+bool is_encoded_image_dataset(std::string_view name) { return name == "imagenet"; }
+
+EncodedImagesInfo prepare_encoded_images(const PrepareOptions& options) {
+  check_options(options);
+  refuse_other_data(options, encoded_image_sources(options));
+  FolderWriter writer(options.output, kOurFiles, kContinuedFiles);
+  EncodedImagesInfo info = write_encoded_images(options, writer);
+  info.name = options.name;
+  writer.start_file(kDatasetFile);
+  writer.write(dataset_to_json(info));
+  writer.remove_file(kJournalFile);
   writer.commit();
   return info;
 }

@@ -10,6 +10,7 @@
 
 #include "input_stream.h"
 #include "list_folder.h"
+#include "prepare_encoded_images.h"
 
 namespace ssa {
 
@@ -129,12 +130,14 @@ void check_options(const PrepareOptions& options) {
   check_name(options.name);
   if (options.inputs.empty()) throw ConfigError("no --input given");
   if (options.output.empty()) throw ConfigError("no --output given");
-  if (options.skip_bad_images && options.name != "images") {
+  if (options.skip_bad_images && options.name != "images" &&
+      !is_encoded_image_dataset(options.name)) {
     throw ConfigError(
-        "--on-bad-image skip is for `images`, whose pictures are files of their own; {} has none. "
-        "Leave it out",
+        "--on-bad-image skip is for `images` and `imagenet`, whose pictures are files of their "
+        "own; {} has none. Leave it out",
         options.name);
   }
+  check_encoded_options(options);
   const bool enwik8 = options.name == kEnwik8;
   if (enwik8 && options.inputs.size() > 1) {
     throw ConfigError("enwik8 is made from one file, {} inputs are given; `bytes` takes several",

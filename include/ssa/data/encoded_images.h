@@ -19,12 +19,12 @@ struct EncodedImagesInfo {
   std::vector<std::string> classes;  ///< WNIDs or folder names; a label is the number of one
   std::vector<std::string> sources;
   std::array<TokenRange, 3> splits;  ///< of images, in the order of Split; may be empty
-  std::string checksum;              ///< XXH3-64 of the shards, the index and the names, as stored
-  int64_t bytes = 0;                 ///< of all files together
-  int64_t resize = 0;                ///< pixels of the longest shorter side; 0: as they came
-  int64_t quality = 0;               ///< of the JPEGs that were resized; 0: as they came
-  int64_t skipped = 0;               ///< pictures that cannot be decoded and were left out
-  int64_t ignored = 0;               ///< files that were no picture by their name
+  std::string checksum;  ///< XXH3-64 of the index, which has the CRC-32 of each file, and the names
+  int64_t bytes = 0;     ///< of all files together
+  int64_t resize = 0;    ///< longest shorter side in pixels; 0: as they came
+  int64_t quality = 0;   ///< of the JPEGs that were resized; 0: as they came
+  int64_t skipped = 0;   ///< pictures that cannot be decoded and were left out
+  int64_t ignored = 0;   ///< files that are no pictures by their names
 
   int64_t images() const { return splits.back().end; }
   int64_t split_size(Split split) const { return splits[static_cast<size_t>(split)].size(); }

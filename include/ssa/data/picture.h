@@ -36,6 +36,10 @@ Box picture_box(std::span<const uint8_t> bytes, const std::string& path);
 /// and below the box is not decoded: what is wrong there goes unnoticed. Throws as those two do.
 Picture decode_crop(std::span<const uint8_t> bytes, const Box& box, const std::string& path);
 
+/// A JPEG of this quality, 1 … 100, with halved colours as libjpeg makes them. Throws ShapeError if
+/// the pixels are not height·width·3, DataError if a side is too long for a JPEG.
+std::vector<uint8_t> encode_jpeg(const Picture& picture, int quality);
+
 /// A PNG of 8 bits a channel. Throws ShapeError if the pixels are not height·width·3.
 std::vector<uint8_t> encode_png(const Picture& picture);
 

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ssa/data/dataset_info.h"
+#include "ssa/data/encoded_images.h"
 #include "ssa/data/image_dataset.h"
 
 namespace ssa {
@@ -23,17 +25,33 @@ struct PrepareProgress {
   int64_t bytes_written = 0;
   int64_t input_read = 0;   ///< bytes read from the (packed) input files
   int64_t input_bytes = 0;  ///< their sizes
+  int64_t images = 0;       ///< imagenet: done so far, those of an earlier, stopped call included
+  int64_t all_images = 0;   ///< imagenet: how many there are; 0: not known yet
+};
+
+/// What `imagenet` has beside the options of all.
+struct EncodedImageOptions {
+  std::optional<Split> split;  ///< of inputs that do not say it by their folders
+  std::string val_labels;      ///< file with the classes of a val without folders; empty: none
+  std::string classes;         ///< file with all classes in order; empty: those of train, sorted
+  int64_t resize = 0;          ///< longest shorter side in pixels; 0: files as they are
+  int64_t quality = 0;         ///< of the JPEGs that are resized, 1 … 100; 0: kDefaultQuality
+  int64_t workers = 0;         ///< threads; 0: as many as processors
+  int64_t shard_bytes = int64_t{1} << 30;  ///< size of a file of pictures, if one is not larger
+
+  static constexpr int64_t kDefaultQuality = 90;
 };
 
 struct PrepareOptions {
   std::string name;                 ///< a supported name of known_datasets()
   std::vector<std::string> inputs;  ///< several only for `bytes`, which are concatenated
   std::string output;               ///< folder to make
-  bool skip_bad_images = false;     ///< images: leave out files that cannot be decoded
+  bool skip_bad_images = false;     ///< images, imagenet: leave out files that cannot be decoded
   bool replace = false;             ///< also a data set of another name or of other sources there
+  EncodedImageOptions encoded;      ///< for `imagenet` only
   std::function<void(const PrepareProgress&)> progress;  ///< called every few hundred KiB
-  std::function<bool()> interrupted;                     ///< true: stop and leave nothing behind
-  std::function<void(const std::string&)> note;          ///< choices made, for the user to see
+  std::function<bool()> interrupted;             ///< true: stop; only imagenet leaves something
+  std::function<void(const std::string&)> note;  ///< choices made, for the user to see
 };
 
 /// Makes a prepared folder (dataset.json, data.bin) from plain or packed files (zip, gz, xz, zst,
@@ -50,5 +68,13 @@ DatasetInfo prepare_dataset(const PrepareOptions& options);
 bool is_image_dataset(std::string_view name);
 /// The same for pictures (dataset.json, pixels.bin, labels.bin).
 ImageDatasetInfo prepare_images(const PrepareOptions& options);
+
+/// Whether this name is that of a data set of JPEG and PNG files, which prepare_encoded_images()
+/// makes.
+bool is_encoded_image_dataset(std::string_view name);
+/// The same for pictures as the files they come in (shard-*.bin, index.bin, names.bin, classes.txt,
+/// dataset.json). What is done when it is stopped, by `interrupted`, an error or a kill, stays in
+/// `output.partial`; a later call with the same pictures goes on from there.
+EncodedImagesInfo prepare_encoded_images(const PrepareOptions& options);
 
 }  // namespace ssa
