@@ -93,7 +93,7 @@ LabeledTraining::Loaded LabeledTraining::load(int64_t number) const {
 void LabeledTraining::warn_of(int64_t image, const std::string& what) const {
   const std::lock_guard lock(mutex_);
   if (!bad_.insert(image).second) return;
-  spdlog::warn("{}; the next picture takes its place (data.on_bad_image: skip), as for {} so far",
+  spdlog::warn("{}\nThe next picture takes its place (data.on_bad_image: skip), as for {} so far.",
                what, bad_.size());
 }
 
@@ -103,7 +103,7 @@ Mix LabeledTraining::mix_of(int64_t number) const {
 
 int64_t LabeledTraining::partner(int64_t number) const {
   const int64_t row = number % batch_size_;
-  return number - row + partner_of(row, batch_size_);
+  return mix_of(number).lambda < 1 ? number - row + partner_of(row, batch_size_) : number;
 }
 
 Batch LabeledTraining::batch(int64_t first, int64_t count) const {
