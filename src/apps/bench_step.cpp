@@ -152,14 +152,14 @@ int run_step(const Options& options) {
   // Backward costs twice the forward pass.
   const double rate = 3 * training_cost(config).forward_flop_per_token * tokens / run.seconds;
   std::cout << fmt::format(
-      "step {:.3f} s, {:.0f} tokens/s, peak {:.0f} MiB (predicted {:.0f}; process {:.0f}), "
+      "step {:.3f} s, {:.1f} {}/s, peak {:.0f} MiB (predicted {:.0f}; process {:.0f}), "
       "{} buffers asked of the system after warm-up\n"
       "{:.1f} GFLOP/s: {:.0f}% of the measured matmul peak ({:.1f}), {:.0f}% of matmul on the "
       "step's own shapes ({:.1f})\n",
-      run.seconds, tokens / run.seconds, static_cast<double>(run.peak_bytes) / 0x1p20,
-      static_cast<double>(predicted) / 0x1p20, static_cast<double>(resident_peak) / 0x1p20,
-      run.system_allocations, rate * 1e-9, 100 * rate / peak, peak * 1e-9, 100 * rate / same,
-      same * 1e-9);
+      run.seconds, tokens / run.seconds, task->traits().rate,
+      static_cast<double>(run.peak_bytes) / 0x1p20, static_cast<double>(predicted) / 0x1p20,
+      static_cast<double>(resident_peak) / 0x1p20, run.system_allocations, rate * 1e-9,
+      100 * rate / peak, peak * 1e-9, 100 * rate / same, same * 1e-9);
   if (run.seconds_by_call > 0 && config.train.cuda_graphs) {
     std::cout << fmt::format("without CUDA graphs {:.3f} s\n", run.seconds_by_call);
   }
