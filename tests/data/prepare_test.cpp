@@ -150,7 +150,7 @@ TEST_CASE("names and inputs that make no sense are usage errors") {
   const std::string text = folder / "text";
   CHECK(contains(prepare_error(ExitCode::usage, options_for("enwik9", {text}, folder / "out")),
                  "enwik8"));
-  CHECK(contains(prepare_error(ExitCode::usage, options_for("imagenet", {text}, folder / "out")),
+  CHECK(contains(prepare_error(ExitCode::usage, options_for("pcqm4mv2", {text}, folder / "out")),
                  "not supported"));
   prepare_error(ExitCode::usage, options_for("enwik8", {text, text}, folder / "out"));
   prepare_error(ExitCode::usage, options_for("bytes", {}, folder / "out"));
