@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -322,24 +323,48 @@ std::string without_links(const std::string& path) {
 
 }  // namespace
 
-void replace_file(const std::string& path, const std::function<void(OutputFile&)>& fill) {
+/// For what is no regular file there is no turn, and the target is empty.
+struct FileReplacement::State {
+  std::string target;
+  std::optional<Turn> turn;
+  std::optional<OutputFile> file;
+};
+
+FileReplacement::FileReplacement(const std::string& path) : state_(std::make_unique<State>()) {
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-    OutputFile file(path, OutputFile::Mode::replace);
-    fill(file);
-    file.close();  // not synced: devices and pipes refuse that
+    state_->file.emplace(path, OutputFile::Mode::replace);
     return;
   }
-  const std::string target = without_links(path);
-  const std::string partial = target + ".partial";
-  const Turn turn(partial);
-  OutputFile file(partial, OutputFile::Mode::replace);
-  fill(file);
-  file.sync();
-  file.close();
-  rename_path(partial, target);
-  const std::string parent = std::filesystem::path(target).parent_path().string();
+  state_->target = without_links(path);
+  const std::string partial = state_->target + ".partial";
+  state_->turn.emplace(partial);
+  state_->file.emplace(partial, OutputFile::Mode::replace);
+}
+
+FileReplacement::~FileReplacement() {
+  if (state_->turn) ::unlink(state_->file->path().c_str());
+}
+
+OutputFile& FileReplacement::file() { return *state_->file; }
+
+void FileReplacement::commit() {
+  if (state_->target.empty()) {
+    state_->file->close();  // not synced: devices and pipes refuse that
+    return;
+  }
+  state_->file->sync();
+  state_->file->close();
+  rename_path(state_->file->path(), state_->target);
+  state_->turn.reset();
+  const std::string parent = std::filesystem::path(state_->target).parent_path().string();
   sync_directory(parent.empty() ? "." : parent);
+}
+
+void replace_file(const std::string& path, const std::function<void(OutputFile&)>& fill) {
+  FileReplacement replacement(path);
+  fill(replacement.file());
+  replacement.commit();
 }
 
 void write_file_atomically(const std::string& path, std::string_view text) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -106,10 +107,27 @@ std::vector<std::string> list_directory(const std::string& path);
 /// Whether the path exists; a broken link does. Throws CheckpointError if the file system does not
 /// say, as for a path below a folder without search permission.
 bool path_exists(const std::string& path);
-/// Lets `fill` write `path + ".partial"`, syncs it and renames it: readers see the old content or
-/// the new one, never a part, and of several processes the last one wins. A link stays one: the
-/// file that it leads to is replaced. What is no regular file (a device, a pipe) is never renamed
-/// over, but written into.
+/// A new content for a path: written into `path + ".partial"`, synced and renamed by commit().
+/// Readers see the old content or the new one, never a part, and of several processes the last one
+/// wins: the others wait at the constructor. A link stays one: the file that it leads to is
+/// replaced. What is no regular file (a device, a pipe) is never renamed over, but written into.
+class FileReplacement {
+ public:
+  explicit FileReplacement(const std::string& path);
+  /// Without commit(), removes the partial file and leaves the path as it is.
+  ~FileReplacement();
+  FileReplacement(const FileReplacement&) = delete;
+  FileReplacement& operator=(const FileReplacement&) = delete;
+
+  OutputFile& file();
+  void commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Lets `fill` write a FileReplacement of the path, and commits it.
 void replace_file(const std::string& path, const std::function<void(OutputFile&)>& fill);
 /// The same with a given content.
 void write_file_atomically(const std::string& path, std::string_view text);
