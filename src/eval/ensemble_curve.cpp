@@ -43,19 +43,30 @@ std::vector<double> PredictionMean::mean() const {
   return mean;
 }
 
-EnsembleCurve::EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted)
+EnsembleCurve::EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted,
+                             OnPrediction on_prediction)
     : set_(set),
+      on_prediction_(std::move(on_prediction)),
       together_(static_cast<size_t>(samples - 1), ScoreMeans(counted, {})),
       single_(static_cast<size_t>(samples), 0.0) {
   together_.emplace_back(counted, set.partitions());
 }
 
+EnsembleCurve::Item EnsembleCurve::empty_item() const {
+  const Averaging averaging = set_.averaging();
+  return {PredictionMean(averaging),
+          on_prediction_ ? std::optional<SubModelSpread>(averaging) : std::nullopt,
+          {},
+          {}};
+}
+
 void EnsembleCurve::add(int64_t first_item, const std::vector<std::vector<double>>& predictions) {
-  at_hand_.resize(predictions.size(), Item{PredictionMean(set_.averaging()), {}, {}});
+  at_hand_.resize(predictions.size(), empty_item());
   for (size_t i = 0; i < predictions.size(); ++i) {
     const int64_t number = first_item + static_cast<int64_t>(i);
     Item& item = at_hand_[i];
     item.mean.add(predictions[i]);
+    if (item.spread) item.spread->add(predictions[i]);
     item.single.push_back(set_.score(number, predictions[i]).loss);
     item.together.push_back(set_.score(number, item.mean.mean()));
   }
@@ -65,12 +76,18 @@ void EnsembleCurve::add(int64_t first_item, const std::vector<std::vector<double
 void EnsembleCurve::finish_draw(int64_t first_item) {
   for (size_t i = 0; i < at_hand_.size(); ++i) {
     const Item& item = at_hand_[i];
-    const auto terms = static_cast<double>(set_.terms(first_item + static_cast<int64_t>(i)));
+    const int64_t number = first_item + static_cast<int64_t>(i);
+    const auto terms = static_cast<double>(set_.terms(number));
     for (size_t r = 0; r < single_.size(); ++r) {
       single_[r] += item.single[r];
       together_[r].add(item.together[r], terms);
     }
     terms_ += terms;
+    if (item.spread) {
+      const std::vector<double> mean = item.mean.mean();
+      const Spread spread = item.spread->spread();
+      on_prediction_({number, mean, &spread});
+    }
   }
   at_hand_.clear();
   samples_at_hand_ = 0;

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "eval/score_means.h"
+#include "eval/sub_model_spread.h"
 
 namespace ssa {
 
@@ -27,7 +30,12 @@ class PredictionMean {
 /// complete.
 class EnsembleCurve {
  public:
-  EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted);
+  using OnPrediction = std::function<void(const ItemPrediction&)>;
+
+  /// `on_prediction`, if not empty, receives the mean prediction and the spread of each item that
+  /// counts.
+  EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted,
+                OnPrediction on_prediction = {});
 
   /// Adds the next sub-model's predictions for items first_item, first_item + 1, …
   void add(int64_t first_item, const std::vector<std::vector<double>>& predictions);
@@ -45,12 +53,15 @@ class EnsembleCurve {
  private:
   struct Item {
     PredictionMean mean;
-    std::vector<Score> together;  // of the mean of the first 1, 2, … predictions
-    std::vector<double> single;   // losses of the single sub-models
+    std::optional<SubModelSpread> spread;  // if it is wanted
+    std::vector<Score> together;           // of the mean of the first 1, 2, … predictions
+    std::vector<double> single;            // losses of the single sub-models
   };
+  Item empty_item() const;
   void finish_draw(int64_t first_item);
 
   const EvalSet& set_;
+  OnPrediction on_prediction_;
   std::vector<ScoreMeans> together_;  // of the mean of the first 1, 2, … predictions
   std::vector<double> single_;        // loss sums of the single sub-models
   double terms_ = 0;

@@ -35,6 +35,7 @@ struct Job {
   int64_t count_from(int64_t first, int64_t items_per_piece) const {
     return std::min(items_per_piece, set.items() - first);
   }
+  bool wants_predictions() const { return static_cast<bool>(options.on_prediction); }
   std::vector<std::vector<double>> predictions(int64_t first, int64_t count, Sources sources,
                                                const RngKey& key) const;
 };
@@ -60,7 +61,8 @@ std::vector<std::vector<double>> Job::predictions(int64_t first, int64_t count, 
   return result;
 }
 
-/// Scores of items as numbers that ranks send each other, and back.
+// Ranks send each other scores and predictions as numbers: a prediction with its length in front.
+
 void append(std::vector<double>& numbers, const Score& score) {
   numbers.push_back(score.loss);
   numbers.insert(numbers.end(), score.counted.begin(), score.counted.end());
@@ -70,6 +72,16 @@ void append(std::vector<double>& numbers, const Score& score) {
 Score score_in(std::span<const double> numbers, size_t counted) {
   const auto parts = numbers.begin() + 1 + static_cast<std::ptrdiff_t>(counted);
   return {numbers[0], {numbers.begin() + 1, parts}, {parts, numbers.end()}};
+}
+
+void append(std::vector<double>& numbers, const std::vector<double>& prediction) {
+  numbers.push_back(static_cast<double>(prediction.size()));
+  numbers.insert(numbers.end(), prediction.begin(), prediction.end());
+}
+
+/// The prediction that `numbers` begin with.
+std::span<const double> prediction_in(std::span<const double> numbers) {
+  return numbers.subspan(1, static_cast<size_t>(numbers.front()));
 }
 
 /// The final scores of all items.
@@ -82,12 +94,13 @@ void set_scores(EvalResult& result, const Job& job, const ScoreMeans& means) {
   result.partitions = means.partition_scores(job.metrics().front());
 }
 
-/// Scores with dense attention. A piece of work is a batch of items; its numbers are their scores.
+/// Scores with dense attention. A piece of work is a batch of items; its numbers are their
+/// scores, each with its prediction behind it where somebody wants them.
 EvalResult renorm(const Job& job) {
   EvalResult result;
   const int64_t items_per_piece = std::max<int64_t>(1, job.options.batch_size);
   const size_t counted = job.counted_metrics();
-  const size_t numbers_per_item = 1 + counted + count_parts(job.set.partitions());
+  const size_t numbers_per_score = 1 + counted + count_parts(job.set.partitions());
   int64_t scored = 0;  // items
   ScoreMeans means(counted, job.set.partitions());
   SharedWork work;
@@ -97,16 +110,24 @@ EvalResult renorm(const Job& job) {
     const auto predictions = job.predictions(first, count, Sources::all, RngKey{});
     std::vector<double> numbers;
     for (int64_t i = 0; i < count; ++i) {
-      append(numbers, job.set.score(first + i, predictions[static_cast<size_t>(i)]));
+      const std::vector<double>& one = predictions[static_cast<size_t>(i)];
+      append(numbers, job.set.score(first + i, one));
+      if (job.wants_predictions()) append(numbers, one);
     }
     return numbers;
   };
-  work.take = [&](const std::vector<double>& numbers) {
-    for (size_t at = 0; at < numbers.size(); at += numbers_per_item) {
-      const std::span<const double> own(numbers.data() + at, numbers_per_item);
-      const int64_t terms = job.set.terms(scored++);
-      means.add(score_in(own, counted), static_cast<double>(terms));
+  work.take = [&](std::span<const double> numbers) {
+    while (!numbers.empty()) {
+      const int64_t terms = job.set.terms(scored);
+      means.add(score_in(numbers.first(numbers_per_score), counted), static_cast<double>(terms));
       result.terms += terms;
+      numbers = numbers.subspan(numbers_per_score);
+      if (job.wants_predictions()) {
+        const std::span<const double> prediction = prediction_in(numbers);
+        job.options.on_prediction({scored, prediction});
+        numbers = numbers.subspan(prediction.size() + 1);
+      }
+      ++scored;
     }
   };
   work.go_on = [&] {
@@ -122,23 +143,18 @@ CurvePoint curve_point(const Job& job, const EnsembleCurve& curve, int64_t sampl
   return {samples, means.loss().mean(), means.loss().standard_error(), means.values(job.metrics())};
 }
 
-/// Predictions as one list of numbers: all of the same length, or each with its length in front.
 std::vector<double> packed(const std::vector<std::vector<double>>& predictions) {
   std::vector<double> numbers;
-  for (const std::vector<double>& one : predictions) {
-    numbers.push_back(static_cast<double>(one.size()));
-    numbers.insert(numbers.end(), one.begin(), one.end());
-  }
+  for (const std::vector<double>& one : predictions) append(numbers, one);
   return numbers;
 }
 
-std::vector<std::vector<double>> unpacked(const std::vector<double>& numbers) {
+std::vector<std::vector<double>> unpacked(std::span<const double> numbers) {
   std::vector<std::vector<double>> predictions;
-  for (size_t at = 0; at < numbers.size();) {
-    const auto count = static_cast<int64_t>(numbers[at]);
-    const auto first = numbers.begin() + static_cast<int64_t>(at) + 1;
-    predictions.emplace_back(first, first + count);
-    at += static_cast<size_t>(count) + 1;
+  while (!numbers.empty()) {
+    const std::span<const double> one = prediction_in(numbers);
+    predictions.emplace_back(one.begin(), one.end());
+    numbers = numbers.subspan(one.size() + 1);
   }
   return predictions;
 }
@@ -149,7 +165,7 @@ EvalResult ensemble(const Job& job) {
   EvalResult result;
   const int64_t samples = job.options.samples;
   const int64_t items_per_piece = std::max<int64_t>(1, job.set.items_per_draw());
-  EnsembleCurve curve(job.set, samples, job.counted_metrics());
+  EnsembleCurve curve(job.set, samples, job.counted_metrics(), job.options.on_prediction);
   int64_t scored = 0;  // items
   double value = 0;
   SharedWork work;

@@ -10,6 +10,7 @@
 #include "ssa/models/precision.h"
 
 #include "tasks/picture_workers.h"
+#include "tasks/prediction_line.h"
 
 namespace ssa {
 
@@ -141,6 +142,9 @@ class PictureEvaluation : public EvalSet {
       score.parts[static_cast<size_t>(kChannels + i / (side_ * kChannels))] -= value;
     }
     return score;
+  }
+  std::string prediction_line(const ItemPrediction& prediction) const override {
+    return loss_line(prediction);
   }
 
  private:

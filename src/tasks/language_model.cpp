@@ -9,6 +9,8 @@
 #include "ssa/models/decoder_plans.h"
 #include "ssa/models/precision.h"
 
+#include "tasks/prediction_line.h"
+
 namespace ssa {
 
 std::unique_ptr<DecoderLm> LanguageModelTask::make_decoder(ParameterStore& store) const {
@@ -186,6 +188,9 @@ class SlidingWindows : public EvalSet {
     Score score;
     for (const double value : log_probabilities) score.loss += -value;
     return score;
+  }
+  std::string prediction_line(const ItemPrediction& prediction) const override {
+    return loss_line(prediction);
   }
 
  private:

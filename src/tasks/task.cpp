@@ -9,6 +9,8 @@
 #include "ssa/tasks/language_model.h"
 #include "ssa/tasks/model_input.h"
 
+#include "tasks/prediction_line.h"
+
 namespace ssa {
 
 std::unique_ptr<Task> make_task(const Config& config) {
@@ -30,6 +32,10 @@ std::unique_ptr<Task> make_task(const Config& config) {
 
 Picture TrainingSet::picture(int64_t example) const {
   throw ShapeError("training set: there is no picture of example {} to look at", example);
+}
+
+std::string EvalSet::prediction_line(const ItemPrediction& prediction) const {
+  return value_line(prediction);
 }
 
 std::vector<SourcePlan> Task::draw(std::vector<Batch>& /*micro_batches*/, Sources sources, Use use,

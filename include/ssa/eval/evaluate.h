@@ -28,6 +28,9 @@ struct EvalOptions {
   /// false on any rank, the evaluation stops on all ranks at the same place; unfinished items do
   /// not count.
   std::function<bool(const EvalProgress&)> progress{};
+  /// Receives the prediction for each scored item, on every rank, in the items' order. All ranks
+  /// set it or none: it decides what they send each other.
+  std::function<void(const ItemPrediction&)> on_prediction{};
 };
 
 /// A metric with its standard error over the items.
@@ -67,8 +70,8 @@ struct EvalResult {
 ///
 /// renorm: dense attention with the trained weights. ensemble: R source plans are drawn for each
 /// group of items as in training (keyed by train.seed, first item and sample), and the predictions
-/// are averaged as the task says. An item is scored when all its samples are computed; only a few
-/// sums are kept of it.
+/// are averaged as the task says. An item is scored when all its samples are computed, and handed
+/// to on_prediction; only a few sums are kept of it.
 ///
 /// Several ranks compute batches of items, or samples of them, in turn. Every rank combines the
 /// results in the same order, so they have the bits of a single rank with as many threads.

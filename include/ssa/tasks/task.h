@@ -13,6 +13,7 @@
 #include "ssa/models/model.h"
 #include "ssa/nn/parameters.h"
 #include "ssa/sampling/source_plan.h"
+#include "ssa/tasks/analysis.h"
 #include "ssa/tasks/metric.h"
 
 namespace ssa {
@@ -97,6 +98,12 @@ class EvalSet {
   /// Model::predictions() gave for its batch.
   virtual std::vector<double> prediction(int64_t item, std::span<const double> predicted) const = 0;
   virtual Score score(int64_t item, std::span<const double> prediction) const = 0;
+
+  /// The item's line in the file of `ssa-eval --predictions`: a JSON object without line breaks. By
+  /// default {"index", "prediction": […]}, of an ensemble also "spread": […].
+  virtual std::string prediction_line(const ItemPrediction& prediction) const;
+  /// An empty analysis of what evaluate() will predict for this set; null if the task has none.
+  virtual std::unique_ptr<Analysis> analysis() const { return nullptr; }
 };
 
 /// An open data set.
