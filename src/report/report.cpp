@@ -41,8 +41,8 @@ std::string render_report(const std::vector<std::string>& run_dirs, const std::s
       published.empty() ? PublishedResults() : PublishedResults::load(published);
   page += summary_section(runs) + paper_section(runs, results) + other_scores_section(runs);
   for (const auto& part :
-       {loss_section, picture_section, speed_section, ensemble_section, plan_section,
-        pathway_section, config_section, sample_section, commands_section}) {
+       {loss_section, picture_section, speed_section, ensemble_section, analysis_section,
+        plan_section, pathway_section, config_section, sample_section, commands_section}) {
     page += part(runs);
   }
   page += "</main>\n";

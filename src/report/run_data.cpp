@@ -12,6 +12,7 @@
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/storage/run_folder.h"
+#include "ssa/tasks/analysis_json.h"
 #include "ssa/tasks/task.h"
 
 namespace ssa::report {
@@ -90,6 +91,7 @@ std::optional<Evaluation> parse_evaluation(const std::string& file, const std::s
   evaluation.spread = number(object, "spread");
   evaluation.seconds = number(object, "seconds");
   evaluation.curve = read_curve(object);
+  if (object.contains("analysis")) evaluation.analysis = tables_from_json(object["analysis"]);
   for (const auto& [key, value] : object.items()) {
     if (const auto known = number(object, key.c_str()))
       evaluation.metrics.emplace_back(key, *known);

@@ -25,6 +25,8 @@ std::string loss_section(const std::vector<Run>& runs);
 std::string speed_section(const std::vector<Run>& runs);
 /// Score of the ensemble against its number of samples.
 std::string ensemble_section(const std::vector<Run>& runs);
+/// What ssa-eval found out about predictions: calibration, accuracy of classes, uncertainty.
+std::string analysis_section(const std::vector<Run>& runs);
 /// How likely targets attend to sources, in the first and the last layer that sample.
 std::string plan_section(const std::vector<Run>& runs);
 /// How far information travels through the layers that sample.

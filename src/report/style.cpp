@@ -76,6 +76,7 @@ path { fill: none; stroke: none; }
 .dotted.line, .dotted.thin { stroke-dasharray: 2 3; }
 .dot { fill: var(--c, var(--soft)); stroke: var(--page); stroke-width: 1; }
 .band { fill: var(--c); fill-opacity: 0.16; }
+.bar { fill: var(--c, var(--soft)); fill-opacity: 0.75; }
 .heat { fill: var(--heat); shape-rendering: crispEdges; }
 .past { fill: var(--box); }
 .own { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 3 2; }

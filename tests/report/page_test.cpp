@@ -11,13 +11,6 @@ using namespace ssa::testing;
 
 namespace {
 
-/// The part of a page from a heading to the end of its section; empty if there is none.
-std::string part(const std::string& page, const std::string& id) {
-  const size_t begin = page.find("<section id=\"" + id + "\">");
-  if (begin == std::string::npos) return {};
-  return page.substr(begin, page.find("</section>", begin) - begin);
-}
-
 /// The cell after a heading in the summary of a single run.
 std::string cell(const std::string& page, const std::string& heading) {
   const std::string before = ">" + heading + "</th><td>";
@@ -25,16 +18,6 @@ std::string cell(const std::string& page, const std::string& heading) {
   if (begin == std::string::npos) return "(no such row)";
   const size_t value = begin + before.size();
   return page.substr(value, page.find("</td>", value) - value);
-}
-
-void check_self_contained(const std::string& page) {
-  CHECK(nesting_problem(page).empty());
-  for (const char* outside : {"http:", "https:", "href=", "url(", "@import", "<script"}) {
-    INFO(outside);
-    CHECK_FALSE(contains(page, outside));
-  }
-  CHECK(count(page, "src=") == count(page, "src=\"data:image/png;base64,"));
-  CHECK_FALSE(contains(page, ">nan"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <catch2/catch.hpp>
 #include <fmt/format.h>
 
 #include "support/files.h"
@@ -98,6 +99,24 @@ inline std::string nesting_problem(std::string_view html) {
     }
   }
   return open.empty() ? "" : open.back() + " is not closed";
+}
+
+/// The part of a page from a heading to the end of its section; empty if there is none.
+inline std::string part(const std::string& page, const std::string& id) {
+  const size_t begin = page.find("<section id=\"" + id + "\">");
+  if (begin == std::string::npos) return {};
+  return page.substr(begin, page.find("</section>", begin) - begin);
+}
+
+/// A page holds all it needs, and is well formed.
+inline void check_self_contained(const std::string& page) {
+  CHECK(nesting_problem(page).empty());
+  for (const char* outside : {"http:", "https:", "href=", "url(", "@import", "<script"}) {
+    INFO(outside);
+    CHECK_FALSE(contains(page, outside));
+  }
+  CHECK(count(page, "src=") == count(page, "src=\"data:image/png;base64,"));
+  CHECK_FALSE(contains(page, ">nan"));
 }
 
 }  // namespace ssa::testing

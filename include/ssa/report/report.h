@@ -14,9 +14,9 @@ std::string scheme_name(const Config& config);
 
 /// A self-contained HTML page (inline CSS, SVG and PNG, no scripts, no requests) about run folders.
 /// A sweep folder stands for the runs in it. The page has a summary table, published results, loss
-/// curves, pictures drawn in training, throughput and memory, the ensemble curve, the sampled
-/// sources and how far information travels through the layers, the differences between the configs,
-/// and generated text.
+/// curves, pictures drawn in training, throughput and memory, the ensemble curve, the
+/// analysis of predictions, the sampled sources and how far information travels through the layers,
+/// the differences between the configs, and generated text.
 ///
 /// A run folder needs a config.yaml; the page lists what else is missing or unreadable. `published`
 /// is the file of PublishedResults to compare with; empty: none. Throws ConfigError naming a folder

@@ -7,6 +7,7 @@
 
 #include "ssa/config/config.h"
 #include "ssa/storage/metrics.h"
+#include "ssa/tasks/analysis.h"
 #include "ssa/tasks/cost.h"
 #include "ssa/tasks/metric.h"
 
@@ -33,6 +34,7 @@ struct Evaluation {
   std::optional<double> spread;  ///< of single sub-models, in the task's metric
   std::optional<double> seconds;
   std::vector<EnsemblePoint> curve;
+  std::vector<EvalTable> analysis;
 };
 
 /// A key that has another value in the steps after `after_step` than before.
