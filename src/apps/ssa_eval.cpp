@@ -13,6 +13,7 @@
 #include "ssa/core/version.h"
 #include "ssa/dist/agreement.h"
 #include "ssa/eval/evaluate.h"
+#include "ssa/tasks/analysis_json.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/device_ranks.h"
@@ -23,6 +24,7 @@
 
 #include "apps/app.h"
 #include "apps/early_config.h"
+#include "apps/prediction_file.h"
 #include "apps/score_record.h"
 
 namespace ssa {
@@ -38,6 +40,16 @@ struct Options {
   int64_t max_tokens = 0;
   bool curve = false;
   std::string json;
+  std::string predictions;
+
+  /// Standard output holds text, or what is written there.
+  bool print_text() const { return json != "-" && predictions != "-"; }
+};
+
+/// What becomes of the predictions, on rank 0.
+struct Predictions {
+  std::unique_ptr<Analysis> analysis;  ///< null: the task has none
+  std::optional<PredictionFile> file;
 };
 
 struct Scored {
@@ -46,6 +58,7 @@ struct Scored {
   int ranks;
   std::string device;
   EvalResult result;
+  std::vector<EvalTable> tables;
 };
 
 /// Standard deviation of the single sub-models' scores, taken at the first one's score. If the
@@ -87,6 +100,7 @@ nlohmann::json to_json(const Scored& scored, const TaskTraits& traits) {
         {{"samples", point.samples}, {"value", metric.value}, {"stderr", metric.stderr_}});
   }
   if (scored.mode == EvalMode::ensemble) json["spread"] = spread(result, traits.metric());
+  if (!scored.tables.empty()) json["analysis"] = to_json(scored.tables);
   return json;
 }
 
@@ -163,6 +177,7 @@ void require_same_command(Communicator& ranks, const Options& options, const Con
                          {"mode", std::string(name(mode_for(options, config)))},
                          {"samples", std::to_string(samples_for(options, config))},
                          {"split", options.split},
+                         {"--predictions", options.predictions.empty() ? "not given" : "given"},
                          {"--max-tokens", std::to_string(options.max_tokens)}});
   require_agreement(ranks, own);
 }
@@ -176,11 +191,11 @@ void require_same_files(Communicator& ranks, const LoadedCheckpoint& checkpoint,
 }
 
 EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task& task,
-                    const EvalSet& set, const Options& options) {
+                    const EvalSet& set, const Options& options, Predictions& predictions) {
   const Config& config = task.config();
   const TaskTraits& traits = task.traits();
   Progress progress(std::string(traits.terms), set.total_terms());
-  const EvalOptions how{
+  EvalOptions how{
       .mode = mode_for(options, config),
       .samples = samples_for(options, config),
       .batch_size = config.eval.batch_size > 0 ? config.eval.batch_size
@@ -194,6 +209,13 @@ EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task
         }
         return !StopSignal::requested();
       }};
+  if (predictions.analysis || !options.predictions.empty()) {
+    how.on_prediction = [&](const ItemPrediction& one) {
+      if (ranks.rank() != 0) return;
+      if (predictions.analysis) predictions.analysis->add(one);
+      if (predictions.file) predictions.file->add(set.prediction_line(one));
+    };
+  }
   const EvalResult result = ssa::evaluate(session.model(), task, set, how, session.device());
   progress.clear();
   return result;
@@ -227,7 +249,8 @@ void warn_of_read_only(const std::string& run) {
                std::error_code(errno, std::generic_category()).message());
 }
 
-void write(const Scored& scored, const Options& options, const TaskTraits& traits) {
+void write(const Scored& scored, Predictions& predictions, const Options& options,
+           const TaskTraits& traits) {
   const nlohmann::json json = to_json(scored, traits);
   // Into the run first: a long evaluation is not lost because its result cannot go elsewhere.
   if (!options.run.empty() && can_be_written(options.run)) {
@@ -235,7 +258,8 @@ void write(const Scored& scored, const Options& options, const TaskTraits& trait
     write_json(path, json);
     if (!differences(scored.subject).empty()) spdlog::info("stored in {}", path);
   }
-  if (options.json != "-") print(scored, options, traits);  // standard output holds text or JSON
+  if (options.print_text()) print(scored, options, traits);
+  if (predictions.file) predictions.file->finish();
   if (!options.json.empty()) write_json(options.json, json);
 }
 
@@ -251,6 +275,9 @@ Config given_config(const Options& options) {
   if (options.run.empty() == options.checkpoint.empty() ||
       options.checkpoint.empty() != options.config.empty()) {
     throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
+  }
+  if (options.json == "-" && options.predictions == "-") {
+    throw ConfigError("--json - and --predictions -: only one of them fits on standard output");
   }
   return load_task_config(options.run.empty() ? options.config : config_of_run(options.run),
                           options.set);
@@ -284,9 +311,14 @@ int run(Communicator& ranks, const Config& given, const Options& options) {
   subject.terms = set->total_terms();
   subject.split_terms =
       options.max_tokens == 0 ? subject.terms : data->evaluation(config, split, 0)->total_terms();
-  const Scored scored{mode_for(options, config), std::move(subject), ranks.size(),
-                      backend(session.device()).description(),
-                      evaluate(ranks, session, *task, *set, options)};
+  Predictions predictions{set->analysis(), std::nullopt};
+  if (first && !options.predictions.empty()) predictions.file.emplace(options.predictions);
+  Scored scored{mode_for(options, config),
+                std::move(subject),
+                ranks.size(),
+                backend(session.device()).description(),
+                evaluate(ranks, session, *task, *set, options, predictions),
+                {}};
   if (!scored.result.complete) {
     if (first) {
       spdlog::warn("stopped after {} {}; nothing was written", scored.result.terms,
@@ -300,7 +332,8 @@ int run(Communicator& ranks, const Config& given, const Options& options) {
         "diverged, and this is no score. Name an earlier checkpoint",
         checkpoint.path, options.split, scored.result.loss);
   }
-  if (first) write(scored, options, task->traits());
+  if (predictions.analysis) scored.tables = predictions.analysis->tables();
+  if (first) write(scored, predictions, options, task->traits());
   ranks.barrier("the result");  // all ranks succeed, or none
   return 0;
 }
@@ -314,6 +347,7 @@ int main(int argc, char** argv) {
       "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode renorm\n"
       "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode ensemble --samples 50 --split valid --curve\n"
       "  ssa-eval --checkpoint runs/a/checkpoints/step-600 --config runs/a/config.yaml --json -\n"
+      "  ssa-eval --run runs/enwik8_mini_s6_l4 --predictions losses.jsonl\n"
       "  mpirun -n 8 ssa-eval --run runs/enwik8_mini_s6_l4 --mode ensemble"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
@@ -336,6 +370,8 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
+    app.add_option("--predictions", options->predictions,
+                   "Write a JSON line for each item to a file (- is standard output)");
     return [options] {
       const ssa::EarlyConfig config([&] { return ssa::given_config(*options); });
       return ssa::run_on_ranks("ssa-eval", config,

@@ -50,11 +50,14 @@ TEST_CASE("ssa-eval gives the same result on 1, 2 and 3 ranks, and says it once"
   REQUIRE(run.train("run", {"--quiet", "--set", "eval.samples=5"}).code == 0);
   for (const std::string mode : {"renorm", "ensemble"}) {
     const std::string file = run.dir / ("run/eval-" + mode + "-test.json");
+    const std::string predictions = run.dir / (mode + ".jsonl");
     json alone;
+    std::string lines;
     for (const int ranks : {1, 2, 3}) {
       CAPTURE(mode, ranks);
-      const Finished done =
-          run_on(ranks, "ssa-eval", {"--run", run.dir / "run", "--mode", mode, "--samples", "5"});
+      const Finished done = run_on(ranks, "ssa-eval",
+                                   {"--run", run.dir / "run", "--mode", mode, "--samples", "5",
+                                    "--predictions", predictions});
       CAPTURE(done.out);
       REQUIRE(done.code == 0);
       CHECK(times(done.out, "of step 8: ") == 1);
@@ -63,8 +66,13 @@ TEST_CASE("ssa-eval gives the same result on 1, 2 and 3 ranks, and says it once"
       CHECK(result["tokens"] == 300);
       result.erase("ranks");
       result.erase("seconds");
-      if (ranks == 1) alone = result;
+      if (ranks == 1) {
+        alone = result;
+        lines = read_bytes(predictions);
+      }
       CHECK(result == alone);
+      CHECK(times(lines, "\n") > 5);
+      CHECK((read_bytes(predictions) == lines));
     }
   }
 }
