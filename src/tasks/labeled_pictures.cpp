@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "ssa/data/permutation.h"
+#include "ssa/tasks/classification_analysis.h"
 
 #include "tasks/picture_workers.h"
 
@@ -184,9 +185,19 @@ std::vector<double> LabeledEvaluation::prediction(int64_t /*item*/,
 }
 
 Score LabeledEvaluation::score(int64_t item, std::span<const double> log_probabilities) const {
-  const double own = log_probabilities[static_cast<size_t>(images_.label(image(item)))];
-  const auto better = std::ranges::count_if(log_probabilities, [=](double p) { return p > own; });
-  return {.loss = -own, .counted = {better < 1 ? 1.0 : 0.0, better < 5 ? 1.0 : 0.0}};
+  return classification_score(log_probabilities, images_.label(image(item)), item);
+}
+
+std::string LabeledEvaluation::prediction_line(const ItemPrediction& prediction) const {
+  return classification_line(prediction, images_.label(image(prediction.item)));
+}
+
+std::unique_ptr<Analysis> LabeledEvaluation::analysis() const {
+  std::vector<int64_t> labels;
+  for (int64_t item = 0; item < items_; ++item) labels.push_back(images_.label(image(item)));
+  return std::make_unique<ClassificationAnalysis>(
+      images_.info().classes,
+      [labels = std::move(labels)](int64_t item) { return labels[static_cast<size_t>(item)]; });
 }
 
 }  // namespace ssa

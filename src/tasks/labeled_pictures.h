@@ -63,6 +63,8 @@ class LabeledEvaluation : public EvalSet {
   Averaging averaging() const override { return Averaging::log_probabilities; }
   std::vector<double> prediction(int64_t item, std::span<const double> predicted) const override;
   Score score(int64_t item, std::span<const double> log_probabilities) const override;
+  std::string prediction_line(const ItemPrediction& prediction) const override;
+  std::unique_ptr<Analysis> analysis() const override;
 
  private:
   int64_t image(int64_t item) const;

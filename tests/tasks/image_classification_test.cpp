@@ -1,9 +1,12 @@
 #include "ssa/tasks/image_classification.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <numeric>
 
 #include <catch2/catch.hpp>
 #include <omp.h>
+#include <zlib.h>
 
 #include "ssa/data/image_transform.h"
 #include "ssa/data/mixing.h"
@@ -11,6 +14,7 @@
 #include "ssa/storage/metrics.h"
 #include "ssa/train/trainer.h"
 
+#include "support/skip.h"
 #include "support/tensors.h"
 #include "tasks/labeled_tree.h"
 
@@ -201,6 +205,40 @@ TEST_CASE("evaluation sees the middle of each picture once, sorted by class", "[
         std::vector<int32_t>{0, 0, 0, 0, 1, 1});
 }
 
+TEST_CASE("pictures of ImageNet as they come are evaluated with torchvision's pixels",
+          "[tasks][slow]") {
+  const char* root = std::getenv("SSA_DATA_DIR");
+  const std::string sample = std::string(root ? root : "") + "/imagenet_fullres_sample.tar";
+  if (!root || !std::filesystem::exists(sample)) {
+    SSA_SKIP("SSA_DATA_DIR holds no imagenet_fullres_sample.tar");
+  }
+  const TempDir dir;
+  REQUIRE(std::system(fmt::format("tar -xf '{}' -C '{}'", sample, dir.path()).c_str()) == 0);
+  PrepareOptions options;
+  options.name = "imagenet";
+  options.inputs = {sample};
+  options.output = dir / "data";
+  options.encoded.split = Split::valid;
+  options.encoded.classes = dir / "imagenet-fullres-sample/synsets.txt";
+  prepare_encoded_images(options);
+  const Config config =
+      load_task_config(std::string(SSA_SOURCE_DIR) + "/configs/imagenet_w7_s0.yaml",
+                       {"data.path=" + options.output});
+  const auto data = make_task(config)->open_data();
+  CHECK(data->settled(config).data.classes == 1000);
+  const auto set = data->evaluation(config, Split::valid, 0);
+  REQUIRE(set->items() == 86);
+  const Batch batch = set->batch(0, 86);
+  // Resize(256), bicubic, and CenterCrop(224) of torchvision 0.29 with Pillow 12.3, one picture
+  // behind the other: zlib.crc32().
+  const auto& pixels = batch.field("images").bytes();
+  CHECK(crc32(0, reinterpret_cast<const Bytef*>(pixels.data()), static_cast<uInt>(pixels.size())) ==
+        0x131c0cc8);
+  const auto labels = values_of<int32_t>(batch, "labels");
+  CHECK(std::accumulate(labels.begin(), labels.end(), 0) == 2 * 41630);
+  CHECK(labels[2] == 13);
+}
+
 TEST_CASE("a label is scored by its rank among the classes", "[tasks]") {
   const LabeledTree tree;
   const Config config = tree.config();
@@ -210,6 +248,27 @@ TEST_CASE("a label is scored by its rank among the classes", "[tasks]") {
   CHECK(set->score(0, likely).counted == std::vector<double>{1, 1});
   CHECK(set->score(0, unlikely).counted == std::vector<double>{0, 1});
   CHECK(set->averaging() == Averaging::log_probabilities);
+}
+
+TEST_CASE("predictions of pictures are written and analysed with their labels", "[tasks]") {
+  const LabeledTree tree;
+  const Config config = tree.config();
+  const auto set = make_task(config)->open_data()->evaluation(config, Split::valid, 0);
+  const std::vector<double> always_class1 = {-3.0, -0.1, -3.5};
+  const auto analysis = set->analysis();
+  for (int64_t item = 0; item < set->items(); ++item) analysis->add({item, always_class1});
+  // Sorted by class: three of class 0, two of class 1, two of class 2.
+  CHECK(set->prediction_line({2, always_class1}) ==
+        R"({"index":2,"label":0,"log_probabilities":[-3.0,-0.1,-3.5]})");
+  CHECK(set->prediction_line({3, always_class1}).find(R"("label":1)") != std::string::npos);
+  const std::vector<EvalTable> tables = analysis->tables();
+  const auto classes =
+      std::ranges::find_if(tables, [](const EvalTable& table) { return table.key == "classes"; });
+  REQUIRE(classes != tables.end());
+  using Row = std::vector<EvalTable::Cell>;
+  CHECK(classes->rows == std::vector<Row>{Row{std::string("class0"), 0.0, 3.0},
+                                          Row{std::string("class1"), 1.0, 2.0},
+                                          Row{std::string("class2"), 0.0, 2.0}});
 }
 
 TEST_CASE("a picture that is damaged after preparing ends the run, or the next one takes its place",

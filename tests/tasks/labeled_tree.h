@@ -43,19 +43,20 @@ struct LabeledTree {
   }
 
   /// Swin of two stages on pictures of 16 pixels: 8 × 8 and 4 × 4 cells, windows of 4.
+  std::string yaml() const {
+    return "task: image_classification\n"
+           "model: {swin: {embed_width: 8, depths: [2, 1], heads: [1, 2], window: 4, patch: 2,\n"
+           "               drop_path: 0.2}}\n"
+           "ssa: {kind: local, windows: 4, sigma: 0.75}\n"
+           "data: {path: " +
+           (dir / "data") +
+           ", image_size: 16, resize: 16}\n"
+           "train: {steps: 8, batch_size: 4, micro_batch: 2, clip_norm: 5.0, log_every: 1,\n"
+           "        eval_every: 4, checkpoint_every: 2, keep_checkpoints: 9,\n"
+           "        optimizer: {kind: adamw, lr: 0.01}}\n";
+  }
   Config config(const std::vector<std::string>& overrides = {}) const {
-    const std::string yaml =
-        "task: image_classification\n"
-        "model: {swin: {embed_width: 8, depths: [2, 1], heads: [1, 2], window: 4, patch: 2,\n"
-        "               drop_path: 0.2}}\n"
-        "ssa: {kind: local, windows: 4, sigma: 0.75}\n"
-        "data: {path: " +
-        (dir / "data") +
-        ", image_size: 16, resize: 16}\n"
-        "train: {steps: 8, batch_size: 4, micro_batch: 2, clip_norm: 5.0, log_every: 1,\n"
-        "        eval_every: 4, checkpoint_every: 2, keep_checkpoints: 9,\n"
-        "        optimizer: {kind: adamw, lr: 0.01}}\n";
-    return parse_config(yaml, "c.yaml", overrides, [](ConfigCheck& check) { check_task(check); });
+    return parse_config(yaml(), "c.yaml", overrides, [](ConfigCheck& check) { check_task(check); });
   }
 
   TempDir dir;
