@@ -1,13 +1,10 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "ssa/data/mapped_file.h"
 #include "ssa/data/prepare.h"
 
 namespace ssa {
@@ -15,8 +12,8 @@ namespace ssa {
 /// A folder or a tar archive that holds pictures.
 struct ImageContainer {
   std::string path;
-  std::shared_ptr<const MappedFile> tar;  ///< null: a folder
-  int64_t modified = 0;                   ///< time of the archive's last change in ns
+  bool is_archive = false;
+  int64_t modified = 0;  ///< time of the archive's last change in ns
 };
 
 /// One picture among the inputs.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "ssa/core/error.h"
+#include "ssa/data/mapped_file.h"
 
 #include "class_numbers.h"
 #include "encoded_image_files.h"
@@ -111,6 +113,8 @@ class SourceLister {
 
   ImageSources list() {
     for (const std::string& input : options_.inputs) {
+      // The headers of an archive lie all over it, so that this takes a while.
+      if (options_.note) options_.note(fmt::format("finding the pictures in {}", input));
       const size_t before = result_.images.size();
       add_input(input);
       if (result_.images.size() == before) {
@@ -152,7 +156,7 @@ class SourceLister {
 
   void add_folder(const std::string& folder) {
     refuse_prepared(folder);
-    open_container({folder, nullptr, 0});
+    open_container({folder, /*is_archive=*/false, 0});
     std::vector<std::string> tars;
     walk({}, kDeepestFolder, tars);
     for (const std::string& tar : tars) add_tar(tar);
@@ -194,25 +198,25 @@ class SourceLister {
           "once",
           path, *format);
     }
-    const auto tar = std::make_shared<const MappedFile>(path);
-    open_container({path, tar, modified(status_of(path))});
+    open_container({path, /*is_archive=*/true, modified(status_of(path))});
+    const MappedFile tar(path);
     std::vector<TarMember> members;
     bool is_webdataset = false;
-    for_each_member(*tar, 0, tar->size(), path, [&](TarMember member) {
+    for_each_member(tar, 0, tar.size(), path, [&](TarMember member) {
       member.path = plain_path(member.path);
       is_webdataset = is_webdataset || member.path.ends_with(".cls");
       members.push_back(std::move(member));
       stop_if_asked();
     });
     if (is_webdataset) {
-      add_webdataset(members);
+      add_webdataset(tar, members);
     } else {
-      for (TarMember& member : members) add_member(std::move(member), {});
+      for (TarMember& member : members) add_member(tar, std::move(member), {});
     }
   }
 
   /// Adds a member of an archive, or the members of an archive in it, whose name is their class.
-  void add_member(TarMember member, const std::string& class_folder) {
+  void add_member(const MappedFile& tar, TarMember member, const std::string& class_folder) {
     const ImageContainer& container = result_.containers.back();
     if (!class_folder.empty()) member.path = class_folder + "/" + plain_path(member.path);
     if (member.kind == TarMember::Kind::folder) {
@@ -225,11 +229,11 @@ class SourceLister {
           "--hard-dereference`",
           container.path, printable(member.path));
     }
-    if (class_folder.empty() && member.path.ends_with(".tar")) {
+    if (class_folder.empty() && member.path.ends_with(".tar") && !is_hidden(member.path)) {
       const std::string folder = member.path.substr(0, member.path.size() - 4);
-      for_each_member(*container.tar, member.offset, member.size,
+      for_each_member(tar, member.offset, member.size,
                       printable(container.path + "/" + member.path), [&](TarMember inner) {
-                        add_member(std::move(inner), folder);
+                        add_member(tar, std::move(inner), folder);
                         stop_if_asked();
                       });
       add_class_folder(folder, /*is_leaf=*/true);
@@ -243,11 +247,11 @@ class SourceLister {
 
   /// Adds the pictures KEY.jpg of a WebDataset, with their classes from KEY.cls. Keys need not
   /// differ between the archives of a set.
-  void add_webdataset(const std::vector<TarMember>& members) {
+  void add_webdataset(const MappedFile& tar, const std::vector<TarMember>& members) {
     const ImageContainer& container = result_.containers.back();
     std::unordered_map<std::string, std::string> classes;  // by key
     for (const TarMember& member : members) {
-      if (member.path.ends_with(".cls")) classes[key_of(member.path)] = class_in(member);
+      if (member.path.ends_with(".cls")) classes[key_of(member.path)] = class_in(tar, member);
     }
     const std::string stem = fs::path(container.path).stem().string();
     for (const TarMember& member : members) {
@@ -272,14 +276,13 @@ class SourceLister {
   }
 
   /// The class that a file .cls states: a name, or a number from 0.
-  std::string class_in(const TarMember& member) {
-    const ImageContainer& container = result_.containers.back();
+  std::string class_in(const MappedFile& tar, const TarMember& member) {
     std::string text(static_cast<size_t>(std::min(member.size, kLongestClassName)), '\0');
-    container.tar->read(member.offset, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
+    tar.read(member.offset, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
     const size_t first = text.find_first_not_of(" \t\r\n");
     if (first == std::string::npos || member.size > kLongestClassName) {
       throw DataError("'{}' in '{}' holds no class: expected a number or a name",
-                      printable(member.path), container.path);
+                      printable(member.path), tar.path());
     }
     text = text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
     return is_number(text) ? numbers_.name_of_number(text) : text;

@@ -27,6 +27,7 @@ namespace {
 constexpr int64_t kMostWorkers = 1024;
 constexpr int64_t kImagesPerWorker = 4;  // that are decoded and wait to be written
 constexpr int64_t kNamedBadImages = 10;
+constexpr int64_t kLargestFile = int64_t{1} << 30;  // that is read to see whether it is a picture
 
 /// A picture's file as it is stored.
 struct CheckedImage {
@@ -104,8 +105,13 @@ class EncodedImagePreparer {
   CheckedImage make(int64_t number) const {
     const ImageSource& source = sources_.images[static_cast<size_t>(number)];
     CheckedImage image;
-    image.file = sources_.read(source);
     image.entry.label = static_cast<uint16_t>(source.label);
+    if (source.size > kLargestFile) {
+      image.problem =
+          fmt::format("'{}' is no picture: it has {} bytes", sources_.display(source), source.size);
+      return image;
+    }
+    image.file = sources_.read(source);
     try {
       check_image(image, options_.encoded, sources_.display(source));
     } catch (const DataError& error) {

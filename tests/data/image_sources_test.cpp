@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include <sys/stat.h>
+#include <sys/resource.h>
 
 #include "image_inputs.h"
 
@@ -163,6 +163,31 @@ TEST_CASE("imagenet: WebDataset's archives state classes by number or by name") 
   write_archive(folder / "z-train.tar", "tar", "none", {{"1.jpg", "x"}, {"2.cls", "1"}});
   CHECK_THAT(imagenet_error(ExitCode::data, imagenet({folder / "z-train.tar"}, folder / "z")),
              Catch::Contains("no '1.cls'"));
+}
+
+TEST_CASE("imagenet: a set may have more archives than a process may open files") {
+  const TempDir folder;
+  fs::create_directories(folder / "train");
+  for (int i = 0; i < 60; ++i) {
+    write_archive(folder / ("train/" + std::to_string(i) + ".tar"), "tar", "none",
+                  {{"k.jpg", jpeg_of(8, 9)}, {"k.cls", "0"}});
+  }
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit few{40, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  PrepareOptions options = imagenet({folder / "train"}, folder / "out");
+  options.encoded.split = Split::train;
+  int64_t images = 0;
+  std::string problem;
+  try {
+    images = prepare_encoded_images(options).images();
+  } catch (const Error& error) {
+    problem = error.what();
+  }
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(problem == "");
+  CHECK(images == 60);
 }
 
 TEST_CASE("imagenet: a folder of classes needs its split, and may take its classes from a list") {

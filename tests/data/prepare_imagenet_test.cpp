@@ -11,6 +11,7 @@
 
 #include "image_inputs.h"
 #include "picture_fixture.h"
+#include "support/skip.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -80,6 +81,14 @@ TEST_CASE("imagenet: a stopped call is continued to the same bytes") {
   CHECK(many.done(options) == 9);
   CHECK(folder_bytes(many.folder / "out") == many.whole);
   CHECK_FALSE(fs::exists(many.folder / "out.partial"));
+}
+
+TEST_CASE("imagenet: a call that is stopped before the first picture leaves nothing") {
+  const ManyPictures many;
+  PrepareOptions options = many.options("out");
+  options.interrupted = [] { return true; };
+  CHECK_THAT(imagenet_error(ExitCode::interrupted, options), Catch::Contains("listed"));
+  CHECK(many.folder.names() == std::vector<std::string>{"in", "whole"});
 }
 
 TEST_CASE("imagenet: a killed call is continued to the same bytes") {
@@ -298,6 +307,27 @@ TEST_CASE("imagenet: options that make no sense are refused") {
   PrepareOptions bytes = options_for("bytes", {folder / "in/train/n01/a.JPEG"}, folder / "out");
   bytes.encoded.resize = 32;
   CHECK_THAT(prepare_error(ExitCode::usage, bytes), Catch::Contains("for `imagenet`"));
+}
+
+TEST_CASE("the samples of ImageNet prepare to their known checksums") {
+  const char* root = std::getenv("SSA_DATA_DIR");
+  const std::string data = std::string(root ? root : "") + "/";
+  if (!fs::exists(data + "imagenette224_subset.tar")) {
+    SSA_SKIP("SSA_DATA_DIR holds no imagenette224_subset.tar");
+  }
+  const TempDir folder;
+  const EncodedImagesInfo ten =
+      prepare_encoded_images(imagenet({data + "imagenette224_subset.tar"}, folder / "ten"));
+  CHECK(ten.classes.size() == 10);
+  CHECK(ten.split_size(Split::train) == 2300);
+  CHECK(ten.split_size(Split::valid) == 500);
+  CHECK(ten.checksum == "adf4163664247578");
+  PrepareOptions sample = imagenet({data + "imagenet_fullres_sample.tar"}, folder / "sample");
+  sample.encoded.split = Split::valid;
+  const EncodedImagesInfo large = prepare_encoded_images(sample);
+  CHECK(large.images() == 86);
+  CHECK(large.bytes == 9'714'767);
+  CHECK_NOTHROW(EncodedImages::open(folder / "sample").verify());
 }
 
 TEST_CASE("the official split of ImageNet is recognised by its counts") {

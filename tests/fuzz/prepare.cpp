@@ -1,10 +1,13 @@
 // Prepares a data set from one input. Its first byte says of which kind; the texts of words stand
 // in
-// "=== train.txt" and so on.
+// "=== train.txt" and so on, the lists and the archive of ImageNet in "=== labels", "=== classes"
+// and
+// "=== train.tar".
 
 #include "ssa/data/prepare.h"
 
 #include "ssa/core/error.h"
+#include "ssa/data/encoded_images.h"
 #include "ssa/data/image_dataset.h"
 #include "ssa/data/token_dataset.h"
 
@@ -44,6 +47,13 @@ std::string input_pictures(const std::string& bytes) {
   return input;
 }
 
+/// The archive, with the lists beside it.
+std::string input_archive(const std::string& bytes) {
+  const std::string input = empty_input();
+  write_parts(parts_of(bytes, "labels"), input, {"labels", "classes", "train.tar"});
+  return input + "/train.tar";
+}
+
 /// Without the input's folder there is none to replace, so each begins afresh.
 PrepareOptions options_for(const std::string& name, const std::string& input) {
   PrepareOptions options;
@@ -70,6 +80,25 @@ void prepare_pictures(const PrepareOptions& options) {
   require(images.info().images() == info->images(), "what was prepared can be opened");
 }
 
+void prepare_archive(PrepareOptions options) {
+  const std::string lists = folder() / "input";
+  if (!testing::read_bytes(lists + "/labels").empty()) {
+    options.encoded.val_labels = lists + "/labels";
+  }
+  if (!testing::read_bytes(lists + "/classes").empty()) {
+    options.encoded.classes = lists + "/classes";
+  }
+  options.encoded.workers = 1;
+  options.skip_bad_images = true;
+  fs::remove_all(options.output + ".partial");
+  const auto info = parsed<Error>([&] { return prepare_encoded_images(options); });
+  if (!info) return;
+  const EncodedImages images = EncodedImages::open(options.output);
+  images.verify();
+  require(images.info().images() == info->images(), "what was prepared can be opened");
+  require(info->bytes > 0, "pictures have bytes");
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -87,6 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'p':
       prepare_pictures(options_for("images", input_pictures(bytes)));
+      break;
+    case 'i':
+      prepare_archive(options_for("imagenet", input_archive(bytes)));
       break;
     default:
       break;
