@@ -37,6 +37,10 @@ bool has_other_data(const ScoreSubject& subject) {
   return !data_difference(subject.run_data, subject.data).empty();
 }
 
+bool uses_other_weights(const ScoreSubject& subject) {
+  return subject.has_average && !subject.uses_average;
+}
+
 /// Fit for a file name; what is too long ends in a checksum of the whole.
 std::string as_file_name(std::string text) {
   constexpr size_t kMost = 120;
@@ -57,6 +61,9 @@ std::vector<std::string> differences(const ScoreSubject& subject) {
   if (subject.step != subject.newest_step) {
     found.push_back(fmt::format("step {}, the newest is {}", subject.step, subject.newest_step));
   }
+  if (uses_other_weights(subject)) {
+    found.push_back("the trained weights, not their moving average");
+  }
   if (has_other_data(subject)) found.push_back("data " + to_text(subject.data));
   if (subject.terms < subject.split_terms) {
     found.push_back(
@@ -67,10 +74,15 @@ std::vector<std::string> differences(const ScoreSubject& subject) {
 }
 
 nlohmann::json to_json(const ScoreSubject& subject) {
-  nlohmann::json json{{"mode", subject.mode},           {"split", subject.split},
-                      {"samples", subject.samples},     {"step", subject.step},
-                      {"tokens", subject.terms},        {"split_tokens", subject.split_terms},
-                      {"overrides", subject.overrides}, {"differences", differences(subject)}};
+  nlohmann::json json{{"mode", subject.mode},
+                      {"split", subject.split},
+                      {"samples", subject.samples},
+                      {"step", subject.step},
+                      {"tokens", subject.terms},
+                      {"split_tokens", subject.split_terms},
+                      {"overrides", subject.overrides},
+                      {"differences", differences(subject)},
+                      {"weights", subject.uses_average ? "average" : "trained"}};
   json["data"] = {{"name", subject.data.name},
                   {"path", subject.data.path},
                   {"bytes", subject.data.bytes},
@@ -90,6 +102,7 @@ std::string file_name(const ScoreSubject& subject) {
     label += fmt::format(".samples-{}", subject.samples);
   }
   if (subject.step != subject.newest_step) label += fmt::format(".step-{}", subject.step);
+  if (uses_other_weights(subject)) label += ".trained-weights";
   if (has_other_data(subject)) {
     const std::string& checksum = subject.data.checksum;
     label += fmt::format(".data-{}-{}", subject.data.name,

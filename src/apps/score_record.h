@@ -17,7 +17,9 @@ struct ScoreSubject {
   std::string split;
   int64_t samples = 1;
   int64_t step = 0;
-  int64_t newest_step = 0;  ///< of the run's checkpoints, valid or not
+  int64_t newest_step = 0;   ///< of the run's checkpoints, valid or not
+  bool has_average = false;  ///< the checkpoint has a moving average of the weights
+  bool uses_average = false;
   int64_t terms = 0;        ///< that were scored
   int64_t split_terms = 0;  ///< all there are
   DataIdentity data, run_data;

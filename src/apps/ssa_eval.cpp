@@ -38,6 +38,7 @@ struct Options {
   std::vector<std::string> set;
   std::string device = "auto";
   int64_t max_tokens = 0;
+  std::string weights;
   bool curve = false;
   std::string json;
   std::string predictions;
@@ -169,6 +170,17 @@ int64_t samples_for(const Options& options, const Config& config) {
   return options.samples > 0 ? options.samples : config.eval.samples;
 }
 
+/// Throws ConfigError for --weights average of a checkpoint without one.
+const SafetensorsFile& weights_for(const Options& options, const LoadedCheckpoint& checkpoint) {
+  if (options.weights == "average" && !checkpoint.average) {
+    throw ConfigError(
+        "--weights average: {} has the trained weights only, because its run had train.ema_decay "
+        "= 0",
+        checkpoint.path);
+  }
+  return options.weights == "trained" ? checkpoint.model : best_weights(checkpoint);
+}
+
 /// Ranks that differ would each score something else.
 void require_same_command(Communicator& ranks, const Options& options, const Config& config) {
   Statements own = flatten_config(config);
@@ -178,6 +190,7 @@ void require_same_command(Communicator& ranks, const Options& options, const Con
                          {"samples", std::to_string(samples_for(options, config))},
                          {"split", options.split},
                          {"--predictions", options.predictions.empty() ? "not given" : "given"},
+                         {"--weights", options.weights},
                          {"--max-tokens", std::to_string(options.max_tokens)}});
   require_agreement(ranks, own);
 }
@@ -230,6 +243,8 @@ ScoreSubject subject_of(const LoadedCheckpoint& checkpoint, const Config& run_co
   subject.samples = samples_for(options, config);
   subject.step = checkpoint.step;
   subject.newest_step = checkpoint.newest_step;
+  subject.has_average = checkpoint.average.has_value();
+  subject.uses_average = subject.has_average && options.weights != "trained";
   subject.data = data.identity();
   subject.run_data = run_state_of(checkpoint).data;
   subject.config = config;
@@ -296,7 +311,7 @@ int run(Communicator& ranks, const Config& given, const Options& options) {
   require_same_function(run_config, config, checkpoint.path);
   require_same_vocabulary(checkpoint, data->identity());
   ModelSession session(*task, device_of_rank(options.device, ranks));
-  session.load(checkpoint.model);
+  session.load(weights_for(options, checkpoint));
   session.require_finite(checkpoint.path);
   require_same_files(ranks, checkpoint, data->identity());
   if (first) {
@@ -368,6 +383,10 @@ int main(int argc, char** argv) {
     app.add_option("--set", options->set, "key=value …: override keys of the config");
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();
+    app.add_option("--weights", options->weights,
+                   "average or trained (default: the moving average of the weights where "
+                   "train.ema_decay keeps one)")
+        ->check(CLI::IsMember({"average", "trained"}));
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
     app.add_option("--predictions", options->predictions,

@@ -277,7 +277,7 @@ int run(const Options& options) {
   }
   const std::unique_ptr<Task> task = make_task(config);
   ModelSession session(*task, device_from_name(options.device));
-  session.load(checkpoint.model);
+  session.load(best_weights(checkpoint));
   session.require_finite(checkpoint.path);
   if (const auto* text = dynamic_cast<const DecoderLm*>(&session.model())) {
     return write_text(options, config, checkpoint, *text, session.device());

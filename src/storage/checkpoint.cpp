@@ -204,10 +204,18 @@ CheckpointSave::~CheckpointSave() {
   std::filesystem::remove_all(partial_, ignored);
 }
 
-void CheckpointSave::write_model(const std::vector<NamedTensor>& model) {
-  files_.push_back(write_file(partial_, kModelFile, [&](OutputFile& file) {
-    write_safetensors(file, model, metadata_of(step_));
+void CheckpointSave::write_tensors(const char* file_name, const std::vector<NamedTensor>& tensors) {
+  files_.push_back(write_file(partial_, file_name, [&](OutputFile& file) {
+    write_safetensors(file, tensors, metadata_of(step_));
   }));
+}
+
+void CheckpointSave::write_model(const std::vector<NamedTensor>& model) {
+  write_tensors(kModelFile, model);
+}
+
+void CheckpointSave::write_average(const std::vector<NamedTensor>& average) {
+  write_tensors(kAverageFile, average);
 }
 
 void CheckpointSave::write_state(const std::string& json) {
@@ -235,6 +243,7 @@ void CheckpointSave::commit(const std::vector<SavedFile>& optimizer) {
 void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep) {
   CheckpointSave save(run_dir, data.step, keep, data.in_trouble);
   save.write_model(data.model);
+  if (!data.average.empty()) save.write_average(data.average);
   save.write_state(data.state_json);
   if (!data.config_yaml.empty()) save.write_config(data.config_yaml);
   save.commit({save_optimizer_shard(run_dir, data.step, 0, 1, data.optimizer)});

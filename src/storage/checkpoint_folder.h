@@ -14,6 +14,7 @@
 namespace ssa {
 
 inline constexpr const char* kModelFile = "model.safetensors";
+inline constexpr const char* kAverageFile = "average.safetensors";
 inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kConfigFile = "config.yaml";

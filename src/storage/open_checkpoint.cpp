@@ -71,12 +71,15 @@ LoadedCheckpoint open_folder(const std::string& folder) {
   for (const SavedFile& file : manifest.files) verify_file(folder, file);
   std::vector<SafetensorsFile> shards;
   for (const std::string& name : optimizer) shards.emplace_back(folder + "/" + name);
+  std::optional<SafetensorsFile> average;
+  if (lists(manifest, kAverageFile)) average.emplace(folder + "/" + kAverageFile);
   const auto text_of = [&](const char* name) {
     return read_text_file(folder + "/" + name, kMaxTextBytes);
   };
   return {folder,
           manifest.step,
           SafetensorsFile(folder + "/" + kModelFile),
+          std::move(average),
           ShardedTensors(std::move(shards)),
           text_of(kStateFile),
           manifest.engine_version,

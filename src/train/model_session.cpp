@@ -28,16 +28,18 @@ ModelSession::ModelSession(const Task& task, Device device)
   model_ = task.make_model(parameters_);
 }
 
-void ModelSession::load(const SafetensorsFile& file) {
-  for (const Parameter& parameter : parameters_.all()) {
-    Tensor target = parameter.variable.value();
+void load_parameters(const SafetensorsFile& file, const std::vector<NamedTensor>& parameters) {
+  for (const NamedTensor& parameter : parameters) {
+    Tensor target = parameter.tensor;
     file.load_into(parameter.name, target);
   }
-  if (file.names().size() != parameters_.all().size()) {
+  if (file.names().size() != parameters.size()) {
     throw CheckpointError("{}: holds {} tensors, the config's model has {}: not the same model",
-                          file.path(), file.names().size(), parameters_.all().size());
+                          file.path(), file.names().size(), parameters.size());
   }
 }
+
+void ModelSession::load(const SafetensorsFile& file) { load_parameters(file, named_parameters()); }
 
 void ModelSession::require_finite(const std::string& checkpoint) const {
   for (const Parameter& parameter : parameters_.all()) {
@@ -68,6 +70,12 @@ Device device_from_name(const std::string& text) {
   if (text == "reference") return Device::reference;
   if (text == "cuda") return backend(Device::cuda).device();  // or says why not
   throw ConfigError("--device {}: there are auto, cpu, cuda and reference", text);
+}
+
+const SafetensorsFile& best_weights(const LoadedCheckpoint& checkpoint) {
+  if (!checkpoint.average) return checkpoint.model;
+  spdlog::info("{}: using the moving average of its weights (train.ema_decay)", checkpoint.path);
+  return *checkpoint.average;
 }
 
 LoadedCheckpoint latest_checkpoint_of(const std::string& run_dir) {

@@ -18,6 +18,7 @@ void save_checkpoint(Communicator& ranks, const std::string& run_dir, const Chec
   together(ranks, "writing a checkpoint", [&] {
     if (leads) {
       save->write_model(data.model);
+      if (!data.average.empty()) save->write_average(data.average);
       save->write_state(data.state_json);
       if (!data.config_yaml.empty()) save->write_config(data.config_yaml);
     }

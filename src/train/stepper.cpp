@@ -23,7 +23,11 @@ Stepper::Stepper(const Task& task, Device device, Communicator* ranks)
       transfer_(session_.model(), device),
       // With several ranks the host starts collectives during the backward pass: no capture.
       recorder_(device, device == Device::cuda && config_.train.cuda_graphs && ranks_.size() == 1 &&
-                            session_.model().has_fixed_shapes()) {}
+                            session_.model().has_fixed_shapes()) {
+  if (config_.train.ema_decay > 0) {
+    average_.emplace(config_.train.ema_decay, session_.parameters());
+  }
+}
 
 /// Sets the losses, and the gradients times the loss scale, summed over the micro-batches.
 void Stepper::compute(int64_t number, const Inputs& inputs) {
@@ -150,6 +154,7 @@ StepResult Stepper::step(int64_t number, const std::function<bool()>& stop,
   const double scale = limit > 0 ? std::min(1.0, limit / (result.grad_norm + 1e-6)) : 1.0;
   optimizer_.step(result.learning_rate, scale / loss_scale);
   reducer_.share_parameters();
+  if (average_) average_->update();
   result.updated = true;
   return result;
 }

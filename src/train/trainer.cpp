@@ -250,9 +250,19 @@ void Trainer::watch_ranks(MetricsEvent& event) {
   straggler_ = straggler;
 }
 
-/// Scores the validation split in renorm mode, whatever eval.mode says: an ensemble takes too long.
-/// Then draws samples. Returns false if a signal interrupted it; nothing is recorded then.
+/// Evaluates with the average of the weights if there is one. Returns false if a signal interrupted
+/// it; nothing is recorded then.
 bool Trainer::evaluate() {
+  WeightAverage* const average = stepper_.average();
+  if (average) average->swap();
+  const bool complete = score_and_draw();  // if it throws, the weights are not used again
+  if (average) average->swap();
+  return complete;
+}
+
+/// Scores the validation split in renorm mode, whatever eval.mode says: an ensemble takes too long.
+/// Then draws samples.
+bool Trainer::score_and_draw() {
   const EvalOptions options{
       .mode = EvalMode::renorm,
       .batch_size =
@@ -329,6 +339,7 @@ void Trainer::save() {
   CheckpointData data;
   data.step = state_.step;
   data.model = stepper_.session().named_parameters();
+  if (const WeightAverage* average = stepper_.average()) data.average = average->named();
   for (const Optimizer::State& state : stepper_.optimizer().state()) {
     data.optimizer.push_back({state.name, state.tensor});
   }

@@ -285,6 +285,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   }
   stepper_.session().load(checkpoint.model);
   stepper_.session().require_finite(checkpoint.path);
+  restore_average(checkpoint);
   load_optimizer_state(checkpoint, stepper_.optimizer());
   stepper_.optimizer().set_updates(saved.optimizer_updates);
   stepper_.scaler().restore(saved.loss_scale, saved.loss_scale_good_steps);
@@ -293,6 +294,22 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   saved_step_ = state_.step;
   score_is_finite_ = !checkpoint.in_trouble || state_.consecutive_skips > 0;
   resumed_from_ = checkpoint.path;
+}
+
+/// The average of the weights, which the config may have turned on or off since the checkpoint.
+void Trainer::restore_average(const LoadedCheckpoint& checkpoint) {
+  WeightAverage* const average = stepper_.average();
+  if (average && checkpoint.average) return average->load(*checkpoint.average);
+  if (average) {
+    average->restart();
+    spdlog::info(
+        "{} has no average of the weights: with train.ema_decay = {} now, it starts from the "
+        "weights of step {}",
+        checkpoint.path, config_.train.ema_decay, checkpoint.step);
+  } else if (checkpoint.average) {
+    spdlog::info("{} has an average of the weights, which is dropped: train.ema_decay is 0 now",
+                 checkpoint.path);
+  }
 }
 
 /// Resolves train.micro_batch = auto: to the value of the resumed run, otherwise to what the
@@ -387,6 +404,10 @@ void Trainer::announce() const {
       cost.forward_flop_per_token * 1e-6, task_->traits().unit, cost.compute_ratio,
       static_cast<double>(memory_.peak().total()) / 0x1p20, config_.train.micro_batch,
       config_.train.batch_size);
+  if (config_.train.ema_decay > 0) {
+    spdlog::info("evaluations use a moving average of the weights (train.ema_decay = {})",
+                 config_.train.ema_decay);
+  }
 }
 
 }  // namespace ssa

@@ -74,6 +74,32 @@ TEST_CASE("a score says which weights, data, windows and machine it is of") {
   CHECK_FALSE(score["device"].get<std::string>().empty());
 }
 
+TEST_CASE("the moving average of the weights is scored where there is one, and said to be") {
+  const ScoredRun run;
+  REQUIRE(run.score({}).code == 0);
+  CHECK(run.stored()["weights"] == "trained");
+  const Finished none = run.score({"--weights", "average"});
+  CHECK(none.code == 2);
+  CHECK(contains(none.err, "--weights average"));
+
+  REQUIRE(run.train("run", {"--quiet", "--resume", "auto", "--set", "train.steps=4",
+                            "train.ema_decay=0.9"})
+              .code == 0);
+  const Finished scored = run.score({});
+  CHECK(scored.code == 0);
+  CHECK(contains(scored.err, "using the moving average of its weights"));
+  const json average = run.stored();
+  CHECK(average["weights"] == "average");
+  CHECK(average["differences"].empty());
+
+  REQUIRE(run.score({"--weights", "trained"}).code == 0);
+  CHECK(run.stored() == average);  // the run's own score stays
+  const json trained = run.stored("eval-renorm-test.trained-weights.json");
+  CHECK(trained["weights"] == "trained");
+  CHECK(trained["loss"] != average["loss"]);
+  CHECK(trained["differences"] == json{"the trained weights, not their moving average"});
+}
+
 TEST_CASE("a score of data whose path is not UTF-8 is written, and is the run's own") {
   const ScoredRun run;
   const std::string path = run.dir / "text-\xff.txt";

@@ -129,6 +129,35 @@ TEST_CASE("an update's bits do not depend on how the parameter is cut") {
   });
 }
 
+TEST_CASE("SGD without momentum follows the weights as a moving average") {
+  for_each_variant([] {
+    for (const double decay : {0.5, 0.9999}) {
+      for (const int64_t size : {1, 17, 1000, 16384 + 3}) {
+        CAPTURE(decay, size);
+        Guarded average(random_tensor({size}, 1));
+        const Tensor weight = random_tensor({size}, 2), exact = for_reference(average.tensor);
+        const SgdArgs step{.parameter = average.tensor,
+                           .gradient = weight,
+                           .learning_rate = 1 - decay,
+                           .nesterov = false,
+                           .weight_decay = 1,
+                           .gradient_scale = -1};
+        SgdArgs exact_step = step;
+        exact_step.parameter = exact;
+        exact_step.gradient = for_reference(weight);
+        const Tensor before = for_reference(average.tensor);
+        tested().sgd_step({step});
+        reference_backend().sgd_step({exact_step});
+        CHECK(worst_error(average.tensor, exact, 0.1) < 1e-6);
+        CHECK(average.intact());
+        for (int64_t i = 0; i < size; i += 997) {
+          CHECK(at(exact, i) == Approx(decay * at(before, i) + (1 - decay) * at(weight, i)));
+        }
+      }
+    }
+  });
+}
+
 TEST_CASE("SGD without momentum needs no buffer") {
   Guarded p(random_tensor({21}, 1));
   const Tensor before = for_reference(p.tensor), gradient = random_tensor({21}, 2);

@@ -323,6 +323,26 @@ TEST_CASE("the config travels with a checkpoint, one without it opens as before"
                            {"step-7/config.yaml is damaged"});
 }
 
+TEST_CASE("the average of the weights travels with a checkpoint, and is verified like all files") {
+  const TempDir run;
+  CheckpointData data = data_of_step(7);
+  save_checkpoint(run.path(), data, 3);
+  CHECK_FALSE(open_checkpoint(run / "checkpoints/step-7").average);
+  data.step = 8;
+  data.average = data_of_step(9).model;
+  save_checkpoint(run.path(), data, 3);
+  const LoadedCheckpoint checkpoint = open_checkpoint(run / "checkpoints/step-8");
+  CHECK(same_tensors(checkpoint.model, data.model));
+  REQUIRE(checkpoint.average);
+  CHECK(same_tensors(*checkpoint.average, data.average));
+
+  std::string bytes = read_bytes(file_of(run, 8, "average.safetensors"));
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_bytes(file_of(run, 8, "average.safetensors"), bytes);
+  CHECK_THROWS_WITH(open_checkpoint(run / "checkpoints/step-8"),
+                    Catch::Contains("average.safetensors is damaged"));
+}
+
 TEST_CASE("a checkpoint under the name of another step is refused, under its user's name opened") {
   const TempDir run;
   save_checkpoint(run.path(), data_of_step(7), 3);

@@ -10,7 +10,8 @@
 namespace ssa {
 
 // A checkpoint is a folder RUN/checkpoints/step-N with model.safetensors, optimizer.safetensors (or
-// optimizer-00001-of-00004.safetensors and so on), state.json, config.yaml and manifest.json. It is
+// optimizer-00001-of-00004.safetensors and so on), state.json, config.yaml and manifest.json; of a
+// run that averages its weights also average.safetensors. It is
 // written under another name, the manifest last, and renamed when every byte is on the disk. So a
 // folder called step-N was complete when it got its name; the manifest's checksums tell whether it
 // still is. RUN/checkpoints/latest holds the name of the newest checkpoint.
@@ -21,6 +22,7 @@ namespace ssa {
 struct CheckpointData {
   int64_t step = 0;
   std::vector<NamedTensor> model;
+  std::vector<NamedTensor> average = {};  ///< of the weights, under their names; empty: none
   std::vector<NamedTensor> optimizer;
   std::string state_json = "{}";  ///< whatever else a resume needs, as JSON
   std::string config_yaml = {};   ///< the config that the weights were trained with; empty: none
@@ -32,6 +34,7 @@ struct LoadedCheckpoint {
   std::string path;
   int64_t step = 0;
   SafetensorsFile model;
+  std::optional<SafetensorsFile> average;  ///< of the weights
   ShardedTensors optimizer;
   std::string state_json;
   std::string engine_version;
@@ -71,6 +74,7 @@ class CheckpointSave {
   CheckpointSave& operator=(const CheckpointSave&) = delete;
 
   void write_model(const std::vector<NamedTensor>& model);
+  void write_average(const std::vector<NamedTensor>& average);
   void write_state(const std::string& json);
   void write_config(const std::string& yaml);
   /// Writes the manifest and gives the folder its name. `optimizer` are the files of all shards.
@@ -82,6 +86,7 @@ class CheckpointSave {
   int64_t step_, keep_;
   bool in_trouble_;
   int64_t sequence_ = 0;
+  void write_tensors(const char* file_name, const std::vector<NamedTensor>& tensors);
   std::vector<SavedFile> files_;
   bool complete_ = false;
 };

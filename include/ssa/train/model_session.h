@@ -33,8 +33,16 @@ class ModelSession {
   std::unique_ptr<Model> model_;
 };
 
+/// Fills tensors from the file's tensors of the same names. Throws CheckpointError naming the
+/// tensor if one is missing or has another shape, and if the file has more.
+void load_parameters(const SafetensorsFile& file, const std::vector<NamedTensor>& parameters);
+
 /// `auto`, `cpu`, `cuda` or `reference`; auto is the fastest device of this build and machine.
 Device device_from_name(const std::string& text);
+
+/// The weights that people get of a checkpoint: their moving average if it has one
+/// (train.ema_decay), which the log then says, otherwise the trained weights.
+const SafetensorsFile& best_weights(const LoadedCheckpoint& checkpoint);
 
 /// Opens what `--run` or `--checkpoint` names for reading: the newest valid checkpoint of a run
 /// folder. Throws CheckpointError if there is none; warns on the log about damaged ones.

@@ -8,10 +8,11 @@
 
 namespace ssa {
 
-/// Saves a checkpoint of a run on several ranks; all of them call this. Rank 0 writes the model and
-/// state_json. If `sharded`, every rank writes its `data.optimizer` to a shard of its own, all at
-/// the same time; otherwise rank 0 writes its own. If one rank throws, all throw the same error
-/// with its number in front ("rank 2: cannot write …"). Earlier checkpoints then stay valid.
+/// Saves a checkpoint of a run on several ranks; all of them call this. Rank 0 writes the model,
+/// its average and state_json. If `sharded`, every rank writes its `data.optimizer` to a shard of
+/// its own, all at the same time; otherwise rank 0 writes its own. If one rank throws, all throw
+/// the same error with its number in front ("rank 2: cannot write …"). Earlier checkpoints then
+/// stay valid.
 void save_checkpoint(Communicator& ranks, const std::string& run_dir, const CheckpointData& data,
                      bool sharded, int64_t keep);
 

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "ssa/train/gradient_reducer.h"
@@ -10,6 +11,7 @@
 #include "ssa/train/optimizer.h"
 #include "ssa/train/step_recorder.h"
 #include "ssa/train/step_transfer.h"
+#include "ssa/train/weight_average.h"
 
 namespace ssa {
 
@@ -57,6 +59,8 @@ class Stepper {
   ModelSession& session() { return session_; }
   const ModelSession& session() const { return session_; }
   Optimizer& optimizer() { return optimizer_; }
+  /// Null without train.ema_decay.
+  WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   LossScaler& scaler() { return scaler_; }
   Communicator& ranks() { return ranks_; }
 
@@ -76,6 +80,7 @@ class Stepper {
   ModelSession session_;
   GradientReducer reducer_;
   Optimizer optimizer_;
+  std::optional<WeightAverage> average_;
   LossScaler scaler_;
   StepTransfer transfer_;
   StepRecorder recorder_;

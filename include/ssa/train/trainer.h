@@ -64,6 +64,7 @@ class Trainer {
   void open_records();
   std::string latest_checkpoint() const;
   void restore(const LoadedCheckpoint& checkpoint);
+  void restore_average(const LoadedCheckpoint& checkpoint);
   void check_state(const RunState& saved, const std::string& path) const;
   void settle_micro_batch();
   void note_config_changes();
@@ -86,6 +87,7 @@ class Trainer {
   void log_step(const StepResult& result, double seconds);
   void watch_ranks(MetricsEvent& event);
   bool evaluate();
+  bool score_and_draw();
   bool draw_samples();
   void record(const MetricsEvent& event);
   bool leads() const { return ranks_.rank() == 0; }

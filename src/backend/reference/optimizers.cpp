@@ -42,16 +42,18 @@ void adam(const AdamArgs& args) {
 // As PyTorch's SGD: buffer = momentum·buffer + gradient; Nesterov looks one step ahead.
 void sgd(const SgdArgs& args) {
   Tensor parameter = args.parameter, momentum = args.momentum_buffer;
+  const bool buffered = momentum.defined() || args.momentum != 0;
   visit_floating(parameter.dtype(), [&]<class P>(TypeTag<P>) {
     visit_floating(args.gradient.dtype(), [&]<class G>(TypeTag<G>) {
       for (int64_t i = 0; i < parameter.numel(); ++i) {
         P& p = parameter.data<P>()[i];
-        P& buffer = momentum.data<P>()[i];
+        P* const buffer = buffered ? momentum.data<P>() + i : nullptr;
         const double gradient =
             get(args.gradient.data<G>()[i]) * args.gradient_scale + args.weight_decay * get(p);
-        const double moved = args.first_step ? gradient : args.momentum * get(buffer) + gradient;
+        const bool first = args.first_step || !buffered;
+        const double moved = first ? gradient : args.momentum * get(*buffer) + gradient;
         const double direction = args.nesterov ? gradient + args.momentum * moved : moved;
-        set(buffer, moved);
+        if (buffered) set(*buffer, moved);
         set(p, get(p) - args.learning_rate * direction);
       }
     });
