@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -190,6 +191,39 @@ Plot over_time(const std::vector<Run>& runs, const std::string& title, const std
   return plot;
 }
 
+/// The part of each stretch of steps between two logs that was spent waiting for data, in percent.
+std::vector<Point> waiting_of(const Run& run) {
+  std::vector<Point> points;
+  double before = 0;
+  for (const MetricsEvent& event : run.events) {
+    if (event.split != "train" || !event.elapsed_seconds) continue;
+    const double seconds = *event.elapsed_seconds - std::exchange(before, *event.elapsed_seconds);
+    if (!event.data_wait_seconds || seconds <= 0) continue;
+    points.push_back({static_cast<double>(event.step), 100 * *event.data_wait_seconds / seconds});
+  }
+  return points;
+}
+
+/// Empty if no run ever waited for a noticeable part of its time.
+Plot waiting_plot(const std::vector<Run>& runs) {
+  constexpr double kNoticeable = 1;  // percent
+  Plot plot{.title = "Time waiting for data",
+            .x_label = "step",
+            .y_label = "% of the step time",
+            .y_from_zero = true};
+  bool noticeable = false;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const std::vector<Point> points = waiting_of(runs[i]);
+    noticeable = noticeable || std::ranges::any_of(points, [](const Point& point) {
+                   return point.y > kNoticeable;
+                 });
+    plot.series.push_back(
+        {runs[i].name, i, LineStyle::plain, smoothed(points, most_points(runs.size()) / 2)});
+  }
+  if (!noticeable) plot.series.clear();
+  return plot;
+}
+
 bool all_comparable(const std::vector<Run>& runs) {
   return std::all_of(runs.begin(), runs.end(),
                      [&](const Run& run) { return is_comparable(run, runs.front()); });
@@ -343,6 +377,7 @@ std::string speed_section(const std::vector<Run>& runs) {
                   const auto bytes = memory(event);
                   return bytes ? std::optional(*bytes / unit.size) : std::nullopt;
                 }),
+      waiting_plot(runs),
   });
   if (charts.empty()) return {};
   return section(
@@ -350,7 +385,8 @@ std::string speed_section(const std::vector<Run>& runs) {
       legend(runs, false) + charts +
           "<p class=\"about\">Throughput is that of whole batches, without evaluating, drawing "
           "samples and saving. Memory is the most that tensors have held so far. A dip in speed "
-          "may be another program on the machine; where +FT begins, a step costs more.</p>\n");
+          "may be another program on the machine; where +FT begins, a step costs more. A run that "
+          "waits for its data needs more data.workers, or faster files.</p>\n");
 }
 
 std::string ensemble_section(const std::vector<Run>& runs) {

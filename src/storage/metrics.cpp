@@ -28,6 +28,7 @@ void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics) {
   visit("tokens_per_second", event.tokens_per_second);
   visit("elapsed_seconds", event.elapsed_seconds);
   visit("peak_memory_bytes", event.peak_memory_bytes);
+  visit("data_wait_seconds", event.data_wait_seconds);
 }
 
 ordered_json number(double value) {

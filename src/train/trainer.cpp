@@ -104,7 +104,10 @@ void Trainer::send_next(ReadAhead<StepItem>& items) {
   const int64_t next = state_.step + 1;
   if (next == config_.train.steps) return;
   try {
-    stepper_.send(items.next());
+    const auto started = Clock::now();
+    const StepItem item = items.next();
+    data_wait_.add_wait(seconds_since(started));
+    stepper_.send(item);
   } catch (const std::exception&) {
     unsent_ = std::current_exception();
   }
@@ -126,6 +129,7 @@ void Trainer::step(ReadAhead<StepItem>& items) {
   state_.elapsed_seconds += seconds;
   stop_ = result.stop;
   watch_.add(result.ranks);
+  data_wait_.add_step(seconds);
   log_step(result, seconds);
   guard_divergence(result);
 
@@ -211,9 +215,10 @@ void Trainer::log_step(const StepResult& result, double seconds) {
   const Metric& metric = traits.metric();
   const std::string score =
       metric.from_loss ? "  " + metric.text(metric.from_loss(result.loss)) : std::string();
+  const std::string waited = data_wait_.text().empty() ? "" : "  " + data_wait_.text();
   progress_->update(state_.step,
-                    fmt::format("loss {:.4f}{}  lr {:.2e}  {:.0f} {}/s", result.loss, score,
-                                result.learning_rate, rate, traits.rate),
+                    fmt::format("loss {:.4f}{}  lr {:.2e}{}  {:.0f} {}/s", result.loss, score,
+                                result.learning_rate, waited, rate, traits.rate),
                     logged);
   if (!logged) return;
   MetricsEvent event;
@@ -229,6 +234,7 @@ void Trainer::log_step(const StepResult& result, double seconds) {
   event.tokens_per_second = rate;
   event.elapsed_seconds = state_.elapsed_seconds;
   event.peak_memory_bytes = allocator(options_.device).stats().peak_total_bytes;
+  event.data_wait_seconds = data_wait_.take();
   watch_ranks(event);
   record(event);
 }

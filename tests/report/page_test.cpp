@@ -150,6 +150,26 @@ TEST_CASE("the last of the drawn pictures is shown large, some of those before s
   check_self_contained(page);
 }
 
+TEST_CASE("time that steps wait for data is shown where it is more than a hundredth") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  const auto page_of = [&](double waited) {
+    std::string metrics;
+    for (int step = 10; step <= 30; step += 10) {
+      metrics += fmt::format(
+          "{{\"step\":{},\"split\":\"train\",\"loss\":2,\"elapsed_seconds\":{},"
+          "\"data_wait_seconds\":{}}}\n",
+          step, 2 * step, step == 20 ? waited : 0);
+    }
+    write_bytes(dir + "/metrics.jsonl", metrics);
+    return part(render_report({dir}), "speed");
+  };
+  CHECK_FALSE(contains(page_of(0.2), "Time waiting for data"));
+  const std::string shown = page_of(2.4);  // of the 20 seconds of ten steps
+  CHECK(contains(shown, "Time waiting for data"));
+  CHECK(contains(shown, "% of the step time"));
+}
+
 TEST_CASE("a damaged picture is named, and hides no other") {
   const TempDir folder;
   const std::string dir = make_run(folder, "a", picture_config(4));

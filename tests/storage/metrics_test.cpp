@@ -23,6 +23,7 @@ MetricsEvent train_event(int64_t step) {
   event.tokens_per_second = 1234.5;
   event.elapsed_seconds = 0.5 * static_cast<double>(step);
   event.peak_memory_bytes = 1 << 20;
+  event.data_wait_seconds = 0.125;
   return event;
 }
 
@@ -41,7 +42,7 @@ TEST_CASE("an event is one line with the documented keys in order") {
   REQUIRE(to_json_line(train_event(4)) ==
           R"({"step":4,"split":"train","loss":1.0,"bits_per_byte":0.4,"lr":0.001,"grad_norm":0.25,)"
           R"("tokens":1152921504606846980,"tokens_per_second":1234.5,"elapsed_seconds":2.0,)"
-          R"("peak_memory_bytes":1048576})");
+          R"("peak_memory_bytes":1048576,"data_wait_seconds":0.125})");
   REQUIRE(to_json_line(valid_event(4)) ==
           R"({"step":4,"split":"valid","loss":2.5,"perplexity":12.2,"top1":0.5})");
 }
@@ -130,7 +131,7 @@ TEST_CASE("an event that could be written only in part does not spoil the next o
 
 TEST_CASE("the numbers of an event have the names of its line") {
   const auto all = numbers(train_event(4));
-  REQUIRE(all.size() == 8);
+  REQUIRE(all.size() == 9);
   REQUIRE(all[0] == std::pair<std::string, double>("loss", 1.0));
   REQUIRE(all[1].first == "bits_per_byte");
   REQUIRE(all[7] == std::pair<std::string, double>("peak_memory_bytes", 1048576.0));

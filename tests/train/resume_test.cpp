@@ -49,6 +49,7 @@ Result result_of(const std::string& folder, int64_t first_step = 0) {
     event.tokens_per_second.reset();
     event.elapsed_seconds.reset();
     event.peak_memory_bytes.reset();
+    event.data_wait_seconds.reset();
     result.metrics.push_back(event);
   }
   return result;

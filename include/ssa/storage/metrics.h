@@ -25,6 +25,7 @@ struct MetricsEvent {
   std::optional<double> tokens_per_second;
   std::optional<double> elapsed_seconds;  ///< of training, before and after resumes
   std::optional<int64_t> peak_memory_bytes;
+  std::optional<double> data_wait_seconds;  ///< that steps waited for data since the last line
 
   bool operator==(const MetricsEvent&) const = default;
 };

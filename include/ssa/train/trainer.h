@@ -12,6 +12,7 @@
 #include "ssa/storage/run_folder.h"
 #include "ssa/storage/tensorboard.h"
 #include "ssa/tasks/task.h"
+#include "ssa/train/data_wait.h"
 #include "ssa/train/log_file.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/progress.h"
@@ -114,6 +115,7 @@ class Trainer {
   bool score_is_finite_ = true;  // of the last evaluation
   bool stop_ = false;            // some rank was asked to stop
   RankWatch watch_;
+  DataWait data_wait_;
   int straggler_ = -1;                      // the rank that was last said to be slow; -1: none
   std::unique_ptr<MetricsWriter> metrics_;  // rank 0, as the next
   std::unique_ptr<EventWriter> events_;
