@@ -2,6 +2,7 @@
 #include <cctype>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -75,6 +76,10 @@ std::vector<Point> points_of(const Run& run, std::string_view split, const Posit
 
 double at_step(const Run&, const MetricsEvent& event) { return static_cast<double>(event.step); }
 
+double at_epoch(const Run& run, const MetricsEvent& event) {
+  return epoch_of_step(run.config, event.step).value_or(kUnknown);
+}
+
 double at_second(const Run&, const MetricsEvent& event) {
   return event.elapsed_seconds.value_or(kUnknown);
 }
@@ -141,22 +146,34 @@ Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std
   return plot;
 }
 
-/// The metric of the validations; empty if that is the loss.
-Plot metric_plot(const std::vector<Run>& runs) {
-  const Metric metric = common_metric(runs);
+/// A metric of the validations; `axis` is "step" or "epoch".
+Plot metric_plot(const std::vector<Run>& runs, const Metric& metric, const std::string& axis,
+                 const Position& position) {
   std::string name(metric.name);
   name.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(name.front())));
-  Plot plot{
-      .title = name + " against steps", .x_label = "step", .y_label = std::string(metric.name)};
-  if (metric.key == loss_metric().key) return plot;
-  const Value value = [metric](const MetricsEvent& event) { return value_of(metric, event); };
+  Plot plot{.title = fmt::format("{} against {}s", name, axis),
+            .x_label = axis,
+            .y_label = std::string(metric.name)};
+  const Value value = [&metric](const MetricsEvent& event) { return value_of(metric, event); };
   for (size_t i = 0; i < runs.size(); ++i) {
     plot.series.push_back(
         {runs[i].name, i, LineStyle::marked,
-         thinned(points_of(runs[i], "valid", at_step, value), most_points(runs.size()) / 4)});
-    mark_finetuning(plot, runs[i], i, at_step);
+         thinned(points_of(runs[i], "valid", position, value), most_points(runs.size()) / 4)});
+    mark_finetuning(plot, runs[i], i, position);
   }
   return plot;
+}
+
+/// Each metric against steps, and against epochs for the runs that are counted in them. The loss
+/// has plots of its own.
+std::vector<Plot> metric_plots(const std::vector<Run>& runs) {
+  std::vector<Plot> plots;
+  for (const Metric& metric : common_metrics(runs)) {
+    if (metric.key == loss_metric().key) continue;
+    plots.push_back(metric_plot(runs, metric, "step", at_step));
+    plots.push_back(metric_plot(runs, metric, "epoch", at_epoch));
+  }
+  return plots;
 }
 
 Position divided(Position position, double size) {
@@ -340,14 +357,15 @@ Plot ensemble_plot(const Run& run, size_t color, const Evaluation& ensemble, con
 std::string loss_section(const std::vector<Run>& runs) {
   const Unit time = time_unit(largest(runs, at_second));
   const Unit flop = flop_unit(largest(runs, at_flop));
-  const std::string charts = grid({
+  std::vector<Plot> plots = {
       loss_plot(runs, "Loss against steps", "step", at_step),
       loss_plot(runs, "Loss against time", fmt::format("training time ({})", time.name),
                 divided(at_second, time.size)),
       loss_plot(runs, "Loss against compute", fmt::format("forward compute ({})", flop.name),
                 divided(at_flop, flop.size)),
-      metric_plot(runs),
-  });
+  };
+  std::ranges::move(metric_plots(runs), std::back_inserter(plots));
+  const std::string charts = grid(plots);
   if (charts.empty()) return {};
   return section(
       "loss", "Loss",

@@ -382,6 +382,12 @@ const Metric& common_metric(const std::vector<Run>& runs) {
   return traits_of(runs.front().config.task).metric();
 }
 
+std::vector<Metric> common_metrics(const std::vector<Run>& runs) {
+  const Metric& first = common_metric(runs);
+  if (first.key == loss_metric().key) return {first};
+  return traits_of(runs.front().config.task).metrics;
+}
+
 std::string_view common_rate(const std::vector<Run>& runs) {
   const std::string_view rate = traits_of(runs.front().config.task).rate;
   const auto same = [rate](const Run& run) { return traits_of(run.config.task).rate == rate; };
@@ -410,6 +416,14 @@ std::optional<double> value_of(const Metric& metric, const MetricsEvent& event) 
 std::optional<double> value_of(const Metric& metric, const Evaluation* evaluation) {
   if (!evaluation) return std::nullopt;
   return stored_or_derived(metric, evaluation->metrics, evaluation->loss);
+}
+
+const MetricsEvent* best_validation(const Run& run, const Metric& metric) {
+  if (const auto* best = best_event(run.events, "valid", metric.key, metric.higher_is_better)) {
+    return best;
+  }
+  if (!metric.from_loss) return nullptr;  // else it grows with the loss
+  return best_event(run.events, "valid", loss_metric().key, false);
 }
 
 std::optional<double> last_value(const Run& run, std::string_view split, const Metric& metric) {

@@ -63,6 +63,16 @@ std::string metric_text(const Metric& metric, const Evaluation* evaluation) {
   return significant(value_of(metric, evaluation));
 }
 
+/// The best of several validations, and when it was: "81.20 (epoch 288)".
+std::string best_text(const Run& run, const Metric& metric) {
+  const MetricsEvent* const best = best_validation(run, metric);
+  if (!best || run.losses_of("valid").size() < 2) return significant(std::nullopt);
+  const std::string score = significant(value_of(metric, *best));
+  const auto epoch = epoch_of_step(run.config, best->step);
+  return epoch ? fmt::format("{} (epoch {:.4g})", score, *epoch)
+               : fmt::format("{} (step {})", score, grouped(best->step));
+}
+
 std::string cost_text(const Run& run, const std::function<std::string(const TrainingCost&)>& text) {
   return run.cost ? text(*run.cost) : significant(std::nullopt);
 }
@@ -136,6 +146,8 @@ void add_losses(Summary& summary, const std::vector<Run>& runs) {
     summary.add(fmt::format("validation {}", metric.name),
                 [metric](const Run& run) { return significant(last_value(run, "valid", metric)); });
   }
+  summary.add_if_known(fmt::format("best validation {}", metric.name),
+                       [metric](const Run& run) { return best_text(run, metric); });
   add_evaluations(summary, metric);
 }
 

@@ -135,4 +135,20 @@ std::vector<MetricsEvent> read_metrics(const std::string& path) {
   return events;
 }
 
+const MetricsEvent* best_event(const std::vector<MetricsEvent>& events, std::string_view split,
+                               std::string_view key, bool higher_is_better) {
+  const MetricsEvent* best = nullptr;
+  double best_value = 0;
+  for (const MetricsEvent& event : events) {
+    if (event.split != split) continue;
+    for (const auto& [name, value] : numbers(event)) {
+      if (name != key || !std::isfinite(value)) continue;
+      if (best && (higher_is_better ? value <= best_value : value >= best_value)) continue;
+      best = &event;
+      best_value = value;
+    }
+  }
+  return best;
+}
+
 }  // namespace ssa

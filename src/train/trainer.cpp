@@ -1,5 +1,6 @@
 #include "ssa/train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <utility>
@@ -62,6 +63,7 @@ TrainOutcome Trainer::run() {
   if (saved_step_ != state_.step || state_.evaluation_due) save();
   progress_->clear();
   const bool finished = state_.step == train.steps && !state_.evaluation_due;
+  if (finished) log_best();
   spdlog::info("{} at step {} after {} of training; run folder {}",
                finished ? "done" : "stopped and saved", state_.step,
                format_duration(state_.elapsed_seconds), options_.run_dir);
@@ -301,6 +303,25 @@ bool Trainer::score_and_draw() {
   event.elapsed_seconds = state_.elapsed_seconds;
   record(event);
   return true;
+}
+
+/// The best validation beside the last one: papers quote the one or the other.
+void Trainer::log_best() const {
+  if (!leads()) return;
+  const Metric& metric = task_->traits().metric();
+  const std::vector<MetricsEvent> events = read_metrics(folder_->metrics_path());
+  const MetricsEvent* const best = best_event(events, "valid", metric.key, metric.higher_is_better);
+  if (!best) return;
+  const auto score = [&](const MetricsEvent& event) {
+    const auto found = std::ranges::find_if(
+        event.metrics, [&](const auto& one) { return one.first == metric.key; });
+    return metric.text(found->second);
+  };
+  const auto last = std::ranges::find_if(events.rbegin(), events.rend(),
+                                         [](const auto& event) { return event.split == "valid"; });
+  const std::optional<double> epoch = epoch_of_step(config_, best->step);
+  spdlog::info("best validation: {} at step {}{}; last: {}", score(*best), best->step,
+               epoch ? fmt::format(" (epoch {:.4g})", *epoch) : std::string(), score(*last));
 }
 
 /// Draws train.samples samples on rank 0, for which the other ranks wait, however long it takes.

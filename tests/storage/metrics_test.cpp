@@ -136,3 +136,24 @@ TEST_CASE("the numbers of an event have the names of its line") {
   REQUIRE(all[1].first == "bits_per_byte");
   REQUIRE(all[7] == std::pair<std::string, double>("peak_memory_bytes", 1048576.0));
 }
+
+TEST_CASE("the best event of a split is the first with the best finite number") {
+  const auto event = [](int64_t step, const std::string& split, double loss, double top1) {
+    MetricsEvent made;
+    made.step = step;
+    made.split = split;
+    made.loss = loss;
+    made.metrics = {{"top1", top1}};
+    return made;
+  };
+  const double nan = std::nan("");
+  const std::vector<MetricsEvent> events = {event(1, "valid", 3, 10), event(2, "train", 1, 99),
+                                            event(3, "valid", 2, 40), event(4, "valid", 2, 40),
+                                            event(5, "valid", nan, nan)};
+  CHECK(best_event(events, "valid", "top1", true)->step == 3);
+  CHECK(best_event(events, "valid", "top1", false)->step == 1);
+  CHECK(best_event(events, "valid", "loss", false)->step == 3);
+  CHECK(best_event(events, "train", "loss", false)->step == 2);
+  CHECK(best_event(events, "test", "loss", false) == nullptr);
+  CHECK(best_event(events, "valid", "top5", true) == nullptr);
+}

@@ -1,5 +1,6 @@
 #include <csignal>
 #include <filesystem>
+#include <map>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
@@ -93,6 +94,39 @@ TEST_CASE("a run has a line for every step and every evaluation, and a checkpoin
   }
   REQUIRE(train(run.config(), run.dir / "again") == TrainOutcome::finished);
   require_equal(result_of(run.dir / "again"), run.expected);
+}
+
+TEST_CASE("a run ends with its best validation beside the last one, resumed or not") {
+  const TinyRun run;
+  const auto log_of = [&](const Overrides& overrides, const std::string& resume) {
+    const Log log;
+    spdlog::set_level(spdlog::level::info);
+    REQUIRE(train(run.config(overrides), run.dir / "run", resume) == TrainOutcome::finished);
+    spdlog::set_level(spdlog::level::off);
+    return log.text();
+  };
+  const auto line_of = [](int64_t step, double best, double last) {
+    return fmt::format("best validation: {:.4f} bits/byte at step {}; last: {:.4f} bits/byte", best,
+                       step, last);
+  };
+  std::map<int64_t, double> scores;
+  const auto read_scores = [&] {
+    for (const MetricsEvent& event : read_metrics(run.dir / "run/metrics.jsonl")) {
+      if (event.split == "valid") scores[event.step] = event.metrics.front().second;
+    }
+  };
+  const std::string first = log_of({"train.steps=6"}, "none");
+  CAPTURE(first);
+  read_scores();
+  REQUIRE(scores.at(6) < scores.at(3));
+  CHECK(contains(first, line_of(6, scores.at(6), scores.at(6))));
+  // What follows ruins the weights: the best score is of before the stop.
+  const std::string then =
+      log_of({"train.steps=8", "train.optimizer.lr=3", "train.schedule.decay=constant"}, "auto");
+  CAPTURE(then);
+  read_scores();
+  REQUIRE(scores.at(8) > scores.at(6));
+  CHECK(contains(then, line_of(6, scores.at(6), scores.at(8))));
 }
 
 TEST_CASE("resumed from each of its checkpoints, a run ends in the same bits") {

@@ -107,6 +107,8 @@ Run planned_run(const Config& config);
 
 /// The metric that all runs share, or the loss if their tasks differ.
 const Metric& common_metric(const std::vector<Run>& runs);
+/// All metrics that the runs share.
+std::vector<Metric> common_metrics(const std::vector<Run>& runs);
 /// What all runs count per second, "tokens" or "sub-pixels"; "terms" if they count different
 /// things.
 std::string_view common_rate(const std::vector<Run>& runs);
@@ -114,6 +116,8 @@ std::string_view common_rate(const std::vector<Run>& runs);
 /// no evaluation (null).
 std::optional<double> value_of(const Metric& metric, const MetricsEvent& event);
 std::optional<double> value_of(const Metric& metric, const Evaluation* evaluation);
+/// The validation of the training at which the metric is best. Null: there is none.
+const MetricsEvent* best_validation(const Run& run, const Metric& metric);
 /// The metric at the last event of a split that has a loss.
 std::optional<double> last_value(const Run& run, std::string_view split, const Metric& metric);
 

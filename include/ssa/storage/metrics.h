@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,5 +56,10 @@ class MetricsWriter {
 /// All events of a file. Lines that are not events, such as an incomplete last line, are skipped.
 /// Throws CheckpointError if the file cannot be read.
 std::vector<MetricsEvent> read_metrics(const std::string& path);
+
+/// The event of a split at which a number, given by its key in the line, is best; of equal ones the
+/// first. Null if no event of the split has a finite one.
+const MetricsEvent* best_event(const std::vector<MetricsEvent>& events, std::string_view split,
+                               std::string_view key, bool higher_is_better);
 
 }  // namespace ssa

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -182,6 +183,9 @@ std::unique_ptr<Task> make_task(const Config& config);
 Config counted_in_steps(Config config, const TaskData& data);
 /// The same where that is needed: opens the data only for a config that counts in epochs.
 Config counted_in_steps(const Config& config);
+
+/// Passes over the training data after a step. Nothing for a run whose length is given in steps.
+std::optional<double> epoch_of_step(const Config& config, int64_t step);
 
 /// Sources::sampled until +FT begins.
 Sources sources_of_step(const Config& config, int64_t step);

@@ -89,6 +89,7 @@ class Trainer {
   void watch_ranks(MetricsEvent& event);
   bool evaluate();
   bool score_and_draw();
+  void log_best() const;
   bool draw_samples();
   void record(const MetricsEvent& event);
   bool leads() const { return ranks_.rank() == 0; }
