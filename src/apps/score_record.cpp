@@ -28,11 +28,6 @@ std::vector<ConfigDifference> config_differences(const ScoreSubject& subject) {
   return found;
 }
 
-bool has_key(const Config& config, std::string_view key) {
-  const auto leaves = flatten_config(config);
-  return std::ranges::any_of(leaves, [&](const auto& leaf) { return leaf.first == key; });
-}
-
 bool has_other_data(const ScoreSubject& subject) {
   return !data_difference(subject.run_data, subject.data).empty();
 }
@@ -89,7 +84,7 @@ nlohmann::json to_json(const ScoreSubject& subject) {
                   {"checksum", subject.data.checksum},
                   {"vocabulary_checksum", subject.data.vocabulary_checksum}};
   const Config& config = subject.config;
-  if (has_key(config, "eval.overlap")) {
+  if (value_of_key(config, "eval.overlap")) {
     json["window"] = config.eval.length > 0 ? config.eval.length : config.data.length;
     json["overlap"] = config.eval.overlap;
   }

@@ -45,6 +45,13 @@ std::vector<ConfigDifference> config_differences(const Config& there, const Conf
   return differences;
 }
 
+std::optional<std::string> value_of_key(const Config& config, std::string_view key) {
+  for (const auto& [name, value] : flatten_config(config)) {
+    if (name == key) return value;
+  }
+  return std::nullopt;
+}
+
 bool changes_function(std::string_view key) {
   if (key.starts_with("model.")) return !contains(kSameFunction, key);
   return contains(kFunction, key);

@@ -17,8 +17,11 @@ Figures scores_and_compute(const Run& run) {
   figures.train_loss = last_value(run, "train", loss_metric());
   figures.valid = last_value(run, "valid", metric);
   figures.whole_valid = value_of(metric, run.evaluation("renorm", "valid"));
-  if (!figures.whole_valid && run.config.train.eval_tokens == 0)
-    figures.whole_valid = figures.valid;
+  if (run.config.train.eval_tokens == 0) {
+    if (!figures.whole_valid) figures.whole_valid = figures.valid;
+    const MetricsEvent* const best = best_validation(run, metric);
+    if (best) figures.best_valid = value_of(metric, *best);
+  }
   figures.test = value_of(metric, run.evaluation("renorm", "test"));
   const Evaluation* ensemble = run.evaluation("ensemble", "test");
   figures.ensemble_test = value_of(metric, ensemble);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "ssa/config/differences.h"
 #include "ssa/report/numbers.h"
 
 #include "report/html.h"
@@ -19,12 +20,23 @@ std::string batch_of(const Run& run) {
   return fmt::format("{} of {} {}", batch, grouped(run.terms_per_example), traits.terms);
 }
 
+/// "6 layers, width 256, 8 heads". The layers of some models are not alike.
+std::string model_of(const Run& run) {
+  const ModelConfig& model = run.config.model;
+  if (value_of_key(run.config, "model.layers")) {
+    return fmt::format("{} layers, width {}, {} heads", model.layers, model.width, model.heads);
+  }
+  return run.parameters ? with_prefix(static_cast<double>(*run.parameters)) + " parameters"
+                        : std::string("parameters not counted");
+}
+
 std::string description(const Run& run) {
   const Config& config = run.config;
   const std::string data = config.data.name.empty() ? "" : " on " + config.data.name;
-  return fmt::format("{}{}: {} layers, width {}, {} heads; {} per step, {} steps, {}, seed {}",
-                     name(config.task), data, config.model.layers, config.model.width,
-                     config.model.heads, batch_of(run), grouped(config.train.steps),
+  const std::string epochs =
+      config.train.epochs > 0 ? fmt::format(" ({:.6g} epochs)", config.train.epochs) : "";
+  return fmt::format("{}{}: {}; {} per step, {} steps{}, {}, seed {}", name(config.task), data,
+                     model_of(run), batch_of(run), grouped(config.train.steps), epochs,
                      name(config.train.precision), config.train.seed);
 }
 

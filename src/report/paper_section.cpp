@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "ssa/config/differences.h"
 #include "ssa/report/figures.h"
 #include "ssa/report/numbers.h"
 
@@ -17,6 +18,30 @@ using Number = std::optional<double>;
 
 std::string model_text(int64_t layers, int64_t width, int64_t length) {
   return fmt::format("{} layers, width {}, length {}", layers, grouped(width), grouped(length));
+}
+
+/// "embed_width 96, image_size 224": the keys without their sections.
+std::string model_text(const ModelKeys& keys) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : keys) {
+    parts.push_back(fmt::format("{} {}", key.substr(key.rfind('.') + 1), value));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string model_text(const PublishedMatch& match) {
+  if (!match.keys.empty()) return model_text(match.keys);
+  return model_text(match.layers, match.width, match.length);
+}
+
+/// The same of a run.
+std::string model_text(const Run& run, const PublishedMatch& match) {
+  if (match.keys.empty()) {
+    return model_text(run.config.model.layers, run.config.model.width, run.terms_per_example);
+  }
+  ModelKeys keys = match.keys;
+  for (auto& [key, value] : keys) value = value_of_key(run.config, key).value_or("");
+  return model_text(keys);
 }
 
 std::string ratio_text(const Number& value) { return significant(value, 3); }
@@ -34,17 +59,25 @@ std::vector<std::string> headings(const Metric& metric) {
           "S: speed",   "model"};
 }
 
-std::vector<std::string> row_of(const Run& run, size_t index, const Figures& figures) {
-  const Config& config = run.config;
-  const Metric& metric = traits_of(config.task).metric();
+/// The score on the valid split. Of metrics that are counted many papers quote the best validation,
+/// so that stands beside the last one.
+std::string valid_text(const Metric& metric, const Figures& figures) {
+  const std::string last = score_text(metric, figures.whole_valid);
+  if (metric.from_loss || !figures.best_valid) return last;
+  return fmt::format("{} (best {})", last, score_text(metric, figures.best_valid));
+}
+
+std::vector<std::string> row_of(const Run& run, size_t index, const Figures& figures,
+                                const PublishedMatch& match) {
+  const Metric& metric = traits_of(run.config.task).metric();
   return {run_chip(run, index),
-          score_text(metric, figures.whole_valid),
+          valid_text(metric, figures),
           score_text(metric, figures.test),
           score_text(metric, figures.ensemble_test),
           ratio_text(figures.compute),
           ratio_text(figures.memory),
           ratio_text(figures.speed),
-          model_text(config.model.layers, config.model.width, run.terms_per_example)};
+          model_text(run, match)};
 }
 
 std::vector<std::string> row_of(const PublishedMatch& match, const Metric& metric) {
@@ -56,7 +89,7 @@ std::vector<std::string> row_of(const PublishedMatch& match, const Metric& metri
           ratio_text(row.compute),
           ratio_text(row.memory),
           ratio_text(row.speed),
-          model_text(match.layers, match.width, match.length)};
+          model_text(match)};
 }
 
 /// Runs that have the same published row.
@@ -64,6 +97,7 @@ struct PaperGroup {
   std::string data;
   PublishedMatch match;
   std::vector<size_t> runs;
+  bool other_size = false;  ///< some run's model is not of the published size
 };
 
 std::vector<PaperGroup> group_runs(const std::vector<Run>& runs,
@@ -78,6 +112,7 @@ std::vector<PaperGroup> group_runs(const std::vector<Run>& runs,
       group = groups.insert(group, {runs[i].config.data.name, *match, {}});
     }
     group->runs.push_back(i);
+    group->other_size = group->other_size || !match->same_size;
   }
   return groups;
 }
@@ -88,12 +123,7 @@ std::string remarks(const std::vector<Run>& runs, const std::vector<PaperGroup>&
   size_t compared = 0;
   for (const PaperGroup& group : groups) {
     compared += group.runs.size();
-    for (const size_t i : group.runs) {
-      const auto& config = runs[i].config;
-      other_size = other_size || config.model.layers != group.match.layers ||
-                   config.model.width != group.match.width ||
-                   runs[i].terms_per_example != group.match.length;
-    }
+    other_size = other_size || group.other_size;
   }
   std::string text = "<p class=\"about\">";
   if (other_size) {
@@ -120,7 +150,8 @@ std::string paper_section(const std::vector<Run>& runs, const PublishedResults& 
   const std::vector<PaperGroup> groups = group_runs(runs, published);
   if (groups.empty()) return {};
   const std::vector<Figures> figures = figures_of(runs);
-  std::map<std::string, Table> tables;  // by data set
+  std::map<std::string, Table> tables;  // by data set, as the next
+  std::map<std::string, std::string> notes;
   for (const PaperGroup& group : groups) {
     const Metric& metric = traits_of(runs[group.runs.front()].config.task).metric();
     Table& table = tables[group.data];
@@ -128,14 +159,20 @@ std::string paper_section(const std::vector<Run>& runs, const PublishedResults& 
       table.numbers = table.by_run = true;
       table.rows.push_back(headings(metric));
     }
-    for (const size_t i : group.runs) table.rows.push_back(row_of(runs[i], i, figures[i]));
+    for (const size_t i : group.runs) {
+      table.rows.push_back(row_of(runs[i], i, figures[i], group.match));
+    }
     table.set_off.push_back(table.rows.size());
     table.rows.push_back(row_of(group.match, metric));
+    notes[group.data] = group.match.note;
   }
   std::string body;
   for (const auto& [data, table] : tables) {
     if (tables.size() > 1) body += fmt::format("<h3>{}</h3>\n", escape(data));
     body += render(table);
+    if (!notes[data].empty()) {
+      body += fmt::format("<p class=\"about\">{}</p>\n", escape(notes[data]));
+    }
   }
   return section("paper", "Against the paper", body + remarks(runs, groups, published.source()));
 }

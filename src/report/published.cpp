@@ -1,9 +1,11 @@
 #include "ssa/report/published.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
 
+#include "ssa/config/differences.h"
 #include "ssa/core/error.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
@@ -65,9 +67,17 @@ PublishedResults PublishedResults::load(const std::string& path) {
     results.source_ = root.at("source").get<std::string>();
     for (const auto& [data, object] : root.at("data").items()) {
       Table& table = results.tables_[data];
-      table.layers = positive(object, "layers");
-      table.width = positive(object, "width");
-      table.length = positive(object, "length");
+      table.metric = object.value("metric", "");
+      table.note = object.value("note", "");
+      if (object.contains("keys")) {
+        for (const auto& [key, value] : object.at("keys").items()) {
+          table.keys.emplace_back(key, value.get<std::string>());
+        }
+      } else {
+        table.layers = positive(object, "layers");
+        table.width = positive(object, "width");
+        table.length = positive(object, "length");
+      }
       for (const auto& [scheme, row] : object.at("rows").items()) table.rows[scheme] = to_row(row);
     }
   } catch (const json::exception& error) {
@@ -83,24 +93,47 @@ const PublishedRow* PublishedResults::find(const Config& config) const {
   return match && match->same_size ? match->row : nullptr;
 }
 
+bool PublishedResults::has_size(const Config& config, const Table& table) {
+  if (table.keys.empty()) {
+    return config.model.layers == table.layers && config.model.width == table.width &&
+           length_of(config) == table.length;
+  }
+  return std::ranges::all_of(
+      table.keys, [&](const auto& one) { return value_of_key(config, one.first) == one.second; });
+}
+
+namespace {
+
+/// The config with `layers` layers, which samples in the same part of them. Nothing if that is no
+/// whole number of layers.
+std::optional<Config> scaled(Config config, int64_t layers) {
+  if (config.ssa.layers > 0) {
+    const int64_t sampled = config.ssa.layers * layers;
+    if (sampled % config.model.layers != 0) return std::nullopt;
+    config.ssa.layers = sampled / config.model.layers;
+  }
+  config.model.layers = layers;
+  return config;
+}
+
+}  // namespace
+
 std::optional<PublishedMatch> PublishedResults::nearest(const Config& config) const {
   const auto found = tables_.find(config.data.name);
   if (found == tables_.end()) return std::nullopt;
   const Table& table = found->second;
-  Config scaled = config;  // samples in the same part of the published model's layers
-  if (scaled.ssa.layers > 0) {
-    const int64_t layers = scaled.ssa.layers * table.layers;
-    if (layers % config.model.layers != 0) return std::nullopt;
-    scaled.ssa.layers = layers / config.model.layers;
+  if (!table.metric.empty() && table.metric != traits_of(config.task).metric().key) {
+    return std::nullopt;
   }
-  scaled.model.layers = table.layers;
-  PublishedMatch match{nullptr,
-                       scheme_name(scaled),
-                       table.layers,
-                       table.width,
-                       table.length,
-                       config.model.layers == table.layers && config.model.width == table.width &&
-                           length_of(config) == table.length};
+  const auto alike = table.keys.empty() ? scaled(config, table.layers) : config;
+  if (!alike) return std::nullopt;
+  PublishedMatch match{.scheme = scheme_name(*alike),
+                       .layers = table.layers,
+                       .width = table.width,
+                       .length = table.length,
+                       .keys = table.keys,
+                       .same_size = has_size(config, table),
+                       .note = table.note};
   const auto row = table.rows.find(match.scheme);
   if (row == table.rows.end()) return std::nullopt;
   match.row = &row->second;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "ssa/config/differences.h"
 #include "ssa/core/error.h"
 #include "ssa/core/version.h"
 #include "ssa/models/decoder_plans.h"
@@ -14,13 +15,36 @@
 
 namespace ssa {
 
+namespace {
+
+/// The number of layers that sample.
+int64_t sampled_layers(const Config& config) {
+  if (config.ssa.layers > 0) return config.ssa.layers;
+  if (value_of_key(config, "model.layers")) return config.model.layers;
+  try {
+    const auto task = make_task(config);
+    const auto sampled = task->plan_specs(Sources::sampled, Use::training);
+    const auto dense = task->plan_specs(Sources::all, Use::training);
+    int64_t layers = 0;
+    for (size_t i = 0; i < sampled.size(); ++i) {
+      layers += sampled_fraction(sampled[i]) < sampled_fraction(dense.at(i)) ? 1 : 0;
+    }
+    return layers;
+  } catch (const ConfigError&) {  // there are no plans, which the page says elsewhere
+    return 0;
+  }
+}
+
+}  // namespace
+
 std::string scheme_name(const Config& config) {
   const SsaConfig& ssa = config.ssa;
-  if (ssa.kind == SsaKind::none) return "S0";
-  const int64_t layers = ssa.layers == 0 ? config.model.layers : ssa.layers;
-  std::string text = ssa.kind == SsaKind::local
-                         ? fmt::format("S{}-L{}", layers, ssa.windows)
-                         : fmt::format("S{}-U{:.4g}", layers, 100 * ssa.drop);
+  const auto window = value_of_key(config, "model.swin.window");
+  const std::string prefix = window ? fmt::format("W{}-", *window) : std::string();
+  if (ssa.kind == SsaKind::none) return prefix + "S0";
+  std::string text = fmt::format("{}S{}-", prefix, sampled_layers(config));
+  text += ssa.kind == SsaKind::local ? fmt::format("L{}", ssa.windows)
+                                     : fmt::format("U{:.4g}", 100 * ssa.drop);
   if (finetune_start(config) < config.train.steps) text += "+FT";
   return text;
 }

@@ -150,6 +150,65 @@ TEST_CASE("the last of the drawn pictures is shown large, some of those before s
   check_self_contained(page);
 }
 
+TEST_CASE("training pictures are shown as such") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", classification_config());
+  const std::string drawn = make_run(folder, "drawn", picture_config(4));
+  for (const std::string& run : {dir, drawn}) {
+    std::filesystem::create_directories(run + "/samples");
+    write_bytes(run + "/samples/step-50.png", "\x89PNG\r\n\x1a\n one IEND\xae\x42\x60\x82");
+  }
+  const std::string seen = "Training pictures as the model sees them", own = "Drawn by the model";
+  const std::string alone = part(render_report({dir}), "pictures");
+  CHECK((contains(alone, seen) && !contains(alone, own)));
+  CHECK(count(alone, "<img") == 1);
+  const std::string both = part(render_report({dir, drawn}), "pictures");
+  CHECK((contains(both, seen) && contains(both, own)));
+  CHECK(count(both, "<img") == 2);
+}
+
+TEST_CASE("accuracies have curves over steps and epochs, the best one beside the last") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", classification_config());
+  std::string metrics;
+  const std::vector<double> top1 = {10, 45.678, 44};
+  for (size_t i = 0; i < top1.size(); ++i) {
+    const size_t step = 30 * (i + 1);
+    metrics += fmt::format(R"({{"step":{},"split":"train","loss":2.5,"elapsed_seconds":{}}})", step,
+                           step) +
+               "\n" +
+               fmt::format(R"({{"step":{},"split":"valid","loss":{},"top1":{},"top5":{}}})", step,
+                           2.0 - 0.1 * static_cast<double>(i), top1[i], top1[i] + 20) +
+               "\n";
+  }
+  write_bytes(dir + "/metrics.jsonl", metrics);
+  const std::string page =
+      render_report({dir}, std::string(SSA_SOURCE_DIR) + "/configs/published_results.json");
+  const std::string loss = part(page, "loss");
+  for (const char* title :
+       {"Top-1 accuracy (%) against steps", "Top-1 accuracy (%) against epochs",
+        "Top-5 accuracy (%) against steps", "Top-5 accuracy (%) against epochs"}) {
+    CAPTURE(title);
+    CHECK(contains(loss, title));
+  }
+  CHECK(cell(page, "validation top-1 accuracy (%)") == "44.00");
+  CHECK(cell(page, "best validation top-1 accuracy (%)") == "45.68 (epoch 6)");
+  CHECK(contains(page, "<h1>W4-S0</h1>"));
+  CHECK(contains(page, "100 steps (10 epochs)"));
+  check_self_contained(page);
+}
+
+TEST_CASE("the best validation is given with its step where a run has no epochs") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  write_bytes(dir + "/metrics.jsonl", metrics_line(30, "valid", 2.1) +
+                                          metrics_line(60, "valid", 2) +
+                                          metrics_line(90, "valid", 2.2));
+  const std::string page = render_report({dir});
+  CHECK(cell(page, "best validation bits per byte") == "2.885 (step 60)");
+  CHECK_FALSE(contains(page, "against epochs"));
+}
+
 TEST_CASE("time that steps wait for data is shown where it is more than a hundredth") {
   const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));

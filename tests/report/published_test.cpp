@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "ssa/core/error.h"
+#include "ssa/report/report.h"
 #include "ssa/tasks/cost.h"
 
 #include "report/report_test_support.h"
@@ -103,6 +104,48 @@ TEST_CASE("published rows belong to a data set, a scheme and a size") {
   config.data.name = "text";
   CHECK(paper.find(config) == nullptr);
   CHECK(PublishedResults().find(full_size("enwik8_s0")) == nullptr);
+}
+
+TEST_CASE("a table may tell its models apart by keys of the config") {
+  const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
+  const auto config = [](int window, const std::string& ssa) {
+    return parse_config(fmt::format("task: image_classification\nmodel: {{swin: {{window: {}}}}}\n"
+                                    "ssa: {{{}}}\n"
+                                    "data: {{name: imagenet, path: d, image_size: 224}}\n",
+                                    window, ssa),
+                        "swin.yaml");
+  };
+  const std::string local = "kind: local, windows: 4, sigma: 0.75, layers: ";
+  const std::string unbiased = "kind: unbiased, drop: 0.75, layers: ";
+  const auto [window, ssa, scheme, score] =
+      GENERATE_COPY(Catch::Generators::table<int, std::string, std::string, double>(
+          {{7, "kind: none", "W7-S0", 81.19},
+           {14, "kind: none", "W14-S0", 81.89},
+           {14, local + "10", "W14-S10-L4", 80.56},
+           {14, local + "10, finetune_fraction: 0.1", "W14-S10-L4+FT", 81.15},
+           {14, local + "6", "W14-S6-L4", 81.23},
+           {14, local + "6, finetune_fraction: 0.1", "W14-S6-L4+FT", 81.6},
+           {14, unbiased + "10", "W14-S10-U75", 80.21},
+           {14, unbiased + "10, finetune_fraction: 0.1", "W14-S10-U75+FT", 80.8},
+           {14, unbiased + "6", "W14-S6-U75", 81.21},
+           {14, unbiased + "6, finetune_fraction: 0.1", "W14-S6-U75+FT", 81.36}}));
+  CAPTURE(scheme);
+  Config own = config(window, ssa);
+  CHECK(scheme_name(own) == scheme);
+  const PublishedRow* row = paper.find(own);
+  REQUIRE(row != nullptr);
+  CHECK(row->valid == score);
+  CHECK_FALSE(row->test);
+  CHECK(contains(paper.nearest(own)->note, "50,000 validation pictures"));
+
+  own.data.image_size = 64;
+  CHECK(paper.find(own) == nullptr);
+  const auto match = paper.nearest(own);
+  REQUIRE(match);
+  CHECK(match->scheme == scheme);
+  CHECK_FALSE(match->same_size);
+  own.data.name = "cifar10";  // whose table is of another metric
+  CHECK_FALSE(paper.nearest(own));
 }
 
 TEST_CASE("the published results are found from the config and from the programs") {

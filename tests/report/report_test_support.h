@@ -34,6 +34,15 @@ inline std::string picture_config(int side) {
       side);
 }
 
+/// The same for classifying pictures, for 10 epochs in 100 steps.
+inline std::string classification_config() {
+  return "task: image_classification\n"
+         "model: {swin: {embed_width: 8, depths: [2, 2], heads: [1, 2], window: 4, patch: 2}}\n"
+         "ssa: {kind: none}\n"
+         "data: {name: imagenet, path: d, image_size: 32, resize: 32, classes: 10}\n"
+         "train: {epochs: 10, steps: 100, batch_size: 2}\n";
+}
+
 inline std::string metrics_line(int step, const std::string& split, double loss) {
   return fmt::format(
       "{{\"step\":{},\"split\":\"{}\",\"loss\":{},\"tokens_per_second\":640,"

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,9 @@ std::string to_text(const ConfigDifference& difference);
 /// Every key whose value differs, in file order. Where the tasks differ, of the keys that both
 /// have.
 std::vector<ConfigDifference> config_differences(const Config& there, const Config& now);
+
+/// The value of a key as a config file has it; nothing if the config's task does not have the key.
+std::optional<std::string> value_of_key(const Config& config, std::string_view key);
 
 /// Whether weights trained with one value of the key mean something else with another: they may
 /// still load, but the model then computes another function.

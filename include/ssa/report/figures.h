@@ -14,6 +14,7 @@ struct Figures {
   std::optional<double> train_loss;     ///< last one logged, in nats
   std::optional<double> valid;          ///< last validation of the training
   std::optional<double> whole_valid;    ///< over the whole split: by ssa-eval, else by the training
+  std::optional<double> best_valid;     ///< best validation of the training, on the whole split
   std::optional<double> test;           ///< by ssa-eval, dense
   std::optional<double> ensemble_test;  ///< by ssa-eval
   std::optional<int64_t> ensemble_samples;

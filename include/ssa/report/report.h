@@ -9,7 +9,8 @@ namespace ssa {
 
 /// The paper's short name of a run's attention (Hussain et al., arXiv 2306.01705, section 5):
 /// "S0" is dense, "S6-L4" local with 4 windows in the last 6 layers, "S6-U20" unbiased with 20% of
-/// the sources dropped. "+FT" after it means that the run ends with dense attention.
+/// the sources dropped. "+FT" after it means that the run ends with dense attention. Models whose
+/// attention has windows of its own have their side in front: "W14-S10-L4".
 std::string scheme_name(const Config& config);
 
 /// A self-contained HTML page (inline CSS, SVG and PNG, no scripts, no requests) about run folders.
