@@ -248,6 +248,15 @@ TEST_CASE("imagenet: names of any bytes are kept and shown") {
              Catch::Contains("in/train/n01/t\\xe4.JPEG' is neither a JPEG nor a PNG"));
 }
 
+TEST_CASE("imagenet: data that is not prepared yet comes with the command that does it") {
+  const TempDir folder;
+  write_archive(folder / "imagenette.tar", "tar", "none", small_tree());
+  const std::string error =
+      error_of(ExitCode::data, [&] { EncodedImages::open(folder / "imagenette"); });
+  CHECK_THAT(error, Catch::Contains("ssa-data prepare imagenet --input " +
+                                    (folder / "imagenette.tar") + " --output"));
+}
+
 TEST_CASE("imagenet: inputs that cannot be meant are refused") {
   const TempDir folder;
   write_tree(folder / "in", small_tree());
