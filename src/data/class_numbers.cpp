@@ -8,7 +8,7 @@
 #include "ssa/core/error.h"
 
 #include "encoded_image_files.h"
-#include "image_labels.h"
+#include "image_paths.h"
 #include "prepare_inputs.h"
 
 namespace ssa {

@@ -1,7 +1,6 @@
 #include "image_labels.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
 
 #include <fmt/format.h>
@@ -10,28 +9,11 @@
 
 #include "dataset_files.h"
 #include "encoded_image_files.h"
+#include "image_paths.h"
 
 namespace ssa {
 
 namespace {
-
-using namespace std::string_view_literals;
-
-constexpr std::array kPictureEndings = {".jpeg"sv, ".jpg"sv, ".png"sv};
-
-bool ends_with_ignoring_case(std::string_view text, std::string_view ending) {
-  return text.size() > ending.size() &&
-         std::ranges::equal(text.substr(text.size() - ending.size()), ending, [](char a, char b) {
-           return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b;
-         });
-}
-
-std::string_view without_ending(std::string_view file) {
-  for (const std::string_view ending : kPictureEndings) {
-    if (ends_with_ignoring_case(file, ending)) return file.substr(0, file.size() - ending.size());
-  }
-  return file;
-}
 
 /// Cuts off and returns the first word of a line. Blanks, tabs and commas separate words.
 std::string_view next_word(std::string_view& line) {
@@ -74,16 +56,6 @@ void check_class(std::string_view class_name, const std::string& path, int64_t l
 }
 
 }  // namespace
-
-bool is_number(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
-
-bool is_picture_name(std::string_view file) {
-  return std::ranges::any_of(kPictureEndings, [&](std::string_view ending) {
-    return ends_with_ignoring_case(file, ending);
-  });
-}
 
 ImageLabels ImageLabels::read(const std::string& path) {
   ImageLabels labels;

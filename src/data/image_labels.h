@@ -30,9 +30,4 @@ class ImageLabels {
 /// or one occurs twice.
 std::vector<std::string> read_class_list(const std::string& path);
 
-/// Whether the text has decimal digits only.
-bool is_number(std::string_view text);
-/// Whether the file's name ends as those of JPEGs and PNGs do.
-bool is_picture_name(std::string_view file);
-
 }  // namespace ssa

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -17,6 +16,7 @@
 #include "class_numbers.h"
 #include "encoded_image_files.h"
 #include "image_labels.h"
+#include "image_paths.h"
 #include "image_sources.h"
 #include "input_stream.h"
 #include "list_folder.h"
@@ -31,64 +31,6 @@ namespace {
 
 constexpr int kDeepestFolder = 16;  // below an input; symbolic links may lead around in a circle
 constexpr int64_t kLongestClassName = 4096;
-
-/// The split that a folder's name or a word of a file's name stands for.
-std::optional<Split> split_of_word(std::string_view word) {
-  if (word == "train") return Split::train;
-  if (word == "val" || word == "valid" || word == "validation") return Split::valid;
-  if (word == "test") return Split::test;
-  return std::nullopt;
-}
-
-/// The split that a name tells by one of its words: "ILSVRC2012_img_val.tar", "set-train-07.tar".
-std::optional<Split> split_of_name(const std::string& name) {
-  constexpr std::string_view kBetween = "_-. ";
-  for (size_t begin = 0; begin < name.size();) {
-    const size_t end = std::min(name.find_first_of(kBetween, begin), name.size());
-    if (const auto split = split_of_word(std::string_view(name).substr(begin, end - begin))) {
-      return split;
-    }
-    begin = end + 1;
-  }
-  return std::nullopt;
-}
-
-/// The path without "./" and double slashes.
-std::string plain_path(std::string_view path) {
-  std::string result;
-  while (!path.empty()) {
-    const size_t length = std::min(path.find('/'), path.size());
-    const std::string_view part = path.substr(0, length);
-    path.remove_prefix(std::min(length + 1, path.size()));
-    if (part.empty() || part == ".") continue;
-    if (!result.empty()) result += '/';
-    result += part;
-  }
-  return result;
-}
-
-std::vector<std::string_view> parts_of(std::string_view path) {
-  std::vector<std::string_view> parts;
-  while (!path.empty()) {
-    const size_t length = std::min(path.find('/'), path.size());
-    parts.push_back(path.substr(0, length));
-    path.remove_prefix(std::min(length + 1, path.size()));
-  }
-  return parts;
-}
-
-/// .DS_Store, ._picture.JPEG, __MACOSX/ and the like.
-bool is_hidden(std::string_view path) {
-  return std::ranges::any_of(parts_of(path), [](std::string_view part) {
-    return part.starts_with('.') || part == "__MACOSX";
-  });
-}
-
-/// What a file of WebDataset belongs to: its path without all endings.
-std::string key_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return path.substr(0, path.find('.', slash == std::string::npos ? 0 : slash));
-}
 
 struct stat status_of(const std::string& path) {
   struct stat status {};
@@ -299,16 +241,6 @@ class SourceLister {
         printable(path), result_.containers.back().path);
   }
 
-  /// Where the path of a file or folder goes on behind the folder of its split; 0: there is none.
-  static size_t behind_split(std::string_view path, std::optional<Split>& split) {
-    for (size_t begin = 0, end = 0; (end = path.find('/', begin)) != std::string_view::npos;
-         begin = end + 1) {
-      split = split_of_word(path.substr(begin, end - begin));
-      if (split) return end + 1;
-    }
-    return 0;
-  }
-
   /// Adds a file at [FOLDER/…]SPLIT/CLASS/FILE or, if the split is known, [FOLDER/…]CLASS/FILE.
   /// Without a class the file has to be in the list of labels.
   void add_file(ImageSource image) {
@@ -383,7 +315,7 @@ class SourceLister {
       class_at = path.rfind('/') + 1;  // 0 if there is none
     }
     const std::string class_name = path.substr(class_at);
-    if (!split || class_name.find('/') != std::string::npos || split_of_word(class_name)) return;
+    if (!split || class_name.find('/') != std::string::npos || split_of_folder(class_name)) return;
     numbers_.add_folder(printable(class_name), *split);
   }
 

@@ -106,6 +106,7 @@ TEST_CASE("imagenet: a killed call is continued to the same bytes") {
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
   REQUIRE(WIFSIGNALED(status));
+  REQUIRE(WTERMSIG(status) == SIGKILL);
   CHECK_FALSE(fs::exists(many.folder / "out"));
   // A torn record at the end, and bytes that no record speaks of.
   const std::string partial = many.folder / "out.partial/";
