@@ -1,5 +1,6 @@
 // ssa-eval --predictions: a line for each item, complete or not there at all.
 
+#include <csignal>
 #include <thread>
 
 #include <nlohmann/json.hpp>
