@@ -10,7 +10,7 @@
 
 namespace ssa::testing {
 
-enum class Sources { dense, unbiased, local, random, shuffled, swin };
+enum class Sources { dense, unbiased, local, random, shuffled, swin, unbiased_swin };
 
 /// One attention problem.
 struct AttentionCase {
@@ -26,6 +26,7 @@ struct AttentionCase {
   int64_t regions = 0;                              // number of regions; 0 without regions
   bool regions_by_sequence = false;
   int64_t shift = 0;  // of Swin's windows, which have the size of the table and divide the grid
+  double drop = 0.4;  // of the unbiased kinds
   DType dtype = DType::f32;
 };
 
@@ -71,7 +72,7 @@ inline SourcePlan make_plan(const AttentionCase& c) {
     case Sources::unbiased:
       spec.kind = PlanKind::unbiased;
       spec.causal = false;
-      spec.drop = 0.4;
+      spec.drop = c.drop;
       break;
     case Sources::local:
       spec.kind = PlanKind::local_1d;
@@ -79,7 +80,10 @@ inline SourcePlan make_plan(const AttentionCase& c) {
       spec.sigma = 0.1;
       break;
     case Sources::swin:
-      spec.kind = PlanKind::swin_windows;
+    case Sources::unbiased_swin:
+      spec.kind =
+          c.sources == Sources::swin ? PlanKind::swin_windows : PlanKind::unbiased_swin_windows;
+      spec.drop = c.drop;
       spec.rows = c.length / c.grid_columns;
       spec.columns = c.grid_columns;
       spec.window_rows = spec.block_rows = c.relative_rows;

@@ -33,10 +33,23 @@ const std::vector<AttentionCase> kCases = {
     {.length = 400, .heads = 3, .head_size = 7, .sources = Sources::swin, .grid_columns = 20, .relative_rows = 5, .relative_columns = 5, .shift = 2},
     {.batch = 1, .length = 972, .heads = 1, .head_size = 32, .sources = Sources::swin, .grid_columns = 27, .relative_rows = 9, .relative_columns = 9, .regions = 2, .shift = 4},
 };
+// Windows that sample a few of their cells. With a shift some targets see none of them: none of the
+// sampled cells is in their part of a window that wraps around an edge.
+const std::vector<AttentionCase> kUnbiasedWindows = {
+    {.length = 144, .heads = 2, .head_size = 24, .sources = Sources::unbiased_swin, .grid_columns = 12, .relative_rows = 6, .relative_columns = 6, .drop = 0.75},
+    {.length = 144, .heads = 3, .head_size = 32, .sources = Sources::unbiased_swin, .grid_columns = 12, .relative_rows = 6, .relative_columns = 6, .shift = 3, .drop = 0.9},
+    {.batch = 1, .length = 400, .heads = 2, .head_size = 7, .sources = Sources::unbiased_swin, .grid_columns = 20, .relative_rows = 5, .relative_columns = 10, .shift = 2, .drop = 0.95},
+};
 // clang-format on
 
+std::vector<AttentionCase> all_cases() {
+  std::vector<AttentionCase> all = kCases;
+  all.insert(all.end(), kUnbiasedWindows.begin(), kUnbiasedWindows.end());
+  return all;
+}
+
 TEST_CASE("attention with a learned 2-D bias and its gradients equal the reference") {
-  for (const AttentionCase& c : kCases) {
+  for (const AttentionCase& c : all_cases()) {
     const AttentionInputs inputs(c);
     const AttentionResults exact = run_on_reference(inputs);
     AttentionResults first;
@@ -60,7 +73,7 @@ TEST_CASE("attention with a learned 2-D bias and its gradients equal the referen
 
 TEST_CASE("attention with a learned 2-D bias in low precision errs no more than step by step") {
   const DType low = GENERATE(from_range(low_precisions()));
-  for (AttentionCase c : kCases) {
+  for (AttentionCase c : all_cases()) {
     c.dtype = low;
     const AttentionInputs inputs(c);
     const AttentionResults exact = run_on_reference(inputs);
@@ -76,6 +89,41 @@ TEST_CASE("attention with a learned 2-D bias in low precision errs no more than 
         CHECK(worst_error(results.tensors[i], exact.tensors[i], size) <=
               2 * worst_error(naive.tensors[i], exact.tensors[i], size) + 0x1p-9);
       }
+    });
+  }
+}
+
+TEST_CASE(
+    "targets whose part of a shifted window has no sampled source get 0 and pass nothing on") {
+  for (const AttentionCase& c : {kUnbiasedWindows[1], kUnbiasedWindows[2]}) {
+    const SourcePlan plan = make_plan(c);
+    const auto visible = [&](int64_t target, int64_t source) {
+      return std::abs(target / c.grid_columns - source / c.grid_columns) < c.relative_rows &&
+             std::abs(target % c.grid_columns - source % c.grid_columns) < c.relative_columns;
+    };
+    const AttentionInputs inputs(c);
+    for_each_variant([&] {
+      INFO(c);
+      const AttentionResults results = run_on_device(inputs);
+      int64_t blind = 0;
+      for (int64_t t = 0; t < c.length; ++t) {
+        const int64_t target = plan.targets[static_cast<size_t>(t)];
+        const auto first =
+            plan.sources.begin() + t / plan.targets_per_window * plan.sources_per_window;
+        if (std::any_of(first, first + plan.sources_per_window,
+                        [&](int32_t source) { return visible(target, source); })) {
+          continue;
+        }
+        ++blind;
+        for (int64_t i = 0; i < c.heads * c.head_size; ++i) {
+          const int64_t element = target * c.heads * c.head_size + i;
+          CHECK(at(results.tensors[0], element) == 0.0);  // out
+          CHECK(at(results.tensors[2], element) == 0.0);  // grad_query
+        }
+        CHECK(at(results.tensors[1], target) == -INFINITY);  // lse
+      }
+      CHECK(blind > 0);
+      CHECK(blind < c.length / 2);
     });
   }
 }
