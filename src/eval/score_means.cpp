@@ -49,7 +49,7 @@ void ScoreMeans::add(const Score& score, double terms) {
 }
 
 double ScoreMeans::value_of_first(const Metric& first) const {
-  return first.from_loss ? first.from_loss(loss_.mean()) : counted_.front().mean();
+  return first.from_loss ? first.from_loss(loss_.mean()) : first.scale * counted_.front().mean();
 }
 
 std::vector<MetricValue> ScoreMeans::values(const std::vector<Metric>& metrics) const {
@@ -59,7 +59,7 @@ std::vector<MetricValue> ScoreMeans::values(const std::vector<Metric>& metrics) 
     if (metric.from_loss) {
       values.push_back(from_loss(metric, loss_));
     } else {
-      values.push_back({counted->mean(), counted->standard_error()});
+      values.push_back({metric.scale * counted->mean(), metric.scale * counted->standard_error()});
       ++counted;
     }
   }

@@ -35,21 +35,23 @@ constexpr Metric kBitsPerDim{.key = "bits_per_dim",
                              .name = "bits per dimension",
                              .from_loss = bits,
                              .deviation = bits_deviation};
-// In percent, as the literature quotes them: a hit counts 100.
+// In percent, as the literature quotes them.
 constexpr Metric kTop1{.key = "top1",
                        .label = "top-1",
                        .name = "top-1 accuracy (%)",
                        .decimals = 2,
                        .table_decimals = 2,
                        .label_first = true,
-                       .higher_is_better = true};
+                       .higher_is_better = true,
+                       .scale = 100};
 constexpr Metric kTop5{.key = "top5",
                        .label = "top-5",
                        .name = "top-5 accuracy (%)",
                        .decimals = 2,
                        .table_decimals = 2,
                        .label_first = true,
-                       .higher_is_better = true};
+                       .higher_is_better = true,
+                       .scale = 100};
 constexpr Metric kMeanAbsoluteError{.key = "mae",
                                     .label = "MAE",
                                     .name = "mean absolute error",

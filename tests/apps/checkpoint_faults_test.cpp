@@ -22,8 +22,11 @@ void shard_checkpoint(const std::string& folder, int64_t step) {
     return tensors;
   };
   save_sharded(folder,
-               {step, tensors_of("model.safetensors"), tensors_of("optimizer.safetensors"),
-                read_bytes(path + "/state.json"), read_bytes(path + "/config.yaml")},
+               {.step = step,
+                .model = tensors_of("model.safetensors"),
+                .optimizer = tensors_of("optimizer.safetensors"),
+                .state_json = read_bytes(path + "/state.json"),
+                .config_yaml = read_bytes(path + "/config.yaml")},
                3, 20);
 }
 

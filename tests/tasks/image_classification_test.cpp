@@ -328,8 +328,8 @@ TEST_CASE("a classifier learns through the engine, and resumes to the same bits"
                                          [](const auto& event) { return event.split == "valid"; });
   REQUIRE(last != events.rend());
   CHECK(last->metrics.front().first == "top1");
-  CHECK(last->metrics.front().second == 1);  // colours are easily told apart
-  CHECK(last->metrics.back().second == 1);
+  CHECK(last->metrics.front().second == 100);  // colours are easily told apart
+  CHECK(last->metrics.back().second == 100);
   // Three steps are an epoch: step 34 ends in the midst of one.
   REQUIRE(train("branch", {"data.workers=3"}, tree.dir / "whole/checkpoints/step-34") ==
           TrainOutcome::finished);

@@ -17,6 +17,8 @@ struct Metric {
   int table_decimals = 3;  ///< in tables
   bool label_first = false;
   bool higher_is_better = false;
+  /// Of a metric that is counted: what the mean is multiplied by, such as 100 for percent.
+  double scale = 1;
   /// The metric from the mean loss per term. Null: it does not follow from the loss and is counted
   /// (Score::counted), as accuracy is.
   double (*from_loss)(double loss) = nullptr;
