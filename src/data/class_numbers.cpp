@@ -51,7 +51,6 @@ ClassNumbers::Met& ClassNumbers::met(std::string_view name) {
 
 uint32_t ClassNumbers::add_image(std::string_view name, Split split) {
   Met& found = met(name);
-  found.has_images = true;
   if (split == Split::train) found.in_train = found.has_train_images = true;
   return found.number;
 }

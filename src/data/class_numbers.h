@@ -36,7 +36,6 @@ class ClassNumbers {
   struct Met {
     uint32_t number = 0;  // in the order in which they are met
     bool in_train = false;
-    bool has_images = false;
     bool has_train_images = false;
   };
   Met& met(std::string_view name);
