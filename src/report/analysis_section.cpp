@@ -18,7 +18,7 @@ namespace ssa::report {
 
 namespace {
 
-constexpr size_t kMostBars = 30, kMostRows = 20, kMostPoints = 200;
+constexpr size_t kMostBars = 30, kMostRows = 10, kMostPoints = 200;
 constexpr size_t kMostTextBytes = 80;
 
 /// A table of one evaluation, and what to call that.
