@@ -12,6 +12,9 @@ namespace {
 
 using nlohmann::json;
 
+// A damaged file must not take more memory than it has bytes, many times over.
+constexpr size_t kMostColumns = 32, kMostRows = 100'000;
+
 constexpr std::array<std::string_view, 3> kDrawings = {"table", "bars", "curve"};
 
 json to_json(const EvalTable& table) {
@@ -67,9 +70,10 @@ std::optional<EvalTable> table_from_json(const std::string& key, const json& obj
     table.columns.push_back({text_at(column, "key"), text_at(column, "label")});
   }
   const size_t least = table.drawing == EvalTable::Drawing::table ? 1 : 2;
-  if (table.columns.size() < least) return std::nullopt;
+  if (table.columns.size() < least || table.columns.size() > kMostColumns) return std::nullopt;
   for (const json& row : list_at(object, "rows")) {
     if (!row.is_object()) return std::nullopt;
+    if (table.rows.size() == kMostRows) break;
     std::vector<EvalTable::Cell>& cells = table.rows.emplace_back();
     for (const EvalTable::Column& column : table.columns) {
       cells.push_back(cell_at(row, column.key));

@@ -228,6 +228,9 @@ TEST_CASE("damaged tables are left out, and what is not finite is read as NaN") 
   CHECK(read(R"({"a": {"drawing": "curve", "columns": [{"key": "x"}], "rows": []}})").empty());
   CHECK(read(R"({"a": {"drawing": "table", "columns": [3], "rows": []}})").empty());
   CHECK(read(R"({"a": {"drawing": "table", "columns": [{"key": "x"}], "rows": [3]}})").empty());
+  nlohmann::json wide = {{"drawing", "table"}, {"columns", nlohmann::json::array()}};
+  for (int i = 0; i < 33; ++i) wide["columns"].push_back({{"key", std::to_string(i)}});
+  CHECK(tables_from_json({{"a", wide}}).empty());
   const auto odd = read(
       R"({"a": {"drawing": "table", "columns": [{"key": "x"}], "rows": [{"x": null}, {}, {"x": []}]}})");
   REQUIRE(odd.size() == 1);
