@@ -261,6 +261,35 @@ TEST_CASE("scores are the same whether somebody wants the predictions or not") {
   }
 }
 
+TEST_CASE("top-1 along the ensemble's curve is that of the mean probabilities, on any ranks") {
+  constexpr int64_t kSamples = 6;
+  const Known known;
+  std::vector<EvalResult> results(3);
+  testing::on_ranks(3, [&](Communicator& ranks) {
+    EvalOptions options = ensemble_of(kSamples);
+    options.ranks = &ranks;
+    results[static_cast<size_t>(ranks.rank())] = known.evaluate(options);
+  });
+  double least = 1, most = 0;
+  for (int64_t r = 1; r <= kSamples; ++r) {
+    double right = 0;
+    for (int64_t item = 0; item < kItems; ++item) {
+      std::vector<double> sum(kClasses, 0.0);
+      for (int64_t s = 0; s < r; ++s) {
+        for (size_t c = 0; c < sum.size(); ++c) sum[c] += probabilities(item, s)[c];
+      }
+      const auto best = std::max_element(sum.begin(), sum.end()) - sum.begin();
+      right += best == item % kClasses ? 1 : 0;
+    }
+    least = std::min(least, right / kItems);
+    most = std::max(most, right / kItems);
+    for (const EvalResult& result : results) {
+      CHECK(result.curve[static_cast<size_t>(r - 1)].metrics[0].value == Approx(right / kItems));
+    }
+  }
+  CHECK(least < most);  // the curve has something to show
+}
+
 TEST_CASE("only items that count are handed out") {
   const Known known;
   EvalOptions options = ensemble_of(3);

@@ -35,7 +35,7 @@ class ClassificationAnalysis : public Analysis {
   static constexpr size_t kMostConfusions = 20;
   static constexpr size_t kSpreadBins = 10;
 
-  /// `label` gives the class of an item.
+  /// `label` gives the class of an item; what it refers to must outlive the analysis.
   ClassificationAnalysis(std::vector<std::string> classes, std::function<int64_t(int64_t)> label);
 
   void add(const ItemPrediction& prediction) override;
