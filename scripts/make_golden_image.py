@@ -9,14 +9,17 @@ computes everything in float64 with plain tensor functions, apart from the engin
 both implement the same formulas. No weight is stored: each is a function of its place, `noise()`,
 rounded to float32.
 
-The model is the one of docs/method.md: the sequence of a picture is its sub-pixels, row by row. Slot
-t predicts sub-pixel t. It reads sub-pixel t-1, and slot 0 reads a start vector, the sum of a row for
-each augmentation; all inputs are multiplied by the root of the width. A learned table has a bias for
-each distance in rows and in sub-pixel columns, and for each head.
+The model is the one of docs/method.md: the sequence of a picture is its sub-pixels, row by row.
+Slot t predicts sub-pixel t. It reads sub-pixel t-1, and slot 0 reads a start vector, the sum of a
+row for each augmentation; all inputs are multiplied by the root of the width. A learned table has a
+bias for each distance in rows and in columns, and for each head. Columns are those of sub-pixels or
+of pixels; with pixels, channels are alike or told apart.
 
     dense           dense attention
     bands           two causal bands of rows, each with a fixed sample of sources for each layer
     causal_shared   the same, with one table for both layers that has no entries for rows below
+    pixels          dense attention, with a table of pixels, in which channels are alike
+    pixels_and_channels   two bands, with a causal table of pixels and differences of channels
 
 For each run the file holds, before the first update: the loss of every sub-pixel in nats, and for
 each parameter's gradient the norm and the product with noise. `losses` are the mean losses before
@@ -62,13 +65,22 @@ def noise(number, count):
 # ---- parameters, pictures and plans -------------------------------------------------------------
 
 
-def table_rows(causal):
-    return (ROWS if causal else 2 * ROWS - 1) * (2 * COLUMNS - 1)
+# What a table tells apart in a row: columns, channels.
+READINGS = {
+    "sub_pixels": (COLUMNS, 1),
+    "pixels": (SIDE, 1),
+    "pixels_and_channels": (SIDE, CHANNELS),
+}
 
 
-def shapes(shared, causal):
+def table_rows(causal, reading):
+    columns, channels = READINGS[reading]
+    return (ROWS if causal else 2 * ROWS - 1) * (2 * columns - 1) * (2 * channels - 1)
+
+
+def shapes(shared, causal, reading):
     """The parameters in the order of the engine, which numbers them."""
-    table = (table_rows(causal), HEADS)
+    table = (table_rows(causal, reading), HEADS)
     result = {"embedding.weight": (VALUES, WIDTH)}
     result |= {f"start.{kind}.weight": (VARIANTS[kind], WIDTH) for kind in STARTS}
     if shared:
@@ -103,9 +115,9 @@ def scaled(name, values):
     return 0.3 * values
 
 
-def make_weights(shared, causal):
+def make_weights(shared, causal, reading):
     weights = {}
-    for number, (name, shape) in enumerate(shapes(shared, causal).items()):
+    for number, (name, shape) in enumerate(shapes(shared, causal, reading).items()):
         values = scaled(name, noise(number, math.prod(shape))).astype(np.float32)
         weights[name] = torch.from_numpy(values).double().reshape(shape).requires_grad_()
     return weights
@@ -134,14 +146,17 @@ def make_plans(bands):
 # ---- the model ----------------------------------------------------------------------------------
 
 
-def position_bias(table, causal):
+def position_bias(table, causal, reading):
     """(H, N, N) for targets in rows and sources in columns; nan where there is no entry."""
-    cell = torch.arange(LENGTH)
-    row, column = cell // COLUMNS, cell % COLUMNS
-    down = row[:, None] - row[None, :]
-    right = column[:, None] - column[None, :]
+    columns, channels = READINGS[reading]
+    position = torch.arange(LENGTH)
+    row, in_row = position // COLUMNS, position % COLUMNS
+    column = in_row // (COLUMNS // columns)
+    channel = in_row % channels
+    down, right, other = (of[:, None] - of[None, :] for of in (row, column, channel))
     line = down if causal else down + ROWS - 1
-    element = line * (2 * COLUMNS - 1) + right + COLUMNS - 1
+    element = line * (2 * columns - 1) + right + columns - 1
+    element = element * (2 * channels - 1) + other + channels - 1
     bias = table[element.clamp(min=0)].permute(2, 0, 1)
     return bias.masked_fill(line < 0, math.nan)
 
@@ -164,7 +179,7 @@ def attend(query, key, value, bias, seen):
     return torch.einsum("bhts,bshd->bthd", weights, value)
 
 
-def losses(weights, pictures, plans, causal):
+def losses(weights, pictures, plans, causal, reading):
     """The loss of every sub-pixel, (B, N) nats."""
 
     def linear(name, x):
@@ -185,7 +200,8 @@ def losses(weights, pictures, plans, causal):
             linear(f"{block}.attention.{part}", h).unflatten(-1, (HEADS, HEAD_SIZE))
             for part in ("query", "key", "value")
         )
-        attended = attend(q, k, v, position_bias(table, causal), visible(plan))
+        bias = position_bias(table, causal, reading)
+        attended = attend(q, k, v, bias, visible(plan))
         x = x + linear(f"{block}.attention.output", attended.flatten(-2))
         h = F.gelu(linear(f"{block}.ffn.up", norm(f"{block}.ffn_norm", x)))
         x = x + linear(f"{block}.ffn.down", h)
@@ -205,18 +221,20 @@ def gradients(weights):
     return result
 
 
-def run(bands=False, causal=False, shared=False):
-    weights, pictures, plans = make_weights(shared, causal), make_pictures(), make_plans(bands)
+def run(bands=False, causal=False, shared=False, reading="sub_pixels"):
+    weights = make_weights(shared, causal, reading)
+    pictures, plans = make_pictures(), make_plans(bands)
     optimizer = torch.optim.Adam(weights.values(), **ADAM)
     golden = {
         "relative_rows": "causal" if causal else "all",
+        "relative_columns": reading,
         "relative_shared": shared,
         "sources": plans,
         "losses": [],
         "gradient_norms": [],
     }
     for step in range(STEPS):
-        each = losses(weights, pictures, plans, causal)
+        each = losses(weights, pictures, plans, causal, reading)
         optimizer.zero_grad()
         each.mean().backward()
         if step == 0:
@@ -239,6 +257,8 @@ def main():
         "dense": run(),
         "bands": run(bands=True),
         "causal_shared": run(bands=True, causal=True, shared=True),
+        "pixels": run(reading="pixels"),
+        "pixels_and_channels": run(bands=True, causal=True, reading="pixels_and_channels"),
     }
     OUTPUT.mkdir(parents=True, exist_ok=True)
     text = json.dumps(golden, indent=1)

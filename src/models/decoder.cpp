@@ -58,7 +58,10 @@ Variable DecoderBlock::operator()(const Variable& x, const nn::AttentionInput& i
 }
 
 Decoder::Decoder(const ModelConfig& model, const PositionShape& grid, ParameterStore& store)
-    : model_(model), grid_(grid), device_(store.device()) {
+    : model_(model),
+      grid_(grid),
+      grid_channels_(model.relative_columns == RelativeColumns::sub_pixels ? 1 : grid.channels),
+      device_(store.device()) {
   const bool relative = model.position == PositionKind::relative_2d;
   if (relative && grid.rows == 0) {
     throw ConfigError("model.position: relative_2d is for pictures; use alibi or none");
@@ -66,8 +69,9 @@ Decoder::Decoder(const ModelConfig& model, const PositionShape& grid, ParameterS
   if (!relative && grid.rows > 0) {
     throw ConfigError("model.position: a model of pictures takes relative_2d");
   }
-  const nn::RelativeReach reach{grid.rows, grid.columns,
-                                model.relative_rows == RelativeRows::causal};
+  SSA_CHECK(grid.channels > 0 && grid.columns % grid.channels == 0,
+            "decoder: rows of {} positions are not pixels of {}", grid.columns, grid.channels);
+  const nn::RelativeReach reach = relative_reach();
   std::optional<nn::RelativeTable> shared;
   if (relative && model.relative_shared) shared.emplace(store, "relative_bias", model.heads, reach);
   for (int64_t layer = 0; layer < model.layers; ++layer) {
@@ -79,10 +83,17 @@ Decoder::Decoder(const ModelConfig& model, const PositionShape& grid, ParameterS
   }
 }
 
+nn::RelativeReach Decoder::relative_reach() const {
+  const bool channels_differ = model_.relative_columns == RelativeColumns::pixels_and_channels;
+  return {grid_.rows, grid_.columns / grid_channels_, model_.relative_rows == RelativeRows::causal,
+          channels_differ ? grid_channels_ : 1};
+}
+
 nn::AttentionInput Decoder::attention_input(int64_t batch, int64_t length) const {
   nn::AttentionInput input{batch, length, {}, true, alibi_slopes_};
   input.materialized = model_.attention == AttentionKind::materialized;
-  input.grid_columns = grid_.columns;
+  input.grid_columns = grid_.columns / grid_channels_;
+  input.grid_channels = grid_channels_;
   return input;
 }
 

@@ -55,7 +55,9 @@ Tensor KeyValueCache::attend(const Tensor& query, const std::vector<std::vector<
         args.relative_table = relative.table.value();
         args.relative_rows = relative.rows;
         args.relative_columns = relative.columns;
+        args.relative_channels = relative.channels;
         args.grid_columns = relative.grid_columns;
+        args.grid_channels = relative.grid_channels;
       }
       args.lse = Tensor::empty({sequences, heads_, targets}, wide(query.dtype()), query.device(),
                                MemoryCategory::workspace);

@@ -71,7 +71,8 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& name, int
 }
 
 ops::RelativeBias SelfAttention::relative_bias(const AttentionInput& input) const {
-  return relative_ ? relative_->on_grid(input.grid_columns) : ops::RelativeBias{};
+  return relative_ ? relative_->on_grid(input.grid_columns, input.grid_channels)
+                   : ops::RelativeBias{};
 }
 
 Variable SelfAttention::attend(const Variable& x, const LayerNorm& norm,

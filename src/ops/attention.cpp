@@ -16,8 +16,14 @@ void check_relative(const RelativeBias& relative, const Tensor& query) {
             "attention: a learned 2-D bias of {} rows and {} columns on a grid of {} columns; all "
             "must be positive",
             relative.rows, relative.columns, relative.grid_columns);
-  check_shape("attention", "relative.table", table,
-              {(2 * relative.rows - 1) * (2 * relative.columns - 1), query.dim(2)});
+  const int64_t channels = relative.channels;
+  SSA_CHECK(channels > 0 && (channels == 1 || channels == relative.grid_channels),
+            "attention: a learned 2-D bias of {} channels on a grid with {} in each cell; give as "
+            "many, or 1 not to tell them apart",
+            channels, relative.grid_channels);
+  check_shape(
+      "attention", "relative.table", table,
+      {(2 * relative.rows - 1) * (2 * relative.columns - 1) * (2 * channels - 1), query.dim(2)});
   check_parameter("attention", "relative.table", table, query);
 }
 
@@ -100,7 +106,9 @@ Variable attention(const HeadRange& query, const HeadRange& key, const HeadRange
     args.relative_table = options.relative.table.value();
     args.relative_rows = options.relative.rows;
     args.relative_columns = options.relative.columns;
+    args.relative_channels = options.relative.channels;
     args.grid_columns = options.relative.grid_columns;
+    args.grid_channels = options.relative.grid_channels;
     inputs.push_back(options.relative.table);
     to_table = options.relative.table.slot();
   }

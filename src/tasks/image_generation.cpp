@@ -158,7 +158,7 @@ class PictureEvaluation : public EvalSet {
 
 PositionShape ImageGenerationTask::grid() const {
   const int64_t side = config().data.image_size;
-  return {side, kChannels * side};
+  return {side, kChannels * side, kChannels};
 }
 
 std::unique_ptr<ImageDecoder> ImageGenerationTask::make_decoder(ParameterStore& store) const {

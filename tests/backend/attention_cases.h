@@ -23,7 +23,8 @@ struct AttentionCase {
   bool compact = false;      // keys and values of the sampled positions only
   int64_t grid_columns = 0;  // columns of the grid of a learned 2-D bias; 0 without one
   int64_t relative_rows = 0, relative_columns = 0;  // of its table; 0: those of the grid
-  int64_t regions = 0;                              // number of regions; 0 without regions
+  int64_t grid_channels = 1, relative_channels = 1;
+  int64_t regions = 0;  // number of regions; 0 without regions
   bool regions_by_sequence = false;
   int64_t shift = 0;  // of Swin's windows, which have the size of the table and divide the grid
   double drop = 0.4;  // of the unbiased kinds
@@ -36,7 +37,8 @@ inline std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
              << c.sources_per_window << " causal " << c.causal << " alibi " << c.alibi
              << " dropout " << c.dropout << " amplitude " << c.amplitude << " compact " << c.compact
              << " grid of " << c.grid_columns << " table of " << c.relative_rows << " × "
-             << c.relative_columns << " regions " << c.regions << " shift " << c.shift << " "
+             << c.relative_columns << " channels " << c.relative_channels << " of "
+             << c.grid_channels << " regions " << c.regions << " shift " << c.shift << " "
              << name(c.dtype);
 }
 
@@ -140,11 +142,16 @@ struct AttentionInputs {
       args.alibi_slopes = Tensor::from(slopes, {c.heads}, device_under_test());
     }
     if (c.grid_columns > 0) {
-      const int64_t grid_rows = (c.length + c.grid_columns - 1) / c.grid_columns;
+      const int64_t per_row = c.grid_columns * c.grid_channels;
+      const int64_t grid_rows = (c.length + per_row - 1) / per_row;
       args.grid_columns = c.grid_columns;
+      args.grid_channels = c.grid_channels;
+      args.relative_channels = c.relative_channels;
       args.relative_rows = c.relative_rows > 0 ? c.relative_rows : grid_rows;
       args.relative_columns = c.relative_columns > 0 ? c.relative_columns : c.grid_columns;
-      const Shape shape = {(2 * args.relative_rows - 1) * (2 * args.relative_columns - 1), c.heads};
+      const Shape shape = {(2 * args.relative_rows - 1) * (2 * args.relative_columns - 1) *
+                               (2 * args.relative_channels - 1),
+                           c.heads};
       args.relative_table = random_tensor(shape, 14, 2.0);
       grad_table = random_tensor(shape, 15, 0.1);
     }

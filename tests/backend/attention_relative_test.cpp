@@ -40,11 +40,28 @@ const std::vector<AttentionCase> kUnbiasedWindows = {
     {.length = 144, .heads = 3, .head_size = 32, .sources = Sources::unbiased_swin, .grid_columns = 12, .relative_rows = 6, .relative_columns = 6, .shift = 3, .drop = 0.9},
     {.batch = 1, .length = 400, .heads = 2, .head_size = 7, .sources = Sources::unbiased_swin, .grid_columns = 20, .relative_rows = 5, .relative_columns = 10, .shift = 2, .drop = 0.95},
 };
+// Cells of several positions each, told apart or not: whole rows, parts of a row at the end, less
+// than a row, tables larger and smaller than the grid.
+const std::vector<AttentionCase> kChannels = {
+    {.length = 48, .heads = 2, .head_size = 32, .causal = true, .grid_columns = 4, .grid_channels = 3},
+    {.length = 48, .heads = 2, .head_size = 32, .causal = true, .grid_columns = 4, .grid_channels = 3, .relative_channels = 3},
+    {.length = 131, .heads = 3, .head_size = 20, .causal = true, .alibi = true, .grid_columns = 7, .grid_channels = 3},
+    {.length = 131, .heads = 3, .head_size = 20, .causal = true, .alibi = true, .grid_columns = 7, .grid_channels = 3, .relative_channels = 3},
+    {.length = 190, .heads = 2, .head_size = 17, .sources = Sources::random, .windows = 2, .sources_per_window = 70, .causal = true, .dropout = 0.3, .grid_columns = 19, .grid_channels = 5},
+    {.length = 190, .heads = 2, .head_size = 17, .sources = Sources::random, .windows = 2, .sources_per_window = 70, .causal = true, .dropout = 0.3, .grid_columns = 19, .grid_channels = 5, .relative_channels = 5},
+    {.batch = 1, .length = 96, .heads = 2, .head_size = 40, .sources = Sources::shuffled, .windows = 4, .sources_per_window = 24, .grid_columns = 6, .relative_rows = 4, .relative_columns = 2, .grid_channels = 2},
+    {.batch = 1, .length = 96, .heads = 2, .head_size = 40, .sources = Sources::shuffled, .windows = 4, .sources_per_window = 24, .grid_columns = 6, .relative_rows = 4, .relative_columns = 2, .grid_channels = 2, .relative_channels = 2},
+    {.length = 10, .heads = 1, .head_size = 9, .grid_columns = 8, .relative_rows = 3, .relative_columns = 9, .grid_channels = 3},
+    {.length = 10, .heads = 1, .head_size = 9, .grid_columns = 8, .relative_rows = 3, .relative_columns = 9, .grid_channels = 3, .relative_channels = 3},
+    {.length = 72, .heads = 2, .head_size = 33, .sources = Sources::random, .sources_per_window = 31, .compact = true, .grid_columns = 6, .grid_channels = 4, .relative_channels = 4, .regions = 3},
+};
 // clang-format on
 
 std::vector<AttentionCase> all_cases() {
   std::vector<AttentionCase> all = kCases;
-  all.insert(all.end(), kUnbiasedWindows.begin(), kUnbiasedWindows.end());
+  for (const auto& more : {kUnbiasedWindows, kChannels}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
   return all;
 }
 

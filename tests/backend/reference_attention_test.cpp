@@ -1,6 +1,10 @@
 // The reference's learned 2-D bias, against its definition and finite differences.
 
+#include <array>
+#include <map>
+
 #include "backend/attention_cases.h"
+#include "backend/position_grid.h"
 
 namespace ssa {
 namespace {
@@ -24,18 +28,23 @@ double loss(const AttentionInputs& inputs, const Tensor& table) {
 }
 
 TEST_CASE("reference attention's gradient of the learned 2-D bias is that of its output") {
-  // Three rows of four cells, but the last has only two.
-  const AttentionInputs inputs({.batch = 2,
-                                .length = 10,
-                                .heads = 2,
-                                .head_size = 3,
-                                .sources = Sources::shuffled,
-                                .windows = 2,
-                                .sources_per_window = 7,
-                                .causal = true,
-                                .dropout = 0.2,
-                                .grid_columns = 4});
-  REQUIRE(inputs.args.relative_table.shape() == Shape{5 * 7, 2});
+  // Three rows of four cells, but the last has only two; then rows of two cells of two channels.
+  AttentionCase c{.batch = 2,
+                  .length = 10,
+                  .heads = 2,
+                  .head_size = 3,
+                  .sources = Sources::shuffled,
+                  .windows = 2,
+                  .sources_per_window = 7,
+                  .causal = true,
+                  .dropout = 0.2,
+                  .grid_columns = 4};
+  c.grid_channels = GENERATE(1, 2);
+  c.grid_columns /= c.grid_channels;
+  c.relative_channels = GENERATE_COPY(range(int64_t{1}, c.grid_channels + 1));
+  const AttentionInputs inputs(c);
+  REQUIRE(inputs.args.relative_table.shape() ==
+          Shape{5 * (2 * c.grid_columns - 1) * (2 * c.relative_channels - 1), 2});
   const Tensor gradient = run_on_reference(inputs).tensors.at(5);
   const Tensor before = for_reference(inputs.grad_table);
   Tensor table = for_reference(inputs.args.relative_table);
@@ -76,6 +85,56 @@ TEST_CASE("reference attention takes the learned 2-D bias by the way from source
   CHECK(args.lse.data<double>()[4] == Approx(std::log(2.0)));
 }
 
+TEST_CASE("reference attention takes the learned 2-D bias by rows, columns and channels") {
+  // Queries are 0, so logits are biases. A grid of 2 x 3 pixels of three channels.
+  AttentionCase c{.batch = 1, .length = 18, .heads = 2, .head_size = 2, .grid_columns = 3};
+  c.grid_channels = 3;
+  c.relative_channels = GENERATE(1, 3);
+  const AttentionInputs inputs(c);
+  AttentionArgs args = for_reference(inputs.args);
+  args.query = reference_zeros(args.query.shape());
+  args.out = reference_zeros(args.query.shape());
+  args.lse = reference_zeros({1, 2, 18});
+  reference_backend().attention(args);
+  const int64_t channels = c.relative_channels;
+  REQUIRE(args.relative_table.shape() == Shape{3 * 5 * (2 * channels - 1), 2});
+  for (int64_t h = 0; h < 2; ++h) {
+    for (int64_t i = 0; i < 18; ++i) {
+      double total = 0;
+      for (int64_t j = 0; j < 18; ++j) {
+        const int64_t down = i / 9 - j / 9, right = i % 9 / 3 - j % 9 / 3;
+        const int64_t channel = channels == 1 ? 0 : i % 3 - j % 3;
+        const int64_t row =
+            ((down + 1) * 5 + right + 2) * (2 * channels - 1) + channel + channels - 1;
+        total += std::exp(at(args.relative_table, row * 2 + h));
+      }
+      CHECK(args.lse.data<double>()[h * 18 + i] == Approx(std::log(total)).epsilon(1e-12));
+    }
+  }
+}
+
+TEST_CASE("pairs of pixels and channels have entries of their own, and use all of them") {
+  for (const int64_t channels : {int64_t{1}, int64_t{3}}) {
+    AttentionCase c{.batch = 1, .length = 4 * 5 * 3, .grid_columns = 5};
+    c.grid_channels = 3;
+    c.relative_channels = channels;
+    const AttentionInputs inputs(c);
+    const PositionGrid grid(inputs.args);
+    std::map<int64_t, std::array<int64_t, 3>> distances;  // of each entry
+    for (int64_t i = 0; i < c.length; ++i) {
+      for (int64_t j = 0; j < c.length; ++j) {
+        const std::array<int64_t, 3> distance{i / 15 - j / 15, i % 15 / 3 - j % 15 / 3,
+                                              channels == 1 ? 0 : i % 3 - j % 3};
+        const auto [known, is_new] = distances.try_emplace(grid.entry_of(i, j), distance);
+        CHECK((is_new || known->second == distance));
+      }
+    }
+    CHECK(std::ssize(distances) == grid.table_rows());
+    CHECK(distances.begin()->first == 0);
+    CHECK(distances.rbegin()->first == grid.table_rows() - 1);
+  }
+}
+
 TEST_CASE("a learned 2-D bias must be that of the grid") {
   const auto message_with = [](auto change) {
     const AttentionInputs inputs(
@@ -100,10 +159,13 @@ TEST_CASE("a learned 2-D bias must be that of the grid") {
           args.relative_table = reference_zeros({15, 1});
         }) ==
         "attention: relative_table has shape (15, 1) instead of (15, 2), for 2 rows, 3 "
-        "columns and 2 heads");
+        "columns, 1 channels and 2 heads");
   CHECK(message_with([](AttentionArgs& args) { args.relative_columns = 4; }) ==
-        "attention: relative_table has shape (15, 2) instead of (21, 2), for 2 rows, 4 columns "
-        "and 2 heads");
+        "attention: relative_table has shape (15, 2) instead of (21, 2), for 2 rows, 4 "
+        "columns, 1 channels and 2 heads");
+  CHECK(message_with([](AttentionArgs& args) { args.relative_channels = 3; }) ==
+        "attention: a learned 2-D bias of 3 channels over a grid with 1 in each cell; give as "
+        "many, or 1 not to tell them apart");
 }
 
 TEST_CASE("reference attention masks pairs outside the table and those of two regions") {

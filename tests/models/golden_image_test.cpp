@@ -60,6 +60,9 @@ double scaled(const std::string& name, double value) {
   return name.find("norm") == std::string::npos ? 0.3 * value : 1 + 0.3 * value;
 }
 
+const std::vector<std::string> kRuns = {"dense", "bands", "causal_shared", "pixels",
+                                        "pixels_and_channels"};
+
 const json& golden() {
   static const json all = json::parse(
       std::ifstream(SSA_SOURCE_DIR "/tests/fixtures/golden/image.json", std::ios::binary));
@@ -74,6 +77,10 @@ ModelConfig model_config(const json& run) {
   model.heads = 4;
   model.position = PositionKind::relative_2d;
   model.relative_rows = run["relative_rows"] == "causal" ? RelativeRows::causal : RelativeRows::all;
+  const std::string columns = run["relative_columns"];
+  model.relative_columns = columns == "pixels"                ? RelativeColumns::pixels
+                           : columns == "pixels_and_channels" ? RelativeColumns::pixels_and_channels
+                                                              : RelativeColumns::sub_pixels;
   model.relative_shared = run["relative_shared"];
   return model;
 }
@@ -85,7 +92,7 @@ class GoldenImages {
       : run_(golden()[name]),
         machine_(machine),
         store_(machine.device, machine.dtype, 1),
-        model_(model_config(run_), {kRows, kColumns}, kAugmentations, store_) {
+        model_(model_config(run_), {kRows, kColumns, 3}, kAugmentations, store_) {
     for (uint32_t number = 0; const Parameter& parameter : store_.all()) {
       std::vector<float> values(static_cast<size_t>(parameter.variable.value().numel()));
       for (size_t i = 0; i < values.size(); ++i) {
@@ -197,7 +204,7 @@ void check_close(double actual, double expected, double scale, double tolerance)
 }
 
 TEST_CASE("golden pictures: the loss of every sub-pixel equals PyTorch's", "[golden]") {
-  const std::string name = GENERATE("dense", "bands", "causal_shared");
+  const std::string name = GENERATE(from_range(kRuns));
   const Machine machine = GENERATE(from_range(machines()));
   CAPTURE(name, ssa::name(machine.device));
   const GoldenImages images(name, machine);
@@ -211,7 +218,7 @@ TEST_CASE("golden pictures: the loss of every sub-pixel equals PyTorch's", "[gol
 }
 
 TEST_CASE("golden pictures: every gradient equals PyTorch's", "[golden]") {
-  const std::string name = GENERATE("dense", "bands", "causal_shared");
+  const std::string name = GENERATE(from_range(kRuns));
   const Machine machine = GENERATE(from_range(machines()));
   const auto checkpointing = GENERATE(Checkpointing::none, Checkpointing::block);
   CAPTURE(name, ssa::name(machine.device), static_cast<int>(checkpointing));
@@ -235,7 +242,7 @@ TEST_CASE("golden pictures: every gradient equals PyTorch's", "[golden]") {
 }
 
 TEST_CASE("golden pictures: ten steps of Adam give PyTorch's losses", "[golden]") {
-  const std::string name = GENERATE("dense", "bands", "causal_shared");
+  const std::string name = GENERATE(from_range(kRuns));
   const Machine machine = GENERATE(from_range(machines()));
   CAPTURE(name, ssa::name(machine.device));
   GoldenImages images(name, machine);

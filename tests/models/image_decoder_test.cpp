@@ -45,7 +45,8 @@ std::vector<SourcePlan> tiny_plans(bool bands) {
 struct TinyImages {
   explicit TinyImages(const std::vector<Augmentation>& kinds = kKinds,
                       const ModelConfig& model = tiny_model())
-      : store(Device::reference, DType::f64, 1), decoder(model, {kRows, kColumns}, kinds, store) {
+      : store(Device::reference, DType::f64, 1),
+        decoder(model, {kRows, kColumns, 3}, kinds, store) {
     for (size_t i = 0; i < store.all().size(); ++i) {
       Tensor value = store.all()[i].variable.value();
       backend(value.device())
@@ -120,6 +121,8 @@ TEST_CASE("image decoder: every gradient against finite differences", "[models]"
   const bool bands = GENERATE(false, true);
   ModelConfig model = tiny_model();
   model.relative_rows = bands ? RelativeRows::causal : RelativeRows::all;
+  model.relative_columns = GENERATE(RelativeColumns::sub_pixels, RelativeColumns::pixels,
+                                    RelativeColumns::pixels_and_channels);
   model.relative_shared = bands;
   const TinyImages images(kKinds, model);
   const ModelInput input = images.input({2, 1}, bands);
@@ -136,6 +139,8 @@ TEST_CASE("image decoder: read in parts, each next sub-pixel is scored as in one
           "[models]") {
   ModelConfig model = tiny_model();
   model.relative_rows = GENERATE(RelativeRows::all, RelativeRows::causal);
+  model.relative_columns =
+      GENERATE(RelativeColumns::sub_pixels, RelativeColumns::pixels_and_channels);
   const TinyImages images(std::vector<Augmentation>{}, model);
   const std::vector<double> expected = images.losses({0, 0});
   DecoderCache cache = images.decoder.make_cache(2);
@@ -164,17 +169,19 @@ TEST_CASE("image decoder: read in parts, each next sub-pixel is scored as in one
   }
 }
 
-/// A table without its entries for the first `rows` row distances.
-Tensor without_rows(const Tensor& table, int64_t rows) {
-  const int64_t first = rows * (2 * kColumns - 1);
+/// A table without its entries for sources below the target.
+Tensor causal_part(const Tensor& table) {
+  const int64_t first = (kRows - 1) * (table.dim(0) / (2 * kRows - 1));
   return table.slice(0, first, table.dim(0) - first);
 }
 
 TEST_CASE("image decoder: a causal table predicts as the whole one with the same entries",
           "[models]") {
   const bool bands = GENERATE(false, true);
-  const TinyImages whole;
   ModelConfig model = tiny_model();
+  model.relative_columns = GENERATE(RelativeColumns::sub_pixels, RelativeColumns::pixels,
+                                    RelativeColumns::pixels_and_channels);
+  const TinyImages whole(kKinds, model);
   model.relative_rows = RelativeRows::causal;
   const TinyImages causal(kKinds, model);
   REQUIRE(causal.store.all().size() == whole.store.all().size());
@@ -182,9 +189,54 @@ TEST_CASE("image decoder: a causal table predicts as the whole one with the same
     const bool table = whole.store.all()[i].name.ends_with("relative_bias");
     const Tensor from = whole.store.all()[i].variable.value();
     Tensor to = causal.store.all()[i].variable.value();
-    backend(Device::reference).copy(table ? without_rows(from, kRows - 1) : from, to);
+    backend(Device::reference).copy(table ? causal_part(from) : from, to);
   }
   CHECK(causal.losses({0, 3}, bands) == whole.losses({0, 3}, bands));
+}
+
+TEST_CASE("image decoder: the readings of the 2-D bias have the sizes of the method", "[models]") {
+  const auto millions = [](RelativeColumns columns, RelativeRows rows, bool shared) {
+    ModelConfig model;
+    model.position = PositionKind::relative_2d;
+    model.relative_columns = columns;
+    model.relative_rows = rows;
+    model.relative_shared = shared;
+    ParameterStore store = ParameterStore::dry();
+    const ImageDecoder decoder(model, {32, 96, 3}, kKinds, store);
+    return static_cast<double>(store.count()) * 1e-6;
+  };
+  using enum RelativeColumns;
+  const double sub_pixel = millions(sub_pixels, RelativeRows::all, false);
+  CHECK(sub_pixel == Approx(203.35).margin(0.005));
+  const auto more = [&](double entries) { return sub_pixel + 16 * 8 * (entries - 12033) * 1e-6; };
+  CHECK(millions(pixels, RelativeRows::all, false) == Approx(more(3969)).epsilon(1e-9));
+  CHECK(millions(pixels_and_channels, RelativeRows::all, false) ==
+        Approx(more(19845)).epsilon(1e-9));
+  CHECK(millions(pixels, RelativeRows::causal, false) == Approx(more(32 * 63)).epsilon(1e-9));
+  CHECK(millions(pixels_and_channels, RelativeRows::causal, false) ==
+        Approx(more(32 * 63 * 5)).epsilon(1e-9));
+  CHECK(millions(pixels, RelativeRows::all, true) == Approx(more(3969.0 / 16)).epsilon(1e-9));
+}
+
+TEST_CASE("image decoder: a table of pixels takes the channels of a pixel alike", "[models]") {
+  // A table that tells channels apart, with the same entries for all channels, predicts the same.
+  ModelConfig model = tiny_model();
+  model.relative_columns = RelativeColumns::pixels;
+  const TinyImages blind(kKinds, model);
+  model.relative_columns = RelativeColumns::pixels_and_channels;
+  const TinyImages told(kKinds, model);
+  for (size_t i = 0; i < blind.store.all().size(); ++i) {
+    const Tensor from = blind.store.all()[i].variable.value();
+    Tensor to = told.store.all()[i].variable.value();
+    const int64_t copies = to.dim(0) / from.dim(0);
+    REQUIRE(copies == (blind.store.all()[i].name.ends_with("relative_bias") ? 5 : 1));
+    for (int64_t row = 0; row < to.dim(0); ++row) {
+      Tensor one = to.slice(0, row, 1);
+      backend(Device::reference).copy(from.slice(0, row / copies, 1), one);
+    }
+  }
+  CHECK(told.losses({0, 3}) == blind.losses({0, 3}));
+  CHECK(told.losses({0, 3}, true) == blind.losses({0, 3}, true));
 }
 
 TEST_CASE("image decoder: all layers can share one table", "[models]") {

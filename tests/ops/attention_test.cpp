@@ -191,6 +191,9 @@ TEST_CASE("attention: a learned 2-D bias and regions that do not fit are errors"
   CHECK(message_with([](Options&) {}) == "no error");
   CHECK(message_with([](Options& options) { options.relative.rows = 3; }) ==
         "attention: relative.table is (15, 2), should be (25, 2)");
+  CHECK(message_with([](Options& options) { options.relative.channels = 2; }) ==
+        "attention: a learned 2-D bias of 2 channels on a grid with 1 in each cell; give as many, "
+        "or 1 not to tell them apart");
   CHECK(message_with([](Options& options) { options.relative.grid_columns = 0; }) ==
         "attention: a learned 2-D bias of 2 rows and 3 columns on a grid of 0 columns; all must "
         "be positive");

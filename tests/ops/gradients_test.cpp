@@ -204,7 +204,8 @@ struct AttentionCases {
 OpCase relative_case(const std::string& name, const PlanTensors& plan, bool causal,
                      const ops::RelativeBias& relative, const Tensor& regions = {}) {
   const Shape shape{2, testing::kPlanLength, 3, 5};  // (B, N, H, D)
-  const int64_t ways = (2 * relative.rows - 1) * (2 * relative.columns - 1);
+  const int64_t ways =
+      (2 * relative.rows - 1) * (2 * relative.columns - 1) * (2 * relative.channels - 1);
   return {"attention with a learned 2-D bias, " + name,
           {{"query", shape}, {"key", shape}, {"value", shape}, {"table", {ways, 3}}},
           [=](const auto& in) {
@@ -227,6 +228,9 @@ std::vector<OpCase> relative_cases() {
       relative_case("a causal grid of 5 columns", dense_plan(9), true, {{}, 2, 5, 5}),
       relative_case("local windows, targets that see nothing", local_plan(), true, {{}, 3, 3, 3}),
       relative_case("shifted windows", shifted, false, {{}, 2, 2, 3}),
+      relative_case("pixels of three channels", local_plan(), true, {{}, 3, 1, 1, 1, 3}),
+      relative_case("pixels of three channels, told apart", dense_plan(9), true,
+                    {{}, 2, 2, 2, 3, 3}),
       relative_case("regions", shuffled_plan(), false, {{}, 3, 3, 3}, shared),
       relative_case("regions of each sequence", dense_plan(9), true, {{}, 2, 3, 3}, own),
   };

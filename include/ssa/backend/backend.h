@@ -150,15 +150,19 @@ struct AttentionArgs {
   Tensor alibi_slopes;  ///< (H) f32, bias -slope_h·(i - j); optional
   Dropout dropout;      ///< on the softmax weights; element index ((b·H + h)·N + i)·N + j
 
-  /// ((2R-1)·(2C-1), H) wide(data), learned bias by the offset of target and source (Liu et al.
-  /// 2021). Positions number the cells of a grid of grid_columns columns in raster order. With Δ =
-  /// target - source in rows and columns, bias_h(i, j) is table[(Δrow + R - 1)·(2C - 1) + Δcolumn +
-  /// C - 1][h]. Pairs without an entry, |Δrow| ≥ R or |Δcolumn| ≥ C, are masked. So in a Swin
-  /// window that a cyclic shift wraps around the edge, each part sees only itself.
+  /// ((2R-1)·(2C-1)·(2K-1), H) wide(data), learned bias by the offset of target and source (Liu et
+  /// al. 2021). Positions number the cells of a grid of grid_columns columns in raster order, and
+  /// in each cell its grid_channels channels. With Δ = target - source in rows, columns and
+  /// channels, bias_h(i, j) is table[((Δrow + R - 1)·(2C - 1) + Δcolumn + C - 1)·(2K - 1) +
+  /// Δchannel + K - 1][h]. K is grid_channels, or 1 for a bias that does not tell channels apart
+  /// (Δchannel counts as 0). Pairs without an entry, |Δrow| ≥ R or |Δcolumn| ≥ C, are masked. So in
+  /// a Swin window that a cyclic shift wraps around the edge, each part sees only itself.
   Tensor relative_table;
-  int64_t relative_rows = 0;     ///< R, for the farthest pair, not the grid: a Swin window's side
-  int64_t relative_columns = 0;  ///< C
+  int64_t relative_rows = 0;      ///< R, for the farthest pair, not the grid: a Swin window's side
+  int64_t relative_columns = 0;   ///< C
+  int64_t relative_channels = 1;  ///< K
   int64_t grid_columns = 0;
+  int64_t grid_channels = 1;
   /// (B or 1, P+N) i32: a target sees sources of its own region only (packed documents, padding).
   /// Optional.
   Tensor regions;

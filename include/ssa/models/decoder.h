@@ -27,10 +27,12 @@ class DecoderBlock {
   double dropout_;
 };
 
-/// A grid whose cells the positions of a sequence number, row by row.
+/// A grid whose cells the positions of a sequence number, row by row. Of pictures these are
+/// sub-pixels.
 struct PositionShape {
   int64_t rows = 0;
   int64_t columns = 0;
+  int64_t channels = 1;  ///< so many neighbours in a row are a pixel
 };
 
 /// The causal transformer between an embedding and an output matrix: pre-norm blocks with ALiBi or
@@ -56,11 +58,13 @@ class Decoder {
   void set_activation_checkpointing(Checkpointing what) { checkpointing_ = what; }
 
  private:
+  nn::RelativeReach relative_reach() const;
   nn::AttentionInput attention_input(int64_t batch, int64_t length) const;
   Variable normed(const Variable& x) const;
 
   ModelConfig model_;
   PositionShape grid_;
+  int64_t grid_channels_;  // positions in a cell of the learned 2-D bias: 1, or those of a pixel
   Device device_;
   Checkpointing checkpointing_ = Checkpointing::none;
   std::vector<DecoderBlock> blocks_;

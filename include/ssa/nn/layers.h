@@ -107,6 +107,7 @@ struct AttentionInput {
   bool materialized = false;  ///< as in ops::AttentionOptions
   Tensor regions{};           ///< (B or 1, N) i32, as in ops::AttentionOptions; optional
   int64_t grid_columns = 0;   ///< for a learned 2-D bias: columns of the grid of positions
+  int64_t grid_channels = 1;  ///< and positions in each of its cells
 };
 
 /// Multi-head self-attention over a source plan, with a norm in front and a residual around.

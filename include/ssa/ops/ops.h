@@ -106,10 +106,12 @@ struct HeadRange {
 };
 /// A learned 2-D position bias (AttentionArgs::relative_table).
 struct RelativeBias {
-  Variable table;    ///< ((2·rows - 1)·(2·columns - 1), H)
+  Variable table;    ///< ((2·rows - 1)·(2·columns - 1)·(2·channels - 1), H)
   int64_t rows = 0;  ///< pairs at this distance or farther are masked
   int64_t columns = 0;
-  int64_t grid_columns = 0;  ///< columns of the grid of positions
+  int64_t grid_columns = 0;   ///< columns of the grid of positions
+  int64_t channels = 1;       ///< grid_channels, or 1: the bias does not tell channels apart
+  int64_t grid_channels = 1;  ///< positions in each cell of the grid
 };
 /// What attention needs besides query, key and value.
 struct AttentionOptions {

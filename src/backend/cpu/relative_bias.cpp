@@ -24,19 +24,20 @@ RelativeTables RelativeBias::tables(int64_t start) const {
 }
 
 void RelativeBias::set_codes(const AttentionArgs& args) {
-  const int64_t positions = args.query_start + args.query.dim(1), across = args.grid_columns;
-  const int64_t grid_rows = (positions + across - 1) / across;
-  const int64_t grid_columns = std::min(across, positions);
+  const int64_t positions = args.query_start + args.query.dim(1);
+  const int64_t per_row = grid_->row_positions();
+  const int64_t grid_rows = (positions + per_row - 1) / per_row;
+  const int64_t last_code = grid_->code_across(std::min(per_row, positions) - 1);
   rows_ = std::min(args.relative_rows, grid_rows);
-  columns_ = std::min(args.relative_columns, grid_columns);
-  stride_ = 2 * grid_columns - 1;
+  reach_across_ = std::min(grid_->reach_across(), last_code);
+  stride_ = 2 * last_code + 1;
   for (int64_t p = 0; p < positions; ++p) {
-    codes_.push_back(static_cast<int32_t>(p / across * stride_ + p % across));
+    codes_.push_back(static_cast<int32_t>(p / per_row * stride_ + grid_->code_across(p)));
   }
   tables_.code = codes_.data();
   tables_.size = static_cast<int32_t>((2 * grid_rows - 1) * stride_);
   tables_.center = tables_.size / 2;
-  tables_.reach = static_cast<int32_t>((rows_ - 1) * stride_ + columns_ - 1);
+  tables_.reach = static_cast<int32_t>((rows_ - 1) * stride_ + reach_across_);
 }
 
 void RelativeBias::fill_tables(const Tensor& table) {
@@ -49,9 +50,9 @@ void RelativeBias::fill_tables(const Tensor& table) {
     std::fill_n(own, tables_.size, -std::numeric_limits<float>::infinity());
     for (int64_t down = 1 - rows_; down < rows_; ++down) {
       float* center = own + tables_.center + down * stride_;
-      const int64_t first = grid_->entry(down, 1 - columns_);
-      for (int64_t i = 0; i < 2 * columns_ - 1; ++i) {
-        center[i + 1 - columns_] = entries[(first + i) * heads_ + h];
+      const int64_t middle = grid_->entry(down, 0);
+      for (int64_t across = -reach_across_; across <= reach_across_; ++across) {
+        center[across] = entries[(middle + across) * heads_ + h];
       }
     }
   });
@@ -124,9 +125,9 @@ void RelativeBias::add_gradient(const float* bands, int64_t stride, int64_t batc
   float* out = grad_table.data<float>();
   parallel_items(2 * rows_ - 1, [&](int64_t row) {
     const int64_t down = row + 1 - rows_;
-    for (int64_t right = 1 - columns_; right < columns_; ++right) {
-      float* to = out + grid_->entry(down, right) * heads_;
-      const float* from = bands + tables_.reach + down * stride_ + right;
+    for (int64_t across = -reach_across_; across <= reach_across_; ++across) {
+      float* to = out + grid_->entry(down, across) * heads_;
+      const float* from = bands + tables_.reach + down * stride_ + across;
       for (int64_t b = 0; b < batch; ++b) {
         for (int64_t h = 0; h < heads_; ++h) to[h] += from[(b * heads_ + h) * stride];
       }

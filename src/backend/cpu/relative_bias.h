@@ -47,8 +47,9 @@ class RelativeBias {
 
   std::optional<PositionGrid> grid_;
   int64_t heads_ = 0;
-  int64_t rows_ = 0, columns_ = 0;  // of the table, at most those of the grid
-  int64_t stride_ = 0;              // code distance of neighbouring rows
+  int64_t rows_ = 0;          // of the table, at most those of the grid
+  int64_t reach_across_ = 0;  // PositionGrid::reach_across(), at most what the grid has
+  int64_t stride_ = 0;        // code distance of neighbouring rows
   std::vector<int32_t> codes_;
   Tensor buffer_;
   PlanTensors plan_;

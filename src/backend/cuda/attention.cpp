@@ -87,10 +87,15 @@ cuda::RelativeBias relative_bias(const AttentionArgs& args) {
   const PositionGrid grid(args);
   SSA_CHECK(grid.table_rows() <= INT_MAX, "attention: a relative_table of {} rows is too large",
             grid.table_rows());
-  SSA_CHECK(grid.grid_columns() <= INT_MAX, "attention: a grid of {} columns is too large",
-            grid.grid_columns());
-  return {args.relative_table.data<float>(), static_cast<int>(grid.grid_columns()),
-          static_cast<int>(grid.rows()), static_cast<int>(grid.columns())};
+  SSA_CHECK(grid.row_positions() <= INT_MAX, "attention: a grid of {} columns is too large",
+            args.grid_columns);
+  const auto size = [](int64_t value) { return static_cast<int>(value); };
+  return {.table = args.relative_table.data<float>(),
+          .row_positions = size(grid.row_positions()),
+          .channels = size(grid.grid_channels()),
+          .column_stride = size(grid.column_stride()),
+          .rows = size(grid.rows()),
+          .reach_across = size(grid.reach_across())};
 }
 
 AttentionProblem make_problem(const AttentionArgs& args) {

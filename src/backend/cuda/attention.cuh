@@ -69,14 +69,20 @@ __device__ inline int source_row(const AttentionProblem& p, int s, int position)
   return p.compact ? s : static_cast<unsigned>(position) < rows ? position : 0;
 }
 
-/// Cell of the grid for a position. Positions that pad a tile have meaningless cells.
+/// A position's row in the grid, and its code across (PositionGrid). Positions that pad a tile have
+/// meaningless ones.
 struct GridCell {
-  uint32_t row, column;
+  uint32_t row, code;
   __device__ GridCell(const AttentionProblem& p, int position) {
     const auto number = static_cast<uint32_t>(position);
-    const auto columns = static_cast<uint32_t>(p.relative.grid_columns);
-    row = number / columns;
-    column = number - row * columns;
+    const auto row_positions = static_cast<uint32_t>(p.relative.row_positions);
+    row = number / row_positions;
+    code = number - row * row_positions;
+    const auto channels = static_cast<uint32_t>(p.relative.channels);
+    if (channels == 1) return;
+    const uint32_t column = code / channels, channel = code - column * channels;
+    const auto stride = static_cast<uint32_t>(p.relative.column_stride);
+    code = stride == 1 ? column : column * stride + channel;
   }
 };
 
@@ -84,12 +90,12 @@ struct GridCell {
 __device__ inline float relative_bias(const AttentionProblem& p, int head, const GridCell& target,
                                       const GridCell& source) {
   const auto rows = static_cast<uint32_t>(p.relative.rows);
-  const auto columns = static_cast<uint32_t>(p.relative.columns);
+  const auto reach = static_cast<uint32_t>(p.relative.reach_across);
   const uint32_t down = target.row - source.row + (rows - 1);
-  const uint32_t right = target.column - source.column + (columns - 1);
-  const uint32_t across = 2 * columns - 1;
-  if (down >= 2 * rows - 1 || right >= across) return -INFINITY;
-  return __ldg(p.relative.table + int64_t{down * across + right} * p.heads + head);
+  const uint32_t across = target.code - source.code + reach;
+  const uint32_t row_entries = 2 * reach + 1;
+  if (down >= 2 * rows - 1 || across >= row_entries) return -INFINITY;
+  return __ldg(p.relative.table + int64_t{down * row_entries + across} * p.heads + head);
 }
 
 /// The region of a position; any region if the position is not valid.
@@ -185,9 +191,9 @@ __device__ inline PositionRange block_positions(const AttentionProblem& p,
 __device__ inline bool within_reach(const AttentionProblem& p, const AttentionItem& item,
                                     const PositionRange& others, int position) {
   if (p.relative.table != nullptr) {
-    const int row = position / p.relative.grid_columns;
-    if (row - others.highest / p.relative.grid_columns >= p.relative.rows) return false;
-    if (others.lowest / p.relative.grid_columns - row >= p.relative.rows) return false;
+    const int row = position / p.relative.row_positions;
+    if (row - others.highest / p.relative.row_positions >= p.relative.rows) return false;
+    if (others.lowest / p.relative.row_positions - row >= p.relative.rows) return false;
   }
   if (p.regions == nullptr) return true;
   const int region = region_of(p, item, position);

@@ -29,9 +29,12 @@ WeightDropout weight_dropout(const Dropout& dropout);
 
 /// A learned 2-D bias as kernels look it up (PositionGrid).
 struct RelativeBias {
-  const float* table;  ///< ((2·rows - 1)·(2·columns - 1), H), or null
-  int grid_columns;
-  int rows, columns;  ///< pairs this far apart or more are masked
+  const float* table;  ///< ((2·rows - 1)·(2·reach_across + 1), H), or null
+  int row_positions;   ///< of the grid
+  int channels;        ///< of a cell of the grid
+  int column_stride;   ///< of codes across; 1: channels are not told apart
+  int rows;            ///< pairs this far apart or more are masked
+  int reach_across;    ///< pairs whose codes across differ by more are masked
 };
 
 struct AttentionProblem {

@@ -118,31 +118,54 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// The slot of the source at distance (down, right) from target `number` of the plan; -1 if its
-/// window has not sampled that source.
-__device__ int slot_at(const AttentionProblem& p, const int32_t* slots, int number, int down,
-                       int right) {
+/// A distance from target to source. `channel` is 0 where channels are not told apart.
+struct GridDistance {
+  int down, right, channel;
+  /// That of a row of the table.
+  __device__ GridDistance(const RelativeBias& relative, int table_row) {
+    const int row_entries = 2 * relative.reach_across + 1, stride = relative.column_stride;
+    down = table_row / row_entries - (relative.rows - 1);
+    const int across = table_row % row_entries;
+    right = across / stride - relative.reach_across / stride;
+    channel = across % stride - (stride - 1) / 2;
+  }
+};
+
+/// Calls f(slot) for each source at a distance from target `number` of the plan, if its window has
+/// sampled it. Where channels are not told apart, all sources of a cell are at the same distance.
+template <class F>
+__device__ void for_each_slot(const AttentionProblem& p, const int32_t* slots, int number,
+                              const GridDistance& distance, F&& f) {
   const int target = query_row(p, __ldg(p.target_positions + number));
-  const int columns = p.relative.grid_columns;
-  const int row = target / columns - down, column = target % columns - right;
-  const int source = row * columns + column;
-  if (row < 0 || column < 0 || column >= columns || source >= p.length) return -1;
-  return __ldg(slots + source * int64_t{p.windows} + number / p.targets);
+  const int row_positions = p.relative.row_positions, channels = p.relative.channels;
+  const int row = target / row_positions - distance.down, in_row = target % row_positions;
+  const int first = (in_row / channels - distance.right) * channels;
+  if (row < 0 || first < 0 || first >= row_positions) return;
+  int begin = 0, end = channels;
+  if (p.relative.column_stride > 1) {
+    begin = in_row % channels - distance.channel;
+    if (begin < 0 || begin >= channels) return;
+    end = begin + 1;
+  }
+  for (int channel = begin; channel < end; ++channel) {
+    const int source = row * row_positions + first + channel;
+    if (source >= p.length) return;
+    const int slot = __ldg(slots + source * int64_t{p.windows} + number / p.targets);
+    if (slot >= 0) f(slot);
+  }
 }
 
 /// One block per row of the table, for all heads. A row is one distance from source to target.
 __global__ void __launch_bounds__(kThreads)
     relative_gradient_kernel(const AttentionProblem p, const LogitGradients logits,
                              const int32_t* slots, float* grad_table) {
-  const int row = static_cast<int>(blockIdx.x), across = 2 * p.relative.columns - 1;
-  const int down = row / across - (p.relative.rows - 1);
-  const int right = row % across - (p.relative.columns - 1);
+  const int row = static_cast<int>(blockIdx.x);
+  const GridDistance distance(p.relative, row);
   for (int head = 0; head < logits.count; ++head) {
     float sum = 0;
     for (int number = static_cast<int>(threadIdx.x); number < p.length; number += kThreads) {
-      const int slot = slot_at(p, slots, number, down, right);
-      if (slot < 0) continue;
-      sum += logits.sums[(head * int64_t{p.length} + number) * p.sources + slot];
+      const float* gradients = logits.sums + (head * int64_t{p.length} + number) * p.sources;
+      for_each_slot(p, slots, number, distance, [&](int slot) { sum += gradients[slot]; });
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0) {
@@ -187,7 +210,7 @@ void add_partial_gradients(const AttentionProblem& p, const AttentionGradients& 
 void add_relative_gradient(const AttentionProblem& p, const LogitGradients& logits,
                            const int32_t* slots, float* grad_table) {
   launch("attention_backward", relative_gradient_kernel,
-         dim3(static_cast<unsigned>((2 * p.relative.rows - 1) * (2 * p.relative.columns - 1))),
+         dim3(static_cast<unsigned>((2 * p.relative.rows - 1) * (2 * p.relative.reach_across + 1))),
          dim3(kThreads), 0, p, logits, slots, grad_table);
 }
 

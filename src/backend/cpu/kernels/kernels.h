@@ -36,7 +36,7 @@ struct HeadRows {
 /// masked pairs.
 struct RelativeTables {
   const float* tables;  ///< (H, size), or null
-  const int32_t* code;  ///< of every position; ascending
+  const int32_t* code;  ///< of every position; never less than of the one before
   int32_t size, center;
   int32_t reach;  ///< pairs whose codes differ by more are masked
   /// (shapes, H, S, tile_stride), or null: the biases of whole windows. Windows of the same shape
