@@ -99,7 +99,8 @@ std::string axes(const HeatMap& map) {
   html += text(kLeft + kSide / 2, kEnd + 35, "middle", "label", map.across.label);
   std::string path = fmt::format("M{} {}v{}h{}", kLeft, kTop, kSide, kSide);
   const auto draw_ticks = [](const HeatMap::Axis& axis, const auto& draw) {
-    const std::vector<double> ticks = nice_ticks({0, axis.end}, 6);
+    std::vector<double> ticks = nice_ticks({0, axis.end}, 6);
+    std::erase_if(ticks, [](double tick) { return tick != std::round(tick); });  // axes count
     const std::vector<std::string> labels = tick_labels(ticks);
     for (size_t i = 0; i < ticks.size(); ++i) draw(ticks[i] / axis.end * kSide, labels[i]);
   };

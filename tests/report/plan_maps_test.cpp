@@ -58,4 +58,6 @@ TEST_CASE("blocks of a Swin transformer that draw alike are drawn once") {
   const std::string html = plan_maps(specs, 4, kKey, 3);
   CHECK(count(html, "<figure>") == 1);
   CHECK(contains(html, "Layer 10: 1 window, 75% dropped"));
+  CHECK(contains(html, ">5</text>"));  // ticks count whole rows
+  CHECK_FALSE(contains(html, ">2.5</text>"));
 }
