@@ -45,10 +45,25 @@ int64_t kept_sources(double drop, int64_t candidates) {
   return std::llround((1.0 - drop) * static_cast<double>(candidates));
 }
 
+std::vector<int32_t> draw_kept_positions(int64_t positions, double drop, const RngKey& key) {
+  return draw_sample(key, positions, kept_sources(drop, positions));
+}
+
 SourcePlan draw_unbiased(const PlanSpec& spec, const RngKey& key) {
   SourcePlan plan = plan_in_order(spec);
-  plan.sources = draw_sample(key.with_stream(0), spec.positions, plan.sources_per_window);
+  plan.sources = draw_kept_positions(spec.positions, spec.drop, key.with_stream(0));
   return plan;
+}
+
+std::vector<int32_t> draw_noisy_order(int64_t positions, double sigma, const RngKey& key) {
+  std::vector<Noised> line;
+  noise_places(draw_normals(key, positions).data(), positions, 1, noise_scale(sigma, positions),
+               line);
+  std::sort(line.begin(), line.end());
+  std::vector<int32_t> order;
+  order.reserve(line.size());
+  for (const Noised& element : line) order.push_back(element.index);
+  return order;
 }
 
 SourcePlan draw_local_1d(const PlanSpec& spec, const RngKey& key) {
@@ -58,13 +73,9 @@ SourcePlan draw_local_1d(const PlanSpec& spec, const RngKey& key) {
     draw_causal(spec, key, plan);
     return plan;
   }
-  std::vector<Noised> line;
-  noise_places(draw_normals(key.with_stream(0), spec.positions).data(), spec.positions, 1,
-               noise_scale(spec.sigma, spec.positions), line);
-  std::sort(line.begin(), line.end());
-  for (int64_t first = 0; first < spec.positions; first += window_size) {
-    write_sources(line.begin() + first, line.begin() + first + window_size,
-                  &plan.sources[static_cast<size_t>(first)]);
+  plan.sources = draw_noisy_order(spec.positions, spec.sigma, key.with_stream(0));
+  for (auto first = plan.sources.begin(); first != plan.sources.end(); first += window_size) {
+    std::sort(first, first + window_size);
   }
   return plan;
 }

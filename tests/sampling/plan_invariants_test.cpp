@@ -317,4 +317,19 @@ TEST_CASE("A horizontal shuffle keeps rows, a vertical one keeps columns", "[pla
   }
 }
 
+TEST_CASE("draws over a line are those of plans, for any number of positions", "[sampling]") {
+  const SourcePlan unbiased = draw_plan(testing::unbiased(31, 0.3), draw_key(5));
+  CHECK(draw_kept_positions(31, 0.3, draw_key(5)) == unbiased.sources);
+  CHECK(draw_kept_positions(1, 0.6, draw_key(5)).empty());
+  CHECK(draw_kept_positions(1, 0.5, draw_key(5)) == std::vector<int32_t>{0});
+  CHECK(draw_kept_positions(15, 0.1, draw_key(5)).size() == 14);  // 13.5, rounded
+
+  std::vector<int32_t> order = draw_noisy_order(48, 0.1, draw_key(5));
+  const SourcePlan local = draw_plan(testing::local_1d(48, 4, 0.1, false), draw_key(5));
+  for (auto first = order.begin(); first != order.end(); first += 12) std::sort(first, first + 12);
+  CHECK(order == local.sources);
+  std::sort(order.begin(), order.end());
+  for (int32_t i = 0; i < 48; ++i) CHECK(order[static_cast<size_t>(i)] == i);
+}
+
 }  // namespace ssa

@@ -109,4 +109,13 @@ void validate(const PlanSpec& spec);
 ///   = the window's number.
 SourcePlan draw_plan(const PlanSpec& spec, const RngKey& key);
 
+// The draws behind plans over a line, for inputs that differ in size inside a batch. They read the
+// words of `key`, stream and all.
+
+/// The positions that unbiased subsampling keeps of N: round((1 - drop)·N) of them, ascending. May
+/// be none.
+std::vector<int32_t> draw_kept_positions(int64_t positions, double drop, const RngKey& key);
+/// All positions in the noisy order of local_1d; `sigma` is a fraction of N.
+std::vector<int32_t> draw_noisy_order(int64_t positions, double sigma, const RngKey& key);
+
 }  // namespace ssa
