@@ -48,6 +48,12 @@ enum class SsaKind { none, unbiased, local };
 constexpr auto choices(SsaKind) {
   return std::to_array<std::string_view>({"none", "unbiased", "local"});
 }
+enum class SsaScope { sample, batch };
+constexpr auto choices(SsaScope) { return std::to_array<std::string_view>({"sample", "batch"}); }
+enum class VirtualNodes { keep, sample };
+constexpr auto choices(VirtualNodes) { return std::to_array<std::string_view>({"keep", "sample"}); }
+enum class AtomOrder { bfs, rcm };
+constexpr auto choices(AtomOrder) { return std::to_array<std::string_view>({"bfs", "rcm"}); }
 enum class Precision { fp32, bf16, fp16 };
 constexpr auto choices(Precision) {
   return std::to_array<std::string_view>({"fp32", "bf16", "fp16"});
@@ -131,6 +137,32 @@ struct SwinConfig {
   bool operator==(const SwinConfig&) const = default;
 };
 
+/// Sizes of an EGT-Simple (models/egt.h); the defaults are those of the published model.
+struct EgtConfig {
+  int64_t edge_width = 64;
+  int64_t virtual_nodes = 4;
+  int64_t hops = 16;
+  int64_t svd_rank = 8;
+  double logit_clip = 5.0;
+  bool degree_scaling = true;
+
+  template <class V>
+  void fields(V& v) {
+    v.field("edge_width", edge_width, between(1, 65536), "Width of a pair's features.");
+    v.field("virtual_nodes", virtual_nodes, between(1, 16).unit("nodes"),
+            "Nodes that every graph has besides its atoms. The prediction is read from them.");
+    v.field("hops", hops, between(1, 128).unit("bonds"),
+            "Distances up to this many bonds have an embedding each; all farther ones share one.");
+    v.field("svd_rank", svd_rank, between(1, 8),
+            "Singular vectors of the adjacency matrix that an atom's encoding consists of.");
+    v.field("logit_clip", logit_clip, at_least(0),
+            "Products of query and key are clipped to ± this. 0: no clipping.");
+    v.field("degree_scaling", degree_scaling, anything(),
+            "Multiply what an atom attends to by log(1 + the sum of its gates).");
+  }
+  bool operator==(const EgtConfig&) const = default;
+};
+
 struct ModelConfig {
   int64_t layers = 16;
   int64_t width = 1024;
@@ -149,6 +181,7 @@ struct ModelConfig {
   double activation_dropout = 0.0;
   double softmax_dropout = 0.0;
   SwinConfig swin;
+  EgtConfig egt;
 
   template <class V>
   void fields(V& v) {
@@ -190,6 +223,8 @@ struct ModelConfig {
             "Dropout on the tail projections of the adaptive softmax.");
     v.section("swin", swin, "Sizes of a Swin transformer (Liu et al. 2021).",
               {.tasks = kImageClassification});
+    v.section("egt", egt, "Sizes of an EGT-Simple (Hussain et al. 2022).",
+              {.tasks = kGraphRegression});
   }
   bool operator==(const ModelConfig&) const = default;
 };
@@ -214,6 +249,9 @@ struct SsaConfig {
   int64_t windows = 4;
   SigmaConfig sigma;
   double drop = 0.5;
+  SsaScope scope = SsaScope::sample;
+  VirtualNodes virtual_nodes = VirtualNodes::keep;
+  AtomOrder order = AtomOrder::bfs;
   double finetune_fraction = 0.0;
 
   template <class V>
@@ -226,12 +264,21 @@ struct SsaConfig {
     v.field(
         "windows", windows, between(1, kMaxSize),
         "local: number of windows. It divides `data.length` and `eval.length`, or the rows of a "
-        "generated picture. image_classification: squares that a window is cut into.");
+        "generated picture. image_classification: squares that a window is cut into. "
+        "graph_regression: windows of a molecule's atoms; their sizes differ by one at most.");
     v.section("sigma", sigma,
               "local: standard deviation of the noise on the order, linear over the layers that "
               "sample. 0: plain windows; large: uniform sampling.",
               {.number_sets_all = true});
     v.field("drop", drop, below_one(), "unbiased: fraction of the sources that is dropped.");
+    v.field("scope", scope, anything().only_for(kGraphRegression),
+            "sample: each graph has its own draw. batch: a draw for all graphs of a step; a graph "
+            "takes the part of it that its atoms number.");
+    v.field("virtual_nodes", virtual_nodes, anything().only_for(kGraphRegression),
+            "unbiased: keep: virtual nodes are always sources. sample: they are drawn like atoms.");
+    v.field("order", order, anything().only_for(kGraphRegression),
+            "local: the line on which a molecule's atoms are shuffled and cut into windows. bfs: "
+            "breadth-first. rcm: reverse Cuthill-McKee.");
     v.field("finetune_fraction", finetune_fraction, between(0, 1).unit("fraction of the steps"),
             "Train with dense attention for this last part of the steps (+FT).");
   }

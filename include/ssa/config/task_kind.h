@@ -42,6 +42,7 @@ class TaskSet {
   uint32_t bits_ = 0;
 };
 
+inline constexpr TaskSet kGraphRegression = {TaskKind::graph_regression};
 inline constexpr TaskSet kImageClassification = {TaskKind::image_classification};
 inline constexpr TaskSet kImageGeneration = {TaskKind::image_generation};
 inline constexpr TaskSet kImages = {TaskKind::image_generation, TaskKind::image_classification};
