@@ -3,26 +3,9 @@
 #include <cmath>
 
 #include "ssa/core/trace_range.h"
+#include "ssa/models/activation.h"
 
 namespace ssa {
-
-namespace {
-
-Activation activation_of(ActivationKind kind) {
-  switch (kind) {
-    case ActivationKind::gelu:
-      return Activation::gelu;
-    case ActivationKind::gelu_tanh:
-      return Activation::gelu_tanh;
-    case ActivationKind::relu:
-      return Activation::relu;
-    case ActivationKind::elu:
-      return Activation::elu;
-  }
-  return Activation::gelu;
-}
-
-}  // namespace
 
 Init embedding_init(int64_t width) {
   return Init::normal(1.0 / std::sqrt(static_cast<double>(width)));
@@ -35,7 +18,7 @@ DecoderBlock::DecoderBlock(ParameterStore& store, const std::string& name, const
       attention_(store, name + ".attention", model.width, model.heads, model.attention_dropout,
                  relative, shared),
       ffn_norm_(store, name + ".ffn_norm", model.width),
-      ffn_(store, name + ".ffn", model.width, model.ffn_width, activation_of(model.activation),
+      ffn_(store, name + ".ffn", model.width, model.ffn_width, to_activation(model.activation),
            model.activation_dropout),
       dropout_(model.dropout) {}
 

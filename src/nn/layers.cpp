@@ -33,6 +33,12 @@ FeedForward::FeedForward(ParameterStore& store, const std::string& name, int64_t
       activation_(activation),
       activation_dropout_(activation_dropout) {}
 
+FeedForward::FeedForward(Linear up, Linear down, Activation activation, double activation_dropout)
+    : up_(std::move(up)),
+      down_(std::move(down)),
+      activation_(activation),
+      activation_dropout_(activation_dropout) {}
+
 Variable FeedForward::operator()(const Residual& residual, const LayerNorm& norm,
                                  const Context& context, int64_t layer) const {
   const Dropout inner = context.dropout(activation_dropout_, RngPurpose::activation_dropout, layer);

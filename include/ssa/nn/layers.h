@@ -77,6 +77,8 @@ class FeedForward {
   FeedForward(ParameterStore& store, const std::string& name, int64_t width, int64_t hidden,
               Activation activation, double activation_dropout,
               const std::optional<Init>& init = {});
+  /// Of maps with initial values of their own.
+  FeedForward(Linear up, Linear down, Activation activation, double activation_dropout);
   /// residual.x + dropout(feed_forward(norm(residual.x))), (R, width); `layer` numbers the place
   /// of the dropout inside.
   Variable operator()(const Residual& residual, const LayerNorm& norm, const Context& context,
