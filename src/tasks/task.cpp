@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ssa/models/decoder_plans.h"
+#include "ssa/tasks/graph_regression.h"
 #include "ssa/tasks/image_classification.h"
 #include "ssa/tasks/image_generation.h"
 #include "ssa/tasks/language_model.h"
@@ -23,11 +24,9 @@ std::unique_ptr<Task> make_task(const Config& config) {
     case TaskKind::image_classification:
       return std::make_unique<ImageClassificationTask>(config);
     case TaskKind::graph_regression:
-      break;
+      return std::make_unique<GraphRegressionTask>(config);
   }
-  throw ConfigError(
-      "task: {} is not built yet; byte_lm, word_lm, image_generation and image_classification are",
-      name(config.task));
+  throw ConfigError("task: number {} is none", static_cast<int>(config.task));
 }
 
 Picture TrainingSet::picture(int64_t example) const {

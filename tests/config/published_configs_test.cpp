@@ -25,7 +25,7 @@ TEST_CASE("every file in configs/ loads and survives a round trip", "[config]") 
     const Config config = load_config(entry.path().string());
     CHECK(parse_config(dump_config(config), "dump") == config);
   }
-  CHECK(files == 66);
+  CHECK(files == 85);
 }
 
 TEST_CASE("the Enwik8 configs state the paper's set-up", "[config]") {
@@ -106,6 +106,28 @@ TEST_CASE("the ImageNet configs state the recipe of Swin", "[config]") {
   CHECK(w14 == w7);
 }
 
+TEST_CASE("the PCQM4Mv2 configs state the set-up of EGT-Simple", "[config]") {
+  const Config dense = published("pcqm4mv2_s0.yaml");
+  CHECK(dense.task == TaskKind::graph_regression);
+  CHECK(dense.model.layers == 6);
+  CHECK(dense.model.width == 512);
+  CHECK(dense.model.ffn_width == 512);
+  CHECK(dense.model.heads == 32);
+  CHECK(dense.model.activation == ActivationKind::elu);
+  CHECK(dense.model.egt == EgtConfig{});  // the published values are the defaults
+  CHECK(dense.model.attention_dropout == 0);
+  CHECK(dense.train.batch_size == 512);
+  CHECK(dense.train.steps == 1000000);
+  CHECK(dense.train.clip_norm == 0);
+  CHECK(dense.train.optimizer.lr == 1e-4);
+  CHECK(dense.train.optimizer.weight_decay == 0);
+  CHECK(dense.train.schedule.warmup_steps == 200000);
+  CHECK(dense.train.schedule.warmup_lr == 1e-6);
+  CHECK(dense.train.schedule.min_lr == 1e-6);
+  CHECK(dense.train.schedule.decay == DecayKind::cosine);
+  CHECK(dense.eval.samples == 50);
+}
+
 TEST_CASE("SSA configs differ from their dense base in SSA alone", "[config]") {
   struct Case {
     std::string name;
@@ -162,7 +184,15 @@ TEST_CASE("unbiased configs differ from their dense base in SSA alone", "[config
                              {"enwik8_mini_s6_u75", "enwik8_mini_s0", 6, 0.75},
                              {"wikitext2_mini_s6_u75", "wikitext2_mini_s0", 6, 0.75},
                              {"imagenet_w14_s10_u75", "imagenet_w14_s0", 10, 0.75},
-                             {"imagenet_w14_s6_u75", "imagenet_w14_s0", 6, 0.75}}));
+                             {"imagenet_w14_s6_u75", "imagenet_w14_s0", 6, 0.75},
+                             {"pcqm4mv2_s6_u10", "pcqm4mv2_s0", 6, 0.1},
+                             {"pcqm4mv2_s6_u20", "pcqm4mv2_s0", 6, 0.2},
+                             {"pcqm4mv2_s6_u30", "pcqm4mv2_s0", 6, 0.3},
+                             {"pcqm4mv2_s6_u40", "pcqm4mv2_s0", 6, 0.4},
+                             {"pcqm4mv2_s6_u50", "pcqm4mv2_s0", 6, 0.5},
+                             {"qm9_mini_s4_u30", "qm9_mini_s0", 4, 0.3},
+                             {"qm9_mini_s4_u50", "qm9_mini_s0", 4, 0.5},
+                             {"pcqm4mv2_mini_s4_u30", "pcqm4mv2_mini_s0", 4, 0.3}}));
   CAPTURE(name);
   Config config = published(name + ".yaml");
   CHECK(config.ssa.kind == SsaKind::unbiased);

@@ -9,16 +9,6 @@
 using namespace ssa;
 using namespace ssa::testing;
 
-TEST_CASE("a task that is not built is refused before a file is opened") {
-  const TinyRun run;
-  Config config = run.config();
-  config.data.path = "/nowhere";
-  config.task = TaskKind::graph_regression;
-  CHECK(contains(message_of<ConfigError>([&] { make_task(config); }), "is not built yet"));
-  config.task = TaskKind::byte_lm;
-  CHECK_THROWS_AS(make_task(config)->open_data(), DataError);
-}
-
 TEST_CASE("training reads the samples of any step, evaluation each token once") {
   const TinyRun run;
   const Config config = run.config();

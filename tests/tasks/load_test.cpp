@@ -108,16 +108,6 @@ TEST_CASE("a vocabulary of bytes has 256 tokens", "[tasks]") {
   CHECK(refusal("task: byte_lm\ndata: {path: d, vocabulary: 256}\n") == "");
 }
 
-TEST_CASE("a task that is not built is refused while its config is loaded", "[tasks]") {
-  const std::string named(name(TaskKind::graph_regression));
-  const std::string message =
-      refusal("task: " + named + "\ndata: {path: /nowhere}\ntrain: {stepps: 8}\n");
-  CHECK(lines_in(message) == 2);
-  CHECK_THAT(message, Catch::EndsWith("\nc.yaml:1: task: " + named +
-                                      " is not built yet; byte_lm, word_lm, image_generation and "
-                                      "image_classification are"));
-}
-
 TEST_CASE("a task of its own is asked for its own geometry", "[tasks]") {
   const std::string yaml =
       "task: byte_lm\ndata: {path: d, length: 9}\n"

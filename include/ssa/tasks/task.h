@@ -164,6 +164,9 @@ class Task {
   virtual Config counted_config() const;
   /// One example for that model, on the counting device.
   virtual ModelInput counted_example(const Model& model, Sources sources) const;
+  /// Compute of a step with sampled sources against a dense one, as the paper counts it, where
+  /// counting the model gives another number. By default there is none.
+  virtual std::optional<double> stated_ratio() const { return std::nullopt; }
 
   virtual std::unique_ptr<TaskData> open_data() const = 0;
 
