@@ -156,12 +156,17 @@ TEST_CASE("each molecule of a split is scored once, by its distance from the tar
 TEST_CASE("splits without molecules or targets are refused") {
   const Config config = molecules_config();
   MoleculeReader molecules = made_molecules(10, 0, 5);
-  molecules.info.missing_targets[static_cast<size_t>(Split::test)] = 3;
+  molecules.read = [](int64_t number) {
+    Molecule molecule = made_molecule(number);
+    if (number == 12) molecule.target = std::numeric_limits<float>::quiet_NaN();
+    return molecule;
+  };
   const GraphRegressionData data(molecules);
   CHECK(contains(message_of<DataError>([&] { data.evaluation(config, Split::valid, 0); }),
                  "has no valid molecules"));
   CHECK(contains(message_of<DataError>([&] { data.evaluation(config, Split::test, 0); }),
-                 "3 molecules without a target"));
+                 "molecule 1012 of data.path 'made molecules' has no target"));
+  CHECK(data.evaluation(config, Split::test, 2)->items() == 2);
   const GraphRegressionData nothing(made_molecules(0, 5, 0));
   CHECK(contains(message_of<DataError>([&] { nothing.training(config); }), "to train on"));
 }

@@ -20,8 +20,8 @@ struct TrainingCost {
 /// Counted on the task's own model, for one example: of the matrix products, those that dense
 /// attention has, since the paper counts projections of all positions, though unbiased plans need
 /// only those of the sampled ones. For the decoder that makes 24·L·d² + Σ_layers 4·d·N·f_l where
-/// ffn_width is 4·d, with f_l the part of the N×N matrix that the layer's plans sample. Where a task
-/// states the compute ratio itself (Task::stated_ratio), products are counted as computed.
+/// ffn_width is 4·d, with f_l the part of the N×N matrix that the layer's plans sample. Where a
+/// task states the compute ratio itself (Task::stated_ratio), products are counted as computed.
 TrainingCost training_cost(const Config& config, const TaskFactory& make = make_task);
 
 /// Number of scalars that the model of this config has; nothing is allocated.
