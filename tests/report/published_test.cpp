@@ -61,6 +61,26 @@ TEST_CASE("every row of the paper's table of pictures has a config, whose C is t
   CHECK(training_cost(config).compute_ratio == Approx(*row->compute).margin(0.00501));
 }
 
+TEST_CASE("every row of the paper's table of molecules has a config, whose C is the paper's") {
+  const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
+  std::vector<std::string> names = {"pcqm4mv2_s0"};
+  for (const int drop : {10, 20, 30, 40, 50}) {
+    for (const char* tuned : {"", "_ft"}) {
+      names.push_back(fmt::format("pcqm4mv2_s6_u{}{}", drop, tuned));
+    }
+  }
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    const Config config = full_size(name);
+    const PublishedRow* row = paper.find(config);
+    REQUIRE(row != nullptr);
+    CHECK(row->valid);
+    CHECK(row->ensemble_valid.has_value() == (name != "pcqm4mv2_s0"));
+    CHECK(training_cost(config).compute_ratio == Approx(*row->compute).margin(0.00501));
+  }
+  CHECK(paper.find(full_size("qm9_mini_s0")) == nullptr);
+}
+
 TEST_CASE("a small model of pictures is not of the published size") {
   const PublishedResults paper = PublishedResults::load(kConfigs + "published_results.json");
   Config config = full_size("cifar10_s16_l4");

@@ -115,7 +115,7 @@ TEST_CASE("missing or damaged files become remarks, not errors") {
   CHECK(contains(only(dir).missing.front(), "no metrics.jsonl"));
 }
 
-TEST_CASE("a task that is not built yet has no costs, but a page") {
+TEST_CASE("a task that cannot be built without its data has no costs, but a page") {
   const TempDir folder;
   std::string config = tiny_config(kLocal);
   config.replace(config.find("byte_lm"), 7, "word_lm");

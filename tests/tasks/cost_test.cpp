@@ -211,13 +211,5 @@ TEST_CASE("cost: the vocabulary of words is configured or published", "[models]"
              Catch::Contains("data.vocabulary") && Catch::Contains("\"own\""));
 }
 
-TEST_CASE("cost: tasks that are not built are refused", "[models]") {
-  Config config = enwik8();
-  CHECK(vocabulary_size(config) == 256);
-  config.task = TaskKind::image_classification;
-  CHECK_THAT(testing::message_of<ConfigError>([&] { parameter_count(config); }),
-             Catch::Contains("task"));
-}
-
 }  // namespace
 }  // namespace ssa

@@ -178,7 +178,7 @@ class Task {
 
 using TaskFactory = std::function<std::unique_ptr<Task>(const Config&)>;
 
-/// The task of a config. Throws ConfigError for one that is not built, before any file is opened.
+/// The task of a config. Opens no file.
 std::unique_ptr<Task> make_task(const Config& config);
 
 /// The config with train.epochs and schedule.warmup_epochs counted in steps of these data. Throws
