@@ -86,7 +86,7 @@ TEST_CASE("a small model of pictures is not of the published size") {
   Config config = full_size("cifar10_s16_l4");
   config.data.image_size = 16;
   CHECK(paper.find(config) == nullptr);          // 768 sub-pixels, where the paper has 3,072
-  config.task = TaskKind::image_classification;  // not built
+  config.task = TaskKind::image_classification;  // another metric
   CHECK(paper.find(config) == nullptr);
   CHECK(paper.find(full_size("cifar10_mini_s6_l4")) == nullptr);
   const auto match = paper.nearest(full_size("cifar10_mini_s6_l4_ft"));
