@@ -12,6 +12,7 @@ packages=(
   zlib1g-dev libxxhash-dev libjpeg-dev libpng-dev catch2
   libopenmpi-dev openmpi-bin  # MPI, and mpirun
   libgloo-dev  # ranks without MPI
+  librdkit-dev libboost-dev  # molecules; RDKit's headers need Boost's
   libboost-context-dev  # fibers, for the tests that run CUDA kernels without a GPU
   clang libclang-rt-dev libomp-dev  # scripts/fuzz.sh: libFuzzer and its sanitizers, OpenMP for clang
   iproute2  # scripts/check_hosts.py: network namespaces

@@ -63,6 +63,24 @@ if(NOT SSA_GLOO STREQUAL "OFF")
   message(STATUS "Gloo: ${SSA_WITH_GLOO}")
 endif()
 
+# RDKit 2022.09: only `ssa-data prepare` of molecules uses it, so only ssa-data shall need its
+# libraries to run.
+set(SSA_WITH_RDKIT OFF)
+if(NOT SSA_RDKIT STREQUAL "OFF")
+  find_package(RDKit QUIET)
+  if(RDKit_FOUND)
+    set(SSA_WITH_RDKIT ON)
+    add_library(ssa_rdkit INTERFACE)
+    target_include_directories(ssa_rdkit SYSTEM INTERFACE ${RDKit_INCLUDE_DIRS})
+    target_link_libraries(ssa_rdkit INTERFACE -Wl,--push-state,--as-needed ${RDKit_LIBRARIES}
+                          -Wl,--pop-state)
+  elseif(SSA_RDKIT STREQUAL "ON")
+    message(FATAL_ERROR "SSA_RDKIT=ON: RDKit, or the Boost headers that its own need, not found. Set "
+                        "RDKit_ROOT where they are elsewhere, or ${SSA_INSTALL_HINT}")
+  endif()
+  message(STATUS "RDKit: ${SSA_WITH_RDKIT}")
+endif()
+
 # CUDA: compiler, runtime and cuBLASLt. 12.0 and newer; not installed by scripts/setup.sh.
 set(SSA_WITH_CUDA OFF)
 if(NOT SSA_CUDA STREQUAL "OFF")

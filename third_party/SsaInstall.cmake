@@ -18,7 +18,11 @@ endif()
 if(SSA_WITH_NCCL)
   set(nccl_library ssa_nccl)
 endif()
-install(TARGETS ssa ${layers} ssa_backend_cpu ${cuda_libraries} ${nccl_library} ssa_xxhash EXPORT ssaTargets
+if(SSA_WITH_RDKIT)
+  set(rdkit_library ssa_rdkit)
+endif()
+install(TARGETS ssa ${layers} ssa_backend_cpu ${cuda_libraries} ${nccl_library}
+        ${rdkit_library} ssa_xxhash EXPORT ssaTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/ssa DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa)

@@ -1,12 +1,8 @@
 # Build options, compiler flags and build accelerators.
 
-# A part that does not exist yet. AUTO and OFF leave it out; ON is an error that says so.
-set(SSA_RDKIT "AUTO" CACHE STRING "RDKIT: AUTO, ON or OFF")
+# Molecules from SMILES strings. SSA_WITH_RDKIT has the result.
+set(SSA_RDKIT "AUTO" CACHE STRING "RDKit: ON, OFF, or AUTO: if it is there")
 set_property(CACHE SSA_RDKIT PROPERTY STRINGS AUTO ON OFF)
-if(SSA_RDKIT STREQUAL "ON")
-  message(FATAL_ERROR "SSA_RDKIT=ON: RDKIT support is not part of this version. "
-                      "Use the release preset, or -DSSA_RDKIT=OFF.")
-endif()
 # Several GPUs. SSA_WITH_NCCL has the result.
 set(SSA_NCCL "AUTO" CACHE STRING "NCCL: ON, OFF, or AUTO: if CUDA is built for and NCCL is there")
 set_property(CACHE SSA_NCCL PROPERTY STRINGS AUTO ON OFF)

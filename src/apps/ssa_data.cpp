@@ -12,7 +12,9 @@
 
 #include "ssa/data/encoded_images.h"
 #include "ssa/data/image_dataset.h"
+#include "ssa/data/molecules.h"
 #include "ssa/data/prepare.h"
+#include "ssa/data/prepare_molecules.h"
 #include "ssa/data/token_dataset.h"
 #include "ssa/report/numbers.h"
 #include "ssa/train/log_file.h"
@@ -20,6 +22,7 @@
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
+#include "apps/whole_number.h"
 
 namespace ssa {
 namespace {
@@ -32,6 +35,8 @@ constexpr const char* kExamples =
     "  ssa-data prepare images --input pictures --output data/pictures --on-bad-image skip\n"
     "  ssa-data prepare imagenet --input ILSVRC2012_img_train.tar --input ILSVRC2012_img_val.tar\n"
     "      --val-labels LOC_val_solution.csv --output data/imagenet\n"
+    "  ssa-data prepare pcqm4mv2 --input data.csv.gz --split split.npz --output data/pcqm4mv2\n"
+    "  ssa-data prepare molecules --input qm9.csv --smiles smiles --target gap --output data/qm9\n"
     "  ssa-data info data/enwik8 --verify\n"
     "  ssa-data list";
 
@@ -40,8 +45,10 @@ struct Options {
   bool verify = false;
   std::string directory;
   std::string on_bad_image = "error";
+  std::string on_bad_smiles = "error";
   std::string split;
   PrepareOptions prepare;
+  MoleculeOptions molecules;
 };
 
 using report::grouped;
@@ -67,9 +74,13 @@ class PrepareLine {
           /*log=*/false);
       return;
     }
-    progress_->update(whole_mebibytes(now.input_read),
-                      fmt::format("{:.1f} MiB written, {:.1f} MiB/s", written, written / seconds),
-                      /*log=*/false);
+    const double molecules = static_cast<double>(now.molecules);
+    const std::string rate =
+        now.molecules > 0
+            ? fmt::format("{} molecules, {:.0f} molecules/s", grouped(now.molecules),
+                          molecules / seconds)
+            : fmt::format("{:.1f} MiB written, {:.1f} MiB/s", written, written / seconds);
+    progress_->update(whole_mebibytes(now.input_read), rate, /*log=*/false);
   }
 
  private:
@@ -156,6 +167,29 @@ void print_info(const EncodedImagesInfo& info) {
                            info.split_description(), info.checksum);
 }
 
+void print_info(const MoleculesInfo& info) {
+  std::cout << fmt::format("name            {}\nsources         {}\n", info.name,
+                           fmt::join(info.sources, ", "));
+  std::cout << fmt::format("molecules       {} of {} rows, up to {} atoms\n",
+                           grouped(info.molecules()), grouped(info.rows), info.largest);
+  std::cout << fmt::format("columns         {}, {} (mean in training {:.4f})\n", info.smiles_name,
+                           info.target_name, info.train_mean);
+  std::cout << fmt::format("rdkit           {}; bad SMILES: {}, {} rescued\n", info.rdkit_version,
+                           info.on_bad_smiles, grouped(info.rescued));
+  for (const Split split : kSplits) {
+    const auto i = static_cast<size_t>(split);
+    std::cout << fmt::format("{:<15} {} molecules; {} skipped, {} without a target {}\n",
+                             name(split), grouped(info.split_size(split)), grouped(info.skipped[i]),
+                             grouped(info.missing_targets[i]),
+                             split == Split::test ? "among them" : "left out");
+  }
+  for (const NamedRange& part : info.test_parts) {
+    std::cout << fmt::format("  {:<13} {} molecules\n", part.name, grouped(part.range.size()));
+  }
+  std::cout << fmt::format("split           {}: {}\nchecksum        xxh3-64 {}\n",
+                           info.split_description(), info.split_rule, info.checksum);
+}
+
 template <class Info>
 int show_prepared(const Options& options, const Info& info) {
   spdlog::info("prepared {} ({})", options.prepare.output, info.split_description());
@@ -174,7 +208,9 @@ int run_prepare(Options& options) {
   options.prepare.note = [](const std::string& text) { spdlog::info("{}", text); };
   StopSignal::requested();  // from here on a stop has something to clean up
   options.prepare.skip_bad_images = options.on_bad_image == "skip";
-  if (!options.split.empty()) {
+  if (is_molecule_dataset(options.prepare.name)) {
+    options.molecules.split = options.split;
+  } else if (!options.split.empty()) {
     options.prepare.encoded.split =
         split_from_name(options.split == "val" ? "valid" : options.split);
   }
@@ -188,13 +224,20 @@ int run_prepare(Options& options) {
     line.reset();
     return show_prepared(options, info);
   }
+  if (is_molecule_dataset(options.prepare.name)) {
+    options.molecules.on_bad_smiles = on_bad_smiles_from_name(options.on_bad_smiles);
+    const MoleculesInfo info = prepare_molecules(options.prepare, options.molecules);
+    line.reset();
+    return show_prepared(options, info);
+  }
   const DatasetInfo info = prepare_dataset(options.prepare);
   line.reset();
   return show_prepared(options, info);
 }
 
+/// Shows a folder of pictures or molecules.
 template <class Dataset>
-int run_image_info(const Options& options) {
+int show_info(const Options& options) {
   const Dataset dataset = Dataset::open(options.directory);
   if (options.verify) dataset.verify();
   if (options.json) {
@@ -207,8 +250,9 @@ int run_image_info(const Options& options) {
 }
 
 int run_info(const Options& options) {
-  if (holds_images(options.directory)) return run_image_info<ImageDataset>(options);
-  if (holds_encoded_images(options.directory)) return run_image_info<EncodedImages>(options);
+  if (holds_images(options.directory)) return show_info<ImageDataset>(options);
+  if (holds_encoded_images(options.directory)) return show_info<EncodedImages>(options);
+  if (holds_molecules(options.directory)) return show_info<Molecules>(options);
   const TokenDataset dataset = TokenDataset::open(options.directory);
   DatasetInfo info = dataset.info();
   if (options.verify) verify(dataset);
@@ -252,10 +296,6 @@ void define_encoded(CLI::App& command, Options& options) {
                   "All classes in order, one per line; default: the classes of train, sorted")
       ->group(group);
   command
-      .add_option("--split", options.split, "Split of inputs that do not say it by their folders")
-      ->check(CLI::IsMember({"train", "val", "valid", "test"}))
-      ->group(group);
-  command
       .add_option("--resize", encoded.resize,
                   "Make shorter sides that are longer this many pixels long")
       ->group(group);
@@ -266,6 +306,39 @@ void define_encoded(CLI::App& command, Options& options) {
       ->group(group);
   command
       .add_option("--workers", encoded.workers, "Threads that decode; default: one per processor")
+      ->group(group);
+}
+
+void define_molecules(CLI::App& command, Options& options) {
+  MoleculeOptions& molecules = options.molecules;
+  const std::string group = "Molecules (`pcqm4mv2`, `molecules`)";
+  command.add_option("--smiles", molecules.smiles, "For `molecules`: the column of the SMILES")
+      ->group(group);
+  command.add_option("--target", molecules.target, "For `molecules`: the column of the targets")
+      ->group(group);
+  command
+      .add_option("--valid-from", molecules.valid_from,
+                  "Rows with a target from this number on are the validation split")
+      ->check(whole_number_from(0))
+      ->group(group);
+  command
+      .add_option("--valid-fraction", molecules.valid_fraction,
+                  "A random split: this part is for validation (default 0.1)")
+      ->group(group);
+  command
+      .add_option("--test-fraction", molecules.test_fraction,
+                  "A random split: this part is for testing (default 0)")
+      ->group(group);
+  command.add_option("--seed", molecules.seed, "Of the random split")
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--on-bad-smiles", options.on_bad_smiles,
+                  "A row whose SMILES RDKit refuses ends the program (error), or is left out and "
+                  "listed (skip). `rescue` reads one that is refused for a valence alone without "
+                  "that check, and leaves out the others")
+      ->check(CLI::IsMember({"error", "skip", "rescue"}))
+      ->capture_default_str()
       ->group(group);
 }
 
@@ -292,6 +365,11 @@ CLI::App* define_prepare(CLI::App& app, Options& options) {
                    "left out and counted (skip)")
       ->check(CLI::IsMember({"error", "skip"}))
       ->capture_default_str();
+  command->add_option("--split", options.split,
+                      "`imagenet`: the split of inputs that do not say it by their folders: train, "
+                      "val or test. Molecules: a file of the splits, an .npz of row numbers, or a "
+                      "text of lines like \"train: 0-899, 950\"");
+  define_molecules(*command, options);
   command->add_flag("--replace", options.prepare.replace,
                     "Replace a prepared data set of another name or other sources in --output");
   command->add_flag("--json", options.json, "Print what was made as JSON");

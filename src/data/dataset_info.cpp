@@ -118,6 +118,9 @@ DatasetInfo dataset_from_json(std::string_view json, const std::string& path) {
   if (kind == kImages) {
     throw DataError("'{}' describes pictures, not a text. Give another data.path", path);
   }
+  if (kind == kMoleculesKind) {
+    throw DataError("'{}' describes molecules, not a text. Give another data.path", path);
+  }
   if (kind != kBytes && kind != kWords) reader.fail("kind", "\"bytes\" or \"words\"");
 
   DatasetInfo info;

@@ -1,8 +1,29 @@
 #include "dataset_json.h"
 
+#include <filesystem>
+
+#include "ssa/core/shell_word.h"
+
 #include "dataset_files.h"
 
 namespace ssa {
+
+std::string DatasetReader::command() const {
+  const auto text_at = [this](const char* key) {
+    const auto found = root_.find(key);
+    return found != root_.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  std::string command = "ssa-data prepare";
+  const std::string name = text_at("name");
+  const auto sources = root_.find("sources");
+  if (name.empty() || sources == root_.end() || !sources->is_array()) return command;
+  command += " " + shell_word(name);
+  for (const Json& source : *sources) {
+    if (source.is_string()) command += " --input " + shell_word(source.get<std::string>());
+  }
+  if (const std::string options = text_at(kOptionsKey); !options.empty()) command += " " + options;
+  return command + " --output " + shell_word(std::filesystem::path(path_).parent_path().string());
+}
 
 DatasetReader read_dataset_json(std::string_view json, const std::string& path) {
   DatasetReader reader(json, path);

@@ -23,6 +23,8 @@ constexpr int64_t kDatasetFormatVersion = 1;
 // Kinds of pictures: as pixels, and as the files they came in.
 constexpr const char* kImages = "images";
 constexpr const char* kEncodedImages = "encoded_images";
+constexpr const char* kMoleculesKind = "molecules";
+constexpr const char* kOptionsKey = "prepare_options";  // of the command, apart from inputs
 /// Largest number in a dataset.json: more than any file holds, small enough to multiply by a width.
 constexpr int64_t kMostItems = int64_t{1} << 60;
 
@@ -74,11 +76,13 @@ class DatasetReader {
     throw_data_error(fmt::format("{} should be {}", key, wanted));
   }
   [[noreturn]] void throw_data_error(const std::string& problem) const {
-    throw DataError("'{}': {}. Prepare the data set again with `ssa-data prepare`.", path_,
-                    problem);
+    throw DataError("'{}': {}. Prepare the data set again with `{}`.", path_, problem, command());
   }
 
  private:
+  /// The command that makes the folder, as far as the file says what it was made from.
+  std::string command() const;
+
   std::string path_;
   Json root_;
 };

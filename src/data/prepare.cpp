@@ -10,6 +10,8 @@
 
 #include "ssa/core/error.h"
 #include "ssa/data/image_dataset.h"
+#include "ssa/data/molecules.h"
+#include "ssa/data/prepare_molecules.h"
 #include "ssa/data/token_dataset.h"
 
 #include "byte_tally.h"
@@ -17,11 +19,13 @@
 #include "encoded_image_writer.h"
 #include "folder_writer.h"
 #include "input_stream.h"
+#include "make_molecules.h"
 #include "prepare_encoded_images.h"
 #include "prepare_images.h"
 #include "prepare_inputs.h"
 #include "prepare_report.h"
 #include "prepare_words.h"
+#include "smiles.h"
 #include "word_inputs.h"
 
 namespace ssa {
@@ -32,9 +36,9 @@ namespace {
 
 constexpr std::string_view kCifar10 = "cifar10";
 constexpr size_t kPieceBytes = size_t{1} << 18;
-constexpr std::array<std::string_view, 10> kOurFiles = {
-    kDatasetFile, kDataFile,     kTokenFile, kVocabularyFile, kPixelFile,
-    kLabelFile,   kShardPattern, kIndexFile, kNameFile,       kClassFile};
+constexpr std::array<std::string_view, 13> kOurFiles = {
+    kDatasetFile, kDataFile, kTokenFile, kVocabularyFile, kPixelFile,    kLabelFile,  kShardPattern,
+    kIndexFile,   kNameFile, kClassFile, kGraphFile,      kMoleculeFile, kSkippedFile};
 /// What stays of a folder of encoded images when its making is stopped.
 constexpr std::array<std::string_view, 2> kContinuedFiles = {kShardPattern, kJournalFile};
 
@@ -93,7 +97,7 @@ struct DataName {
   bool operator==(const DataName&) const = default;
 };
 
-/// Of the data set, text or pictures, that a folder holds. Nothing if there is none, or a damaged
+/// Of the data set that a folder holds. Nothing if there is none, or a damaged
 /// one.
 std::optional<DataName> data_in(const std::string& folder) {
   std::error_code ignored;
@@ -106,6 +110,10 @@ std::optional<DataName> data_in(const std::string& folder) {
     if (holds_images(folder)) {
       const ImageDataset images = ImageDataset::open(folder);
       return DataName{images.info().name, images.info().sources};
+    }
+    if (holds_molecules(folder)) {
+      const Molecules molecules = Molecules::open(folder);
+      return DataName{molecules.info().name, molecules.info().sources};
     }
     const TokenDataset tokens = TokenDataset::open(folder);
     return DataName{tokens.info().name, tokens.info().sources};
@@ -160,7 +168,8 @@ const std::vector<KnownDataset>& known_datasets() {
       {"images", "train/CLASS/FILE (valid/, test/): JPEG or PNG pictures of one size", true},
       {"imagenet", "{train,val}/CLASS/*.JPEG: a folder or tar, ILSVRC2012's tars or WebDataset's",
        true},
-      {"pcqm4mv2", "data.csv.gz: idx,smiles,homolumogap", false},
+      {"pcqm4mv2", "data.csv.gz: idx,smiles,homolumogap; a row without a gap is test", true},
+      {"molecules", "a CSV file with a column of SMILES and one of targets", true},
   };
   return datasets;
 }
@@ -196,6 +205,22 @@ EncodedImagesInfo prepare_encoded_images(const PrepareOptions& options) {
   writer.start_file(kDatasetFile);
   writer.write(dataset_to_json(info));
   writer.remove_file(kJournalFile);
+  writer.commit();
+  return info;
+}
+
+MoleculesInfo prepare_molecules(const PrepareOptions& options, const MoleculeOptions& molecules) {
+  check_options(options);
+  check_molecule_options(options, molecules);
+  check_smiles_support();
+  const std::vector<std::string> sources = {fs::path(options.inputs.front()).filename().string()};
+  refuse_other_data(options, sources);
+  FolderWriter writer(options.output, kOurFiles);
+  MoleculesInfo info = make_molecules(options, molecules, writer);
+  info.name = options.name;
+  info.sources = sources;
+  writer.start_file(kDatasetFile);
+  writer.write(dataset_to_json(info));
   writer.commit();
   return info;
 }

@@ -23,8 +23,9 @@ class PrepareReport {
   }
 
   /// Throws Error with ExitCode::interrupted if the caller wants to stop.
-  void at(int64_t input_read, int64_t bytes_written) {
+  void at(int64_t input_read, int64_t bytes_written, int64_t molecules = 0) {
     progress_.input_read = input_read;
+    progress_.molecules = molecules;
     progress_.bytes_written = bytes_written;
     if (options_.progress) options_.progress(progress_);
     if (options_.interrupted && options_.interrupted()) {

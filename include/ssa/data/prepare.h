@@ -27,6 +27,7 @@ struct PrepareProgress {
   int64_t input_bytes = 0;  ///< their sizes
   int64_t images = 0;       ///< imagenet: done so far, those of an earlier, stopped call included
   int64_t all_images = 0;   ///< imagenet: how many there are; 0: not known yet
+  int64_t molecules = 0;    ///< molecules: rows that are done
 };
 
 /// What `imagenet` has beside the options of all.
