@@ -12,15 +12,16 @@ namespace {
 
 using namespace testing;
 
-/// Where and in which precision the model runs, and the largest errors: of predictions and
+/// Where and in which dtype the model runs, and the largest errors: of predictions and
 /// gradients relative to the largest of their tensor, of the loss relative to itself.
-struct Precision {
+struct Machine {
   Device device;
   DType dtype;
   double prediction, loss, gradient;
 };
-const Precision kDouble = {Device::reference, DType::f64, 1e-10, 1e-10, 1e-10};
-const Precision kSingle = {Device::cpu, DType::f32, 1e-5, 1e-6, 1e-4};
+const Machine kDouble = {Device::reference, DType::f64, 1e-10, 1e-10, 1e-10};
+const Machine kSingle = {Device::cpu, DType::f32, 1e-5, 1e-6, 1e-4};
+const Machine kCuda = {Device::cuda, DType::f32, 1e-5, 1e-6, 1e-4};
 
 double largest(const std::vector<double>& values) {
   double result = 0;
@@ -37,8 +38,8 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 
 class GoldenEgt {
  public:
-  explicit GoldenEgt(const Precision& precision)
-      : precision_(precision), store_(precision.device, precision.dtype, 1) {
+  explicit GoldenEgt(const Machine& machine)
+      : machine_(machine), store_(machine.device, machine.dtype, 1) {
     std::vector<TinyGraph> graphs = read_graphs();
     const auto atom_classes = static_cast<int64_t>(shape_.pair_classes.size());
     add_virtual_classes(shape_);
@@ -47,12 +48,12 @@ class GoldenEgt {
       const Tensor from =
           file_.load("weight." + parameter.name, Device::reference, MemoryCategory::data);
       REQUIRE(from.shape() == parameter.shape);
-      Tensor to = Tensor::empty(from.shape(), precision.dtype, Device::reference);
+      Tensor to = Tensor::empty(from.shape(), machine.dtype, Device::reference);
       backend(Device::reference).copy(from, to);
       Tensor value = parameter.variable.value();
       value.copy_from(to);
     }
-    input_ = GraphPacker(shape_, atom_classes, precision.device, precision.dtype).pack(graphs);
+    input_ = GraphPacker(shape_, atom_classes, machine.device, machine.dtype).pack(graphs);
   }
 
   std::vector<double> golden(const std::string& name) const {
@@ -62,10 +63,10 @@ class GoldenEgt {
   void check_forward() const {
     const std::vector<double> wanted = golden("prediction");
     const std::vector<double> got = values(model_->predictions(input_));
-    CHECK(largest_difference(got, wanted) <= precision_.prediction * largest(wanted));
+    CHECK(largest_difference(got, wanted) <= machine_.prediction * largest(wanted));
     double loss = 0;
     for (const double each : values(model_->losses(input_, {}).value())) loss += each / 3;
-    CHECK(std::abs(loss - golden("loss")[0]) <= precision_.loss * golden("loss")[0]);
+    CHECK(std::abs(loss - golden("loss")[0]) <= machine_.loss * golden("loss")[0]);
   }
 
   /// Compares the gradients that are collected with those called PREFIX.NAME.
@@ -79,7 +80,7 @@ class GoldenEgt {
       const std::vector<double> wanted = golden(name);
       CAPTURE(name);
       const double error = largest_difference(values(parameter.variable.grad()), wanted);
-      CHECK(error <= precision_.gradient * scale_of(prefix, parameter.name, wanted));
+      CHECK(error <= machine_.gradient * scale_of(prefix, parameter.name, wanted));
       ++compared;
     }
     CHECK(compared > 10);
@@ -98,9 +99,9 @@ class GoldenEgt {
   static constexpr int64_t kHops = 4;
 
   Tensor cotangent_of(const std::vector<double>& numbers) const {
-    Tensor result = Tensor::empty({3}, precision_.dtype, Device::reference);
+    Tensor result = Tensor::empty({3}, machine_.dtype, Device::reference);
     backend(Device::reference).copy(f64(numbers), result);
-    return precision_.device == Device::reference ? result : result.to(precision_.device);
+    return machine_.device == Device::reference ? result : result.to(machine_.device);
   }
 
   /// The largest gradient of the tensor. That of a key's bias comes from clipped logits alone and
@@ -154,7 +155,7 @@ class GoldenEgt {
     return graphs;
   }
 
-  Precision precision_;
+  Machine machine_;
   SafetensorsFile file_{SSA_SOURCE_DIR "/tests/fixtures/golden/egt.safetensors"};
   EgtShape shape_{
       .layers = 3,
@@ -174,16 +175,15 @@ class GoldenEgt {
 
 }  // namespace
 
-TEST_CASE("EGT-Simple computes what egt_pytorch computes, in f64") {
-  const GoldenEgt run(kDouble);
-  run.check_forward();
-  run.check_backward();
-}
-
-TEST_CASE("EGT-Simple computes what egt_pytorch computes, in f32") {
-  const GoldenEgt run(kSingle);
-  run.check_forward();
-  run.check_backward();
+TEST_CASE("EGT-Simple computes what egt_pytorch computes") {
+  std::vector<Machine> all = {kDouble, kSingle};
+  if (is_usable(Device::cuda)) all.push_back(kCuda);
+  for (const Machine& machine : all) {
+    INFO(name(machine.device) << " in " << name(machine.dtype));
+    const GoldenEgt run(machine);
+    run.check_forward();
+    run.check_backward();
+  }
 }
 
 }  // namespace ssa
