@@ -299,7 +299,10 @@ std::unique_ptr<EvalSet> GraphRegressionData::evaluation(const Config& config, S
                                                          int64_t most_terms) const {
   TokenRange range = molecules_.info.splits[static_cast<size_t>(split)];
   if (range.size() == 0) {
-    throw DataError("data.path '{}' has no {} molecules", path(), name(split));
+    const MoleculesInfo& info = molecules_.info;
+    throw DataError("data.path '{}' has no {} molecules: it has {} train, {} valid and {} test",
+                    path(), name(split), info.split_size(Split::train),
+                    info.split_size(Split::valid), info.split_size(Split::test));
   }
   if (most_terms > 0) range.end = std::min(range.end, range.begin + most_terms);
   return std::make_unique<MoleculeEvaluation>(molecules_, config, range);
