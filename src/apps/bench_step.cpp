@@ -67,7 +67,12 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
   by_call.train.cuda_graphs = false;
   const auto task = make_task(config), task_by_call = make_task(by_call);
   std::optional<Stepper> stepper(std::in_place, *task, device);
-  StepItem item = typical_step(*task);
+  // A draw may add sources to the batches, so that each begins with those of the data.
+  std::vector<Batch> batches;
+  for (int64_t first = 0; first < config.train.batch_size; first += config.train.micro_batch) {
+    batches.push_back(task->typical_batch(config.train.micro_batch));
+  }
+  StepItem item;
   int64_t step = 0, allocations = 0;
   double plan_seconds = 0;
   // A profile waits for the device after every call, so a GPU's steps are timed without one.
@@ -77,6 +82,7 @@ StepRun run_steps(const Config& config, Device device, int64_t repeats) {
   allocator(device).reset_peaks();
   const auto one_step = [&] {
     if (step == 2) allocations = allocator(device).stats().system_allocations;
+    item.micro_batches = batches;
     const auto started = std::chrono::steady_clock::now();
     item.plans = plans_of_step(*task, item.micro_batches, 0);
     plan_seconds +=
