@@ -37,8 +37,8 @@ struct MoleculeOptions {
 /// Whether this name is that of a data set of molecules, which prepare_molecules() makes.
 bool is_molecule_dataset(std::string_view name);
 /// Makes a prepared folder of molecules (dataset.json, graphs.bin, molecules.bin, skipped.csv) as
-/// prepare_dataset() does, streaming: in memory are a few thousand rows, and 40 bytes for each
-/// molecule. Throws ConfigError without RDKit too, and DataError for rows that cannot be read.
+/// prepare_dataset() does, streaming: in memory are a few thousand rows, and about 60 bytes for
+/// each molecule. Throws ConfigError without RDKit too, and DataError for rows that cannot be read.
 MoleculesInfo prepare_molecules(const PrepareOptions& options, const MoleculeOptions& molecules);
 
 }  // namespace ssa
