@@ -187,8 +187,8 @@ MoleculeSplits MoleculeSplits::from_number(int64_t first_valid) {
 MoleculeSplits MoleculeSplits::random(double valid, double test, uint64_t seed) {
   MoleculeSplits splits = from_number(0);
   splits.rule_ =
-      fmt::format("random with seed {}: {:g}% valid, {:g}% test; rows without a target are test", seed,
-                  100 * valid, 100 * test);
+      fmt::format("random with seed {}: {:g}% valid, {:g}% test; rows without a target are test",
+                  seed, 100 * valid, 100 * test);
   splits.drawn_ = {.valid = valid, .test = test, .seed = seed};
   return splits;
 }
