@@ -19,7 +19,11 @@ ConfigError unwritable(const std::string& path, const std::string& reason) {
 PredictionFile::PredictionFile(const std::string& path) : path_(path) {
   if (path_ == "-") return;
   std::error_code ignored;
-  if (std::filesystem::is_fifo(path_, ignored)) StopSignal::nothing_to_save();
+  if (std::filesystem::is_fifo(path_, ignored)) {
+    StopSignal::nothing_to_save();
+  } else {
+    StopSignal::requested();  // from here on a stop has a file to remove
+  }
   try {
     replacement_.emplace(path_);
   } catch (const CheckpointError& error) {

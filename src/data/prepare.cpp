@@ -227,6 +227,10 @@ MoleculesInfo prepare_molecules(const PrepareOptions& options, const MoleculeOpt
 
 DatasetInfo prepare_dataset(const PrepareOptions& options) {
   check_options(options);
+  if (is_image_dataset(options.name) || is_encoded_image_dataset(options.name) ||
+      is_molecule_dataset(options.name)) {
+    throw ConfigError("prepare: {} is no data set of texts", options.name);
+  }
   const bool words = is_word_dataset(options.name);
   const auto texts = words ? settle_word_inputs(options) : std::array<SplitSource, 3>();
   const auto inputs = words ? std::vector<PrepareInput>() : settle_inputs(options);

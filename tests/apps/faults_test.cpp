@@ -79,7 +79,8 @@ struct AttackedRun : AppRun {
     std::string result;
     for (std::string line; std::getline(lines, line);) {
       json event = json::parse(line);
-      for (const char* key : {"tokens_per_second", "elapsed_seconds", "peak_memory_bytes"}) {
+      for (const char* key :
+           {"tokens_per_second", "elapsed_seconds", "data_wait_seconds", "peak_memory_bytes"}) {
         event.erase(key);
       }
       result += event.dump() + "\n";

@@ -151,7 +151,7 @@ TEST_CASE("names and inputs that make no sense are usage errors") {
   CHECK(contains(prepare_error(ExitCode::usage, options_for("enwik9", {text}, folder / "out")),
                  "enwik8"));
   CHECK(contains(prepare_error(ExitCode::usage, options_for("pcqm4mv2", {text}, folder / "out")),
-                 "not supported"));
+                 "pcqm4mv2 is no data set of texts"));
   prepare_error(ExitCode::usage, options_for("enwik8", {text, text}, folder / "out"));
   prepare_error(ExitCode::usage, options_for("bytes", {}, folder / "out"));
   prepare_error(ExitCode::usage, options_for("bytes", {text}, ""));

@@ -253,6 +253,7 @@ TEST_CASE("the first of several ranks draws, and an error of its is that of all"
 TEST_CASE("a task may show the training pictures of the coming step") {
   const TempDir dir;
   Config config = parse_config(
+      "task: byte_lm\n"
       "model: {layers: 1, width: 8, ffn_width: 8, heads: 1}\n"
       "data: {path: none, length: 5}\n"
       "train: {steps: 4, batch_size: 3, micro_batch: 3, eval_every: 2, checkpoint_every: 0}\n",
