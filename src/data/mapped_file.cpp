@@ -14,7 +14,8 @@
 namespace ssa {
 
 MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a pipe would wait for a writer before it is refused below.
+  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) throw DataError("cannot open '{}': {}", path_, std::strerror(errno));
   try {
     struct stat status {};

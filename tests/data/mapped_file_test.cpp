@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include <sys/stat.h>
+
 #include "test_files.h"
 
 using namespace ssa;
@@ -31,7 +33,9 @@ TEST_CASE("a mapped file shows the file's bytes") {
 TEST_CASE("a file that is missing, empty or no file cannot be mapped") {
   const TempDir folder;
   write_bytes(folder / "empty", "");
-  for (const std::string& path : {folder / "missing", folder / "empty", folder.path()}) {
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  for (const std::string& path :
+       {folder / "missing", folder / "empty", folder / "pipe", folder.path()}) {
     const std::string error = error_of(ExitCode::data, [&] { MappedFile file(path); });
     CHECK(contains(error, path));
   }
