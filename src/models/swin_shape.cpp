@@ -7,18 +7,30 @@
 
 namespace ssa {
 
+namespace {
+
+/// Of a map's side, so that sides and widths fit into 64 bits. Pictures of 4096 pixels halve 12
+/// times.
+constexpr size_t max_halvings = 31;
+
+}  // namespace
+
 std::vector<SwinStageShape> swin_stages(const SwinShape& shape) {
   if (shape.depths.empty() || shape.depths.size() != shape.heads.size()) {
     throw ConfigError("swin: {} depths and {} numbers of heads; give both for each stage",
                       shape.depths.size(), shape.heads.size());
   }
-  const int64_t smallest = shape.patch << (shape.depths.size() - 1);
+  const size_t halvings = shape.depths.size() - 1;
+  if (halvings > max_halvings) {
+    throw ConfigError("swin: {} stages; at most {}, as the map's side halves between them",
+                      shape.depths.size(), max_halvings + 1);
+  }
+  const int64_t smallest = shape.patch << halvings;
   if (shape.image_size % smallest != 0) {
     throw ConfigError(
         "swin: images of {} pixels do not divide into patches of {} and halve {} times; the "
         "nearest sizes are {}",
-        shape.image_size, shape.patch, shape.depths.size() - 1,
-        nearest_multiples(smallest, shape.image_size));
+        shape.image_size, shape.patch, halvings, nearest_multiples(smallest, shape.image_size));
   }
   std::vector<SwinStageShape> stages;
   SwinStageShape stage{.side = shape.image_size / shape.patch, .width = shape.embed_width};

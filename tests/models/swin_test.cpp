@@ -193,6 +193,13 @@ TEST_CASE("sizes of a Swin that do not fit each other are refused with the neare
         std::string::npos);
   CHECK(message([](SwinShape& s) { s.heads.pop_back(); }).find("4 depths and 3") !=
         std::string::npos);
+  for (const size_t stages : {33, 63, 64, 65, 100}) {
+    CAPTURE(stages);
+    CHECK(message([&](SwinShape& s) {
+            s.depths.assign(stages, 1);
+            s.heads.assign(stages, 1);
+          }).find("at most 32") != std::string::npos);
+  }
   const auto refused = [](const SsaConfig& ssa) {
     return message_of<ConfigError>([&] { swin_plan_specs(windows_of(14), ssa); });
   };
