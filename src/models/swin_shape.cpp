@@ -97,6 +97,12 @@ std::vector<PlanSpec> swin_plan_specs(const SwinShape& shape, const SsaConfig& s
     }
   }
   if (ssa.kind == SsaKind::none) return specs;
+  if (can_sample.empty()) {
+    throw ConfigError(
+        "model.swin.window: no map has whole windows of {} x {}, so no block can be sampled; lower "
+        "model.swin.window, or set ssa.kind to none",
+        shape.window, shape.window);
+  }
   const size_t sampled = ssa.layers == 0 ? can_sample.size() : static_cast<size_t>(ssa.layers);
   if (sampled > can_sample.size()) {
     throw ConfigError(

@@ -206,6 +206,9 @@ TEST_CASE("sizes of a Swin that do not fit each other are refused with the neare
   CHECK(refused(sampled(11)).find("valid: 0 (all of these) to 10") != std::string::npos);
   CHECK(refused(sampled(10, 5)).ends_with("valid: 1, 4, 49, 196"));
   CHECK(refused(sampled(10, 9)).ends_with("valid: 1, 4, 49, 196"));
+  CHECK(message_of<ConfigError>([&] {
+          swin_plan_specs(windows_of(64), sampled(0));
+        }).find("no map has whole windows of 64 x 64") != std::string::npos);
 }
 
 TEST_CASE("every gradient of a Swin is that of finite differences") {
