@@ -72,16 +72,21 @@ void check_recipe(ConfigCheck& check) {
 
 void ImageClassificationTask::check(ConfigCheck& check) const {
   check_recipe(check);
-  const auto sizes = {"model.swin.window", "model.swin.patch",       "model.swin.depths",
-                      "model.swin.heads",  "model.swin.embed_width", "data.image_size"};
-  const std::vector<std::string_view> keys(sizes.begin(), sizes.end());
-  if (!check.usable(keys)) return;
+  const std::vector<std::string_view> sizes = {"model.swin.window",      "model.swin.patch",
+                                               "model.swin.depths",      "model.swin.heads",
+                                               "model.swin.embed_width", "data.image_size"};
+  const std::vector<std::string_view> sampling = {"ssa.layers", "ssa.windows", "ssa.drop",
+                                                  "ssa.kind", "model.swin.window"};
+  if (!check.usable(sizes)) return;
+  const std::vector<std::string_view>* keys = &sizes;
   try {
     swin_stages(swin_shape(config()));
+    keys = &sampling;
+    if (!check.usable(sampling)) return;
+    for (const PlanSpec& spec : plan_specs(Sources::sampled, Use::training)) validate(spec);
   } catch (const ConfigError& error) {
-    return check.fail(keys, error.what());
+    check.fail(*keys, error.what());
   }
-  Task::check(check);
 }
 
 Batch ImageClassificationTask::typical_batch(int64_t examples) const {
