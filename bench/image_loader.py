@@ -12,8 +12,7 @@ that other programs on the machine disturb it less.
     python bench/image_loader.py --render bench/results/FILE.json
 
 PyTorch: python3 -m venv venv && venv/bin/pip install torch torchvision timm "pillow<13" (13 refuses
-one of RandAugment's operations), then run with
-venv/bin/python.
+one of RandAugment's operations), then run with venv/bin/python.
 """
 
 import argparse
@@ -56,17 +55,23 @@ def torch_turn(options):
     return json.loads(done.stdout)["examples_per_second"]
 
 
-def run_peer(job):
-    import torch
-    from timm.data import Mixup, create_transform
-    from torchvision.datasets import ImageFolder
+def training_transform():
+    """Swin's recipe for one picture."""
+    from timm.data import create_transform
 
-    torch.set_num_threads(1)
-    transform = create_transform(
+    return create_transform(
         224, is_training=True, color_jitter=0.4, auto_augment="rand-m9-mstd0.5-inc1",
         interpolation="bicubic", re_prob=0.25, re_mode="pixel", re_count=1,
     )
-    pictures = ImageFolder(job["tree"], transform)
+
+
+def run_peer(job):
+    import torch
+    from timm.data import Mixup
+    from torchvision.datasets import ImageFolder
+
+    torch.set_num_threads(1)
+    pictures = ImageFolder(job["tree"], training_transform())
     mixup = Mixup(0.8, 1.0, prob=1.0, switch_prob=0.5, label_smoothing=0.1,
                   num_classes=len(pictures.classes))
 
