@@ -78,9 +78,8 @@ int64_t sub_window_side(int64_t window, int64_t count) {
     for (int64_t n = 1; n <= window; ++n) {
       if (window % n == 0) valid += fmt::format("{}{}", valid.empty() ? "" : ", ", n * n);
     }
-    throw ConfigError(
-        "ssa.windows: {} sub-windows do not tile a window of {} x {} with squares; valid: {}",
-        count, window, window, valid);
+    throw ConfigError("{} sub-windows do not tile a window of {} x {} with squares; valid: {}",
+                      count, window, window, valid);
   }
   return window / across;
 }

@@ -308,8 +308,9 @@ TEST_CASE("data and config of a classifier must fit each other", "[tasks]") {
              Catch::Contains("data.crop.min_area 0.9 is above data.crop.max_area 0.5"));
   CHECK_THAT(refusal(tree, {"model.swin.window=3"}),
              Catch::Contains("windows of 3 do not divide the map of 8 x 8"));
-  CHECK_THAT(refusal(tree, {"ssa.windows=3"}), Catch::Contains("valid: 1, 4, 16"));
-  CHECK_THAT(refusal(tree, {"ssa.layers=9"}), Catch::StartsWith("--set ssa.layers: ssa.layers: 9"));
+  CHECK_THAT(refusal(tree, {"ssa.windows=3"}),
+             Catch::Contains("3 sub-windows") && Catch::Contains("valid: 1, 4, 16"));
+  CHECK_THAT(refusal(tree, {"ssa.layers=9"}), Catch::StartsWith("--set ssa.layers: "));
   CHECK_THAT(refusal(tree, {"ssa.kind=unbiased", "ssa.drop=0.99"}),
              Catch::StartsWith("--set ssa.drop: "));
   CHECK_THAT(refusal(tree, {"model.width=8"}), Catch::Contains("only for task"));
