@@ -36,6 +36,11 @@ bool uses_other_weights(const ScoreSubject& subject) {
   return subject.has_average && !subject.uses_average;
 }
 
+/// Part of a split is not its beginning: that of classified pictures is sorted by class.
+bool takes_evenly(const ScoreSubject& subject) {
+  return subject.config.task == TaskKind::image_classification;
+}
+
 /// Fit for a file name; what is too long ends in a checksum of the whole.
 std::string as_file_name(std::string text) {
   constexpr size_t kMost = 120;
@@ -61,8 +66,9 @@ std::vector<std::string> differences(const ScoreSubject& subject) {
   }
   if (has_other_data(subject)) found.push_back("data " + to_text(subject.data));
   if (subject.terms < subject.split_terms) {
-    found.push_back(
-        fmt::format("the first {} of {} in the split", subject.terms, subject.split_terms));
+    const std::string part =
+        fmt::format("{} of {} in the split", subject.terms, subject.split_terms);
+    found.push_back(takes_evenly(subject) ? part + ", evenly spread" : "the first " + part);
   }
   for (const ConfigDifference& one : config_differences(subject)) found.push_back(to_text(one));
   return found;
@@ -103,7 +109,9 @@ std::string file_name(const ScoreSubject& subject) {
     label += fmt::format(".data-{}-{}", subject.data.name,
                          checksum.empty() ? std::to_string(subject.data.bytes) : checksum);
   }
-  if (subject.terms < subject.split_terms) label += fmt::format(".first-{}", subject.terms);
+  if (subject.terms < subject.split_terms) {
+    label += fmt::format(".{}-{}", takes_evenly(subject) ? "evenly" : "first", subject.terms);
+  }
   for (const ConfigDifference& one : config_differences(subject)) {
     label += fmt::format(".{}-{}", one.key, one.now);
   }

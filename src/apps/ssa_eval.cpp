@@ -120,7 +120,8 @@ void print(const Scored& scored, const Options& options, const TaskTraits& trait
   const std::string_view label = traits.metric().label;
   if (scored.mode == EvalMode::ensemble) {
     std::cout << fmt::format("single sub-models spread by {:.4f} {}; {:.2f} s a sample\n",
-                             spread(result, traits.metric()), label,
+                             spread(result, traits.metric()),
+                             traits.metric().deviation ? label : "nats",
                              result.seconds / static_cast<double>(scored.subject.samples));
   }
   for (const std::string& one : differences(scored.subject)) {
@@ -377,7 +378,7 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"train", "valid", "test"}))
         ->capture_default_str();
     app.add_option("--max-tokens", options->max_tokens,
-                   "Score only the first N tokens of the split (0: all)")
+                   "Score only N tokens, images or graphs of the split (0: all)")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
         ->capture_default_str();
     app.add_option("--set", options->set, "key=value …: override keys of the config");

@@ -4,6 +4,7 @@
 
 #include "apps/child_process.h"
 #include "data/image_inputs.h"
+#include "tasks/labeled_tree.h"
 #include "train/tiny_run.h"
 
 using namespace ssa;
@@ -46,4 +47,24 @@ TEST_CASE("ssa-data prepares, shows and verifies ImageNet") {
   const Finished damaged = run_program("ssa-data", {"info", output, "--verify"});
   CHECK(damaged.code == 3);
   CHECK(contains(damaged.err, "Prepare the data set again"));
+}
+
+TEST_CASE(
+    "a classifier's score of part of a split says that it is spread, and nats what they are") {
+  const LabeledTree tree;
+  write_bytes(tree.dir / "c.yaml", tree.yaml());
+  const std::string run = tree.dir / "run";
+  REQUIRE(run_program("ssa-train", {"--quiet", "--config", tree.dir / "c.yaml", "--run-dir", run,
+                                    "--set", "train.steps=2"})
+              .code == 0);
+  const Finished scored = run_program("ssa-eval", {"--run", run, "--mode", "ensemble", "--samples",
+                                                   "2", "--split", "valid", "--max-tokens", "3"});
+  CAPTURE(scored.err);
+  REQUIRE(scored.code == 0);
+  CHECK(contains(scored.out, "scored on: 3 of 7 in the split, evenly spread"));
+  const json score = json::parse(read_bytes(run + "/eval-ensemble-valid.samples-2.evenly-3.json"));
+  CHECK(score["differences"] == json{"3 of 7 in the split, evenly spread"});
+  // The spread is that of the losses, since accuracy does not follow from them.
+  const std::string nats = fmt::format("spread by {:.4f} nats;", score["spread"].get<double>());
+  CHECK(contains(scored.out, nats));
 }
