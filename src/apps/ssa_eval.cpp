@@ -53,6 +53,11 @@ struct Predictions {
   std::optional<PredictionFile> file;
 };
 
+/// Items of a split, such as molecules, that have no target.
+struct WithoutTarget {
+  int64_t items = 0, of = 0;
+};
+
 struct Scored {
   EvalMode mode;
   ScoreSubject subject;
@@ -60,6 +65,10 @@ struct Scored {
   std::string device;
   EvalResult result;
   std::vector<EvalTable> tables;
+  WithoutTarget without_target;
+
+  /// A mean over the few items that have a target would pass for the split's.
+  bool has_score() const { return without_target.items == 0; }
 };
 
 /// Standard deviation of the single sub-models' scores, taken at the first one's score. If the
@@ -82,11 +91,16 @@ nlohmann::json to_json(const PartitionScores& of) {
 nlohmann::json to_json(const Scored& scored, const TaskTraits& traits) {
   const EvalResult& result = scored.result;
   nlohmann::json json = to_json(scored.subject);
-  json["loss"] = result.loss;
   json["seconds"] = result.seconds;
   json["ranks"] = scored.ranks;
   json["device"] = scored.device;
   json["engine"] = {{"version", version()}, {"commit", git_commit()}};
+  if (!scored.has_score()) {
+    json["predicted"] = scored.without_target.of;
+    json["without_target"] = scored.without_target.items;
+    return json;
+  }
+  json["loss"] = result.loss;
   for (size_t i = 0; i < traits.metrics.size(); ++i) {
     json[std::string(traits.metrics[i].key)] = result.metrics[i];
     json["stderr"][std::string(traits.metrics[i].key)] = result.errors[i];
@@ -107,16 +121,24 @@ nlohmann::json to_json(const Scored& scored, const TaskTraits& traits) {
 
 void print(const Scored& scored, const Options& options, const TaskTraits& traits) {
   const EvalResult& result = scored.result;
+  const std::string what = fmt::format("{} {} of step {}", options.split,
+                                       scored.mode == EvalMode::renorm
+                                           ? std::string("renorm")
+                                           : fmt::format("ensemble of {}", scored.subject.samples),
+                                       scored.subject.step);
+  if (!scored.has_score()) {
+    std::cout << fmt::format("{}: {} {} predicted, {}. No score: {} of them have no target\n", what,
+                             scored.without_target.of, traits.examples,
+                             format_duration(result.seconds), scored.without_target.items);
+    return;
+  }
   std::string metrics;
   for (size_t i = 0; i < traits.metrics.size(); ++i) {
     metrics += traits.metrics[i].text(result.metrics[i]) + ", ";
   }
-  std::cout << fmt::format("{} {} of step {}: {}loss {:.4f}{}, {} {}, {}\n", options.split,
-                           scored.mode == EvalMode::renorm
-                               ? std::string("renorm")
-                               : fmt::format("ensemble of {}", scored.subject.samples),
-                           scored.subject.step, metrics, result.loss, traits.loss_unit,
-                           result.terms, traits.terms, format_duration(result.seconds));
+  std::cout << fmt::format("{}: {}loss {:.4f}{}, {} {}, {}\n", what, metrics, result.loss,
+                           traits.loss_unit, result.terms, traits.terms,
+                           format_duration(result.seconds));
   const std::string_view label = traits.metric().label;
   if (scored.mode == EvalMode::ensemble) {
     std::cout << fmt::format("single sub-models spread by {:.4f} {}; {:.2f} s a sample\n",
@@ -204,6 +226,24 @@ void require_same_files(Communicator& ranks, const LoadedCheckpoint& checkpoint,
                             {"checksum of the data", data.checksum}});
 }
 
+/// Counts the items without a target. Throws DataError if they would be computed for nothing: a
+/// split that has some cannot be scored.
+WithoutTarget find_items_without_target(const EvalSet& set, const TaskData& data,
+                                        const Options& options, const TaskTraits& traits) {
+  WithoutTarget found{0, set.items()};
+  for (int64_t item = 0; item < found.of; ++item) {
+    if (set.terms(item) == 0) ++found.items;
+  }
+  if (found.items > 0 && options.predictions.empty()) {
+    throw DataError(
+        "data.path '{}': {} of the {} {} of the {} split have no target, so that it cannot be "
+        "scored. Score another split (--split valid), or predict without a score: --predictions "
+        "FILE",
+        data.path(), found.items, found.of, traits.examples, options.split);
+  }
+  return found;
+}
+
 EvalResult evaluate(Communicator& ranks, const ModelSession& session, const Task& task,
                     const EvalSet& set, const Options& options, Predictions& predictions) {
   const Config& config = task.config();
@@ -269,7 +309,7 @@ void write(const Scored& scored, Predictions& predictions, const Options& option
            const TaskTraits& traits) {
   const nlohmann::json json = to_json(scored, traits);
   // Into the run first: a long evaluation is not lost because its result cannot go elsewhere.
-  if (!options.run.empty() && can_be_written(options.run)) {
+  if (scored.has_score() && !options.run.empty() && can_be_written(options.run)) {
     const std::string path = options.run + "/" + file_name(scored.subject);
     write_json(path, json);
     if (!differences(scored.subject).empty()) spdlog::info("stored in {}", path);
@@ -323,6 +363,8 @@ int run(Communicator& ranks, const Config& given, const Options& options) {
 
   const Split split = split_from_name(options.split);
   const auto set = data->evaluation(config, split, options.max_tokens);
+  const WithoutTarget without_target =
+      find_items_without_target(*set, *data, options, task->traits());
   ScoreSubject subject = subject_of(checkpoint, run_config, *data, config, options);
   subject.terms = set->total_terms();
   subject.split_terms =
@@ -334,7 +376,8 @@ int run(Communicator& ranks, const Config& given, const Options& options) {
                 ranks.size(),
                 backend(session.device()).description(),
                 evaluate(ranks, session, *task, *set, options, predictions),
-                {}};
+                {},
+                without_target};
   if (!scored.result.complete) {
     if (first) {
       spdlog::warn("stopped after {} {}; nothing was written", scored.result.terms,

@@ -8,6 +8,7 @@
 #include "ssa/data/permutation.h"
 #include "ssa/models/activation.h"
 #include "ssa/models/precision.h"
+#include "ssa/tasks/regression_analysis.h"
 
 #include "tasks/graph_batch.h"
 #include "tasks/graph_sources.h"
@@ -66,7 +67,7 @@ class MoleculeTraining : public TrainingSet {
   TokenRange range_;
 };
 
-/// Molecules as they are, each an item of one term.
+/// Molecules as they are, each an item of one term; of none where it has no target.
 class MoleculeEvaluation : public EvalSet {
  public:
   MoleculeEvaluation(const MoleculeReader& molecules, const Config& config, TokenRange range)
@@ -76,19 +77,14 @@ class MoleculeEvaluation : public EvalSet {
         batch_(config.eval.batch_size > 0 ? config.eval.batch_size : config.train.micro_batch) {
     for (int64_t number = range.begin; number < range.end; ++number) {
       const Molecule molecule = molecules_.read(number);
-      if (!std::isfinite(molecule.target)) {
-        throw DataError(
-            "molecule {} of data.path '{}' has no target, so that its split cannot be scored. "
-            "Targets of PCQM4Mv2's test splits are not public: use the valid split",
-            molecule.idx, molecules_.path);
-      }
-      targets_.push_back(molecule.target);
+      items_.push_back({molecule.idx, molecule.target});
+      if (items_.back().has_target()) ++with_target_;
     }
   }
 
   int64_t items() const override { return range_.size(); }
-  int64_t terms(int64_t /*item*/) const override { return 1; }
-  int64_t total_terms() const override { return range_.size(); }
+  int64_t terms(int64_t item) const override { return of(item).has_target() ? 1 : 0; }
+  int64_t total_terms() const override { return with_target_; }
   Batch batch(int64_t first, int64_t count) const override {
     std::vector<Molecule> molecules;
     for (int64_t item = first; item < first + count; ++item) {
@@ -101,19 +97,26 @@ class MoleculeEvaluation : public EvalSet {
   Averaging averaging() const override { return Averaging::values; }
   std::vector<double> prediction(int64_t item, std::span<const double> predicted) const override {
     if (std::isfinite(predicted[0])) return {predicted[0]};
-    throw DivergedError("the prediction for molecule {} of data.path '{}' is {}",
-                        molecules_.read(range_.begin + item).idx, molecules_.path, predicted[0]);
+    throw DivergedError("the prediction for molecule {} of data.path '{}' is {}", of(item).idx,
+                        molecules_.path, predicted[0]);
   }
   Score score(int64_t item, std::span<const double> prediction) const override {
-    return {std::abs(prediction[0] - targets_[static_cast<size_t>(item)]), {}};
+    if (!of(item).has_target()) return {};
+    return {std::abs(prediction[0] - of(item).target), {}};
+  }
+  std::string prediction_line(const ItemPrediction& prediction) const override {
+    return regression_line(prediction, of(prediction.item));
   }
 
  private:
+  const RegressionItem& of(int64_t item) const { return items_[static_cast<size_t>(item)]; }
+
   MoleculeReader molecules_;
   GraphFormat format_;
   TokenRange range_;
   int64_t batch_;
-  std::vector<double> targets_;
+  std::vector<RegressionItem> items_;
+  int64_t with_target_ = 0;
 };
 
 /// A chain of atoms with a ring at its end.

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "apps/child_process.h"
+#include "data/molecule_folder.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -113,4 +114,58 @@ TEST_CASE("an evaluation that waits for the reader of its predictions ends at th
   std::this_thread::sleep_for(std::chrono::milliseconds(200));  // until it waits
   child.send(SIGTERM);
   CHECK(child.wait().code == 75);
+}
+
+TEST_CASE("molecules without a target are predicted with no score") {
+  const TempDir dir;
+  std::array<std::vector<Molecule>, 3> splits;
+  for (uint64_t i = 0; i < 12; ++i) {
+    splits[i / 4].push_back(random_molecule(3 + static_cast<int64_t>(i), 0.3, 50 + i));
+  }
+  splits[2][1].target = std::numeric_limits<float>::quiet_NaN();
+  write_molecules(dir / "data", splits);
+  write_bytes(dir / "config.yaml",
+              "task: graph_regression\n"
+              "model: {layers: 1, width: 8, ffn_width: 8, heads: 2, egt: {edge_width: 4}}\n"
+              "ssa: {kind: unbiased, drop: 0.5}\n"
+              "data: {name: molecules, path: " +
+                  (dir / "data") +
+                  "}\n"
+                  "train: {steps: 2, batch_size: 4}\n"
+                  "eval: {samples: 3}\n");
+  const std::string run = dir / "run", file = dir / "predictions.jsonl";
+  const Finished trained =
+      run_program("ssa-train", {"--config", dir / "config.yaml", "--run-dir", run, "--quiet"});
+  CAPTURE(trained.err);
+  REQUIRE(trained.code == 0);
+  const Finished refused = run_program("ssa-eval", {"--run", run});
+  CHECK(refused.code == 3);
+  CHECK(contains(refused.err, "1 of the 4 graphs of the test split have no target"));
+  CHECK(contains(refused.err, "--predictions FILE"));
+  for (const std::string mode : {"renorm", "ensemble"}) {
+    CAPTURE(mode);
+    const Overrides arguments = {"--run", run, "--mode", mode, "--samples", "3"};
+    const Overrides wanted = {"--predictions", file};
+    const Finished done = run_program("ssa-eval", arguments + wanted);
+    CAPTURE(done.err);
+    REQUIRE(done.code == 0);
+    CHECK(contains(done.out, "4 graphs predicted"));
+    CHECK(contains(done.out, "No score: 1 of them have no target"));
+    CHECK_FALSE(path_exists(run + "/eval-" + mode + "-test.json"));
+    const std::vector<json> lines = lines_of(read_bytes(file));
+    REQUIRE(lines.size() == 4);
+    for (size_t i = 0; i < 4; ++i) {
+      CHECK(lines[i]["index"] == 58 + i);
+      CHECK(lines[i]["target"].is_null() == (i == 1));
+      CHECK(lines[i].contains("spread") == (mode == "ensemble"));
+    }
+    const json result =
+        json::parse(run_program("ssa-eval", arguments + wanted + Overrides{"--json", "-"}).out);
+    CHECK(result["predicted"] == 4);
+    CHECK(result["without_target"] == 1);
+    CHECK_FALSE(result.contains("mae"));
+    const Finished scored = run_program("ssa-eval", arguments + Overrides{"--split", "valid"});
+    CHECK(contains(scored.out, "4 graphs"));
+    CHECK(path_exists(run + "/eval-" + mode + "-valid.json"));
+  }
 }

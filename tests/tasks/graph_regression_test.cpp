@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include <nlohmann/json.hpp>
+
 #include "ssa/tasks/cost.h"
 #include "ssa/tasks/load.h"
 #include "ssa/tasks/metric.h"
@@ -153,8 +155,16 @@ TEST_CASE("each molecule of a split is scored once, by its distance from the tar
       "the prediction for molecule 1100"));
 }
 
-TEST_CASE("splits without molecules or targets are refused") {
+TEST_CASE("splits without molecules are refused") {
   const Config config = molecules_config();
+  const GraphRegressionData data(made_molecules(10, 0, 5));
+  CHECK(contains(message_of<DataError>([&] { data.evaluation(config, Split::valid, 0); }),
+                 "has no valid molecules"));
+  const GraphRegressionData nothing(made_molecules(0, 5, 0));
+  CHECK(contains(message_of<DataError>([&] { nothing.training(config); }), "to train on"));
+}
+
+TEST_CASE("a molecule without a target is predicted and not scored") {
   MoleculeReader molecules = made_molecules(10, 0, 5);
   molecules.read = [](int64_t number) {
     Molecule molecule = made_molecule(number);
@@ -162,13 +172,27 @@ TEST_CASE("splits without molecules or targets are refused") {
     return molecule;
   };
   const GraphRegressionData data(molecules);
-  CHECK(contains(message_of<DataError>([&] { data.evaluation(config, Split::valid, 0); }),
-                 "has no valid molecules"));
-  CHECK(contains(message_of<DataError>([&] { data.evaluation(config, Split::test, 0); }),
-                 "molecule 1012 of data.path 'made molecules' has no target"));
-  CHECK(data.evaluation(config, Split::test, 2)->items() == 2);
-  const GraphRegressionData nothing(made_molecules(0, 5, 0));
-  CHECK(contains(message_of<DataError>([&] { nothing.training(config); }), "to train on"));
+  const auto set = data.evaluation(molecules_config(), Split::test, 0);
+  CHECK(set->items() == 5);
+  CHECK(set->total_terms() == 4);
+  CHECK(set->terms(1) == 1);
+  CHECK(set->terms(2) == 0);
+  const std::vector<double> prediction = {1.5};
+  CHECK(set->score(2, prediction).loss == 0);
+  CHECK(set->prediction_line({2, prediction}) ==
+        R"({"index":1012,"prediction":1.5,"target":null})");
+}
+
+TEST_CASE("a molecule's line has its idx, and of an ensemble the spread") {
+  const auto data = make_molecules_task(molecules_config())->open_data();
+  const auto set = data->evaluation(molecules_config(), Split::valid, 0);
+  const std::vector<double> prediction = {0.25};
+  const Spread spread{{0.125}, {}};
+  const nlohmann::json line = nlohmann::json::parse(set->prediction_line({3, prediction, &spread}));
+  CHECK(line == nlohmann::json{{"index", 1099},
+                               {"prediction", 0.25},
+                               {"target", made_molecule(99).target},
+                               {"spread", 0.125}});
 }
 
 TEST_CASE("a config with more classes of pairs than a byte numbers is refused") {

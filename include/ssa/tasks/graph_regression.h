@@ -57,7 +57,7 @@ class GraphRegressionData : public TaskData {
   Config settled(Config config) const override { return config; }
   /// In each epoch in another order, and with other signs of the encodings.
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
-  /// Each molecule once. Throws DataError for molecules without targets.
+  /// Each molecule once. One without a target is an item of no terms: it is predicted, not scored.
   std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
                                       int64_t most_terms) const override;
 
