@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""A training step of EGT-Simple at its published size: ssa beside PyTorch, in turn.
+
+A step is forward, backward and Adam on a batch of molecules, in f32. Both sides get chains of the
+same numbers of atoms, those of `ssa-bench step`: 10 to 18, 14 in the mean as in PCQM4Mv2. Real
+batches have molecules of up to 20 atoms and more, to which PyTorch pads all the others: that favours
+it here. Not counted: reading molecules. ssa also runs with half of the atoms dropped; PyTorch has
+nothing like that.
+
+    python bench/egt_step.py --ssa-bench build/release/bin/ssa-bench
+    python bench/egt_step.py --render bench/results/FILE.json
+
+A turn is the median of a few steps; the figure of a side is the least over all turns, so that other
+programs on the machine disturb it less. Memory is the most that was resident in any turn. PyTorch's
+forgets what compiling took, but has the libraries, which are given apart.
+
+PyTorch: python3 -m venv venv && venv/bin/pip install torch, then run with venv/bin/python.
+"""
+
+import argparse
+import datetime
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import machine
+import sides
+import tables
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WORKER = pathlib.Path(__file__).resolve().parent / "pytorch_egt.py"
+CASES = {"s0": "pcqm4mv2_s0", "s6_u50": "pcqm4mv2_s6_u50"}
+PEERS = {"eager": False, "compile": True}  # compiled?
+TITLES = {"eager": "PyTorch, eager", "compile": "PyTorch, compiled"}
+
+
+def typical_sizes(graphs):
+    """Atoms of each molecule of a batch of ssa-bench step."""
+    return [14] if graphs == 1 else [10 + i * 5 % 9 for i in range(graphs)]
+
+
+class Ssa:
+    """ssa-bench step, a process a turn."""
+
+    def __init__(self, options, case):
+        self.options = options
+        settings = [f"train.batch_size={options.batch}", f"train.micro_batch={options.batch}",
+                    f"model.layers={options.layers}", f"ssa.layers={options.layers}"]
+        self.arguments = ["step", "--config", str(ROOT / f"configs/{CASES[case]}.yaml"), "--device",
+                          "cpu", "--precision", "fp32", "--repeats", str(options.steps)]
+        for setting in settings[: 3 if case == "s0" else 4]:
+            self.arguments += ["--set", setting]
+
+    def measure(self):
+        settings = sides.ssa_environment(self.options.threads, {})
+        result, _ = sides.run_ssa_bench(self.options.ssa_bench, self.arguments, settings, 900)
+        return {"seconds": result["step_seconds"]} | {
+            key: result[key] for key in ("resident_before_bytes", "peak_resident_bytes")}
+
+    def close(self):
+        pass
+
+
+class Torch:
+    """pytorch_egt.py, started once."""
+
+    def __init__(self, options, peer):
+        self.steps = options.steps
+        job = {"shape": {"layers": options.layers}, "sizes": typical_sizes(options.batch),
+               "threads": options.threads, "compiled": PEERS[peer]}
+        self.process = subprocess.Popen(
+            [options.python, str(WORKER), json.dumps(job)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=sides.with_settings(sides.torch_environment(options.threads, {})))
+        self.first = self.answer()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise sides.SideError("the PyTorch process ended; run pytorch_egt.py by hand to see why")
+        return json.loads(line)
+
+    def measure(self):
+        self.process.stdin.write(json.dumps({"steps": self.steps}).encode() + b"\n")
+        self.process.stdin.flush()
+        answer = self.answer()
+        return {"seconds": statistics.median(answer["seconds"]),
+                "resident_before_bytes": self.first["resident_before_bytes"],
+                "peak_resident_bytes": answer["peak_resident_bytes"]}
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def figures(turns):
+    """(least seconds, most resident bytes) of a side."""
+    return min(t["seconds"] for t in turns), max(t["peak_resident_bytes"] for t in turns)
+
+
+def table(record):
+    ours = {name: figures(record["sides"][name]) for name in CASES if name in record["sides"]}
+    rows = []
+    for name, turns in record["sides"].items():
+        seconds, resident = figures(turns)
+        against = "" if name in CASES else "; ".join(
+            f"{case}: {tables.times(seconds / own)}, {tables.times(memory / resident)}"
+            for case, (own, memory) in ours.items())
+        rows.append([TITLES.get(name, name), f"{seconds:.3f} s", f"{record['batch'] / seconds:.1f}",
+                     tables.mib(resident), against])
+    return tables.table(["side", "step", "graphs/s", "peak resident",
+                         "ssa faster, and its memory against this"], rows)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"))
+    parser.add_argument("--python", default=sys.executable, help="one that has torch")
+    parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=6, help="fewer, to try the script")
+    parser.add_argument("--threads", type=int, default=machine.cores())
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=5, help="steps of a turn")
+    parser.add_argument("--output", type=pathlib.Path, help="default: in bench/results/")
+    parser.add_argument("--render", type=pathlib.Path, help="print the table of a record")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    if options.render:
+        print(table(json.loads(options.render.read_text())))
+        return 0
+    today, about = datetime.date.today(), machine.describe()
+    running = {case: Ssa(options, case) for case in options.cases}
+    try:
+        for peer in options.peers:
+            running[peer] = Torch(options, peer)
+        turns = {name: [] for name in running}
+        for _ in range(options.rounds):
+            for name, side in running.items():
+                turns[name].append(side.measure())
+                print(f"{name}: {turns[name][-1]['seconds']:.3f} s", file=sys.stderr)
+    except sides.SideError as error:
+        sys.exit(f"egt_step.py: {error}")
+    finally:
+        for side in running.values():
+            side.close()
+    torch = [running[peer].first["torch"] for peer in options.peers]
+    record = {"date": f"{today}", "machine": about, "ssa": machine.ssa_version(options.ssa_bench),
+              "torch": torch[0] if torch else None, "threads": options.threads,
+              "batch": options.batch, "layers": options.layers, "rounds": options.rounds,
+              "steps": options.steps, "sizes": typical_sizes(options.batch), "sides": turns}
+    output = options.output or (
+        ROOT / f"bench/results/{machine.file_name(about, today)}-egt-step.json")
+    output.write_text(json.dumps(record, indent=1) + "\n")
+    print(table(record))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
