@@ -107,6 +107,9 @@ class MoleculeEvaluation : public EvalSet {
   std::string prediction_line(const ItemPrediction& prediction) const override {
     return regression_line(prediction, of(prediction.item));
   }
+  std::unique_ptr<Analysis> analysis() const override {
+    return std::make_unique<RegressionAnalysis>(items_);
+  }
 
  private:
   const RegressionItem& of(int64_t item) const { return items_[static_cast<size_t>(item)]; }
