@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include <GraphMol/GraphMol.h>
@@ -87,9 +88,48 @@ SmilesResult graph_of(const RWMol& mol) {
   return result;
 }
 
+/// The part of a line that RDKit reads as SMILES: a name may follow.
+std::string_view without_name(std::string_view text) {
+  const size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  text.remove_prefix(begin);
+  text = text.substr(0, text.find_first_of(" \t"));
+  return text.substr(0, text.find_last_not_of("\r\n") + 1);
+}
+
+/// Atoms of a SMILES without hydrogens that RDKit removes, counted without reading it.
+int64_t count_atoms(std::string_view smiles) {
+  constexpr std::string_view kUnbracketed = "BCNOPSFIbcnops*";  // Cl and Br by their first letter
+  int64_t atoms = 0;
+  for (size_t i = 0; i < smiles.size(); ++i) {
+    if (smiles[i] == '[') {
+      if (!smiles.substr(i).starts_with("[H]")) ++atoms;
+      i = std::min(smiles.find(']', i), smiles.size());
+    } else if (kUnbracketed.find(smiles[i]) != std::string_view::npos) {
+      ++atoms;
+    }
+  }
+  return atoms;
+}
+
+/// What is wrong with a SMILES that RDKit must not get; empty if it may. RDKit takes the bytes up
+/// to one that it does not know for the whole, and more than a second for thousands of atoms.
+std::string problem_before_reading(std::string_view text) {
+  const std::string_view smiles = without_name(text);
+  const auto bad = std::ranges::find_if(smiles, [](char c) { return c <= ' ' || c > '~'; });
+  if (bad != smiles.end()) {
+    return fmt::format("its byte {} is {:#04x}, which no SMILES has", bad - smiles.begin(),
+                       static_cast<unsigned char>(*bad));
+  }
+  if (count_atoms(smiles) <= kMostAtoms) return "";
+  return fmt::format("it has more than {} atoms", kMostAtoms);
+}
+
 /// Calls read(), which returns a molecule or null. RDKit's exceptions become refusals.
 template <class Read>
-SmilesResult result_of(Read&& read) {
+SmilesResult result_of(const std::string& smiles, Read&& read) {
+  if (std::string problem = problem_before_reading(smiles); !problem.empty()) {
+    return refused(std::move(problem));
+  }
   try {
     const std::unique_ptr<RWMol> mol = read();
     return mol ? graph_of(*mol) : refused("");
@@ -115,12 +155,12 @@ void check_smiles_support() {
 }
 
 SmilesResult read_smiles(const std::string& smiles) {
-  return result_of([&] { return std::unique_ptr<RWMol>(RDKit::SmilesToMol(smiles)); });
+  return result_of(smiles, [&] { return std::unique_ptr<RWMol>(RDKit::SmilesToMol(smiles)); });
 }
 
 // As RDKit's author advises in rdkit#4326.
 SmilesResult read_smiles_of_any_valence(const std::string& smiles) {
-  return result_of([&] {
+  return result_of(smiles, [&] {
     RDKit::SmilesParserParams params;
     params.sanitize = false;
     std::unique_ptr<RWMol> mol(RDKit::SmilesToMol(smiles, params));

@@ -153,12 +153,30 @@ TEST_CASE("RDKit's reasons to refuse a SMILES are told") {
       {"c1cccc1", "kekulize"},
       {"", "no atoms"},
       {"CCO |foo", "CXSMILES"},
-      {std::string(2'000, 'C'), "2000 atoms"}};
+      {std::string(100'000, 'C'), "more than 1024 atoms"},
+      {"C\xc3\xa9"
+       "CC",
+       "its byte 1 is 0xc3"},
+      {"C\nO", "its byte 1 is 0x0a"},
+      {std::string("CC\0O", 4), "its byte 2 is 0x00"}};
   for (const auto& [smiles, reason] : reasons) {
     INFO(smiles);
     CHECK_FALSE(read_smiles(smiles).readable);
     CHECK(contains(explain_smiles(smiles), reason));
   }
+}
+
+TEST_CASE("blanks around a SMILES, a name behind it and explicit hydrogens are none of its atoms") {
+  if (rdkit_version().empty()) SSA_SKIP("built without RDKit");
+  check_smiles_support();
+  std::string hydrogens;
+  for (int i = 0; i < 50; ++i) hydrogens += "C([H])([H])";
+  for (const std::string smiles : {" CCl ", "CBr\r\n", "CO \xc3\xa9ther", "C[2H]", "[13CH4]"}) {
+    INFO(smiles);
+    CHECK(read_smiles(smiles).readable);
+  }
+  CHECK(read_smiles("CCl").molecule.atoms == 2);
+  CHECK(read_smiles(hydrogens).molecule.atoms == 50);
 }
 
 TEST_CASE("a build without RDKit says how to get it") {
