@@ -43,7 +43,10 @@ void add_field(Batch& batch, std::string_view name, int64_t layer, const std::ve
 /// The sources of a graph of `size` nodes, ascending.
 std::vector<int32_t> kept_nodes(int32_t size, const Config& config, const RngKey& key) {
   const SsaConfig& ssa = config.ssa;
-  if (ssa.virtual_nodes == VirtualNodes::sample) return draw_kept_positions(size, ssa.drop, key);
+  if (ssa.virtual_nodes == VirtualNodes::sample) {
+    const double most = 1 - 1 / static_cast<double>(size);  // targets need a source
+    return draw_kept_positions(size, std::min(ssa.drop, most), key);
+  }
   const auto virtual_nodes = static_cast<int32_t>(config.model.egt.virtual_nodes);
   std::vector<int32_t> kept;
   for (int32_t node = 0; node < virtual_nodes; ++node) kept.push_back(node);

@@ -95,6 +95,13 @@ TEST_CASE("virtual nodes can be drawn like atoms") {
   CHECK(without < 25);
 }
 
+TEST_CASE("of virtual nodes and atoms that are drawn together, one is kept at least") {
+  const Config config = molecules_config({"ssa.virtual_nodes=sample", "ssa.drop=0.999"});
+  for (const auto& kept : drawn(kNumbers, config, Use::training, training_key(1))) {
+    CHECK(kept.size() == 1);
+  }
+}
+
 TEST_CASE("draws differ by layer, step and graph, not by batch mates or rank") {
   const Config config = molecules_config();
   const auto expected = drawn(kNumbers, config, Use::training, training_key(3));
