@@ -37,6 +37,9 @@ void CsvReader::skip_byte_order_mark() {
 
 size_t CsvReader::column(std::string_view name) const {
   const auto found = std::ranges::find(columns_, name);
+  if (std::ranges::count(columns_, name) > 1) {
+    throw DataError("'{}' has several columns '{}': rename those that are not meant", path_, name);
+  }
   if (found != columns_.end()) return static_cast<size_t>(found - columns_.begin());
   throw DataError("'{}' has no column '{}'; its columns: {}", path_, name,
                   fmt::join(columns_, ", "));

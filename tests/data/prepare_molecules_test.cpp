@@ -241,6 +241,7 @@ TEST_CASE("tables that cannot be read are refused by line") {
   };
   CHECK(contains(error(""), "empty"));
   CHECK(contains(error("SMILES,gap\nC,1\n"), "no column 'smiles'; its columns: SMILES, gap"));
+  CHECK(contains(error("smiles,gap,smiles\nC,1,O\n"), "several columns 'smiles'"));
   CHECK(contains(error("smiles,gap\nC,1\nC\n"), "line 3: 1 fields, but 2 columns (smiles, gap)"));
   CHECK(contains(error("smiles,gap\n\"C,1\n"), "line 2: a quote is opened and never closed"));
   CHECK(contains(error("smiles,gap\n\"C\"x,1\n"), "line 2: text behind a closing quote"));
