@@ -202,7 +202,7 @@ std::vector<PlanSpec> GraphRegressionTask::plan_specs(Sources sources, Use /*use
     spec.kind = ssa.kind == SsaKind::local ? PlanKind::local_1d : PlanKind::unbiased;
     spec.drop = std::min(ssa.drop, 1 - 1 / static_cast<double>(kMeanAtoms));
     // A plan has windows of one size, so that a report shows a molecule that they divide.
-    spec.windows = ssa.kind == SsaKind::local ? ssa.windows : 1;
+    spec.windows = ssa.kind == SsaKind::local ? std::min(ssa.windows, kMeanAtoms) : 1;
     spec.positions = (kMeanAtoms + spec.windows - 1) / spec.windows * spec.windows;
     spec.sigma = ssa.sigma.first + along * (ssa.sigma.last - ssa.sigma.first);
   }

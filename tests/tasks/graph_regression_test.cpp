@@ -209,6 +209,13 @@ TEST_CASE("a config with more classes of pairs than a byte numbers is refused") 
                    "c.yaml", {}, [](ConfigCheck& check) { check_task(check); }));
 }
 
+TEST_CASE("a report shows no more windows than a molecule has atoms") {
+  const MadeMoleculesTask task(molecules_config({"ssa={kind: local, windows: 90, sigma: 0.2}"}));
+  const PlanSpec spec = task.plan_specs(Sources::sampled, Use::training).back();
+  CHECK(spec.windows == 14);
+  CHECK(spec.positions == 14);
+}
+
 TEST_CASE("compute ratios of PCQM4Mv2 are those of the paper's Table 3") {
   Config config;
   config.task = TaskKind::graph_regression;
