@@ -120,6 +120,12 @@ MoleculeSplits MoleculeSplits::from_file(const std::string& path) {
         "weights_only=False))\"",
         path, path);
   }
+  if (!fs::exists(path)) {
+    throw DataError(
+        "--split '{}': there is no such file. Of molecules it is an .npz with an array of row "
+        "numbers for each split, or a text of lines like `train: 0-899`",
+        path);
+  }
   MoleculeSplits splits;
   splits.path_ = path;
   splits.rule_ = fmt::format("the file {}", fs::path(path).filename().string());

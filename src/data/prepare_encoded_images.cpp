@@ -222,11 +222,15 @@ class EncodedImagePreparer {
 void check_encoded_options(const PrepareOptions& options) {
   const EncodedImageOptions& given = options.encoded;
   if (options.name != "imagenet") {
-    if (given.split || !given.val_labels.empty() || !given.classes.empty() || given.resize ||
-        given.quality || given.workers) {
+    if (given.split) {
+      throw ConfigError("--split is for `imagenet`, `pcqm4mv2` and `molecules`, not for `{}`",
+                        options.name);
+    }
+    if (!given.val_labels.empty() || !given.classes.empty() || given.resize || given.quality ||
+        given.workers) {
       throw ConfigError(
-          "--split, --val-labels, --classes, --resize, --quality and --workers are for `imagenet`, "
-          "not for `{}`",
+          "--val-labels, --classes, --resize, --quality and --workers are for `imagenet`, not for "
+          "`{}`",
           options.name);
     }
     return;

@@ -273,6 +273,9 @@ TEST_CASE("files of splits that cannot be followed are refused") {
   CHECK(contains(error("train: 3-1\n"), "line 1"));
   CHECK(contains(error("# nothing\n"), "names no row"));
   CHECK(contains(error("anything", "split_dict.pt"), "numpy.savez"));
+  Fixture name_of_split(chains(10));
+  name_of_split.molecules.split = "train";
+  CHECK(contains(name_of_split.error(), "--split 'train': there is no such file"));
   const auto npz_error = [](const std::string& array) {
     Fixture fixture(chains(10));
     fixture.molecules.split = fixture.folder / "split.npz";
