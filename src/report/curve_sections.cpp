@@ -128,7 +128,10 @@ std::optional<double> upper_end(const Plot& plot) {
 
 Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std::string& x_label,
                const Position& position) {
-  Plot plot{.title = title, .x_label = x_label, .y_label = "loss (nats)"};
+  const std::string_view unit = common_loss_unit(runs);  // " nats"
+  Plot plot{.title = title,
+            .x_label = x_label,
+            .y_label = unit.empty() ? "loss" : fmt::format("loss ({})", unit.substr(1))};
   const Value loss = [](const MetricsEvent& event) { return event.loss; };
   for (size_t i = 0; i < runs.size(); ++i) {
     const size_t most = most_points(runs.size());
@@ -266,13 +269,14 @@ std::string loss_sentence(const std::vector<Run>& runs) {
   const auto bold = [](const Run& run) {
     return fmt::format("<b>{}</b> ({})", escape(run.scheme), escape(run.name));
   };
+  const std::string_view unit = common_loss_unit(runs);
   if (best == worst) {
-    return fmt::format("Validation ends at {} nats, at step {}. ", significant(lowest),
+    return fmt::format("Validation ends at {}{}, at step {}. ", significant(lowest), unit,
                        grouped(best->losses_of("valid").back()->step));
   }
-  return fmt::format(
-      "Validation ends lowest for {}, at {} nats, and highest for {}, {:.1f}% above. ", bold(*best),
-      significant(lowest), bold(*worst), 100 * (highest / lowest - 1));
+  return fmt::format("Validation ends lowest for {}, at {}{}, and highest for {}, {:.1f}% above. ",
+                     bold(*best), significant(lowest), unit, bold(*worst),
+                     100 * (highest / lowest - 1));
 }
 
 /// The ensembles of a split whose curves are shown: the run's own, or where there is none those of

@@ -394,6 +394,13 @@ std::string_view common_rate(const std::vector<Run>& runs) {
   return std::all_of(runs.begin(), runs.end(), same) ? rate : "terms";
 }
 
+std::string_view common_loss_unit(const std::vector<Run>& runs) {
+  const auto unit = [](const Run& run) { return traits_of(run.config.task).loss_unit; };
+  const std::string_view first = unit(runs.front());
+  const auto same = [&](const Run& run) { return unit(run) == first; };
+  return std::all_of(runs.begin(), runs.end(), same) ? first : "";
+}
+
 namespace {
 
 /// The number of this key, or the one that follows from the loss.

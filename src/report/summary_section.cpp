@@ -130,9 +130,11 @@ void add_evaluations(Summary& summary, const Metric& metric) {
 }
 
 void add_losses(Summary& summary, const std::vector<Run>& runs) {
-  summary.add(fmt::format("training loss, nats (last {} logs)", kLastLogs),
+  const std::string unit =
+      common_loss_unit(runs).empty() ? "" : fmt::format(",{}", common_loss_unit(runs));
+  summary.add(fmt::format("training loss{} (last {} logs)", unit, kLastLogs),
               [](const Run& run) { return significant(final_train_loss(run)); });
-  summary.add("validation loss, nats",
+  summary.add("validation loss" + unit,
               [](const Run& run) { return significant(final_valid_loss(run)); });
   if (runs.size() > 1) {
     const auto first = final_valid_loss(runs.front());

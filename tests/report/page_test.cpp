@@ -22,6 +22,24 @@ std::string cell(const std::string& page, const std::string& heading) {
 
 }  // namespace
 
+TEST_CASE("losses that are no nats are not called so") {
+  const TempDir folder;
+  const std::string text = make_run(folder, "a", tiny_config(kLocal));
+  const std::string molecules = make_run(folder, "b",
+                                         "task: graph_regression\n"
+                                         "model: {layers: 2, width: 8, ffn_width: 16, heads: 2}\n"
+                                         "data: {name: molecules, path: d}\n"
+                                         "train: {steps: 100, batch_size: 2}\n");
+  using Runs = std::vector<std::string>;
+  for (const Runs& runs : {Runs{molecules}, Runs{text, molecules}}) {
+    const std::string page = render_report(runs);
+    CHECK(contains(page, ">validation loss</th>"));
+    CHECK(contains(page, ">loss</text>"));
+    CHECK_FALSE(contains(page, "nats"));
+  }
+  CHECK(contains(render_report({text}), "nats"));
+}
+
 TEST_CASE("the summary of a run says its numbers") {
   const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal + ", finetune_fraction: 0.1"));

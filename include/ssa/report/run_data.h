@@ -112,6 +112,8 @@ std::vector<Metric> common_metrics(const std::vector<Run>& runs);
 /// What all runs count per second, "tokens" or "sub-pixels"; "terms" if they count different
 /// things.
 std::string_view common_rate(const std::vector<Run>& runs);
+/// What losses are measured in: " nats", or "" if that is the unit of a target, or not the same.
+std::string_view common_loss_unit(const std::vector<Run>& runs);
 /// The metric as the run recorded it, or computed from the loss if the record lacks it. Nothing for
 /// no evaluation (null).
 std::optional<double> value_of(const Metric& metric, const MetricsEvent& event);
