@@ -309,9 +309,21 @@ void define_encoded(CLI::App& command, Options& options) {
       ->group(group);
 }
 
+constexpr const char* kMoleculeGroup = "Molecules (`pcqm4mv2`, `molecules`)";
+
+/// An option of molecules would be of no effect on another data set.
+void require_fitting_options(const CLI::App& command, const std::string& name) {
+  if (is_molecule_dataset(name)) return;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_group() != kMoleculeGroup || option->count() == 0) continue;
+    throw ConfigError("{} is for `pcqm4mv2` and `molecules`, not for `{}`", option->get_name(),
+                      name);
+  }
+}
+
 void define_molecules(CLI::App& command, Options& options) {
   MoleculeOptions& molecules = options.molecules;
-  const std::string group = "Molecules (`pcqm4mv2`, `molecules`)";
+  const std::string group = kMoleculeGroup;
   command.add_option("--smiles", molecules.smiles, "For `molecules`: the column of the SMILES")
       ->group(group);
   command.add_option("--target", molecules.target, "For `molecules`: the column of the targets")
@@ -392,7 +404,10 @@ std::function<int()> define(CLI::App& app) {
   const auto* info = define_info(app, *options);
   app.add_subcommand("list", "List the known data sets");
   return [options, prepare, info] {
-    if (prepare->parsed()) return run_prepare(*options);
+    if (prepare->parsed()) {
+      require_fitting_options(*prepare, options->prepare.name);
+      return run_prepare(*options);
+    }
     if (info->parsed()) return run_info(*options);
     return run_list();
   };

@@ -221,3 +221,16 @@ TEST_CASE("a printed config reads back as itself, overrides included") {
   CHECK(load_config(run.dir / "printed.yaml") ==
         run.config({"train.optimizer.lr=0.003", "ssa.windows=8"}));
 }
+
+TEST_CASE("options of molecules are refused for other data") {
+  const TempDir dir;
+  write_bytes(dir / "text", "abc");
+  for (const Overrides& option : {Overrides{"--on-bad-smiles", "skip"}, {"--seed", "3"}}) {
+    const Overrides command = {"prepare",    "bytes",    "--input",
+                               dir / "text", "--output", dir / "out"};
+    const Finished done = run_program("ssa-data", command + option);
+    CHECK(done.code == 2);
+    CHECK(contains(done.err, option[0] + " is for `pcqm4mv2` and `molecules`, not for `bytes`"));
+    CHECK_FALSE(path_exists(dir / "out"));
+  }
+}
