@@ -11,9 +11,10 @@ namespace ssa {
 /// `sampled.L`, `sources.L` and `source_rows.L` or `classes.L` of Egt.
 ///
 /// unbiased: of a graph of n atoms, round((1 - drop)·n) are kept, and all virtual nodes; or of all
-/// its nodes as many, one at least, with ssa.virtual_nodes: sample. local: the atoms on their line are shuffled
-/// and cut into windows like a sequence (PlanKind::local_1d), whose sizes differ by one at most. A
-/// graph of fewer atoms has fewer windows. Virtual nodes see all nodes, and all see them.
+/// its nodes as many, one at least, with ssa.virtual_nodes: sample. local: the atoms on their line
+/// are shuffled and cut into windows like a sequence (PlanKind::local_1d), whose sizes differ by
+/// one at most. A graph of fewer atoms has fewer windows. Virtual nodes see all nodes, and all see
+/// them.
 ///
 /// `key` is that of Task::draw(). With ssa.scope: sample the draw of a graph depends on its number
 /// in the data set, in training also on the step, in an ensemble on the sub-model: neither on the
