@@ -284,7 +284,8 @@ TEST_CASE("top-1 along the ensemble's curve is that of the mean probabilities, o
     least = std::min(least, right / kItems);
     most = std::max(most, right / kItems);
     for (const EvalResult& result : results) {
-      CHECK(result.curve[static_cast<size_t>(r - 1)].metrics[0].value == Approx(100 * right / kItems));
+      CHECK(result.curve[static_cast<size_t>(r - 1)].metrics[0].value ==
+            Approx(100 * right / kItems));
     }
   }
   CHECK(least < most);  // the curve has something to show
