@@ -77,11 +77,12 @@ void print_dry_run(const Config& config, const RankCounts& ranks) {
       "parameters      {:.2f} M\n"
       "forward         {:.1f} MFLOP per {} ({:.1f} with dense attention)\n"
       "training        {:.3g} EFLOP forward over {} steps\n"
-      "compute ratio   {:.3f} of dense attention, +FT counted\n"
+      "compute ratio   {:.3f} of dense attention{}\n"
       "memory          {}at micro-batch {}: {}\n",
       static_cast<double>(parameter_count(config)) * 1e-6, cost.forward_flop_per_token * 1e-6,
       task->traits().unit, cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop,
-      config.train.steps, cost.compute_ratio, whose, micro,
+      config.train.steps, cost.compute_ratio,
+      config.ssa.finetune_fraction > 0 ? ", +FT counted" : "", whose, micro,
       plan_memory(*task, micro, ranks.all).text());
 }
 

@@ -398,10 +398,11 @@ void Trainer::announce() const {
   if (ranks_.size() > 1) spdlog::info("{}", ranks_.description());
   for (const std::string& line : data_->description()) spdlog::info("{}", line);
   spdlog::info(
-      "{:.2f}M parameters, {:.1f} MFLOP per {} forward ({:.2f} of dense with +FT), about "
+      "{:.2f}M parameters, {:.1f} MFLOP per {} forward ({:.2f} of dense{}), about "
       "{:.0f} MiB, micro-batch {} of {}",
       static_cast<double>(stepper_.session().parameters().count()) * 1e-6,
       cost.forward_flop_per_token * 1e-6, task_->traits().unit, cost.compute_ratio,
+      config_.ssa.finetune_fraction > 0 ? " with +FT" : "",
       static_cast<double>(memory_.peak().total()) / 0x1p20, config_.train.micro_batch,
       config_.train.batch_size);
   if (config_.train.ema_decay > 0) {
