@@ -101,11 +101,6 @@ Config counted_in_steps(const Config& config) {
   return counted_in_steps(data->settled(config), *data);
 }
 
-std::optional<double> epoch_of_step(const Config& config, int64_t step) {
-  if (config.train.epochs == 0) return std::nullopt;
-  return static_cast<double>(step) * config.train.epochs / static_cast<double>(config.train.steps);
-}
-
 Sources sources_of_step(const Config& config, int64_t step) {
   return step < finetune_start(config) ? Sources::sampled : Sources::all;
 }
