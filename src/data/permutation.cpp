@@ -28,4 +28,11 @@ int64_t permuted(int64_t index, int64_t count, const RngKey& key) {
   return static_cast<int64_t>(value);
 }
 
+EpochItem epoch_item(int64_t number, int64_t count, uint64_t seed) {
+  const int64_t epoch = number / count;
+  const RngKey order{
+      .seed = seed, .purpose = RngPurpose::data, .step = static_cast<uint32_t>(epoch)};
+  return {epoch, permuted(number % count, count, order)};
+}
+
 }  // namespace ssa

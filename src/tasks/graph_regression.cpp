@@ -50,12 +50,11 @@ class MoleculeTraining : public TrainingSet {
   Batch batch(int64_t first, int64_t count) const override {
     std::vector<Molecule> molecules;
     for (int64_t number = first; number < first + count; ++number) {
-      const int64_t epoch = number / range_.size();
-      const RngKey order{
-          .seed = seed_, .purpose = RngPurpose::data, .step = static_cast<uint32_t>(epoch)};
-      const int64_t chosen = permuted(number % range_.size(), range_.size(), order);
+      const auto [epoch, chosen] = epoch_item(number, range_.size(), seed_);
       molecules.push_back(molecules_.read(range_.begin + chosen));
-      flip_signs(molecules.back(), order.with_purpose(RngPurpose::augmentation));
+      flip_signs(molecules.back(), {.seed = seed_,
+                                    .purpose = RngPurpose::augmentation,
+                                    .step = static_cast<uint32_t>(epoch)});
     }
     return graph_batch(molecules, format_);
   }

@@ -90,11 +90,8 @@ void ImageClassificationTask::check(ConfigCheck& check) const {
 }
 
 Batch ImageClassificationTask::typical_batch(int64_t examples) const {
-  const int64_t side = config().data.image_size, classes = config().data.classes;
-  Batch batch(examples);
-  batch.add("images", DType::f32, {examples, side, side, 3});
-  batch.add("labels", DType::i32, {examples, 2});
-  batch.add("weights", DType::f32, {examples, 2});
+  const int64_t classes = config().data.classes;
+  Batch batch = labeled_batch(examples, DType::f32, config().data.image_size);
   const RngKey key{.purpose = RngPurpose::test};
   const auto images = batch.field("images").values<float>();
   for (size_t i = 0; i < images.size(); ++i) {

@@ -68,8 +68,7 @@ class PictureTraining : public TrainingSet {
     std::vector<std::vector<int32_t>> variants(augmentations_.size(), unset);
     pool_.run(count, [&](int64_t row) {
       const auto at = static_cast<size_t>(row);
-      const int64_t epoch = (first + row) / images_.size();
-      const int64_t image = image_of(first + row);
+      const auto [epoch, image] = epoch_item(first + row, images_.size(), seed_);
       std::vector<uint8_t> picture = read_picture(dataset_, images_.begin + image, side_).pixels;
       const auto drawn = draw_variants(augmentations_, seed_, epoch, image);
       for (size_t kind = 0; kind < augmentations_.size(); ++kind) {
@@ -82,13 +81,6 @@ class PictureTraining : public TrainingSet {
   }
 
  private:
-  /// Which training picture example `number` of the run is.
-  int64_t image_of(int64_t number) const {
-    const auto epoch = static_cast<uint32_t>(number / images_.size());
-    const RngKey order{.seed = seed_, .purpose = RngPurpose::data, .step = epoch};
-    return permuted(number % images_.size(), images_.size(), order);
-  }
-
   ImageDataset dataset_;
   int64_t side_;
   uint64_t seed_;

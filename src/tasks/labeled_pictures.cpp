@@ -30,15 +30,6 @@ TrainTransform train_transform(const DataConfig& data) {
   return transform;
 }
 
-/// A batch without pictures; each has two labels, of which the first counts alone.
-Batch labeled_batch(int64_t examples, DType pixels, int64_t side) {
-  Batch batch(examples);
-  batch.add("images", pixels, {examples, side, side, kChannels});
-  batch.add("labels", DType::i32, {examples, 2});
-  batch.add("weights", DType::f32, {examples, 2});
-  return batch;
-}
-
 void set_labels(Batch& batch, int64_t row, int64_t label, int64_t partner_label, double share) {
   const auto at = static_cast<size_t>(2 * row);
   const auto labels = batch.field("labels").values<int32_t>();
@@ -59,6 +50,14 @@ void interleave(std::span<const float> planes, float* out) {
 
 }  // namespace
 
+Batch labeled_batch(int64_t examples, DType pixels, int64_t side) {
+  Batch batch(examples);
+  batch.add("images", pixels, {examples, side, side, kChannels});
+  batch.add("labels", DType::i32, {examples, 2});
+  batch.add("weights", DType::f32, {examples, 2});
+  return batch;
+}
+
 LabeledTraining::LabeledTraining(EncodedImages images, const Config& config)
     : images_(std::move(images)),
       pictures_(images_.info().splits[static_cast<size_t>(Split::train)]),
@@ -74,12 +73,10 @@ LabeledTraining::LabeledTraining(EncodedImages images, const Config& config)
 }
 
 LabeledTraining::Loaded LabeledTraining::load(int64_t number) const {
-  const int64_t count = pictures_.size(), epoch = number / count;
-  const RngKey order{
-      .seed = seed_, .purpose = RngPurpose::data, .step = static_cast<uint32_t>(epoch)};
+  const int64_t count = pictures_.size();
+  const auto [epoch, chosen] = epoch_item(number, count, seed_);
   for (int64_t tried = 0;; ++tried) {
-    const int64_t drawn = (permuted(number % count, count, order) + tried) % count;
-    const int64_t image = pictures_.begin + drawn;
+    const int64_t image = pictures_.begin + (chosen + tried) % count;
     try {
       const ImageVisit visit{.seed = seed_, .epoch = epoch, .image = image};
       return {transform_.augment(images_.file(image), images_.name_of(image), visit), visit,

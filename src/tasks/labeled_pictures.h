@@ -15,6 +15,9 @@ namespace ssa {
 // What image classification reads: pictures and their labels as the fields of Swin::losses(). The
 // pictures of a batch are decoded by a pool of data.workers threads.
 
+/// A batch of zeros: `images` (examples, side, side, 3), `labels` and `weights` (examples, 2).
+Batch labeled_batch(int64_t examples, DType pixels, int64_t side);
+
 /// Training pictures in an order of its own in every epoch, each augmented anew and mixed with its
 /// partner in the step's batch (mixing.h). `images` are normalised f32.
 class LabeledTraining : public TrainingSet {

@@ -16,4 +16,13 @@ inline constexpr int kPermutationStreams = 6;
 /// 2002).
 int64_t permuted(int64_t index, int64_t count, const RngKey& key);
 
+/// An item of a data set in a pass over it.
+struct EpochItem {
+  int64_t epoch;
+  int64_t item;  ///< less than the number of items
+};
+/// Example `number` of a run over `count` items: each epoch has every item once, in an order of its
+/// own.
+EpochItem epoch_item(int64_t number, int64_t count, uint64_t seed);
+
 }  // namespace ssa
