@@ -160,10 +160,12 @@ Complaint parse(const YamlNode& node, const Rule&, const ChoicesRef& choices) {
 template <class T>
 Complaint parse(const YamlNode& node, const Rule& rule, std::vector<T>& target) {
   if (node.kind != YamlNode::Kind::list) {
-    return expected("a list in brackets, as in [1, 2]", node);
+    return expected(std::is_same_v<T, std::string> ? "a list in brackets, as in [a, \"b.*\"]"
+                                                   : "a list in brackets, as in [1, 2]",
+                    node);
   }
   if (rule.items > 0 && node.items.size() != rule.items) {
-    return fmt::format("expected a list of {} numbers, got {}", rule.items, node.items.size());
+    return fmt::format("expected a list of {} values, got {}", rule.items, node.items.size());
   }
   std::vector<T> values(node.items.size());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -210,6 +212,7 @@ std::string type_of(const Field& field) {
     std::string operator()(std::string*) const { return "text"; }
     std::string operator()(std::vector<int64_t>*) const { return "list of whole numbers"; }
     std::string operator()(std::vector<double>*) const { return "list of numbers"; }
+    std::string operator()(std::vector<std::string>*) const { return "list of texts"; }
     std::string operator()(const ChoiceRef& choice) const {
       return fmt::format("one of {}", fmt::join(choice.names, ", "));
     }

@@ -76,7 +76,7 @@ std::vector<SourcePlan> LanguageModelTask::typical_plans(std::vector<Batch>& /*m
 Config LanguageModelTask::counted_config() const {
   Config config = Task::counted_config();
   config.model.embedding.kind = EmbeddingKind::plain;
-  if (config.task == TaskKind::word_lm) config.data.vocabulary = 1;
+  if (config.task != TaskKind::byte_lm) config.data.vocabulary = 1;
   return config;
 }
 

@@ -99,6 +99,7 @@ const TaskTraits& traits_of(TaskKind kind) {
     case TaskKind::byte_lm:
       return byte_lm;
     case TaskKind::word_lm:
+    case TaskKind::token_lm:
       return word_lm;
     case TaskKind::image_generation:
       return image_generation;

@@ -18,6 +18,7 @@ std::unique_ptr<Task> make_task(const Config& config) {
   switch (config.task) {
     case TaskKind::byte_lm:
     case TaskKind::word_lm:
+    case TaskKind::token_lm:
       return std::make_unique<LanguageModelTask>(config);
     case TaskKind::image_generation:
       return std::make_unique<ImageGenerationTask>(config);

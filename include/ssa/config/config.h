@@ -10,8 +10,11 @@
 
 #include "ssa/config/augmentation.h"
 #include "ssa/config/field.h"
+#include "ssa/config/limits.h"
+#include "ssa/config/model_config.h"
 #include "ssa/config/picture_recipe.h"
 #include "ssa/config/task_kind.h"
+#include "ssa/config/train_config.h"
 
 namespace ssa {
 
@@ -21,30 +24,8 @@ namespace ssa {
 // together are in src/config/validate.cpp, those of one task in the task (Task::check).
 // docs/reference/config.md is made from this file.
 
-enum class ActivationKind { gelu, gelu_tanh, relu, elu };
-constexpr auto choices(ActivationKind) {
-  return std::to_array<std::string_view>({"gelu", "gelu_tanh", "relu", "elu"});
-}
-enum class PositionKind { alibi, relative_2d, none };
-constexpr auto choices(PositionKind) {
-  return std::to_array<std::string_view>({"alibi", "relative_2d", "none"});
-}
-enum class RelativeRows { all, causal };
-constexpr auto choices(RelativeRows) { return std::to_array<std::string_view>({"all", "causal"}); }
-enum class RelativeColumns { sub_pixels, pixels, pixels_and_channels };
-constexpr auto choices(RelativeColumns) {
-  return std::to_array<std::string_view>({"sub_pixels", "pixels", "pixels_and_channels"});
-}
 enum class OnBadImage { error, skip };
 constexpr auto choices(OnBadImage) { return std::to_array<std::string_view>({"error", "skip"}); }
-enum class AttentionKind { fused, materialized };
-constexpr auto choices(AttentionKind) {
-  return std::to_array<std::string_view>({"fused", "materialized"});
-}
-enum class EmbeddingKind { plain, adaptive };
-constexpr auto choices(EmbeddingKind) {
-  return std::to_array<std::string_view>({"plain", "adaptive"});
-}
 enum class SsaKind { none, unbiased, local };
 constexpr auto choices(SsaKind) {
   return std::to_array<std::string_view>({"none", "unbiased", "local"});
@@ -55,180 +36,16 @@ enum class VirtualNodes { keep, sample };
 constexpr auto choices(VirtualNodes) { return std::to_array<std::string_view>({"keep", "sample"}); }
 enum class AtomOrder { bfs, rcm };
 constexpr auto choices(AtomOrder) { return std::to_array<std::string_view>({"bfs", "rcm"}); }
-enum class Precision { fp32, bf16, fp16 };
-constexpr auto choices(Precision) {
-  return std::to_array<std::string_view>({"fp32", "bf16", "fp16"});
-}
-enum class Checkpointing { none, attention, block };
-constexpr auto choices(Checkpointing) {
-  return std::to_array<std::string_view>({"none", "attention", "block"});
-}
-enum class OptimizerKind { adam, adamw, sgd };
-constexpr auto choices(OptimizerKind) {
-  return std::to_array<std::string_view>({"adam", "adamw", "sgd"});
-}
-enum class DecayKind { constant, linear, cosine, inverse_sqrt };
-constexpr auto choices(DecayKind) {
-  return std::to_array<std::string_view>({"constant", "linear", "cosine", "inverse_sqrt"});
-}
 enum class ReducePrecision { fp32, bf16 };
 constexpr auto choices(ReducePrecision) {
   return std::to_array<std::string_view>({"fp32", "bf16"});
 }
 enum class EvalMode { renorm, ensemble };
 constexpr auto choices(EvalMode) { return std::to_array<std::string_view>({"renorm", "ensemble"}); }
-
-/// The most sub-models of an ensemble: their numbers are part of a random key of 16 bits.
-inline constexpr int64_t kMostSamples = 65536;
-/// Largest value of keys that end up as an int32 position or in a product of two sizes.
-inline constexpr double kMaxSize = 2147483647.0;
-inline constexpr int64_t kMostLayers = 10000;
-inline constexpr double kMostSteps = 1e12;
-inline constexpr double kMostEpochs = 1e6;
-
-struct EmbeddingConfig {
-  EmbeddingKind kind = EmbeddingKind::plain;
-  std::vector<int64_t> cutoffs;  // adaptive
-  int64_t factor = 4;            // adaptive
-  bool tie_weights = true;
-  bool tie_projections = true;  // adaptive
-
-  template <class V>
-  void fields(V& v) {
-    v.field("kind", kind, anything().only_for(kLanguageModels),
-            "plain: one table. adaptive: narrower bands for rarer words (Baevski & Auli 2018).");
-    v.field("cutoffs", cutoffs, between(1, kMaxSize).only_for(kLanguageModels),
-            "adaptive: where each band after the first begins, ascending, as in [20000, 60000].");
-    v.field("factor", factor, between(1, 1024).only_for(kLanguageModels),
-            "adaptive: each band is narrower than the one before by this factor.");
-    v.field("tie_weights", tie_weights, anything(),
-            "Use the input embedding as the output matrix.");
-    v.field("tie_projections", tie_projections, anything().only_for(kLanguageModels),
-            "adaptive: use the input projections of the bands in the output too.");
-  }
-  bool operator==(const EmbeddingConfig&) const = default;
-};
-
-/// Sizes of a Swin transformer (models/swin.h); the defaults are those of Swin-T.
-struct SwinConfig {
-  int64_t embed_width = 96;
-  std::vector<int64_t> depths = {2, 2, 6, 2};
-  std::vector<int64_t> heads = {3, 6, 12, 24};
-  int64_t window = 7;
-  int64_t patch = 4;
-  int64_t ffn_ratio = 4;
-  double drop_path = 0.2;
-
-  template <class V>
-  void fields(V& v) {
-    v.field("embed_width", embed_width, between(1, 65536),
-            "Width of the first stage. It doubles from stage to stage.");
-    v.field("depths", depths, between(1, kMostLayers), "Blocks of each stage.");
-    v.field("heads", heads, between(1, 65536), "Attention heads of each stage.");
-    v.field("window", window, between(1, 4096).unit("cells"),
-            "Side of a window of attention. A stage whose map is smaller has one window, its map.");
-    v.field("patch", patch, between(1, 4096).unit("pixels"),
-            "Side of a patch, which becomes a cell of the first stage's map.");
-    v.field("ffn_ratio", ffn_ratio, between(1, 64),
-            "Hidden width of the feed-forward part, in widths of the stage.");
-    v.field("drop_path", drop_path, below_one(),
-            "How often the last block leaves out a branch, for whole images. It grows linearly "
-            "from 0 in the first block.");
-  }
-  bool operator==(const SwinConfig&) const = default;
-};
-
-/// Sizes of an EGT-Simple (models/egt.h); the defaults are those of the published model.
-struct EgtConfig {
-  int64_t edge_width = 64;
-  int64_t virtual_nodes = 4;
-  int64_t hops = 16;
-  int64_t svd_rank = 8;
-  double logit_clip = 5.0;
-  bool degree_scaling = true;
-
-  template <class V>
-  void fields(V& v) {
-    v.field("edge_width", edge_width, between(1, 65536), "Width of a pair's features.");
-    v.field("virtual_nodes", virtual_nodes, between(1, 16).unit("nodes"),
-            "Nodes that every graph has besides its atoms. The prediction is read from them.");
-    v.field("hops", hops, between(1, 128).unit("bonds"),
-            "Distances up to this many bonds have an embedding each; all farther ones share one.");
-    v.field("svd_rank", svd_rank, between(1, 8),
-            "Singular vectors of the adjacency matrix that an atom's encoding consists of.");
-    v.field("logit_clip", logit_clip, at_least(0),
-            "Products of query and key are clipped to ± this. 0: no clipping.");
-    v.field("degree_scaling", degree_scaling, anything(),
-            "Multiply what an atom attends to by log(1 + the sum of its gates).");
-  }
-  bool operator==(const EgtConfig&) const = default;
-};
-
-struct ModelConfig {
-  int64_t layers = 16;
-  int64_t width = 1024;
-  int64_t ffn_width = 4096;
-  int64_t heads = 8;
-  ActivationKind activation = ActivationKind::gelu;
-  PositionKind position = PositionKind::alibi;
-  RelativeRows relative_rows = RelativeRows::all;
-  RelativeColumns relative_columns = RelativeColumns::sub_pixels;
-  bool relative_shared = false;
-  AttentionKind attention = AttentionKind::fused;
-  bool final_norm = true;
-  EmbeddingConfig embedding;
-  double dropout = 0.0;
-  double attention_dropout = 0.0;
-  double activation_dropout = 0.0;
-  double softmax_dropout = 0.0;
-  SwinConfig swin;
-  EgtConfig egt;
-
-  template <class V>
-  void fields(V& v) {
-    v.field("layers", layers, between(1, kMostLayers).only_for(kUniformLayers),
-            "Number of transformer blocks.");
-    v.field("width", width, between(1, 1048576).only_for(kUniformLayers),
-            "Model width d, a multiple of `heads`.");
-    v.field("ffn_width", ffn_width, between(1, 4194304).only_for(kUniformLayers),
-            "Hidden width of the feed-forward part.");
-    v.field("heads", heads, between(1, 65536).only_for(kUniformLayers), "Attention heads.");
-    v.field("activation", activation, anything().only_for(kUniformLayers),
-            "Activation of the feed-forward part.");
-    v.field("position", position, anything().only_for(kSequences),
-            "Position bias of the attention. alibi: Press et al. 2021. relative_2d: a learned "
-            "table over row and column distance, for images.");
-    v.field("relative_rows", relative_rows, anything().only_for(kImageGeneration),
-            "relative_2d: the row distances in the table. all: rows above and below the target's. "
-            "causal: only those at or above it, which are all that the model looks at.");
-    v.field("relative_columns", relative_columns, anything().only_for(kImageGeneration),
-            "relative_2d: the column distances in the table. sub_pixels: those of the 3 sub-pixels "
-            "of each pixel. pixels: those of the pixels, blind to channels. pixels_and_channels: "
-            "those of the pixels, for each difference of channels.");
-    v.field("relative_shared", relative_shared, anything().only_for(kImageGeneration),
-            "relative_2d: one table for all layers, instead of one for each.");
-    v.field("attention", attention, anything().only_for(kSequences),
-            "How attention is computed; the result is the same. fused: without storing the "
-            "attention weights. materialized: stores them for the backward pass, as the paper's "
-            "baseline does.");
-    v.field("final_norm", final_norm, anything().only_for(kSequences),
-            "Layer norm after the last block.");
-    v.section("embedding", embedding, "Input embedding and output matrix.", {.tasks = kSequences});
-    v.field("dropout", dropout, below_one().only_for(kUniformLayers),
-            "Dropout on embeddings and residual branches.");
-    v.field("attention_dropout", attention_dropout, below_one().only_for(kUniformLayers),
-            "Dropout on attention weights.");
-    v.field("activation_dropout", activation_dropout, below_one().only_for(kUniformLayers),
-            "Dropout after the activation of the feed-forward part.");
-    v.field("softmax_dropout", softmax_dropout, below_one().only_for(kLanguageModels),
-            "Dropout on the tail projections of the adaptive softmax.");
-    v.section("swin", swin, "Sizes of a Swin transformer (Liu et al. 2021).",
-              {.tasks = kImageClassification});
-    v.section("egt", egt, "Sizes of an EGT-Simple (Hussain et al. 2022).",
-              {.tasks = kGraphRegression});
-  }
-  bool operator==(const ModelConfig&) const = default;
-};
+enum class EvalWeights { average, trained };
+constexpr auto choices(EvalWeights) {
+  return std::to_array<std::string_view>({"average", "trained"});
+}
 
 /// `sigma: 0.25` or `sigma: {first: 0.02, last: 0.1}`.
 struct SigmaConfig {
@@ -312,7 +129,8 @@ struct DataConfig {
     v.field("length", length, between(1, kMaxSize).unit("positions").only_for(kLanguageModels),
             "Length of a training sequence.");
     v.field("vocabulary", vocabulary, between(0, kMaxSize).unit("tokens").only_for(kLanguageModels),
-            "word_lm: size of the vocabulary. 0: the data set's own. Where no data are opened: the "
+            "word_lm and token_lm: size of the vocabulary. 0: the data set's own. Where no data "
+            "are opened: the "
             "published size for `name`, 267735 for wikitext103 and 33278 for wikitext2.");
     v.field("image_size", image_size, between(1, 4096).unit("pixels").only_for(kImages),
             "Side of a picture. image_generation: it divides that of the data's pictures, which "
@@ -351,131 +169,6 @@ struct DataConfig {
   bool operator==(const DataConfig&) const = default;
 };
 
-struct OptimizerConfig {
-  OptimizerKind kind = OptimizerKind::adam;
-  double lr = 1e-3;
-  std::vector<double> betas = {0.9, 0.999};
-  double eps = 1e-8;
-  double weight_decay = 0.0;
-  double momentum = 0.9;  // sgd
-
-  template <class V>
-  void fields(V& v) {
-    v.field("kind", kind, anything(),
-            "adam adds weight decay to the gradient, adamw to the weights.");
-    v.field("lr", lr, at_least(0), "Learning rate at its peak, after the warm-up.");
-    v.field("betas", betas, below_one().count(2),
-            "adam, adamw: decay rates of the gradient's mean and mean square.");
-    v.field("eps", eps, above(0), "adam, adamw: added to the denominator.");
-    v.field("weight_decay", weight_decay, at_least(0), "Weight decay.");
-    v.field("momentum", momentum, below_one(), "sgd: momentum.");
-  }
-  bool operator==(const OptimizerConfig&) const = default;
-};
-
-struct ScheduleConfig {
-  int64_t warmup_steps = 0;
-  double warmup_epochs = 0.0;  // 0: warmup_steps
-  double warmup_lr = 0.0;
-  DecayKind decay = DecayKind::cosine;
-  double min_lr = 0.0;
-
-  template <class V>
-  void fields(V& v) {
-    v.field("warmup_steps", warmup_steps, between(0, kMostSteps).unit("steps"),
-            "Linear warm-up from `warmup_lr` to the peak.");
-    v.field("warmup_epochs", warmup_epochs, between(0, kMostEpochs).unit("epochs"),
-            "Length of the warm-up in passes over the training data. If not 0, it sets "
-            "`warmup_steps` when the data are opened.");
-    v.field("warmup_lr", warmup_lr, at_least(0),
-            "Learning rate at the start of the warm-up. Step n, counted from 1, is n / "
-            "warmup_steps of the way to the peak.");
-    v.field("decay", decay, anything(), "How the learning rate falls after the warm-up.");
-    v.field("min_lr", min_lr, at_least(0),
-            "Learning rate at the last step; a lower limit for inverse_sqrt.");
-  }
-  bool operator==(const ScheduleConfig&) const = default;
-};
-
-struct TrainConfig {
-  int64_t steps = 1000;
-  double epochs = 0.0;  // 0: steps
-  int64_t batch_size = 16;
-  int64_t micro_batch = 0;  // 0 is written `auto`
-  Precision precision = Precision::fp32;
-  uint64_t seed = 1;
-  double clip_norm = 0.0;  // 0: no clipping
-  double label_smoothing = 0.1;
-  double ema_decay = 0.0;  // 0: none
-  Checkpointing activation_checkpointing = Checkpointing::none;
-  bool cuda_graphs = true;
-  OptimizerConfig optimizer;
-  ScheduleConfig schedule;
-  int64_t log_every = 10;
-  int64_t eval_every = 1000;        // 0: only at the end
-  int64_t eval_tokens = 0;          // tokens of the valid split scored during training; 0: all
-  int64_t samples = 0;              // drawn after each evaluation
-  int64_t checkpoint_every = 1000;  // 0: only at the end
-  int64_t keep_checkpoints = 3;
-  int64_t max_skipped_steps = 10;  // consecutive non-finite steps before a rollback
-  int64_t max_rollbacks = 1;       // to one checkpoint, before giving up with exit code 5
-
-  template <class V>
-  void fields(V& v) {
-    v.field("steps", steps, between(1, kMostSteps).unit("steps"),
-            "Optimizer steps of the whole run.");
-    v.field(
-        "epochs", epochs, between(0, kMostEpochs).unit("epochs"),
-        "Length of the run in passes over the training data. If not 0, it sets `steps` when the "
-        "data are opened, rounded to whole steps.");
-    v.field("batch_size", batch_size, between(1, kMaxSize).unit("sequences"),
-            "Sequences, images or graphs per step, over all ranks together.");
-    v.field("micro_batch", micro_batch, between(0, kMaxSize).unit("sequences").zero_is("auto"),
-            "Sequences computed at a time. Gradients are accumulated over the batch. Lower it when "
-            "memory runs out. auto: the largest that takes at most half of the memory.");
-    v.field("precision", precision, anything(),
-            "Precision of activations and matrix products. Weights and optimizer state stay fp32.");
-    v.field("seed", seed, anything(), "Seed of initial weights, data order, sampling and dropout.");
-    v.field("clip_norm", clip_norm, at_least(0),
-            "Largest norm of the whole gradient. 0: no clipping.");
-    v.field("label_smoothing", label_smoothing, below_one().only_for(kImageClassification),
-            "Share of the training target that is spread over all classes.");
-    v.field("ema_decay", ema_decay, below_one(),
-            "Keep an exponential moving average of the weights too, of which this part stays at "
-            "each step, and evaluate that. 0: none.");
-    v.field("activation_checkpointing", activation_checkpointing, anything(),
-            "What the backward pass recomputes instead of storing: each block's attention half, or "
-            "the whole block. Less memory, more time.");
-    v.field("cuda_graphs", cuda_graphs, anything(),
-            "On a GPU, capture the forward and backward pass of a step as a CUDA graph and replay "
-            "it. Less time between kernels, but the memory of a step stays reserved. Not used with "
-            "several ranks or an adaptive embedding.");
-    v.section("optimizer", optimizer, "");
-    v.section("schedule", schedule, "The learning rate over the steps.");
-    v.field("log_every", log_every, between(1, kMostSteps).unit("steps"),
-            "How often the training loss is logged.");
-    v.field("eval_every", eval_every, between(0, kMostSteps).unit("steps"),
-            "How often the valid split is scored. 0: only at the end.");
-    v.field("eval_tokens", eval_tokens, between(0, 1e15).unit("tokens"),
-            "How much of the valid split is scored during training. 0: all of it.");
-    v.field("samples", samples, between(0, 1024).unit("images").only_for(kImages),
-            "Pictures after each evaluation, side by side in `samples/step-N.png` of the run "
-            "folder. image_generation: drawn, always with the same random numbers. "
-            "image_classification: training pictures as the model sees them. 0: none.");
-    v.field("checkpoint_every", checkpoint_every, between(0, kMostSteps).unit("steps"),
-            "How often a checkpoint is saved. 0: only at the end.");
-    v.field("keep_checkpoints", keep_checkpoints, between(1, 1e6),
-            "How many of the newest checkpoints stay in the run folder.");
-    v.field("max_skipped_steps", max_skipped_steps, between(0, kMostSteps).unit("steps"),
-            "Consecutive steps with a non-finite loss or gradient before the run rolls back to its "
-            "last checkpoint.");
-    v.field("max_rollbacks", max_rollbacks, between(0, 1e6),
-            "How often a run may roll back to the same checkpoint before it gives up (exit code "
-            "5). Each time it skips the data that it diverged on.");
-  }
-  bool operator==(const TrainConfig&) const = default;
-};
-
 /// Training on many processes (ranks).
 struct DistributedConfig {
   int64_t bucket_mib = 25;
@@ -509,6 +202,7 @@ struct EvalConfig {
   EvalMode mode = EvalMode::renorm;
   int64_t samples = 50;
   int64_t batch_size = 0;  // sequences at a time; 0: train.micro_batch
+  EvalWeights weights = EvalWeights::average;
 
   template <class V>
   void fields(V& v) {
@@ -522,6 +216,9 @@ struct EvalConfig {
     v.field("samples", samples, between(1, kMostSamples), "ensemble: number of sub-models.");
     v.field("batch_size", batch_size, between(0, kMaxSize).unit("sequences"),
             "Sequences at a time. 0: as `train.micro_batch`.");
+    v.field("weights", weights, anything(),
+            "Which weights are scored where the run has `train.ema_decay`. average: their moving "
+            "average. trained: those of the last step.");
   }
   bool operator==(const EvalConfig&) const = default;
 };

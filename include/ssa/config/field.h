@@ -107,7 +107,8 @@ inline constexpr bool kIsChoiceList<std::vector<E>> = true;
 
 /// The member that a key stands for. A section has none.
 using FieldRef = std::variant<std::monostate, int64_t*, uint64_t*, double*, bool*, std::string*,
-                              std::vector<int64_t>*, std::vector<double>*, ChoiceRef, ChoicesRef>;
+                              std::vector<int64_t>*, std::vector<double>*,
+                              std::vector<std::string>*, ChoiceRef, ChoicesRef>;
 
 /// What a section is beyond its members.
 struct SectionRule {

@@ -8,10 +8,17 @@
 
 namespace ssa {
 
-enum class TaskKind { byte_lm, word_lm, image_generation, image_classification, graph_regression };
+enum class TaskKind {
+  byte_lm,
+  word_lm,
+  token_lm,
+  image_generation,
+  image_classification,
+  graph_regression
+};
 constexpr auto choices(TaskKind) {
-  return std::to_array<std::string_view>(
-      {"byte_lm", "word_lm", "image_generation", "image_classification", "graph_regression"});
+  return std::to_array<std::string_view>({"byte_lm", "word_lm", "token_lm", "image_generation",
+                                          "image_classification", "graph_regression"});
 }
 
 /// The tasks that have a config key.
@@ -46,12 +53,16 @@ inline constexpr TaskSet kGraphRegression = {TaskKind::graph_regression};
 inline constexpr TaskSet kImageClassification = {TaskKind::image_classification};
 inline constexpr TaskSet kImageGeneration = {TaskKind::image_generation};
 inline constexpr TaskSet kImages = {TaskKind::image_generation, TaskKind::image_classification};
-inline constexpr TaskSet kLanguageModels = {TaskKind::byte_lm, TaskKind::word_lm};
+inline constexpr TaskSet kLanguageModels = {TaskKind::byte_lm, TaskKind::word_lm,
+                                            TaskKind::token_lm};
 /// Those that learn a sequence from left to right, with a decoder.
-inline constexpr TaskSet kSequences = {TaskKind::byte_lm, TaskKind::word_lm,
+inline constexpr TaskSet kSequences = {TaskKind::byte_lm, TaskKind::word_lm, TaskKind::token_lm,
                                        TaskKind::image_generation};
+/// Those whose training shows samples: texts, or pictures.
+inline constexpr TaskSet kSampled = {TaskKind::byte_lm, TaskKind::word_lm, TaskKind::token_lm,
+                                     TaskKind::image_generation, TaskKind::image_classification};
 /// Those whose layers are all alike.
-inline constexpr TaskSet kUniformLayers = {TaskKind::byte_lm, TaskKind::word_lm,
+inline constexpr TaskSet kUniformLayers = {TaskKind::byte_lm, TaskKind::word_lm, TaskKind::token_lm,
                                            TaskKind::image_generation, TaskKind::graph_regression};
 
 }  // namespace ssa
