@@ -11,25 +11,42 @@ namespace ssa {
 
 namespace {
 
-/// Writes the indices of [first, last) to `sources`, ascending.
-void write_sources(std::vector<Noised>::const_iterator first,
-                   std::vector<Noised>::const_iterator last, int32_t* sources) {
-  int32_t* end =
-      std::transform(first, last, sources, [](const Noised& element) { return element.index; });
-  std::sort(sources, end);
+/// The last `kept` elements of the noised order of positions 0 … end-1, in any order.
+///
+/// A normal of a 32-bit word is bounded, so that no position is noised farther than `reach`.
+/// Positions are drawn from the end of the line backwards until none is left that could still get
+/// among the last: the cost depends on `kept` and `scale`, not on how long the line is.
+void draw_last(const RngKey& key, int64_t end, int64_t kept, double scale,
+               std::vector<Noised>& last) {
+  static const double kLargestNormal = -normal_from_word(0);
+  const double reach = scale * kLargestNormal;
+  last.clear();
+  int64_t drawn = end - kept;  // this position and all after it
+  add_noised_places(key, drawn, end, scale, last);
+  double smallest = std::min_element(last.begin(), last.end())->place;
+  // Rounding is monotone, so that the place of `drawn - 1` is at most this sum as computed.
+  while (drawn > 0 && static_cast<double>(drawn - 1) + reach >= smallest) {
+    const double farthest = std::max(smallest - reach, 0.0);
+    const int64_t begin = std::max<int64_t>(drawn - kept, 0);
+    const int64_t next = std::clamp(static_cast<int64_t>(farthest), begin, drawn - 1);
+    add_noised_places(key, next, drawn, scale, last);
+    keep_last(kept, last);
+    smallest = last.front().place;
+    drawn = next;
+  }
 }
 
 void draw_causal(const PlanSpec& spec, const RngKey& key, SourcePlan& plan) {
   const int64_t window_size = plan.targets_per_window;
   const double scale = noise_scale(spec.sigma, spec.positions);
-  std::vector<Noised> line;
+  std::vector<Noised> last;
   for (int64_t v = 0; v < plan.windows; ++v) {
-    const int64_t first = v * window_size;  // of the last T entries of the order
-    const int64_t visible = first + window_size;
-    noise_places(draw_normals(key.with_stream(v), visible).data(), visible, 1, scale, line);
-    // Only which elements are among the last T matters, not their order.
-    std::nth_element(line.begin(), line.begin() + first, line.end());
-    write_sources(line.begin() + first, line.end(), &plan.sources[static_cast<size_t>(first)]);
+    const int64_t first = v * window_size;
+    draw_last(key.with_stream(v), first + window_size, window_size, scale, last);
+    int32_t* sources = &plan.sources[static_cast<size_t>(first)];
+    std::transform(last.begin(), last.end(), sources,
+                   [](const Noised& element) { return element.index; });
+    std::sort(sources, sources + window_size);
   }
 }
 

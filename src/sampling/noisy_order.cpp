@@ -6,14 +6,21 @@ namespace ssa {
 
 namespace {
 
+/// Calls f(i, word i) for i in [begin, end).
+template <class F>
+void for_words(const RngKey& key, int64_t begin, int64_t end, F&& f) {
+  for (int64_t i = begin; i < end;) {
+    const auto block = key.words(static_cast<uint32_t>(i / 4));
+    const int64_t block_end = std::min(i / 4 * 4 + 4, end);
+    for (; i < block_end; ++i) f(i, block[static_cast<size_t>(i % 4)]);
+  }
+}
+
 template <class T, class F>
 std::vector<T> map_words(const RngKey& key, int64_t count, F&& f) {
   std::vector<T> values(static_cast<size_t>(count));
-  for (size_t begin = 0; begin < values.size(); begin += 4) {
-    const auto block = key.words(static_cast<uint32_t>(begin / 4));
-    const size_t end = std::min(begin + 4, values.size());
-    for (size_t i = begin; i < end; ++i) values[i] = f(block[i - begin]);
-  }
+  for_words(key, 0, count,
+            [&](int64_t i, uint32_t word) { values[static_cast<size_t>(i)] = f(word); });
   return values;
 }
 
@@ -54,6 +61,20 @@ void noise_places(const double* normals, int64_t count, int64_t stride, double s
     line[static_cast<size_t>(j)] = {static_cast<double>(j) + scale * normals[j * stride],
                                     static_cast<int32_t>(j)};
   }
+}
+
+void add_noised_places(const RngKey& key, int64_t begin, int64_t end, double scale,
+                       std::vector<Noised>& line) {
+  for_words(key, begin, end, [&](int64_t j, uint32_t word) {
+    line.push_back(
+        {static_cast<double>(j) + scale * normal_from_word(word), static_cast<int32_t>(j)});
+  });
+}
+
+void keep_last(int64_t kept, std::vector<Noised>& line) {
+  const auto first = line.end() - kept;
+  std::nth_element(line.begin(), first, line.end());
+  line.erase(line.begin(), first);
 }
 
 std::vector<int32_t> shuffle_grid(int64_t rows, int64_t columns, double row_scale,

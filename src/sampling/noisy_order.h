@@ -32,6 +32,13 @@ struct Noised {
 void noise_places(const double* normals, int64_t count, int64_t stride, double scale,
                   std::vector<Noised>& line);
 
+/// Appends {j + scale·(standard normal of word j), j} for j in [begin, end).
+void add_noised_places(const RngKey& key, int64_t begin, int64_t end, double scale,
+                       std::vector<Noised>& line);
+/// Leaves the `kept` last elements of the order. The smallest of them comes first, the others in
+/// any order.
+void keep_last(int64_t kept, std::vector<Noised>& line);
+
 /// A rows × columns grid in which each row was permuted by noised columns, then each column by
 /// noised rows: the raster index of the element that landed in each cell (rows·columns). The scales
 /// are standard deviations in rows and in columns.
