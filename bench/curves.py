@@ -60,6 +60,7 @@ def curves(options):
         "attention_by_length": (f"attention by length, {at_length}", attention, by_length),
         "step_by_length": (f"step by length, {at_length}", step, by_length),
         "near_attention_by_length": (f"attention by length, {at_spread}", attention, near),
+        "near_step_by_length": (f"step by length, {at_spread}", step, near),
         "attention_by_windows": (f"attention by windows, {at_windows}", attention, by_windows),
         "step_by_windows": (f"step by windows, {at_windows}", step, by_windows),
         "step_by_threads": ("step of the dense case by threads", step, by_threads),
