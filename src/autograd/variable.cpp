@@ -185,6 +185,11 @@ void Variable::zero_grad() const {
   if (node_) node_->has_grad = false;
 }
 
+void Variable::release_grad() const {
+  zero_grad();
+  if (node_ && !node_->given_buffer) node_->grad = {};
+}
+
 void Variable::set_grad_buffer(const Tensor& buffer) const {
   SSA_CHECK(node_ && node_->leaf, "set_grad_buffer: only leaves keep their gradients");
   SSA_CHECK(buffer.defined() && buffer.is_contiguous() && buffer.shape() == node_->shape &&

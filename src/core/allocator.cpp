@@ -48,7 +48,9 @@ size_t CachingAllocator::rounded_size(size_t bytes) {
   return (bytes + granule - 1) / granule * granule;
 }
 
-CachingAllocator::CachingAllocator() : CachingAllocator(device_memory(Device::cpu), "") {}
+CachingAllocator::CachingAllocator() : CachingAllocator(device_memory(Device::cpu), "") {
+  shares_ = true;
+}
 CachingAllocator::CachingAllocator(DeviceMemory& memory, std::string_view where)
     : memory_(memory), where_(where) {}
 CachingAllocator::~CachingAllocator() {
@@ -74,17 +76,60 @@ void* CachingAllocator::from_memory(size_t bytes) {
   return pointer;
 }
 
+/// Null if none of this size is kept.
+void* CachingAllocator::take_kept(size_t size) noexcept {
+  const auto kept = free_.find(size);
+  if (kept == free_.end() || kept->second.empty()) return nullptr;
+  void* pointer = kept->second.back();
+  kept->second.pop_back();
+  stats_.cached_bytes -= static_cast<int64_t>(size);
+  return pointer;
+}
+
+/// Null if no kept buffer is large enough to be worth it.
+void* CachingAllocator::part_of_kept(size_t size) {
+  if (!shares_) return nullptr;
+  auto block = std::find_if(shared_.begin(), shared_.end(), [&](const Shared& candidate) {
+    return candidate.size - candidate.used >= size;
+  });
+  if (block == shared_.end()) {
+    const auto largest = std::find_if(free_.rbegin(), free_.rend(),
+                                      [](const auto& kept) { return !kept.second.empty(); });
+    if (largest == free_.rend() || largest->first / 2 < size) return nullptr;
+    shared_.push_back({static_cast<char*>(largest->second.back()), largest->first});
+    largest->second.pop_back();
+    block = shared_.end() - 1;
+  }
+  void* pointer = block->begin + block->used;
+  block->used += size;
+  ++block->parts;
+  stats_.cached_bytes -= static_cast<int64_t>(size);  // the rest of the buffer stays cached
+  return pointer;
+}
+
+/// Returns false if the pointer is no part of a shared buffer.
+bool CachingAllocator::take_back_part(void* pointer, size_t size) noexcept {
+  const auto block = std::find_if(shared_.begin(), shared_.end(), [&](const Shared& candidate) {
+    return pointer >= candidate.begin && pointer < candidate.begin + candidate.size;
+  });
+  if (block == shared_.end()) return false;
+  stats_.cached_bytes += static_cast<int64_t>(size);
+  if (--block->parts > 0) return true;
+  const Shared whole = *block;
+  shared_.erase(block);
+  stats_.cached_bytes -= static_cast<int64_t>(whole.size);
+  keep(free_, whole.begin, whole.size);
+  return true;
+}
+
 void* CachingAllocator::allocate(size_t bytes, MemoryCategory category) {
   const size_t size = rounded_size(bytes);
   const std::lock_guard lock(mutex_);
   void* pointer = nullptr;
-  if (auto& kept = free_[size]; !kept.empty()) {
-    pointer = kept.back();
-    kept.pop_back();
-    stats_.cached_bytes -= static_cast<int64_t>(size);
-  } else {
-    pointer = from_memory(size);
-  }
+  // Gradients stay until the next step. A kept buffer of their size is more often needed.
+  if (category == MemoryCategory::gradients) pointer = part_of_kept(size);
+  if (!pointer) pointer = take_kept(size);
+  if (!pointer) pointer = from_memory(size);
   if (!pointer) throw_out_of_memory(size, category);
   if (open_) open_->buffers_.emplace(pointer, size);
   const auto grown = static_cast<int64_t>(size);
@@ -93,7 +138,10 @@ void* CachingAllocator::allocate(size_t bytes, MemoryCategory category) {
   now += grown;
   if (now > peak) peak = now;
   stats_.total_bytes += grown;
-  if (stats_.total_bytes > stats_.peak_total_bytes) stats_.peak_total_bytes = stats_.total_bytes;
+  if (stats_.total_bytes > stats_.peak_total_bytes) {
+    stats_.peak_total_bytes = stats_.total_bytes;
+    stats_.bytes_at_peak = stats_.bytes;
+  }
   return pointer;
 }
 
@@ -114,6 +162,7 @@ void CachingAllocator::release(void* pointer, size_t bytes, MemoryCategory categ
   const std::lock_guard lock(mutex_);
   stats_.bytes[index(category)] -= static_cast<int64_t>(size);
   stats_.total_bytes -= static_cast<int64_t>(size);
+  if (category == MemoryCategory::gradients && take_back_part(pointer, size)) return;
   for (Reservation* reservation : reservations_) {
     if (reservation == open_ || !reservation->buffers_.contains(pointer)) continue;
     return keep(reservation->released_, pointer, size);
@@ -209,6 +258,7 @@ void CachingAllocator::reset_peaks() {
   const std::lock_guard lock(mutex_);
   stats_.peak_bytes = stats_.bytes;
   stats_.peak_total_bytes = stats_.total_bytes;
+  stats_.bytes_at_peak = stats_.bytes;
 }
 
 }  // namespace ssa

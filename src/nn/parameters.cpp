@@ -81,6 +81,10 @@ void ParameterStore::zero_grad() const {
   for (const Parameter& parameter : parameters_) parameter.variable.zero_grad();
 }
 
+void ParameterStore::release_grad() const {
+  for (const Parameter& parameter : parameters_) parameter.variable.release_grad();
+}
+
 void ParameterStore::mark_written() const {
   for (const Parameter& parameter : parameters_) {
     Tensor value = parameter.variable.value();

@@ -1,6 +1,17 @@
 #include "ssa/ops/packed_weights.h"
 
+#include <utility>
+
 namespace ssa::ops {
+
+namespace {
+
+thread_local bool packs_for_one_use = false;
+
+}  // namespace
+
+PackForOneUse::PackForOneUse() : before_(std::exchange(packs_for_one_use, true)) {}
+PackForOneUse::~PackForOneUse() { packs_for_one_use = before_; }
 
 PackedWeights::PackedWeights(std::vector<Variable> parts)
     : parts_(std::move(parts)), copies_(std::make_shared<Copies>()) {}
@@ -24,10 +35,16 @@ std::shared_ptr<const PackedMatrix> PackedWeights::current(Copy& copy, bool tran
   std::vector<uint64_t> versions;
   for (const Variable& part : parts_) versions.push_back(part.value().version());
   const bool fits = copy.matrix && copy.matrix->dtype() == data;
-  if (fits && copy.versions == versions) return copy.matrix;
+  if (fits && copy.versions == versions) {
+    return packs_for_one_use ? std::exchange(copy, {}).matrix : copy.matrix;
+  }
   std::vector<Tensor> values;
   for (const Variable& part : parts_) values.push_back(part.value());
   Backend& compute = backend(values.front().device());
+  if (packs_for_one_use) {
+    copy = {};
+    return compute.pack(values, transpose, data, nullptr);
+  }
   copy.matrix = compute.pack(values, transpose, data, fits ? copy.matrix : nullptr);
   copy.versions = std::move(versions);
   return copy.matrix;

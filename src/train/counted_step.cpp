@@ -79,6 +79,19 @@ Tally difference(Tally all, const Tally& before) {
 
 }  // namespace
 
+/// What was in use at the peak, but for activations and workspace.
+void count_memory(const Count& count, const CountedRanks& others, MemoryPlan& memory) {
+  const MemoryStats stats = count.memory();
+  const auto at_peak = [&](MemoryCategory category) {
+    return stats.bytes_at_peak[static_cast<size_t>(category)];
+  };
+  memory.packed_weights = at_peak(MemoryCategory::parameters) - memory.parameters;
+  // In a step of one micro-batch, backward makes most gradients after the peak, in the memory of
+  // activations that it frees.
+  memory.gradients = at_peak(MemoryCategory::gradients) + others.copies();
+  memory.optimizer = at_peak(MemoryCategory::optimizer);
+}
+
 CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Sources sources) {
   StepItem item{{task.typical_batch(examples)}, {}};
   item.plans = task.typical_plans(item.micro_batches, sources);
@@ -95,13 +108,15 @@ CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Source
   const Tally first = count.tally();
   stepper.step(1, item);
   counted.tally = difference(count.tally(), first);
+  if (examples < task.config().train.batch_size / ranks) {
+    item.micro_batches.push_back(item.micro_batches.front());  // meets the gradients of the first
+    stepper.step(2, item);
+    item.micro_batches.pop_back();
+  }
 
-  const MemoryStats stats = count.memory();
-  memory.packed_weights = bytes(stats, MemoryCategory::parameters) - memory.parameters;
-  memory.gradients = bytes(stats, MemoryCategory::gradients) + others.copies();
-  memory.optimizer = bytes(stats, MemoryCategory::optimizer);
+  count_memory(count, others, memory);
   // The rest of the peak. At that moment some activations may already be freed.
-  const int64_t rest = stats.peak_total_bytes - memory.total();
+  const int64_t rest = count.memory().peak_total_bytes - memory.total();
   const int64_t kept = kept_activations(count, stepper.session().model(), task.config(), item);
   memory.activations = std::min(rest, kept);
   memory.workspace = rest - memory.activations;

@@ -5,8 +5,10 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "ssa/core/trace_range.h"
+#include "ssa/ops/packed_weights.h"
 #include "ssa/train/schedule.h"
 
 namespace ssa {
@@ -39,7 +41,13 @@ void Stepper::compute(int64_t number, const Inputs& inputs) {
     // replays follow updates. After a failed capture this runs again: what the capture recorded was
     // never computed.
     if (records) session_.parameters().mark_written();
-    session_.parameters().zero_grad();
+    // Replays write the gradients where the captured step did. Otherwise backward makes them in the
+    // memory of activations that it has freed.
+    if (records) {
+      session_.parameters().zero_grad();
+    } else {
+      session_.parameters().release_grad();
+    }
     return forward_backward(number, inputs);
   });
 }
@@ -49,6 +57,9 @@ std::vector<Tensor> Stepper::forward_backward(int64_t number, const Inputs& inpu
   const auto micro_batches = static_cast<int64_t>(inputs.size());
   const int64_t before = ranks_.rank() * micro_batches;  // the micro-batches of lower ranks
   const double weight = 1.0 / terms_of_all_ranks(inputs);
+  // Then forward uses each packed weight once, and backward its transpose: nothing to keep.
+  std::optional<ops::PackForOneUse> pack_for_one_use;
+  if (is_whole_batch(inputs)) pack_for_one_use.emplace();
   std::vector<Tensor> all_losses;
   for (int64_t m = 0; m < micro_batches; ++m) {
     const nn::Context context{true, RngKey{.seed = config_.train.seed,
@@ -66,6 +77,11 @@ std::vector<Tensor> Stepper::forward_backward(int64_t number, const Inputs& inpu
     losses.backward(grad);
   }
   return all_losses;
+}
+
+/// Whether this rank's share of train.batch_size is one micro-batch.
+bool Stepper::is_whole_batch(const Inputs& inputs) const {
+  return inputs.size() == 1 && inputs.front().examples >= config_.train.batch_size / ranks_.size();
 }
 
 /// Loss terms of the global batch. All ranks have the same number.

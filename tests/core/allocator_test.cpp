@@ -87,6 +87,52 @@ TEST_CASE("Statistics are kept by category, with peaks", "[allocator]") {
   allocator.release(weights, 1024, Category::parameters);
 }
 
+TEST_CASE("Gradients share the memory of a kept buffer, which comes back whole", "[allocator]") {
+  CachingAllocator allocator;
+  void* large = allocator.allocate(1 << 20, Category::activations);
+  allocator.release(large, 1 << 20, Category::activations);
+  REQUIRE(allocator.stats().system_allocations == 1);
+
+  std::vector<char*> parts;
+  for (int i = 0; i < 4; ++i) {
+    parts.push_back(static_cast<char*>(allocator.allocate(200 << 10, Category::gradients)));
+    CHECK(parts.back() == static_cast<char*>(large) + i * (208 << 10));  // rounded up to a class
+    CHECK(reinterpret_cast<uintptr_t>(parts.back()) % 64 == 0);
+  }
+  CHECK(allocator.stats().system_allocations == 1);
+  CHECK(allocator.stats().bytes[static_cast<size_t>(Category::gradients)] == 4 * (208 << 10));
+  CHECK(allocator.stats().cached_bytes == (1 << 20) - 4 * (208 << 10));
+  // The rest is too small for a fifth one, and nobody else gets the buffer meanwhile.
+  void* fifth = allocator.allocate(200 << 10, Category::gradients);
+  void* other = allocator.allocate(1 << 20, Category::activations);
+  CHECK(allocator.stats().system_allocations == 3);
+  CHECK(other != large);
+  allocator.trim();  // frees no buffer that has parts in use
+  std::memset(parts[3], 0x5a, 200 << 10);
+
+  for (char* part : parts) allocator.release(part, 200 << 10, Category::gradients);
+  CHECK(allocator.stats().cached_bytes == 1 << 20);
+  CHECK(allocator.allocate(1 << 20, Category::workspace) == large);
+  allocator.release(large, 1 << 20, Category::workspace);
+  allocator.release(fifth, 200 << 10, Category::gradients);
+  allocator.release(other, 1 << 20, Category::activations);
+  CHECK(allocator.stats().total_bytes == 0);
+}
+
+TEST_CASE("A buffer of their own size is kept for others than gradients", "[allocator]") {
+  CachingAllocator allocator;
+  void* exact = allocator.allocate(4096, Category::parameters);
+  void* large = allocator.allocate(65536, Category::activations);
+  allocator.release(exact, 4096, Category::parameters);
+  allocator.release(large, 65536, Category::activations);
+  void* gradient = allocator.allocate(4096, Category::gradients);
+  CHECK(gradient == large);
+  CHECK(allocator.allocate(4096, Category::parameters) == exact);
+  allocator.release(gradient, 4096, Category::gradients);
+  allocator.release(exact, 4096, Category::parameters);
+  CHECK(allocator.stats().bytes_at_peak[static_cast<size_t>(Category::activations)] == 65536);
+}
+
 TEST_CASE("A request that fails says what is in use and which key to lower", "[allocator]") {
   CachingAllocator allocator;
   void* held = allocator.allocate(2 << 20, Category::optimizer);

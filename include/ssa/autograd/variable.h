@@ -54,6 +54,8 @@ class Variable {
   Tensor grad() const;
   /// Forgets the collected gradient but keeps its buffer for the next step.
   void zero_grad() const;
+  /// Forgets the collected gradient and releases its buffer, unless set_grad_buffer() gave it.
+  void release_grad() const;
 
   /// Makes this leaf collect its gradient in `buffer`, which may be part of a larger tensor.
   /// Forgets the gradient collected so far. Throws ShapeError unless this is a leaf, and the buffer

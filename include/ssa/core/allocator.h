@@ -23,15 +23,18 @@ struct MemoryStats {
   std::array<int64_t, kMemoryCategories> peak_bytes{};  ///< each category's own highest
   int64_t total_bytes = 0;
   int64_t peak_total_bytes = 0;
-  int64_t cached_bytes = 0;        ///< freed, kept for reuse
-  int64_t system_allocations = 0;  ///< number of requests for more memory
+  std::array<int64_t, kMemoryCategories> bytes_at_peak{};  ///< when total_bytes was highest
+  int64_t cached_bytes = 0;                                ///< freed, kept for reuse
+  int64_t system_allocations = 0;                          ///< number of requests for more memory
 };
 
 /// Hands out 64-byte aligned buffers of one memory and keeps freed ones for reuse, so that a steady
 /// training step allocates nothing. Sizes are rounded up to at most 1/8 above what was asked
-/// (up to 512 bytes: to a multiple of 64). When memory runs out, the kept buffers are released
-/// before a request fails. A kept buffer may be handed out while a device still works on it: that
-/// is safe as long as all work on the memory is ordered on one stream. Thread safe.
+/// (up to 512 bytes: to a multiple of 64). Host memory for gradients may be a part of a larger kept
+/// buffer: backward frees activations while it makes gradients. When memory runs out, the kept
+/// buffers are released before a request fails. A kept buffer may be handed out while a device
+/// still works on it: that is safe as long as all work on the memory is ordered on one stream.
+/// Thread safe.
 class CachingAllocator {
  public:
   /// An allocator of host memory.
@@ -61,7 +64,17 @@ class CachingAllocator {
 
  private:
   using Kept = std::map<size_t, std::vector<void*>>;  // by rounded size
+  /// A buffer that was kept and is handed out in parts. It is kept again when all have come back.
+  struct Shared {
+    char* begin;
+    size_t size;
+    size_t used = 0;
+    size_t parts = 0;
+  };
 
+  void* take_kept(size_t size) noexcept;
+  void* part_of_kept(size_t size);
+  bool take_back_part(void* pointer, size_t size) noexcept;
   void* from_memory(size_t bytes);
   void keep(Kept& where, void* pointer, size_t size) noexcept;
   void free_all(Kept& kept) noexcept;
@@ -71,6 +84,8 @@ class CachingAllocator {
   std::string_view where_;
   mutable std::mutex mutex_;
   Kept free_;
+  std::vector<Shared> shared_;
+  bool shares_ = false;
   std::vector<Reservation*> reservations_;
   Reservation* open_ = nullptr;  // one of them
   MemoryStats stats_;

@@ -50,7 +50,10 @@ class ParameterStore {
   const std::vector<Parameter>& all() const { return parameters_; }
   /// Number of scalars.
   int64_t count() const;
+  /// Forgets all gradients but keeps their buffers.
   void zero_grad() const;
+  /// Forgets all gradients and releases their buffers, so that backward makes them anew.
+  void release_grad() const;
   /// Marks all parameters as written, so that packed copies are made again (Tensor::version).
   void mark_written() const;
   Device device() const { return device_; }

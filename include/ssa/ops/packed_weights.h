@@ -8,10 +8,24 @@
 
 namespace ssa::ops {
 
+/// While one lives, this thread's products keep no packed copies of weights: a copy is made for the
+/// product and released after it. For a step that uses each copy once. Copies that were kept before
+/// are released by the next product with their weights.
+class PackForOneUse {
+ public:
+  PackForOneUse();
+  ~PackForOneUse();
+  PackForOneUse(const PackForOneUse&) = delete;
+  PackForOneUse& operator=(const PackForOneUse&) = delete;
+
+ private:
+  bool before_;
+};
+
 /// The weight matrices of a linear map, (out_i, in) each, stacked over their rows into one matrix,
 /// with the packed copies that products use. A copy is made at its first use, and again after a
-/// weight was written (Tensor::version), so once per optimizer step. Copies of this object share
-/// the packed copies.
+/// weight was written (Tensor::version), so once per optimizer step; or for every use, under
+/// PackForOneUse. Copies of this object share the packed copies.
 class PackedWeights {
  public:
   PackedWeights() = default;

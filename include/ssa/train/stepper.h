@@ -68,6 +68,7 @@ class Stepper {
   using Inputs = std::vector<ModelInput>;
   void compute(int64_t number, const Inputs& inputs);
   std::vector<Tensor> forward_backward(int64_t number, const Inputs& inputs);
+  bool is_whole_batch(const Inputs& inputs) const;
   double terms_of_all_ranks(const Inputs& inputs) const;
   double loss_sum() const;
   std::vector<RankStep> exchange(const RankStep& own);

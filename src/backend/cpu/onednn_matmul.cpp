@@ -174,9 +174,13 @@ struct OnednnWeights::State {
         columns(n),
         dtype(type),
         layout(shared_layout(k, n, type)),
-        buffer(Tensor::zeros({static_cast<int64_t>(layout.get_size())}, DType::u8, Device::cpu,
+        buffer(Tensor::empty({static_cast<int64_t>(layout.get_size())}, DType::u8, Device::cpu,
                              MemoryCategory::parameters)),
-        view(layout, host_engine(), buffer.raw()) {}
+        view(layout, host_engine(), buffer.raw()) {
+    // oneDNN multiplies what lies between the ends of the matrix and of its blocks too.
+    const bool padded = buffer.numel() > k * n * static_cast<int64_t>(size_of(type));
+    if (padded) cpu_backend().fill(buffer, 0.0);
+  }
 
   /// Returns false if a part ends inside a block of the layout.
   bool write_parts(const std::vector<Tensor>& parts, bool transpose) {

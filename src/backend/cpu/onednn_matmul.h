@@ -22,7 +22,7 @@ struct MatrixView {
 /// number of rows of the left operand.
 class OnednnWeights {
  public:
-  /// Begins with zeros. dtype is f32 or bf16. Throws Error if oneDNN fails.
+  /// Not written yet. dtype is f32 or bf16. Throws Error if oneDNN fails.
   OnednnWeights(int64_t inner, int64_t columns, DType dtype);
   ~OnednnWeights();
   OnednnWeights(const OnednnWeights&) = delete;
