@@ -184,31 +184,48 @@ void CpuBackend::attention(AttentionArgs& args) {
 
 namespace {
 
-/// How a backward pass is divided, and the memory it needs. If there are fewer heads than threads,
-/// threads share the windows of a head, and their gradients of keys and values are summed
-/// afterwards.
+/// What the threads share in a backward pass.
+enum class BackwardShares {
+  heads,    ///< each computes all windows of a head
+  windows,  ///< of few heads; gradients of keys and values are summed over windows afterwards
+  tiles     ///< of few windows too
+};
+
+/// Gradients of queries and those of keys and values need other cuts of a window, so that sharing
+/// tiles takes 7 products instead of 5.
+BackwardShares shares_of(const AttentionArgs& args, int64_t heads, bool bias_gradient) {
+  const int64_t threads = omp_get_max_threads(), windows = args.plan.windows();
+  if (heads >= threads) return BackwardShares::heads;
+  const bool worth_it = 7 * heads * windows < 5 * threads;
+  const bool several = args.plan.sources_per_window() > cpu::kBackwardTile;
+  if (worth_it && several && !bias_gradient) return BackwardShares::tiles;
+  return windows > 1 ? BackwardShares::windows : BackwardShares::heads;
+}
+
+/// How a backward pass is divided, and the memory it needs.
 struct BackwardSizes {
-  BackwardSizes(const AttentionArgs& args, const cpu::AttentionProblem& problem,
+  BackwardSizes(const AttentionArgs& args, const cpu::AttentionProblem& problem, bool bias_gradient,
                 int64_t bias_size = 0)
       : heads(args.query.dim(0) * problem.heads),
         row_stride((problem.head_size + 15) / 16 * 16),
-        by_window(heads < omp_get_max_threads() && args.plan.windows() > 1),
+        shares(shares_of(args, heads, bias_gradient)),
         in_place(data_type(args) == DType::f32),
         scratch(omp_get_max_threads(), attention_kernels(args).backward_scratch(problem)),
-        sums(in_place ? 0 : omp_get_max_threads(), 2 * args.key.dim(1) * row_stride),
-        parts(by_window ? heads * args.plan.windows() : 0,
+        sums(in_place ? 0 : (shares == BackwardShares::tiles ? heads : omp_get_max_threads()),
+             2 * args.key.dim(1) * row_stride),
+        parts(shares == BackwardShares::windows ? heads * args.plan.windows() : 0,
               2 * problem.sources_per_window * row_stride + bias_size) {}
 
   int64_t heads;  // of all sequences
   int64_t row_stride;
-  bool by_window;
+  BackwardShares shares;
   bool in_place;  // sums need no f32 buffer of their own
   BufferSizes scratch, sums, parts;
 };
 
 /// Computes all gradients. Several windows may sample the same position: their gradients are summed
-/// in f32, in the order of the windows, and rounded once. The order is the same whether one thread
-/// computes all windows of a head or several share them. The same holds for a learned 2-D bias.
+/// in f32, in the order of the windows, and rounded once. The order is the same whatever the
+/// threads share. The same holds for a learned 2-D bias.
 class BackwardPass {
  public:
   BackwardPass(AttentionBackwardArgs& args, const cpu::AttentionProblem& problem,
@@ -220,7 +237,8 @@ class BackwardPass {
         windows_(args.forward.plan.windows()),
         bias_gradient_(bias, args.forward.query.dim(0) * problem.heads,
                        args.grad_relative_table.defined()),
-        sizes_(args.forward, problem, bias_gradient_.window_size()),
+        sizes_(args.forward, problem, args.grad_relative_table.defined(),
+               bias_gradient_.window_size()),
         heads_(sizes_.heads),
         row_stride_(sizes_.row_stride),
         in_place_(sizes_.in_place),
@@ -228,10 +246,16 @@ class BackwardPass {
         sums_(sizes_.sums) {}
 
   void run() {
-    if (sizes_.by_window) {
-      run_windows();
-    } else {
-      run_heads();
+    switch (sizes_.shares) {
+      case BackwardShares::heads:
+        run_heads();
+        break;
+      case BackwardShares::windows:
+        run_windows();
+        break;
+      case BackwardShares::tiles:
+        run_tiles();
+        break;
     }
     bias_gradient_.add_to(args_.grad_relative_table, args_.forward.query.dim(0));
   }
@@ -243,7 +267,8 @@ class BackwardPass {
 
   void run_heads() {
     cpu::parallel_items(heads_, [&](int64_t head) {
-      const Sums sums = cleared_sums(head);
+      const Sums sums = sums_at(head, omp_get_thread_num());
+      clear(sums);
       bias_gradient_.begin_head(head);
       for (int64_t window = 0; window < windows_; ++window) {
         float* bias = bias_gradient_.begin_window(window);
@@ -265,7 +290,8 @@ class BackwardPass {
       run_window(item / windows_, item % windows_, sums, bias, row_numbers_);
     });
     cpu::parallel_items(heads_, [&](int64_t head) {
-      const Sums sums = cleared_sums(head);
+      const Sums sums = sums_at(head, omp_get_thread_num());
+      clear(sums);
       bias_gradient_.begin_head(head);
       for (int64_t window = 0; window < windows_; ++window) {
         const auto [from, bias] = window_part(parts, head * windows_ + window);
@@ -281,6 +307,41 @@ class BackwardPass {
     });
   }
 
+  /// One window after the other. Some items are ranges of its sources, for the gradients of keys
+  /// and values, the others ranges of its targets, for those of queries.
+  void run_tiles() {
+    cpu::parallel_items(heads_, [&](int64_t head) { clear(sums_at(head, head)); });
+    const int64_t targets = problem_.targets_per_window, sources = problem_.sources_per_window;
+    const int64_t source_part = part_of(sources), target_part = part_of(targets);
+    const int64_t source_parts = (sources + source_part - 1) / source_part;
+    const int64_t parts = source_parts + (targets + target_part - 1) / target_part;
+    for (int64_t window = 0; window < windows_; ++window) {
+      const int32_t* rows = problem_.source_rows + window * sources;
+      cpu::parallel_items(heads_ * parts, [&](int64_t item) {
+        const int64_t head = item / parts, part = item % parts;
+        cpu::AttentionGradients gradients = gradients_of(sums_at(head, head), rows);
+        gradients.of_sources = part < source_parts;
+        gradients.of_queries = !gradients.of_sources;
+        const int64_t source = gradients.of_sources ? part * source_part : 0;
+        const int64_t target = gradients.of_queries ? (part - source_parts) * target_part : 0;
+        const int64_t most_sources = gradients.of_sources ? source_part : sources;
+        const int64_t most_targets = gradients.of_queries ? target_part : targets;
+        kernels_.backward(problem_, gradients,
+                          {head / problem_.heads, head % problem_.heads, window, target,
+                           std::min(most_targets, targets - target)},
+                          {source, std::min(most_sources, sources - source)}, scratch_.of_thread());
+      });
+    }
+    cpu::parallel_items(heads_, [&](int64_t head) { write(head, sums_at(head, head)); });
+  }
+
+  /// Elements of a range, so that each thread gets about two ranges of each kind.
+  int64_t part_of(int64_t elements) const {
+    const int64_t tiles = (elements + cpu::kBackwardTile - 1) / cpu::kBackwardTile;
+    const int64_t wanted = (2 * omp_get_max_threads() + heads_ - 1) / heads_;
+    return (tiles + wanted - 1) / wanted * cpu::kBackwardTile;
+  }
+
   /// The sums of one window of one head, and where its gradient of the bias is.
   std::pair<Sums, float*> window_part(const Workspace& parts, int64_t number) const {
     float* keys = parts.part(number);
@@ -289,20 +350,24 @@ class BackwardPass {
     return {{{keys, row_stride_}, {values, row_stride_}}, bias};
   }
 
+  cpu::AttentionGradients gradients_of(const Sums& sums, const int32_t* rows) const {
+    return {.grad_out = head_rows(args_.grad_out),
+            .grad_query = head_rows(args_.grad_query),
+            .grad_key = sums.key,
+            .grad_value = sums.value,
+            .rows = rows,
+            .relative_band = nullptr,
+            .relative_tile = nullptr};
+  }
+
   void run_window(int64_t head, int64_t window, const Sums& sums, float* bias,
                   const int32_t* rows) const {
-    cpu::AttentionGradients gradients{.grad_out = head_rows(args_.grad_out),
-                                      .grad_query = head_rows(args_.grad_query),
-                                      .grad_key = sums.key,
-                                      .grad_value = sums.value,
-                                      .rows = rows,
-                                      .relative_band = nullptr,
-                                      .relative_tile = nullptr};
+    cpu::AttentionGradients gradients = gradients_of(sums, rows);
     bias_gradient_.add_at(bias, gradients);
     kernels_.backward(
         problem_, gradients,
         {head / problem_.heads, head % problem_.heads, window, 0, problem_.targets_per_window},
-        scratch_.of_thread());
+        {0, problem_.sources_per_window}, scratch_.of_thread());
   }
 
   void add_row(const cpu::SumRows& from, int64_t from_row, const cpu::SumRows& to,
@@ -312,19 +377,19 @@ class BackwardPass {
     for (int64_t d = 0; d < problem_.head_size; ++d) out[d] += in[d];
   }
 
-  /// Zeros: the gradients themselves where they are f32, else this thread's buffer.
-  Sums cleared_sums(int64_t head) const {
-    const int64_t rows = args_.grad_key.dim(1);
-    float* own = in_place_ ? nullptr : sums_.of_thread();
-    const Sums sums = in_place_
-                          ? Sums{in_place(args_.grad_key, head), in_place(args_.grad_value, head)}
-                          : Sums{{own, row_stride_}, {own + rows * row_stride_, row_stride_}};
+  /// The gradients themselves where they are f32, else a buffer.
+  Sums sums_at(int64_t head, int64_t buffer) const {
+    if (in_place_) return {in_place(args_.grad_key, head), in_place(args_.grad_value, head)};
+    float* keys = sums_.part(buffer);
+    return {{keys, row_stride_}, {keys + args_.grad_key.dim(1) * row_stride_, row_stride_}};
+  }
+
+  void clear(const Sums& sums) const {
     for (const cpu::SumRows& part : {sums.key, sums.value}) {
-      for (int64_t n = 0; n < rows; ++n) {
+      for (int64_t n = 0; n < args_.grad_key.dim(1); ++n) {
         std::fill_n(part.data + n * part.row_stride, problem_.head_size, 0.0f);
       }
     }
-    return sums;
   }
 
   cpu::SumRows in_place(Tensor& gradient, int64_t head) const {
@@ -364,9 +429,10 @@ class BackwardPass {
 }  // namespace
 
 std::vector<int64_t> cpu::attention_backward_workspaces(const AttentionBackwardArgs& args) {
-  const BackwardSizes sizes(args.forward, extents_of(args.forward));
+  const BackwardSizes sizes(args.forward, extents_of(args.forward),
+                            args.grad_relative_table.defined());
   std::vector<int64_t> bytes = {sizes.scratch.bytes(), sizes.sums.bytes()};
-  if (sizes.by_window) bytes.push_back(sizes.parts.bytes());
+  if (sizes.shares == BackwardShares::windows) bytes.push_back(sizes.parts.bytes());
   return bytes;
 }
 

@@ -92,7 +92,8 @@ void load_targets(const AttentionProblem& problem, const AttentionGradients& gra
   const int64_t padded = state.padded, size = problem.head_size;
   const float* lse = lse_of(problem, slice);
   const int32_t* targets = problem.targets + slice.window * problem.targets_per_window;
-  for (int64_t first = 0; first < problem.targets_per_window; first += kTargets) {
+  const int64_t begin = slice.first_target, end = begin + slice.targets;
+  for (int64_t first = begin; first < end; first += kTargets) {
     const TargetTile tile =
         target_tile<kTargets>(problem, slice, targets + first, problem.targets_per_window - first,
                               state.positions + first);
@@ -115,7 +116,7 @@ void load_targets(const AttentionProblem& problem, const AttentionGradients& gra
                                            row_of<BFloat16>(problem.out, slice, position), size);
     }
   }
-  fill_zero(state.grad_queries, state.rows * padded);
+  fill_zero(state.grad_queries + begin * padded, (round_up(end, kTargets) - begin) * padded);
 }
 
 void load_sources(const AttentionProblem& problem, const AttentionSlice& slice,
@@ -235,10 +236,13 @@ void add_tile(const AttentionProblem& problem, const AttentionGradients& gradien
                                     state.grad_weights + v * kLanes - lane);
     }
   }
-  amx_product(sources, padded, columns, {state.weights, kTargets},
-              {state.grad_out_pairs + word, padded}, {state.grad_values, padded, true});
-  amx_product(sources, padded, columns, {state.grad_logits, kTargets},
-              {state.query_pairs + word, padded}, {state.grad_keys, padded, true});
+  if (gradients.of_sources) {
+    amx_product(sources, padded, columns, {state.weights, kTargets},
+                {state.grad_out_pairs + word, padded}, {state.grad_values, padded, true});
+    amx_product(sources, padded, columns, {state.grad_logits, kTargets},
+                {state.query_pairs + word, padded}, {state.grad_keys, padded, true});
+  }
+  if (!gradients.of_queries) return;
   amx_product(padded, columns, sources, {state.keys_across, kSources},
               {state.grad_logit_pairs, kTargets},
               {state.grad_queries + first * padded, kTargets, true});
@@ -252,10 +256,11 @@ void add_tile(const AttentionProblem& problem, const AttentionGradients& gradien
 
 void write_query_gradients(const AttentionProblem& problem, const AttentionGradients& gradients,
                            const AttentionSlice& slice, BackwardState& state) {
-  for (int64_t first = 0; first < problem.targets_per_window; first += kTargets) {
+  const int64_t end = slice.first_target + slice.targets;
+  for (int64_t first = slice.first_target; first < end; first += kTargets) {
     transpose(state.grad_queries + first * state.padded, kTargets, state.padded, kTargets,
               state.grad_rows, state.padded);
-    const int64_t rest = problem.targets_per_window - first;
+    const int64_t rest = end - first;
     for (int64_t t = 0; t < (rest < kTargets ? rest : kTargets); ++t) {
       write_row(state.grad_rows + t * state.padded, problem.scale, problem.head_size,
                 row_of<BFloat16>(gradients.grad_query, slice, state.positions[first + t]));
@@ -264,27 +269,29 @@ void write_query_gradients(const AttentionProblem& problem, const AttentionGradi
 }
 
 void attention_backward(const AttentionProblem& problem, const AttentionGradients& gradients,
-                        const AttentionSlice& slice, float* memory) {
+                        const AttentionSlice& slice, const SourceRange& sources, float* memory) {
   const TileSession session;
   Scratch scratch{memory};
   BackwardState state(problem, scratch);
   const LogitScale scale(problem, slice);
   load_targets(problem, gradients, slice, state);
-  for (int64_t s = 0; s < problem.sources_per_window; s += kSources) {
+  const int64_t end = slice.first_target + slice.targets;
+  for (int64_t s = sources.first; s < sources.first + sources.count; s += kSources) {
     const SourceTile tile = source_tile<kSources>(problem, slice, s);
     load_sources(problem, slice, tile, state);
     const SourceBias<kSources> bias(scale, tile);
-    for (int64_t first = 0; first < problem.targets_per_window; first += kTargets) {
+    for (int64_t first = slice.first_target; first < end; first += kTargets) {
       const TargetTile& targets = state.tiles[first / kTargets];
       if (!is_invisible(problem, targets, tile)) {
         add_tile(problem, gradients, slice, scale, targets, tile, bias, first, state);
       }
     }
+    if (!gradients.of_sources) continue;
     scale_rows(problem.scale, tile.count * state.padded, state.grad_keys);
     add_source_gradients(gradients, tile, gradients.rows + s, problem.head_size,
                          {state.grad_keys, state.padded}, {state.grad_values, state.padded});
   }
-  write_query_gradients(problem, gradients, slice, state);
+  if (gradients.of_queries) write_query_gradients(problem, gradients, slice, state);
 }
 
 }  // namespace

@@ -84,7 +84,8 @@ void load_targets(const AttentionProblem& problem, const AttentionGradients& gra
                   const AttentionSlice& slice, BackwardState& state) {
   const int64_t padded = state.padded;
   const float* lse = lse_of(problem, slice);
-  for (int64_t first = 0; first < problem.targets_per_window; first += kTargetTile) {
+  const int64_t begin = slice.first_target, end = begin + slice.targets;
+  for (int64_t first = begin; first < end; first += kTargetTile) {
     const TargetTile tile = tile_at(problem, slice, first, state);
     pack_rows<T>(problem.query, slice, tile.position, tile.count, problem.head_size, problem.scale,
                  state.queries + first * padded);
@@ -104,7 +105,8 @@ void load_targets(const AttentionProblem& problem, const AttentionGradients& gra
                       row_of<T>(problem.out, slice, position), problem.head_size);
     }
   }
-  for (int64_t i = 0; i < state.rows * padded; i += kLanes) store(state.grad_queries + i, Vec{});
+  const int64_t last = round_up(end, kTargetTile) * padded;
+  for (int64_t i = begin * padded; i < last; i += kLanes) store(state.grad_queries + i, Vec{});
 }
 
 /// Turns logits into kept weights and gradients of weights into gradients of logits.
@@ -156,10 +158,13 @@ void add_tile(const AttentionProblem& problem, const AttentionGradients& gradien
     add_relative_gradient<kTargetTile>(problem, gradients, targets, sources, v,
                                        state.grad_weights + v * kLanes);
   }
-  tile_product(sources.count, size_vectors, targets.count, {state.logits, kTargetTile, 1},
-               {grad_out, padded}, {state.grad_values, padded, true});
-  tile_product(sources.count, size_vectors, targets.count, {state.grad_weights, kTargetTile, 1},
-               {queries, padded}, {state.grad_keys, padded, true});
+  if (gradients.of_sources) {
+    tile_product(sources.count, size_vectors, targets.count, {state.logits, kTargetTile, 1},
+                 {grad_out, padded}, {state.grad_values, padded, true});
+    tile_product(sources.count, size_vectors, targets.count, {state.grad_weights, kTargetTile, 1},
+                 {queries, padded}, {state.grad_keys, padded, true});
+  }
+  if (!gradients.of_queries) return;
   tile_product(targets.count, size_vectors, sources.count, {state.grad_weights, 1, kTargetTile},
                {state.keys, padded}, {state.grad_queries + first * padded, padded, true});
 }
@@ -177,23 +182,25 @@ void load_sources(const AttentionProblem& problem, const AttentionSlice& slice,
 
 template <class T>
 void attention_backward(const AttentionProblem& problem, const AttentionGradients& gradients,
-                        const AttentionSlice& slice, float* memory) {
+                        const AttentionSlice& slice, const SourceRange& sources, float* memory) {
   Scratch scratch{memory};
   BackwardState state(problem, scratch);
   load_targets<T>(problem, gradients, slice, state);
-  for (int64_t s = 0; s < problem.sources_per_window; s += kSourceTile) {
+  const int64_t end = slice.first_target + slice.targets;
+  for (int64_t s = sources.first; s < sources.first + sources.count; s += kSourceTile) {
     const SourceTile tile = source_tile(problem, slice, s);
     load_sources<T>(problem, slice, tile, state);
-    for (int64_t first = 0; first < problem.targets_per_window; first += kTargetTile) {
+    for (int64_t first = slice.first_target; first < end; first += kTargetTile) {
       const TargetTile targets = tile_at(problem, slice, first, state);
       if (!is_invisible(problem, targets, tile)) {
         add_tile(problem, gradients, slice, targets, tile, first, state);
       }
     }
+    if (!gradients.of_sources) continue;
     add_source_gradients(gradients, tile, gradients.rows + s, problem.head_size,
                          {state.grad_keys, state.padded}, {state.grad_values, state.padded});
   }
-  for (int64_t t = 0; t < problem.targets_per_window; ++t) {
+  for (int64_t t = slice.first_target; t < end && gradients.of_queries; ++t) {
     write_row(state.grad_queries + t * state.padded, problem.scale, problem.head_size,
               row_of<T>(gradients.grad_query, slice, state.positions[t]));
   }

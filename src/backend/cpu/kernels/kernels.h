@@ -78,17 +78,26 @@ struct SumRows {
   int64_t row_stride;
 };
 
+/// The sources of a window that one call of AttentionKernels::backward goes over.
+struct SourceRange {
+  int64_t first, count;
+};
+
 struct AttentionGradients {
   HeadRows grad_out, grad_query;
   SumRows grad_key, grad_value;  ///< added to
   const int32_t* rows;           ///< (S): the rows of grad_key and grad_value for this window
   /// The gradient of the head's learned 2-D bias, added to: in one of two forms, or not at all.
-  float* relative_band;  ///< (2·reach + 1) by code[i] - code[j] + reach, or null
-  float* relative_tile;  ///< (S, tile_stride) by the numbers of source and target, or null
+  float* relative_band;    ///< (2·reach + 1) by code[i] - code[j] + reach, or null
+  float* relative_tile;    ///< (S, tile_stride) by the numbers of source and target, or null
+  bool of_queries = true;  ///< write those of queries: goes with all sources
+  bool of_sources = true;  ///< add those of keys and values: goes with all targets
 };
 
 /// Slices of targets start at multiples of this.
 inline constexpr int64_t kTargetTile = 64;
+/// In a backward pass, slices of targets and ranges of sources start at multiples of this.
+inline constexpr int64_t kBackwardTile = 128;
 /// The most targets that one call of AttentionKernels::forward may have.
 inline constexpr int64_t kMostTargets = 1024;
 
@@ -100,10 +109,10 @@ struct AttentionKernels {
   /// is cut into slices that start at multiples of kTargetTile.
   void (*forward)(const AttentionProblem& problem, const AttentionSlice& slice, float* scratch);
   int64_t (*backward_scratch)(const AttentionProblem& problem);
-  /// Writes the query gradients of all of a window's targets and adds to the gradients of its keys
-  /// and values. Ignores slice.first_target and slice.targets.
+  /// Writes the query gradients of the slice's targets, and adds to the gradients of the keys and
+  /// values of `sources`. Each sum has the same order however a window is cut.
   void (*backward)(const AttentionProblem& problem, const AttentionGradients& gradients,
-                   const AttentionSlice& slice, float* scratch);
+                   const AttentionSlice& slice, const SourceRange& sources, float* scratch);
   /// Rounds a sum to the dtype of the data.
   void (*write_row)(const float* sum, void* out, int64_t count);
 };
