@@ -51,6 +51,9 @@ class BackendProfile::Wrapper : public Backend {
                                      std::shared_ptr<PackedMatrix> reuse) override {
     return timed("pack", &Backend::pack, parts, transpose, data, std::move(reuse));
   }
+  std::shared_ptr<PackedMatrix> pack_int8(const std::vector<Tensor>& parts, DType data) override {
+    return timed("pack", &Backend::pack_int8, parts, data);
+  }
   bool fuses(Activation kind, DType data) const override { return inner_.fuses(kind, data); }
   // Where these are made of other primitives, those are timed.
   void matmul_activation(const MatmulArgs& args, Activation kind, Tensor& activated) override {

@@ -338,6 +338,13 @@ class Backend {
   /// if given.
   virtual std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose,
                                              DType data, std::shared_ptr<PackedMatrix> reuse) = 0;
+  /// The matrix of pack(parts, true, data, …) with the weights of each output as int8 and one f32
+  /// scale, which the largest of them sets: products read a quarter of the bytes of f32. They take
+  /// no `accumulate`. Null where a backend has no such products.
+  virtual std::shared_ptr<PackedMatrix> pack_int8(const std::vector<Tensor>& /*parts*/,
+                                                  DType /*data*/) {
+    return nullptr;
+  }
   /// Whether this backend computes the two products with an activation faster than by separate
   /// calls.
   virtual bool fuses(Activation /*kind*/, DType /*data*/) const { return false; }

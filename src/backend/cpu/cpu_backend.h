@@ -39,6 +39,7 @@ class CpuBackend : public Backend {
   void batched_matmul(const BatchedMatmulArgs& args) override;
   std::shared_ptr<PackedMatrix> pack(const std::vector<Tensor>& parts, bool transpose, DType data,
                                      std::shared_ptr<PackedMatrix> reuse) override;
+  std::shared_ptr<PackedMatrix> pack_int8(const std::vector<Tensor>& parts, DType data) override;
   void column_sum(const Tensor& in, Tensor& out, bool accumulate) override;
 
   void layer_norm(const Tensor& in, const Tensor& gain, const Tensor& shift, double eps,

@@ -7,6 +7,7 @@
 #include <omp.h>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/int8_weights.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/onednn_matmul.h"
 #include "backend/cpu/parallel.h"
@@ -164,9 +165,12 @@ Tensor widened(const Tensor& tensor) {
 }  // namespace
 
 void CpuBackend::matmul(const MatmulArgs& args) {
-  const CpuPackedMatrix* packed = packed_operand(args);
   const Extents extents = checks::require_product("matmul", args);
   if (extents.rows == 0 || extents.columns == 0) return;
+  if (const auto* int8 = dynamic_cast<const cpu::Int8Weights*>(args.packed_b.get())) {
+    return int8->multiply(args);
+  }
+  const CpuPackedMatrix* packed = packed_operand(args);
   const DType data = args.a.dtype();
   if ((packed ? packed->weights.dtype() : product_dtype(data)) == data) {
     if (suits_transposed_product(extents, args)) return transposed_product(extents, args);

@@ -101,6 +101,17 @@ inline constexpr int64_t kBackwardTile = 128;
 /// The most targets that one call of AttentionKernels::forward may have.
 inline constexpr int64_t kMostTargets = 1024;
 
+/// out (rows, columns) = a (rows, inner) · weightsᵀ, in f32: one row of int8 weights and one scale
+/// for each column. Rows are padded with zeros to `inner`, a multiple of kInt8Padding.
+struct Int8Product {
+  const float* a;  ///< 64-byte aligned
+  const int8_t* weights;
+  const float* scales;
+  float* out;
+  int64_t rows, inner, out_stride;
+};
+inline constexpr int64_t kInt8Padding = 64;
+
 /// Attention on data of one dtype. Scratch is 64-byte aligned; the functions say how many floats.
 struct AttentionKernels {
   /// Floats of scratch for calls with at most this many targets.
@@ -260,6 +271,8 @@ struct Kernels {
   /// aligned; transposed_product_scratch() gives its bytes.
   void (*transposed_product)(const TransposedProduct& block, void* scratch);
   int64_t (*transposed_product_scratch)(const TransposedProduct& block);
+  /// Columns first … first+count-1. An element's sum has the same order wherever it is computed.
+  void (*int8_product)(const Int8Product& product, int64_t first, int64_t count);
 
   void (*adam)(const AdamConstants& constants, const float* gradient, float* parameter,
                float* first_moment, float* second_moment, int64_t count);

@@ -15,6 +15,7 @@ const Kernels& kernel_table() {
     fill_attention_forward(filled);
     fill_attention_backward(filled);
     fill_graph_attention(filled);
+    fill_int8_product(filled);
 #if defined(__AMX_BF16__)
     fill_attention_amx_forward(filled);
     fill_attention_amx_backward(filled);

@@ -11,6 +11,7 @@ void fill_optimizers(Kernels& table);
 void fill_attention_forward(Kernels& table);
 void fill_attention_backward(Kernels& table);
 void fill_graph_attention(Kernels& table);
+void fill_int8_product(Kernels& table);
 #if defined(__AMX_BF16__)
 // They replace the kernels above for bf16.
 void fill_attention_amx_forward(Kernels& table);
