@@ -22,8 +22,8 @@ Each .safetensors file holds
     losses, gradient_norms       f64  (STEPS) before each Adam step on the same batch
 
 Everything is computed in float64 from weights that float32 represents exactly, so that a float64
-engine must agree to rounding. The model is written with plain tensor functions, apart from the
-engine: if the two agree, both implement the same formulas. The plans are drawn here with numpy's
+engine must agree to rounding. The model is that of ssa_torch.py, written with plain tensor functions,
+apart from the engine: if the two agree, both implement the same formulas. The plans are drawn here with numpy's
 generator; the engine's own generator draws others, and any valid plan will do.
 
 Adaptive input (Baevski & Auli 2018) and adaptive softmax (Grave et al. 2017) mean here what they
@@ -34,20 +34,18 @@ tied projections the input's, transposed. No dropout, as in evaluation.
 """
 
 import json
-import math
 import pathlib
 
 import numpy as np
 import safetensors.torch
 import torch
-import torch.nn.functional as F
+
+import ssa_torch
 
 OUTPUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "golden"
 
 VOCABULARY, WIDTH, HEADS, FFN_WIDTH, LAYERS = 256, 24, 3, 56, 2
-HEAD_SIZE = WIDTH // HEADS
 LENGTH = 20
-NORM_EPS = 1e-5
 SEED = 7  # with it the first steps are clipped and the last ones are not
 
 STEPS, CLIP_NORM = 10, 1.0
@@ -177,138 +175,72 @@ def make_plans(rng):
 # ---- the model ----------------------------------------------------------------------------------
 
 
-def alibi_slopes(heads):
-    """Press et al. 2021; for other than powers of two, every second slope of the next one."""
-    power = 2 ** int(math.log2(heads))
-    slopes = [2.0 ** (-8.0 * h / power) for h in range(1, power + 1)]
-    following = [2.0 ** (-8.0 * h / (2 * power)) for h in range(1, 2 * power + 1)]
-    return torch.tensor(slopes + following[::2][: heads - power], dtype=torch.float64)
-
-
-def attend_masked(query, key, value, plan):
-    """attend_plan() by PyTorch's own attention over all N x N pairs, as a check. (B, N, H, D)."""
-    position = torch.arange(LENGTH)
-    distance = position[:, None] - position[None, :]
-    visible = torch.zeros(LENGTH, LENGTH, dtype=torch.bool)
-    for window_targets, window_sources in zip(*plan):
-        visible[np.ix_(window_targets, window_sources)] = True
-    visible &= distance >= 0
-    empty = ~visible.any(-1, keepdim=True)  # (N, 1)
-    bias = -alibi_slopes(HEADS)[:, None, None] * distance
-    bias = bias.masked_fill(~visible, -math.inf).masked_fill(empty, 0.0)
-    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
-    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2)
-    return attended.masked_fill(empty[:, None], 0.0)
-
-
-def attend_plan(query, key, value, plan):
-    """Causal ALiBi attention, each window's targets over that window's sources. (B, N, H, D)."""
-    targets, sources = (torch.from_numpy(positions) for positions in plan)
-    q, k, v = query[:, targets], key[:, sources], value[:, sources]  # (B, W, T or S, H, D)
-    scores = torch.einsum("bwthd,bwshd->bwhts", q, k) / math.sqrt(HEAD_SIZE)
-    distance = targets[:, :, None] - sources[:, None, :]  # (W, T, S)
-    scores = scores - alibi_slopes(HEADS)[:, None, None] * distance[:, None]
-    hidden = (distance < 0)[:, None]  # (W, 1, T, S)
-    empty = hidden.all(-1, keepdim=True)
-    # A row of -inf would give NaN: such rows get any finite scores, and weight 0.
-    scores = scores.masked_fill(hidden, -math.inf).masked_fill(empty, 0.0)
-    weights = torch.softmax(scores, -1).masked_fill(empty, 0.0)
-    windows = torch.einsum("bwhts,bwshd->bwthd", weights, v)
-    out = torch.zeros_like(query)
-    out[:, targets] = windows
-    return out
-
-
-def adaptive_input(weights, inputs):
-    """Each word's embedding from its band, projected to the width: (B, N, WIDTH)."""
-    out = torch.zeros(*inputs.shape, WIDTH, dtype=torch.float64)
-    for band, (start, end) in enumerate(zip(BAND_STARTS, BAND_ENDS)):
-        inside = (inputs >= start) & (inputs < end)
-        name = f"embedding.bands.{band}"
-        rows = F.embedding(inputs[inside] - start, weights[f"{name}.weight"])
-        out[inside] = F.linear(rows, weights[f"{name}.projection.weight"])
-    return out
-
-
-def adaptive_log_probabilities(weights, x):
-    """log p of every word: the head's, and for tails the class's plus that within the band."""
-
-    def tied_or_own(band):
-        own = f"output.bands.{band}"
-        if f"{own}.weight" in weights:
-            return weights[f"{own}.weight"], weights.get(f"{own}.projection.weight")
-        name = f"embedding.bands.{band}"
-        return weights[f"{name}.weight"], weights[f"{name}.projection.weight"].t()
-
-    first, _ = tied_or_own(0)
-    head = torch.cat([F.linear(x, first), F.linear(x, weights["output.classes.weight"])], -1)
-    head = torch.log_softmax(head, -1)
-    parts = [head[..., : CUTOFFS[0]]]
-    for band in range(1, len(BAND_STARTS)):
-        table, projection = tied_or_own(band)
-        within = torch.log_softmax(F.linear(F.linear(x, projection), table), -1)
-        parts.append(within + head[..., CUTOFFS[0] + band - 1, None])
-    return torch.cat(parts, -1)
-
-
-def forward(weights, inputs, plans):
-    """Logits (B, N, V); of an adaptive decoder log-probabilities."""
-
-    def linear(name, x):
-        return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-    def norm(name, x):
-        shape = (WIDTH,)
-        return F.layer_norm(x, shape, weights[f"{name}.weight"], weights[f"{name}.bias"], NORM_EPS)
-
-    table = weights.get("embedding.weight")
-    embedded = adaptive_input(weights, inputs) if table is None else F.embedding(inputs, table)
-    x = math.sqrt(WIDTH) * embedded
-    for layer, plan in enumerate(plans):
-        block = f"blocks.{layer}"
-        h = norm(f"{block}.attention_norm", x)
-        q, k, v = (
-            linear(f"{block}.attention.{projection}", h).unflatten(-1, (HEADS, HEAD_SIZE))
-            for projection in ("query", "key", "value")
-        )
-        attended = attend_plan(q, k, v, plan)
-        check = attend_masked(q, k, v, plan)
-        torch.testing.assert_close(attended, check, rtol=1e-12, atol=1e-12)
-        x = x + linear(f"{block}.attention.output", attended.flatten(-2))
-        h = F.gelu(linear(f"{block}.ffn.up", norm(f"{block}.ffn_norm", x)))
-        x = x + linear(f"{block}.ffn.down", h)
-    if table is None:
-        return adaptive_log_probabilities(weights, x)
-    return F.linear(norm("final_norm", x), table)
+def make_config(kind):
+    """What ssa_torch needs of a config."""
+    untied = kind == "adaptive_untied"
+    embedding = {
+        "kind": "plain" if kind == "plain" else "adaptive",
+        "cutoffs": list(CUTOFFS),
+        "factor": FACTOR,
+        "tie_weights": not untied,
+        "tie_projections": not untied,
+    }
+    model = {
+        "layers": LAYERS,
+        "width": WIDTH,
+        "ffn_width": FFN_WIDTH,
+        "heads": HEADS,
+        "activation": "gelu",
+        "position": "alibi",
+        "final_norm": kind == "plain",
+        "embedding": embedding,
+    }
+    return {"task": "byte_lm" if kind == "plain" else "word_lm", "model": model}
 
 
 # ---- the run ------------------------------------------------------------------------------------
 
 
-def run(initial, inputs, targets, plans):
+def run(kind, initial, batch, plans):
     """The golden tensors of one set of plans, by name."""
-    weights = {name: value.double().requires_grad_() for name, value in initial.items()}
-    optimizer = torch.optim.Adam(weights.values(), **ADAM)
+    model = ssa_torch.build(make_config(kind), initial).double()
+    model.load_state_dict(initial)
+    optimizer = torch.optim.Adam(model.parameters(), **ADAM)
+    inputs, targets = batch
     golden = {f"weights.{name}": value for name, value in initial.items()}
     golden["inputs"], golden["targets"] = inputs.int(), targets.int()
+    plans = [tuple(torch.from_numpy(positions) for positions in plan) for plan in plans]
     for layer, plan in enumerate(plans):
         for name, positions in zip(("targets", "sources"), plan):
-            golden[f"plans.{layer}.{name}"] = torch.from_numpy(positions).int()
+            golden[f"plans.{layer}.{name}"] = positions.int()
 
     losses, norms = [], []
     for step in range(STEPS):
-        logits = forward(weights, inputs, plans)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        loss = model.losses(inputs, targets, plans).sum() / (targets != IGNORED).sum()
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
-            golden["logits"] = logits.detach().clone()
-            golden |= {f"gradients.{name}": value.grad.clone() for name, value in weights.items()}
-        norms.append(torch.nn.utils.clip_grad_norm_(weights.values(), CLIP_NORM))
+            golden["logits"] = model(inputs, plans).detach().clone()
+            golden |= {f"gradients.{n}": p.grad.clone() for n, p in model.named_parameters()}
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM))
         losses.append(loss.detach())
         optimizer.step()
     golden["losses"], golden["gradient_norms"] = torch.stack(losses), torch.stack(norms)
     return {name: value.contiguous() for name, value in golden.items()}
+
+
+def make_runs():
+    """The golden tensors and the plans of each run."""
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)  # sums in the same order everywhere
+    rng = np.random.default_rng(SEED)
+    initial = make_weights(rng)
+    plans = {"dense": [dense_plan()] * LAYERS, "plan": make_plans(rng)}
+    runs = {name: run("plain", initial, make_batch(), layers) for name, layers in plans.items()}
+    for kind in ("adaptive", "adaptive_untied"):
+        plans[kind] = plans["plan"]
+        runs[kind] = run(kind, make_weights(rng, kind), make_word_batch(rng), plans[kind])
+    return runs, plans
 
 
 def describe(runs, plans):
@@ -327,7 +259,7 @@ def describe(runs, plans):
             "position": "alibi",
             "final_norm": True,
             "tie_weights": True,
-            "norm_eps": NORM_EPS,
+            "norm_eps": 1e-5,
         },
         "adaptive": {
             "vocabulary": WORDS,
@@ -350,17 +282,7 @@ def describe(runs, plans):
 
 
 def main():
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # sums in the same order everywhere
-    rng = np.random.default_rng(SEED)
-    initial = make_weights(rng)
-    inputs, targets = make_batch()
-    plans = {"dense": [dense_plan()] * LAYERS, "plan": make_plans(rng)}
-    runs = {name: run(initial, inputs, targets, layers) for name, layers in plans.items()}
-    for kind in ("adaptive", "adaptive_untied"):
-        plans[kind] = plans["plan"]
-        runs[kind] = run(make_weights(rng, kind), *make_word_batch(rng), plans[kind])
-
+    runs, plans = make_runs()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     for name, golden in runs.items():
         assert all(value.isfinite().all() for value in golden.values())
