@@ -95,11 +95,15 @@ def normals(key, count):
     roots only: their bits are the same everywhere."""
     p = (words(key, count).double() + 0.5) * 2.0**-32
     q = p - 0.5
-    centre = polynomial(CENTRE[0], q * q) * q / polynomial(CENTRE[1], q * q)
-    tail = torch.sqrt(-2 * logarithm(torch.minimum(p, 1 - p)))
-    tail = polynomial(TAIL[0], tail) / polynomial(TAIL[1], tail)
-    inner = torch.where(p > 1 - TAIL_BEGINS, -tail, centre)
-    return torch.where(p < TAIL_BEGINS, tail, inner)
+    result = polynomial(CENTRE[0], q * q) * q / polynomial(CENTRE[1], q * q)
+    outside = torch.minimum(p, 1 - p) < TAIL_BEGINS
+    p = p[outside]
+    squares = -2 * logarithm(torch.minimum(p, 1 - p))
+    # PyTorch's square root is not always the nearest double; Python's is.
+    q = squares.new_tensor([math.sqrt(square) for square in squares.tolist()])
+    tail = polynomial(TAIL[0], q) / polynomial(TAIL[1], q)
+    result[outside] = torch.where(p < 0.5, tail, -tail)
+    return result
 
 
 # ---- draws --------------------------------------------------------------------------------------
