@@ -7,7 +7,7 @@
 
     python ssa_torch.py model.safetensors          # prints what is in the file, and checks it
 
-This file needs torch and safetensors, and nothing else of the project: copy it.
+Needs torch and safetensors, and nothing else of the project.
 
     DecoderLm       text as bytes, words or ids       tokens (B, N)              -> (B, N, V)
     ImageDecoder    a picture, value after value      pictures (B, R, R, 3)      -> (B, 3·R², 256)
@@ -16,7 +16,7 @@ This file needs torch and safetensors, and nothing else of the project: copy it.
 
 Attention is dense, unless `plans` has a plan for each layer (of a Swin for each block); None in the
 list stands for a dense layer. A plan is a pair of integer tensors, targets (W, T) and sources (W, S):
-target i of window w attends to the positions in row w of sources. Each position is a target once.
+those in row w of targets attend to those in row w of sources. Each position is a target once.
 ssa_plans.py draws such plans, those that the engine draws. Of an Egt, a plan is a mask (B, N, N).
 
 Modules and parameters have the names of docs/reference/weights.md, so that a state_dict is what an
@@ -56,8 +56,7 @@ def attend(query, key, value, plan, bias, dropout=0.0):
     """out_i = Σ_j softmax_j(q_i·k_j / √D + bias_ij) · v_j, the sums over the sources of i's window.
 
     query, key, value (B, N, H, D) -> (B, N, H, D). bias (H or 1, W, T, S) is -inf where the target
-    must not see the source. A target that sees none gets 0. dropout acts on the softmax.
-    """
+    does not see the source; a target that sees none gets 0."""
     targets, sources = plan
     q, k, v = query[:, targets], key[:, sources], value[:, sources]  # (B, W, T or S, H, D)
     logits = torch.einsum("bwthd,bwshd->bhwts", q, k) / math.sqrt(q.shape[-1]) + bias
@@ -70,8 +69,8 @@ def attend(query, key, value, plan, bias, dropout=0.0):
 
 
 def alibi_slopes(heads):
-    """m_h = 2^(-8h/H), h = 1 … H, for a power of two; for other H those of the largest power of two P
-    below, then every second one for 2P (Press et al. 2022). The engine rounds them to float32."""
+    """m_h = 2^(-8h/H), h = 1 … H, for H a power of two; for other H those of the largest power of two
+    below, P, then every second one for 2P (Press et al. 2022). The engine has them as float32."""
     power = 2 ** int(math.log2(heads))
     slopes = [2.0 ** (-8.0 * h / power) for h in range(1, power + 1)]
     following = [2.0 ** (-8.0 * h / (2 * power)) for h in range(1, 2 * power + 1, 2)]
@@ -161,7 +160,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + ffn(norm(x)); `drop` acts on both branches. `pairs` is what the
+    """x + attention(norm(x)), then x + ffn(norm(x)); `drop` acts on both branches. `pairs` is what
     attention takes besides x: a plan and its bias."""
 
     def __init__(self, width, attention, ffn, drop):
@@ -175,7 +174,7 @@ class Block(nn.Module):
         return x + self.drop(self.ffn(self.ffn_norm(x)))
 
 
-# ---- decoders -----------------------------------------------------------------------------------
+# ---- models -------------------------------------------------------------------------------------
 
 
 class Decoder(nn.Module):
@@ -204,8 +203,8 @@ class Decoder(nn.Module):
         for block, plan in zip(self.blocks, plans or [None] * len(self.blocks), strict=True):
             plan = plan or dense
             if self.relative:
-                table = getattr(self, "relative_bias", None)  # shared, or that of the layer
-                bias = self.relative(plan, block.attention.relative_bias if table is None else table)
+                holder = self if hasattr(self, "relative_bias") else block.attention  # shared or not
+                bias = self.relative(plan, holder.relative_bias)
             else:
                 bias = causal_bias(plan, self.slopes)
             x = block(x, plan, bias)
@@ -235,13 +234,9 @@ class AdaptiveInput(nn.Module):
 
 
 class AdaptiveSoftmax(nn.Module):
-    """ln p of every word (Grave et al. 2017). The head is a softmax over the words of the first band and
-    a class for each other band b:
-
-        p(word) = p_head(word) in the first band, p_head(class b)·p_b(word) in band b
-
-    Tables and projections that a band does not have are tied: they are those of the input's band.
-    """
+    """ln p of every word (Grave et al. 2017): p_head(word) in the first band, p_head(class b)·p_b(word)
+    in band b. The head is a softmax over the words of the first band and a class for each other band.
+    Tables and projections that a band does not have are tied: they are those of the input's band."""
 
     def __init__(self, source, embedding, dropout):
         super().__init__()
@@ -261,7 +256,8 @@ class AdaptiveSoftmax(nn.Module):
         own = self.bands[number]
         if number > 0:  # the first band is as wide as the model
             tied = not hasattr(own, "projection")
-            x = self.drop(F.linear(x, band.projection.weight.t() if tied else own.projection.weight))
+            weight = band.projection.weight.t() if tied else own.projection.weight
+            x = self.drop(F.linear(x, weight))
         return F.linear(x, own.weight if hasattr(own, "weight") else band.weight)
 
     def forward(self, x, source):
@@ -270,14 +266,13 @@ class AdaptiveSoftmax(nn.Module):
         first, *tails = (self.scores(x, *at) for at in enumerate(source.bands))
         head = torch.log_softmax(torch.cat([first, self.classes(x)], -1), -1)
         words, *classes = head.split([first.shape[-1], *[1] * len(tails)], -1)
-        return torch.cat([words, *(c + torch.log_softmax(t, -1) for c, t in zip(classes, tails))], -1)
+        tails = [torch.log_softmax(tail, -1) + of_band for tail, of_band in zip(tails, classes)]
+        return torch.cat([words, *tails], -1)
 
 
 class DecoderLm(Decoder):
-    """A language model: logits of the next token, of an adaptive output their log-probabilities.
-
-        x = √d · embedding(tokens);   blocks;   logits = x · outputᵀ
-    """
+    """A language model: √d · embedding(tokens), blocks, output · x. The result are logits of the next
+    token; those of an adaptive output are log-probabilities."""
 
     def __init__(self, config, vocabulary):
         model = config["model"]
@@ -307,10 +302,9 @@ class DecoderLm(Decoder):
 
 
 class ImageDecoder(Decoder):
-    """A model of pictures, whose values come one by one: row by row, pixel by pixel, red, green, blue.
-    Slot t reads value t - 1 and predicts value t; slot 0 reads a start vector, the sum of a row for
-    each kind of augmentation, which says how the picture was changed (Jun et al. 2020).
-    """
+    """A model of pictures, value by value: row after row, pixel after pixel, red, green, blue. Slot t
+    reads value t - 1 and predicts value t; slot 0 reads a start vector, the sum of a row for each kind
+    of augmentation, which says how the picture was changed (Jun et al. 2020)."""
 
     VARIANTS = {"rotation": 4, "color": 6, "transposition": 2, "jigsaw": 24}
     CHANNELS = 3
@@ -327,23 +321,18 @@ class ImageDecoder(Decoder):
         self.side, self.tied = side, model["embedding"]["tie_weights"]
         self.embedding = nn.Embedding(256, self.width)
         kinds = config["data"]["augment"]
-        self.start = nn.ModuleDict(
-            {kind: nn.Embedding(self.VARIANTS[kind], self.width) for kind in kinds})
-        if not kinds:
-            self.start = nn.Embedding(1, self.width)
+        starts = {kind: nn.Embedding(self.VARIANTS[kind], self.width) for kind in kinds}
+        self.start = nn.ModuleDict(starts) if kinds else nn.Embedding(1, self.width)
         if not self.tied:
             self.output = nn.Linear(self.width, 256, bias=False)
 
     def forward(self, pictures, variants=None, plans=None):
-        """Integers 0 … 255 of a shape (B, …) with 3·R² values each -> (B, 3·R², 256). `variants`, such as
-        {"rotation": integers (B)}, says how the pictures were changed; by default they were not."""
+        """Integers 0 … 255, (B, R, R, 3) or flat -> (B, 3·R², 256). `variants`, such as {"rotation":
+        integers (B)}, says how the pictures were changed; by default they were not."""
         values = pictures.flatten(1).long()
         unchanged = torch.zeros_like(values[:, 0])
-        if isinstance(self.start, nn.Embedding):
-            start = self.start(unchanged)  # (B, d)
-        else:
-            given = variants or {}
-            start = sum(table(given.get(kind, unchanged)) for kind, table in self.start.items())
+        kinds = [("", self.start)] if isinstance(self.start, nn.Embedding) else self.start.items()
+        start = sum(table((variants or {}).get(kind, unchanged)) for kind, table in kinds)  # (B, d)
         x = torch.cat([start[:, None], self.embedding(values[:, :-1])], 1)
         x = self.hidden(math.sqrt(self.width) * x, plans)
         return F.linear(x, self.embedding.weight) if self.tied else self.output(x)
@@ -352,9 +341,6 @@ class ImageDecoder(Decoder):
         """-ln p of every value, (B, 3·R²) nats."""
         scores = self(pictures, variants, plans).transpose(1, 2)
         return F.cross_entropy(scores, pictures.flatten(1).long(), reduction="none")
-
-
-# ---- Swin ---------------------------------------------------------------------------------------
 
 
 def window_plan(side, window, shift):
@@ -374,9 +360,9 @@ class DropPath(nn.Dropout1d):
 
 
 class SwinStage(nn.Module):
-    """From the second stage on, 2 × 2 cells become one of twice the width; then blocks, of which every
-    second one has its windows shifted by half a window. Pairs of a window that lie at opposite edges
-    of the map do not see each other: the bias does not reach so far."""
+    """From the second stage on, 2 × 2 cells become one of twice the width. Every second block has its
+    windows shifted by half a window. Pairs of a window that lie at opposite edges of the map do not
+    see each other: the bias does not reach so far."""
 
     def __init__(self, side, width, heads, window, ffn_ratio, drop_paths, merges):
         super().__init__()
@@ -392,9 +378,10 @@ class SwinStage(nn.Module):
             for p in drop_paths)
 
     def merged(self, x):
-        """(B, (2·side)², C) -> (B, side², 2C). Of 2 × 2 cells the left column comes first."""
+        """(B, (2·side)², C / 2) -> (B, side², C). Of 2 × 2 cells the left column comes first."""
         squares = x.view(len(x), self.side, 2, self.side, 2, -1)  # row, down, column, right
-        return self.merge(self.merge_norm(squares.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)))
+        cells = squares.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)  # (B, side², 2C)
+        return self.merge(self.merge_norm(cells))
 
     def forward(self, x, plans):
         if hasattr(self, "merge"):
@@ -407,8 +394,8 @@ class SwinStage(nn.Module):
 
 
 class Swin(nn.Module):
-    """The image classifier of Liu et al. (2021). Its images are normalised, as timm's are: from 0 … 1,
-    less the mean (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225)."""
+    """The image classifier of Liu et al. (2021). Images are normalised as timm's are: numbers 0 … 1
+    less (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225)."""
 
     def __init__(self, config, classes):
         super().__init__()
@@ -416,11 +403,11 @@ class Swin(nn.Module):
         self.patch, width = swin["patch"], swin["embed_width"]
         self.patch_embedding = nn.Linear(3 * self.patch**2, width)
         self.patch_norm = nn.LayerNorm(width)
-        drop_paths = torch.linspace(0, swin.get("drop_path", 0), sum(swin["depths"])).tolist()
+        drop_paths = iter(torch.linspace(0, swin.get("drop_path", 0), sum(swin["depths"])).tolist())
         self.stages, side = nn.ModuleList(), self.side // self.patch
         for number, (depth, heads) in enumerate(zip(swin["depths"], swin["heads"])):
             side, width = (side // 2, 2 * width) if number else (side, width)
-            own, drop_paths = drop_paths[:depth], drop_paths[depth:]
+            own = [next(drop_paths) for _ in range(depth)]
             self.stages.append(SwinStage(side, width, heads, min(swin["window"], side),
                                          swin["ffn_ratio"], own, merges=number > 0))
         self.final_norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
@@ -429,19 +416,15 @@ class Swin(nn.Module):
         """(B, 3, R, R) -> (B, classes)"""
         patches = F.unfold(images, self.patch, stride=self.patch).transpose(1, 2)
         x = self.patch_norm(self.patch_embedding(patches))  # (B, (R / patch)², C)
-        plans = list(plans or [None] * sum(len(stage.blocks) for stage in self.stages))
+        plans = iter(plans or [None] * sum(len(stage.blocks) for stage in self.stages))
         for stage in self.stages:
-            x = stage(x, plans[: len(stage.blocks)])
-            plans = plans[len(stage.blocks) :]
+            x = stage(x, plans)  # which takes those of its blocks
         return self.head(self.final_norm(x).mean(1))
 
 
-# ---- EGT ----------------------------------------------------------------------------------------
-
-
 class GraphAttention(Attention):
-    """Attention inside a graph. m_ij is the embedding of a pair; nodes that i does not see are left out
-    of the sums, and so is padding:
+    """Attention inside a graph. m_ij is the embedding of a pair; the sums leave out padding, and what
+    target i does not see:
 
         out_i    = degree_i · Σ_j softmax_j(clamp(q_i·k_j / √D, ±clip) + bias(m_ij)) · gate_ij · v_j
         gate_ij  = sigmoid(gate(m_ij))
@@ -473,7 +456,7 @@ class GraphAttention(Attention):
 
 class Egt(nn.Module):
     """EGT-Simple (Hussain et al. 2022): a number for each graph, read from virtual nodes that every
-    graph has in front of its n atoms, N = V + n. The embeddings of pairs stay the same in all layers."""
+    graph has in front of its n atoms, N = V + n. Pairs keep their embeddings in all layers."""
 
     def __init__(self, config, atom_rows=1153, bond_rows=25):
         super().__init__()
@@ -499,8 +482,8 @@ class Egt(nn.Module):
         self.activation = ACTIVATIONS[model["activation"]]
 
     def pairs(self, distances, bonds):
-        """(B, N, N, e). Two atoms: their distance, and the features of their bond. An atom and a virtual
-        node: that of the node. Two virtual nodes: the mean of theirs."""
+        """(B, N, N, e): of two atoms their distance and the features of their bond, of an atom and a
+        virtual node that of the node, of two virtual nodes the mean of theirs."""
         atoms = self.embedding["distance"](distances.clamp(max=self.hops + 1))
         atoms = atoms + self.embedding["bond"](bonds).sum(3)
         rows = self.virtual_nodes["edge"].weight  # (V, e)
@@ -533,7 +516,8 @@ def build(config, tensors):
     task = config["task"]
     if task in ("byte_lm", "word_lm", "token_lm"):
         tables = re.compile(r"embedding\.(bands\.\d+\.)?weight")
-        return DecoderLm(config, sum(len(t) for name, t in tensors.items() if tables.fullmatch(name)))
+        sizes = [len(table) for name, table in tensors.items() if tables.fullmatch(name)]
+        return DecoderLm(config, vocabulary=sum(sizes))
     if task == "image_generation":
         return ImageDecoder(config)
     if task == "image_classification":
@@ -544,8 +528,8 @@ def build(config, tensors):
 
 
 def load(path):
-    """The model of an export, in evaluation mode. Its `config` is a dict, nested as the YAML; `about`
-    is the file's metadata: config, weights, step, data, each as text."""
+    """The model of an export, in evaluation mode. Its `config` is a dict, nested as the YAML is, and
+    `about` the file's metadata: config, weights, step, data, each as text."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             about = file.metadata() or {}
@@ -588,8 +572,8 @@ def check(model):
                    close(model(*(x[:1] for x in batch)), out[:1])}
     if isinstance(model, Decoder):
         changed = torch.cat([batch[0][:, :-1], 1 - batch[0][:, -1:].clamp(max=1)], 1)
-        same = close(model(changed)[:, :-1], out[:, :-1])
-        results["a prediction does not depend on what follows"] = same
+        results["a prediction does not depend on what follows"] = close(model(changed)[:, :-1],
+                                                                        out[:, :-1])
     return results
 
 
