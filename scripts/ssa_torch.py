@@ -22,8 +22,7 @@ ssa_plans.py draws such plans, those that the engine draws. Of an Egt, a plan is
 Modules and parameters have the names of docs/reference/weights.md, so that a state_dict is what an
 export holds. load() returns a model in evaluation mode; after model.train() dropout is active.
 
-Letters of shapes: B examples, N positions, H heads of D numbers each, d = H·D the width; W windows
-with T targets and S sources each.
+Shapes: B examples, N positions, H heads of D, width d = H·D; W windows of T targets and S sources.
 """
 
 import argparse
@@ -63,7 +62,7 @@ def attend(query, key, value, plan, bias, dropout=0.0):
     blind = bias.isneginf().all(-1, keepdim=True)  # the softmax of such a row would be NaN
     weights = torch.softmax(logits.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
     mixed = torch.einsum("bhwts,bwshd->bwthd", F.dropout(weights, dropout, dropout > 0), v)
-    out = torch.zeros_like(query)
+    out = mixed.new_zeros(query.shape)
     out[:, targets] = mixed  # every position is a target once
     return out
 
@@ -229,7 +228,7 @@ class AdaptiveInput(nn.Module):
         out = self.bands[0].weight.new_zeros(*tokens.shape, self.width)
         for band, start, end in zip(self.bands, self.edges, self.edges[1:]):
             inside = (tokens >= start) & (tokens < end)
-            out[inside] = band.projection(band(tokens[inside] - start))
+            out[inside] = band.projection(band(tokens[inside] - start)).to(out.dtype)
         return out
 
 

@@ -80,6 +80,30 @@ def check_slopes():
     assert slopes(6) == [-2, -4, -6, -8, -1, -3], slopes(6)
 
 
+def check_dropout():
+    """It acts after train() and not after eval(); drop path leaves out whole examples."""
+    torch.manual_seed(3)
+    config = make_golden.make_config("plain")
+    config["model"] |= {"dropout": 0.5, "attention_dropout": 0.5, "activation_dropout": 0.5}
+    model = ssa_torch.DecoderLm(config, 256)
+    tokens = torch.randint(256, (1, 20))
+    assert not torch.equal(model(tokens), model(tokens))
+    model.eval()
+    assert torch.equal(model(tokens), model(tokens))
+    dropped = ssa_torch.DropPath(0.75)(torch.ones(2000, 3, 2)).flatten(1)
+    assert torch.equal(dropped.min(1).values, dropped.max(1).values)
+    assert dropped.unique().tolist() == [0, 4] and abs(float(dropped.mean()) - 1) < 0.2, dropped.mean()
+
+
+def check_autocast():
+    torch.manual_seed(4)
+    model = ssa_torch.DecoderLm(make_golden.make_config("adaptive_untied"), 150).eval()
+    tokens = torch.randint(150, (2, 20))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(tokens)
+    close(rounded.float(), model(tokens), 0.02, "a log-probability")
+
+
 # ---- golden runs --------------------------------------------------------------------------------
 
 
@@ -287,6 +311,8 @@ if __name__ == "__main__":
     sys.exit(checks.run({
         "attention over a plan is masked attention": check_attention,
         "slopes of ALiBi": check_slopes,
+        "dropout": check_dropout,
+        "bfloat16": check_autocast,
         "golden runs of decoders": check_decoders,
         "golden runs of pictures": check_images,
         "Swin-T with windows of 7 is timm's": lambda: check_swin("w7", 7),
