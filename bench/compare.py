@@ -27,11 +27,11 @@ import tempfile
 
 import cases
 import machine
+import records
 import tables
 from curves import run_curves
 from rounds import run_case, say
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXAMPLES = """examples:
   python bench/compare.py                       both cases in fp32 and bf16: takes a while
   python bench/compare.py --cases dense --precisions fp32 --no-compile --no-document
@@ -76,7 +76,7 @@ def parse(arguments):
     add("--threads", type=at_least_one, default=machine.cores(), help="of each side (default: all)")
     add("--curves", action="store_true", help="also measure the scaling curves of ssa")
     add("--curve-precision", choices=["fp32", "bf16"], default="fp32")
-    add("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"), metavar="PATH")
+    add("--ssa-bench", default=records.SSA_BENCH, metavar="PATH")
     add("--python", default=sys.executable, metavar="PATH", help="the Python that has torch")
     add("--ssa-env", type=pairs, action="append", default=[], metavar="NAME=VALUE")
     add("--torch-env", type=pairs, action="append", default=[], metavar="NAME=VALUE")
@@ -98,7 +98,7 @@ def completed(options):
     options.cases = [
         case for case in cases.TEXTS + cases.IMAGES if case.name in options.cases
     ]
-    scratch = ROOT / "build/bench-quick"
+    scratch = records.ROOT / "build/bench-quick"
     if options.quick:
         options.rounds, options.steps = 1, 1
         options.cases = [cases.quick(case) for case in options.cases]
@@ -106,8 +106,8 @@ def completed(options):
         if not options.document:
             options.document = scratch / "performance.md"
             options.document.write_text(tables.EMPTY_DOCUMENT)
-    options.output = options.output or (scratch if options.quick else ROOT / "bench/results")
-    options.document = options.document or ROOT / "docs/performance.md"
+    options.output = options.output or (scratch if options.quick else records.RESULTS)
+    options.document = options.document or records.ROOT / "docs/performance.md"
     if options.no_document:
         options.document = None
     return options
@@ -171,34 +171,20 @@ def measure(options, command):
         "cases": [],
     }
     options.output.mkdir(parents=True, exist_ok=True)
-    path = free_path(options.output, machine.file_name(description, now))
+    path = records.free_path(options.output, machine.file_name(description, now))
     with tempfile.TemporaryDirectory(prefix="ssa-compare-") as folder:
         for case in options.cases:
             for precision in options.precisions:
                 record["cases"].append(run_case(case, precision, options, folder))
-                save(path, record)  # what is measured stays, whatever happens next
+                records.save(path, record)  # what is measured stays, whatever happens next
         if options.curves:
             record["curves"] = run_curves(options, folder)
     for case in record["cases"]:
         for side in case["sides"].values():
             record["versions"].update(side.pop("versions", {}))
-    save(path, record)
+    records.save(path, record)
     say(f"written: {path}")
     return record
-
-
-def free_path(folder, name):
-    """A file of this name that does not exist yet: measurements of the same day stay apart."""
-    path, number = folder / f"{name}.json", 2
-    while path.exists():
-        path, number = folder / f"{name}-{number}.json", number + 1
-    return path
-
-
-def save(path, record):
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    partial.replace(path)
 
 
 def failures(record):

@@ -11,7 +11,7 @@ import statistics
 
 import cases
 import machine
-from rounds import at_most, say
+from rounds import at_most, rotated, say
 from sides import SideError, run_ssa_bench, ssa_environment
 
 WINDOW = 256  # positions of a window where its size is fixed
@@ -105,8 +105,7 @@ def run_curve(name, title, measure, points, options, folder):
     turns = {point.x: [] for point in points}
     errors = {}
     for number in range(options.rounds):
-        shift = number % len(points)
-        for point in points[shift:] + points[:shift]:
+        for point in rotated(points, number):
             if point.x in errors:
                 continue
             try:

@@ -9,8 +9,6 @@ activations. Nothing else should run meanwhile.
     python3 bench/dense_attention.py --render bench/results/FILE.json …
 """
 
-import argparse
-import datetime
 import json
 import pathlib
 import shlex
@@ -18,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-import machine
+import records
+import tables
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCHEMES = {"s16_l2": 0, "s16_l4": 0, "s12_l4": 0.75, "s16_l6": 0, "s16_l8": 0}  # part that samples
 
 
@@ -40,7 +38,7 @@ def measure(options, scheme, part):
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "compare.json"
         command = options.run_under + [
-            options.ssa_bench, "step", "--config", str(ROOT / f"configs/wikitext103_{scheme}.yaml"),
+            options.ssa_bench, "step", "--config", str(records.ROOT / f"configs/wikitext103_{scheme}.yaml"),
             "--compare", "--precision", options.precision, "--repeats", str(options.repeats),
             "--json", str(file), "--set", *settings(options, part)]
         subprocess.run(command, check=True, stdout=sys.stderr)
@@ -53,22 +51,20 @@ def measure(options, scheme, part):
 
 
 def table(record):
-    lines = [
-        "| scheme | C | paper: C, M, S | both materialised: M, S | both fused: M, S "
-        "| fused to dense materialised: M, S |", "|---|---|---|---|---|---|"]
+    head = ["scheme", "C", "paper: C, M, S", "both materialised: M, S", "both fused: M, S",
+            "fused to dense materialised: M, S"]
+    rows = []
     for row in record["rows"]:
         paper = row["published"]
         pairs = [f"{row[key]['memory']:.2f}, {row[key]['speed']:.2f}" for key in
                  ("both_materialized", "both_fused", "fused_to_dense_materialized")]
-        lines.append(f"| {paper['scheme']} | {row['compute_ratio']:.2f} | {paper['C']:.2f}, "
-                     f"{paper['M']:.2f}, {paper['S']:.2f} | " + " | ".join(pairs) + " |")
-    return "\n".join(lines)
+        rows.append([paper["scheme"], f"{row['compute_ratio']:.2f}",
+                     f"{paper['C']:.2f}, {paper['M']:.2f}, {paper['S']:.2f}", *pairs])
+    return tables.table(head, rows)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"))
+def parse(arguments):
+    parser = records.parser(__doc__)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--layers", type=int, default=4)
@@ -77,25 +73,21 @@ def main():
     parser.add_argument("--schemes", nargs="+", choices=list(SCHEMES), default=list(SCHEMES))
     parser.add_argument("--run-under", type=shlex.split, default=[],
                         help="a command that runs each measurement")
-    parser.add_argument("--output", type=pathlib.Path, help="default: in bench/results/")
-    parser.add_argument("--render", nargs="+", type=pathlib.Path, help="print tables of records")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = parse(arguments)
     if options.render:
-        for path in options.render:
-            print(path.name, table(json.loads(path.read_text())), sep="\n\n", end="\n\n")
-        return
-    today = datetime.date.today()
-    about = machine.describe()
-    record = {"date": f"{today}", "machine": about, "ssa": machine.ssa_version(options.ssa_bench),
-              "precision": options.precision, "rows": []}
-    output = options.output or (
-        ROOT / "bench/results" /
-        f"{machine.file_name(about, today)}-dense-attention-{options.precision}.json")
+        return records.render(options.render, table)
+    record = records.head(options) | {"precision": options.precision, "rows": []}
+    output = records.path_of(options, record, f"dense-attention-{options.precision}")
     for scheme in options.schemes:
         record["rows"].append(measure(options, scheme, SCHEMES[scheme]))
-        output.write_text(json.dumps(record, indent=1) + "\n")
+        records.save(output, record)
     print(table(record))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,20 +17,16 @@ forgets what compiling took, but has the libraries, which are given apart.
 PyTorch: python3 -m venv venv && venv/bin/pip install torch, then run with venv/bin/python.
 """
 
-import argparse
-import datetime
 import json
-import pathlib
 import statistics
-import subprocess
 import sys
 
 import machine
+import records
+import rounds
 import sides
 import tables
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-WORKER = pathlib.Path(__file__).resolve().parent / "pytorch_egt.py"
 CASES = {"s0": "pcqm4mv2_s0", "s6_u50": "pcqm4mv2_s6_u50"}
 PEERS = {"eager": False, "compile": True}  # compiled?
 TITLES = {"eager": "PyTorch, eager", "compile": "PyTorch, compiled"}
@@ -48,7 +44,7 @@ class Ssa:
         self.options = options
         settings = [f"train.batch_size={options.batch}", f"train.micro_batch={options.batch}",
                     f"model.layers={options.layers}", f"ssa.layers={options.layers}"]
-        self.arguments = ["step", "--config", str(ROOT / f"configs/{CASES[case]}.yaml"), "--device",
+        self.arguments = ["step", "--config", str(records.ROOT / f"configs/{CASES[case]}.yaml"), "--device",
                           "cpu", "--precision", "fp32", "--repeats", str(options.steps)]
         for setting in settings[: 3 if case == "s0" else 4]:
             self.arguments += ["--set", setting]
@@ -70,29 +66,18 @@ class Torch:
         self.steps = options.steps
         job = {"shape": {"layers": options.layers}, "sizes": typical_sizes(options.batch),
                "threads": options.threads, "compiled": PEERS[peer]}
-        self.process = subprocess.Popen(
-            [options.python, str(WORKER), json.dumps(job)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=sides.with_settings(sides.torch_environment(options.threads, {})))
-        self.first = self.answer()
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise sides.SideError("the PyTorch process ended; run pytorch_egt.py by hand to see why")
-        return json.loads(line)
+        command = [options.python, str(sides.HERE / "pytorch_egt.py"), json.dumps(job)]
+        self.worker = sides.Worker(command, sides.torch_environment(options.threads, {}))
+        self.first = self.worker.answer()
 
     def measure(self):
-        self.process.stdin.write(json.dumps({"steps": self.steps}).encode() + b"\n")
-        self.process.stdin.flush()
-        answer = self.answer()
+        answer = self.worker.ask({"steps": self.steps})
         return {"seconds": statistics.median(answer["seconds"]),
                 "resident_before_bytes": self.first["resident_before_bytes"],
                 "peak_resident_bytes": answer["peak_resident_bytes"]}
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        self.worker.close()
 
 
 def figures(turns):
@@ -115,10 +100,7 @@ def table(record):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"))
+    parser = records.parser(__doc__)
     parser.add_argument("--python", default=sys.executable, help="one that has torch")
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
@@ -127,39 +109,30 @@ def parse(arguments):
     parser.add_argument("--threads", type=int, default=machine.cores())
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=5, help="steps of a turn")
-    parser.add_argument("--output", type=pathlib.Path, help="default: in bench/results/")
-    parser.add_argument("--render", type=pathlib.Path, help="print the table of a record")
     return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     options = parse(arguments)
     if options.render:
-        print(table(json.loads(options.render.read_text())))
-        return 0
-    today, about = datetime.date.today(), machine.describe()
+        return records.render(options.render, table)
+    record = records.head(options)
     running = {case: Ssa(options, case) for case in options.cases}
     try:
         for peer in options.peers:
             running[peer] = Torch(options, peer)
-        turns = {name: [] for name in running}
-        for _ in range(options.rounds):
-            for name, side in running.items():
-                turns[name].append(side.measure())
-                print(f"{name}: {turns[name][-1]['seconds']:.3f} s", file=sys.stderr)
+        turns = {name: side.measure for name, side in running.items()}
+        measured = rounds.in_turn(turns, options.rounds, lambda turn: f"{turn['seconds']:.3f} s")
     except sides.SideError as error:
         sys.exit(f"egt_step.py: {error}")
     finally:
         for side in running.values():
             side.close()
     torch = [running[peer].first["torch"] for peer in options.peers]
-    record = {"date": f"{today}", "machine": about, "ssa": machine.ssa_version(options.ssa_bench),
-              "torch": torch[0] if torch else None, "threads": options.threads,
-              "batch": options.batch, "layers": options.layers, "rounds": options.rounds,
-              "steps": options.steps, "sizes": typical_sizes(options.batch), "sides": turns}
-    output = options.output or (
-        ROOT / f"bench/results/{machine.file_name(about, today)}-egt-step.json")
-    output.write_text(json.dumps(record, indent=1) + "\n")
+    record |= {"torch": torch[0] if torch else None, "threads": options.threads,
+               "batch": options.batch, "layers": options.layers, "rounds": options.rounds,
+               "steps": options.steps, "sizes": typical_sizes(options.batch), "sides": measured}
+    records.save(records.path_of(options, record, "egt-step"), record)
     print(table(record))
     return 0
 

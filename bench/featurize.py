@@ -27,8 +27,9 @@ import tempfile
 import time
 
 import machine
+import records
+import rounds
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 BAR = 4.0
 
 
@@ -88,12 +89,7 @@ def measure(options):
         "ogb": lambda: run_python(options, False),
         "ogb + numpy": lambda: run_python(options, True),
     }
-    turns = {name: [] for name in sides}
-    for number in range(options.rounds):
-        names = list(sides)
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            turns[name].append(sides[name]())
+    turns = rounds.in_turn(sides, options.rounds, lambda turn: f"{turn[1]:.2f} s")
     result = {}
     for name, measured in turns.items():
         rows = measured[0][0]
@@ -109,7 +105,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", required=True, help="CSV with columns smiles and homolumogap")
     parser.add_argument("--python", default=sys.executable, help="Python with rdkit and ogb")
-    parser.add_argument("--ssa-data", default=str(ROOT / "build/release/bin/ssa-data"))
+    parser.add_argument("--ssa-data", default=str(records.ROOT / "build/release/bin/ssa-data"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -132,7 +128,7 @@ def main():
     print(f"bar: {BAR} times ogb with 2 threads: "
           f"{'held' if reached >= BAR * sides['ogb']['molecules_per_second'] else 'MISSED'}")
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
+        records.save(pathlib.Path(options.json), record)
 
 
 if __name__ == "__main__":

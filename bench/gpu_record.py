@@ -9,6 +9,8 @@ import pathlib
 import re
 import sys
 
+import records
+
 
 class Record:
     """A JSON file that is whole at any moment, whatever happens to who writes it."""
@@ -29,19 +31,15 @@ class Record:
         self.save()
 
     def save(self):
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.values, indent=1) + "\n")
-        partial.replace(self.path)
+        records.save(self.path, self.values)
 
 
 def keep(record, folder):
     gpu = (record.values.get("gpu") or "no gpu").split(",")[0]
     name = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
     stem = f"{record.values['date'][:10]}-{name}"
-    path, number = pathlib.Path(folder) / f"{stem}.json", 2
-    while path.exists():
-        path, number = path.with_name(f"{stem}-{number}.json"), number + 1
-    path.write_text(json.dumps(record.values, indent=1) + "\n")
+    path = records.free_path(folder, stem)
+    records.save(path, record.values)
     print(f"kept: {path}")
 
 

@@ -9,21 +9,19 @@ as ssa does, is left out. Nothing else should run meanwhile.
     python3 bench/graph_attention.py --ssa-bench build/release/bin/ssa-bench
 """
 
-import argparse
-import datetime
 import json
 import math
-import pathlib
 import shlex
 import statistics
-import subprocess
 import sys
 
 import machine
+import records
+import rounds
 import sides
+import tables
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-WORKER = pathlib.Path(__file__).resolve().parent / "pytorch_graph_attention.py"
+WORKER = sides.HERE / "pytorch_graph_attention.py"
 PEERS = {
     "eager": {"compiled": False, "heads_first": False},
     "compile": {"compiled": True, "heads_first": False},
@@ -66,50 +64,37 @@ class Torch:
         job["sources"] = [sources_of(size, options) for size in shape["sizes"]]
         job |= {"precision": options.precision, "threads": options.threads} | peer
         self.steps = options.steps
-        self.process = subprocess.Popen(
-            [*options.run_under, options.python, str(WORKER), json.dumps(job)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=sides.with_settings(sides.torch_environment(options.threads, {})))
-        self.version = self.answer()["torch"]
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise sides.SideError("the PyTorch process ended; run it by hand to see why")
-        return json.loads(line)
+        command = [*options.run_under, options.python, str(WORKER), json.dumps(job)]
+        self.worker = sides.Worker(command, sides.torch_environment(options.threads, {}))
+        self.version = self.worker.answer()["torch"]
 
     def measure(self):
-        self.process.stdin.write(json.dumps({"steps": self.steps}).encode() + b"\n")
-        self.process.stdin.flush()
-        answer = self.answer()
+        answer = self.worker.ask({"steps": self.steps})
         return statistics.median(answer["forward"]), statistics.median(answer["backward"])
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        self.worker.close()
 
 
 def table(record):
-    lines = ["| side | forward, ms | backward, ms | ssa faster: forward, backward, both (of rounds) |",
-             "|---|---|---|---|"]
-    ours = record["turns"]["ssa"]
+    rows, ours = [], record["turns"]["ssa"]
     for name, turns in record["turns"].items():
         forward, backward = (statistics.median(turn[i] for turn in turns) for i in (0, 1))
         ratios = ""
         if name != "ssa":
-            rounds = [sum(theirs) / sum(own) for theirs, own in zip(turns, ours)]
+            both = [sum(theirs) / sum(own) for theirs, own in zip(turns, ours)]
             of = [statistics.median(turn[i] for turn in turns) /
                   statistics.median(own[i] for own in ours) for i in (0, 1)]
-            ratios = (f"{of[0]:.1f}×, {of[1]:.1f}×, **{statistics.median(rounds):.1f}×** "
-                      f"({min(rounds):.1f}–{max(rounds):.1f})")
-        lines.append(f"| {name} | {forward * 1e3:.2f} | {backward * 1e3:.2f} | {ratios} |")
-    return "\n".join(lines)
+            ratios = (f"{of[0]:.1f}×, {of[1]:.1f}×, **{statistics.median(both):.1f}×** "
+                      f"({min(both):.1f}–{max(both):.1f})")
+        rows.append([name, f"{forward * 1e3:.2f}", f"{backward * 1e3:.2f}", ratios])
+    head = ["side", "forward, ms", "backward, ms",
+            "ssa faster: forward, backward, both (of rounds)"]
+    return tables.table(head, rows)
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"))
+def parse(arguments):
+    parser = records.parser(__doc__)
     parser.add_argument("--python", default=sys.executable, help="one that has torch")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--graphs", type=int, default=128)
@@ -121,36 +106,32 @@ def parse():
     parser.add_argument("--steps", type=int, default=7, help="steps of each turn")
     parser.add_argument("--run-under", type=shlex.split, default=[],
                         help="a command that runs each side")
-    parser.add_argument("--output", type=pathlib.Path, help="default: in bench/results/")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main():
-    options = parse()
-    today, about = datetime.date.today(), machine.describe()
+def main(arguments=None):
+    options = parse(arguments)
+    if options.render:
+        return records.render(options.render, table)
+    record = records.head(options)
     running = {"ssa": Ssa(options)}
     running["ssa"].measure()  # says which sizes the graphs have
     shape = running["ssa"].result
     try:
         for name, peer in PEERS.items():
             running[f"PyTorch {name}"] = Torch(options, shape, peer)
-        turns = {name: [] for name in running}
-        for _ in range(options.rounds):
-            for name, side in running.items():
-                turns[name].append(side.measure())
+        turns = {name: side.measure for name, side in running.items()}
+        measured = rounds.in_turn(turns, options.rounds, lambda turn: f"{1e3 * sum(turn):.2f} ms")
         torch = running["PyTorch eager"].version
     finally:
         for side in running.values():
             side.close()
-    record = {"date": f"{today}", "machine": about, "ssa": machine.ssa_version(options.ssa_bench),
-              "torch": torch, "command": shlex.join(["ssa-bench", *running["ssa"].arguments]),
-              "threads": options.threads, "shape": shape, "turns": turns}
-    output = options.output or (
-        ROOT / "bench/results" /
-        f"{machine.file_name(about, today)}-graph-attention-{options.precision}.json")
-    output.write_text(json.dumps(record, indent=1) + "\n")
+    record |= {"torch": torch, "command": shlex.join(["ssa-bench", *running["ssa"].arguments]),
+               "threads": options.threads, "shape": shape, "turns": measured}
+    records.save(records.path_of(options, record, f"graph-attention-{options.precision}"), record)
     print(table(record))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

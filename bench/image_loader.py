@@ -16,26 +16,25 @@ one of RandAugment's operations), then run with venv/bin/python.
 """
 
 import argparse
-import datetime
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import time
 
 import machine
+import records
+import rounds
 import sides
 import tables
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 TITLES = {"ssa": "ssa", "torch": "DataLoader, torchvision and timm"}
 
 
 def ssa_turn(options):
     """Pictures a second of ssa-bench loader."""
     arguments = [
-        "loader", "--config", str(ROOT / "configs/imagenet_w7_s0.yaml"), "--repeats",
+        "loader", "--config", str(records.ROOT / "configs/imagenet_w7_s0.yaml"), "--repeats",
         str(options.batches), "--set", f"data.path={options.data}", "data.classes=0",
         f"data.workers={options.workers}", f"train.batch_size={options.batch}",
         f"train.micro_batch={options.batch}",
@@ -105,18 +104,13 @@ def table(record):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"))
+    parser = records.parser(__doc__)
     parser.add_argument("--tree", help="folder of classes, for PyTorch")
     parser.add_argument("--data", help="the same, prepared, for ssa")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--batches", type=int, default=10, help="of a turn")
     parser.add_argument("--workers", type=int, default=machine.cores())
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--output", type=pathlib.Path, help="default: in bench/results/")
-    parser.add_argument("--render", type=pathlib.Path, help="print the table of a record")
     parser.add_argument("--peer", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -127,34 +121,18 @@ def main(arguments=None):
         run_peer(options.peer)
         return 0
     if options.render:
-        print(table(json.loads(options.render.read_text())))
-        return 0
+        return records.render(options.render, table)
     if not options.tree or not options.data:
         sys.exit("image_loader.py: give --tree and --data, the same pictures for both sides")
     os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        import PIL
-        import timm
-        import torch
-    except ModuleNotFoundError as error:
-        sys.exit(f"image_loader.py: {error}; pip install torch torchvision timm, run that python")
-    turns = {"ssa": ssa_turn, "torch": torch_turn}
-    rates = {name: [] for name in turns}
-    for _ in range(options.rounds):
-        for name, turn in turns.items():
-            rates[name].append(turn(options))
-            print(f"{name}: {rates[name][-1]:.0f} images/s", file=sys.stderr)
-    today, about = datetime.date.today(), machine.describe()
-    record = {
-        "date": f"{today}", "machine": about, "ssa": machine.ssa_version(options.ssa_bench),
-        "torch": torch.__version__, "timm": timm.__version__, "pillow": PIL.__version__,
+    record = records.head(options) | records.versions(torch="torch", timm="timm", pillow="PIL")
+    turns = {"ssa": lambda: ssa_turn(options), "torch": lambda: torch_turn(options)}
+    rates = rounds.in_turn(turns, options.rounds, lambda rate: f"{rate:.0f} images/s")
+    record |= {
         "workers": options.workers, "batch": options.batch, "batches": options.batches,
         "sides": {n: {"turns": r, "examples_per_second": max(r)} for n, r in rates.items()},
     }
-    output = options.output or (
-        ROOT / f"bench/results/{machine.file_name(about, today)}-image-loader.json"
-    )
-    output.write_text(json.dumps(record, indent=1) + "\n")
+    records.save(records.path_of(options, record, "image-loader"), record)
     print(table(record))
     return 0
 

@@ -22,19 +22,35 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def rotated(sides, number):
+    """The sides in the order of round `number`, which begins with the next one each time."""
+    shift = number % max(1, len(sides))
+    return sides[shift:] + sides[:shift]
+
+
+def in_turn(turns, rounds, show):
+    """name → what its turn gave in each round; in a round every side has one. `show` makes a text of
+    what a turn gave."""
+    measured = {name: [] for name in turns}
+    for number in range(rounds):
+        for name in rotated(list(turns), number):
+            measured[name].append(turns[name]())
+            say(f"  {name}: {show(measured[name][-1])}")
+    return measured
+
+
 def run_case(case, precision, options, folder):
     """The record of a case in one precision: sides, ratios, bars. Sides that fail are recorded with
     their message and do not stop the others."""
     sides = [SsaSide(case, precision, options, folder)]
     for peer in options.peers:
         if case.takes(peer):
-            sides.append(TorchSide(peer, case, precision, options, folder))
+            sides.append(TorchSide(peer, case, precision, options))
     results = {side.name: {"title": side.title, "turns": []} for side in sides}
     try:
         running = start_all(sides, results, f"{case.name} {precision}")
         for number in range(options.rounds):
-            shift = number % max(1, len(running))
-            for side in running[shift:] + running[:shift]:
+            for side in rotated(running, number):
                 take_turn(side, running, results[side.name], options.steps)
             running = [side for side in running if "error" not in results[side.name]]
     finally:

@@ -30,9 +30,9 @@ import sys
 import tempfile
 
 import machine
+import records
 import scaling_model
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORDS = "the of and a window layer source target step loss plan token rank bucket ring".split()
 
 
@@ -59,8 +59,8 @@ def parse(arguments):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--bin", type=pathlib.Path, default=ROOT / "build/release/bin", help="where the programs are")
-    add("--config", type=pathlib.Path, default=ROOT / "configs/enwik8_mini_s6_l4.yaml")
+    add("--bin", type=pathlib.Path, default=records.ROOT / "build/release/bin", help="where the programs are")
+    add("--config", type=pathlib.Path, default=records.ROOT / "configs/enwik8_mini_s6_l4.yaml")
     add("--data", type=pathlib.Path, help="bytes to train on (default: words drawn at random)")
     add("--set", nargs="+", default=[], metavar="key=value", help="override keys of the config")
     add("--ranks", type=int, nargs="+", default=[1, 2, 4])
@@ -117,7 +117,7 @@ class Failed(Exception):
 
 def launched(options, ranks, program, *arguments):
     """The command that runs a program on so many ranks."""
-    return [str(ROOT / "scripts/launch_local.sh"), "-n", str(ranks), "--threads",
+    return [str(records.ROOT / "scripts/launch_local.sh"), "-n", str(ranks), "--threads",
             str(options.threads), "--launcher", options.launcher, "--", str(options.bin / program),
             *map(str, arguments)]
 
@@ -279,16 +279,6 @@ def generated_text(folder):
     return path
 
 
-def free_path(description, now):
-    name, number = f"{machine.file_name(description, now)}-scaling", 1
-    folder = ROOT / "bench/results"
-    path = folder / f"{name}.json"
-    while path.exists():
-        number += 1
-        path = folder / f"{name}-{number}.json"
-    return path
-
-
 def measure(options, command):
     now = datetime.datetime.now(datetime.timezone.utc)
     description = machine.describe()
@@ -304,12 +294,11 @@ def measure(options, command):
         "config": options.config.name, "data": options.data.name if options.data else "generated",
         "parameters": parameter_count(options),
     }
-    output = options.output or free_path(description, now)
+    name = f"{machine.file_name(description, now)}-scaling"
+    output = options.output or records.free_path(records.RESULTS, name)
 
     def save():
-        partial = output.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=1) + "\n")
-        partial.replace(output)
+        records.save(output, record)
 
     record["collective"] = measure_collectives(options)
     record["fit"] = {}

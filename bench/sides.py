@@ -18,9 +18,9 @@ class SideError(RuntimeError):
     """A side could not start or measure; the comparison goes on without it."""
 
 
-def tail(path, lines=3):
-    text = pathlib.Path(path).read_text(errors="replace").strip().splitlines()
-    return " | ".join(text[-lines:])
+def tail(text, lines=3):
+    """The last lines of what a program printed."""
+    return " | ".join(text.decode(errors="replace").strip().splitlines()[-lines:])
 
 
 def ssa_environment(threads, overrides):
@@ -80,8 +80,48 @@ def run_ssa_bench(binary, arguments, settings, timeout):
             raise SideError(f"ssa-bench {arguments[0]}: no result within {timeout:.0f} s")
         if code != 0:
             ended = describe_exit(code)
-            raise SideError(f"ssa-bench {arguments[0]} ended with {ended}: {tail(log)}")
+            printed = pathlib.Path(log).read_bytes()
+            raise SideError(f"ssa-bench {arguments[0]} ended with {ended}: {tail(printed)}")
         return json.loads(pathlib.Path(output).read_text()), resident
+
+
+class Worker:
+    """A Python process that answers each line of JSON with one, and is warm between them. Its first
+    answer comes unasked."""
+
+    def __init__(self, command, settings, timeout=900):
+        self.timeout, self.log = timeout, tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.log, env=with_settings(settings))
+        self.pid = self.process.pid
+
+    def answer(self):
+        readable, _, _ = select.select([self.process.stdout], [], [], self.timeout)
+        if not readable:
+            raise SideError(f"no answer within {self.timeout:.0f} s")
+        line = self.process.stdout.readline()
+        if not line:
+            code = describe_exit(self.process.wait())
+            self.log.seek(0)
+            raise SideError(f"the PyTorch process ended with {code}: {tail(self.log.read())}")
+        result = json.loads(line)
+        if "error" in result:
+            raise SideError(result["error"])
+        return result
+
+    def ask(self, request):
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # answer() says how it ended
+        return self.answer()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.log):
+            stream.close()
 
 
 class SsaSide:
@@ -118,10 +158,9 @@ class SsaSide:
 class TorchSide:
     """pytorch_worker.py, started once; blocked in a read while others are measured."""
 
-    def __init__(self, peer, case, precision, options, folder):
+    def __init__(self, peer, case, precision, options):
         self.name, self.title, self.counts = peer.name, peer.title, peer.counts
         self.options = options
-        self.log = pathlib.Path(folder) / f"{case.name}-{precision}-{peer.name}.log"
         self.job = {
             "shape": case.shape() | {"attention": peer.attention},
             "precision": precision,
@@ -130,49 +169,21 @@ class TorchSide:
             "warmup": options.warmup,
         }
         self.settings = torch_environment(options.threads, options.torch_env)
-        self.process = None
+        self.worker = None
 
     @property
     def pid(self):
-        return self.process.pid if self.process else None
+        return self.worker.pid if self.worker else None
 
     def start(self):
         command = [self.options.python, str(HERE / "pytorch_worker.py"), json.dumps(self.job)]
-        with self.log.open("wb") as stream:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                env=with_settings(self.settings),
-            )
-        return self.answer() | {"environment": self.settings}
-
-    def answer(self):
-        readable, _, _ = select.select([self.process.stdout], [], [], self.options.timeout)
-        if not readable:
-            raise SideError(f"no answer within {self.options.timeout:.0f} s")
-        line = self.process.stdout.readline()
-        if not line:
-            code = describe_exit(self.process.wait())
-            raise SideError(f"the PyTorch process ended with {code}: {tail(self.log)}")
-        result = json.loads(line)
-        if "error" in result:
-            raise SideError(result["error"])
-        return result
+        self.worker = Worker(command, self.settings, self.options.timeout)
+        return self.worker.answer() | {"environment": self.settings}
 
     def measure(self, steps):
-        try:
-            self.process.stdin.write(json.dumps({"steps": steps}).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # answer() says how it ended
-        return self.answer()
+        return self.worker.ask({"steps": steps})
 
     def close(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
-            self.process = None
+        if self.worker:
+            self.worker.close()
+            self.worker = None

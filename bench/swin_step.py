@@ -12,19 +12,16 @@ less.
 PyTorch: python3 -m venv venv && venv/bin/pip install torch timm, then run with venv/bin/python.
 """
 
-import argparse
-import datetime
-import json
 import os
-import pathlib
 import sys
 import time
 
 import machine
+import records
+import rounds
 import sides
 import tables
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 # case → (config, window of the peer). timm has nothing like subsampling: dense windows stand for it.
 CASES = {
     "w7_s0": ("imagenet_w7_s0", 7),
@@ -42,7 +39,7 @@ TITLES = {
 def ssa_turn(options, case, precision):
     """Median seconds of a step of ssa-bench step."""
     arguments = [
-        "step", "--config", str(ROOT / f"configs/{CASES[case][0]}.yaml"), "--device", "cpu",
+        "step", "--config", str(records.ROOT / f"configs/{CASES[case][0]}.yaml"), "--device", "cpu",
         "--precision", precision, "--repeats", str(options.repeats), "--set",
         f"train.batch_size={options.batch}", f"train.micro_batch={options.batch}",
     ]
@@ -102,11 +99,8 @@ def measure(options, case, precision):
     for peer in options.peers:
         side = TimmSide(peer, CASES[case][1], precision, options.batch)
         turns[peer] = lambda of=side: of.turn(options.repeats)
-    measured = {name: [] for name in turns}
-    for _ in range(options.rounds):
-        for name, turn in turns.items():
-            measured[name].append(turn())
-            print(f"{case} {precision} {name}: {measured[name][-1]:.3f} s", file=sys.stderr)
+    rounds.say(f"{case} {precision}")
+    measured = rounds.in_turn(turns, options.rounds, lambda seconds: f"{seconds:.3f} s")
     found = {n: {"turns": t, "step_seconds": min(t)} for n, t in measured.items()}
     return {"case": case, "precision": precision, "sides": found}
 
@@ -128,10 +122,7 @@ def table(record):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"))
+    parser = records.parser(__doc__)
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
     both, peers = ["fp32", "bf16"], list(TITLES)[1:]
     parser.add_argument("--precisions", nargs="+", choices=both, default=both)
@@ -140,36 +131,27 @@ def parse(arguments):
     parser.add_argument("--threads", type=int, default=machine.cores())
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3, help="steps of a turn")
-    parser.add_argument("--output", type=pathlib.Path, help="default: in bench/results/")
-    parser.add_argument("--render", type=pathlib.Path, help="print the table of a record")
     return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     options = parse(arguments)
     if options.render:
-        print(table(json.loads(options.render.read_text())))
-        return 0
+        return records.render(options.render, table)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    try:
-        import timm
-        import torch
-    except ModuleNotFoundError as error:
-        sys.exit(f"swin_step.py: {error}; pip install torch timm, and run that python")
+    found = records.versions(torch="torch", timm="timm")
+    import torch
+
     torch.set_num_threads(options.threads)
-    today, about = datetime.date.today(), machine.describe()
-    record = {
-        "date": f"{today}", "machine": about, "ssa": machine.ssa_version(options.ssa_bench),
-        "torch": torch.__version__, "timm": timm.__version__, "threads": options.threads,
-        "batch": options.batch, "rounds": options.rounds, "repeats": options.repeats, "cases": [],
+    record = records.head(options) | found | {
+        "threads": options.threads, "batch": options.batch, "rounds": options.rounds,
+        "repeats": options.repeats, "cases": [],
     }
-    output = options.output or (
-        ROOT / f"bench/results/{machine.file_name(about, today)}-swin-step.json"
-    )
+    output = records.path_of(options, record, "swin-step")
     for precision in options.precisions:
         for case in options.cases:
             record["cases"].append(measure(options, case, precision))
-            output.write_text(json.dumps(record, indent=1) + "\n")
+            records.save(output, record)
     print(table(record))
     return 0
 

@@ -11,7 +11,6 @@ nothing is checked.
 import json
 import pathlib
 import struct
-import subprocess
 import sys
 import tempfile
 

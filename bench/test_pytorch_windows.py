@@ -7,6 +7,7 @@ Prints one line a check; the exit status is 1 if one fails, 77 without torch and
 nothing is checked.
 """
 
+import json
 import math
 import pathlib
 import sys
@@ -93,7 +94,7 @@ def check_record():
         arguments = ["--cases", "w7_stage3", "--precisions", "fp32", "--peers", "timm"]
         arguments += ["--batch", "1", "--rounds", "2", "--repeats", "1"]
         window_attention.main([*arguments, "--ssa-bench", str(fake), "--output", str(output)])
-        record = window_attention.json.loads(output.read_text())
+        record = json.loads(output.read_text())
         (case,) = record["cases"]
         assert len(case["sides"]["timm"]["turns"]) == 2, case
         case["sides"]["timm"] |= {"forward_seconds": 2.0, "backward_seconds": 7.0}

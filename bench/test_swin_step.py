@@ -44,7 +44,7 @@ def check_parameters():
         got = sum(p.numel() for p in model.parameters())
         assert got == count, (window, got)
     for config, window in swin_step.CASES.values():
-        assert (swin_step.ROOT / f"configs/{config}.yaml").is_file(), config
+        assert (swin_step.records.ROOT / f"configs/{config}.yaml").is_file(), config
         assert config.startswith(f"imagenet_w{window}_"), config
 
 

@@ -11,20 +11,16 @@ that other programs on the machine disturb it less.
 PyTorch: python3 -m venv venv && venv/bin/pip install torch timm, then run with venv/bin/python.
 """
 
-import argparse
 import dataclasses
-import datetime
-import json
 import os
-import pathlib
 import sys
 import time
 
-import machine
+import records
+import rounds
 import sides
 import tables
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 # (side of the map, window, shift, heads): the shifted blocks of Swin-T's first and third stage.
 CASES = {
     "w7": (56, 7, 3, 3),
@@ -100,10 +96,8 @@ def measure(options, case, precision):
     for peer in options.peers:
         torch_side = TorchSide(peer, geometry, precision)
         turns[peer] = lambda of=torch_side: of.turn(options.repeats)
-    measured = {name: [] for name in turns}
-    for _ in range(options.rounds):
-        for name, turn in turns.items():
-            measured[name].append(turn())
+    rounds.say(f"{case} {precision}")
+    measured = rounds.in_turn(turns, options.rounds, lambda turn: f"{1e3 * sum(turn):.2f} ms")
     record = {"case": case, "precision": precision, "geometry": dataclasses.asdict(geometry)}
     record["sides"] = {
         name: {
@@ -137,10 +131,7 @@ def table(record):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ssa-bench", default=str(ROOT / "build/release/bin/ssa-bench"))
+    parser = records.parser(__doc__)
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
     both, peers = ["fp32", "bf16"], list(TITLES)[2:]
     parser.add_argument("--precisions", nargs="+", choices=both, default=both)
@@ -149,36 +140,27 @@ def parse(arguments):
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=10, help="measurements per turn")
-    parser.add_argument("--output", type=pathlib.Path, help="default: in bench/results/")
-    parser.add_argument("--render", type=pathlib.Path, help="print the table of a record")
     return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     options = parse(arguments)
     if options.render:
-        print(table(json.loads(options.render.read_text())))
-        return 0
+        return records.render(options.render, table)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    try:
-        import timm
-        import torch
-    except ModuleNotFoundError as error:
-        sys.exit(f"window_attention.py: {error}; pip install torch timm, and run that python")
+    found = records.versions(torch="torch", timm="timm")
+    import torch
+
     torch.set_num_threads(options.threads)
-    today, about = datetime.date.today(), machine.describe()
-    record = {
-        "date": f"{today}", "machine": about, "ssa": machine.ssa_version(options.ssa_bench),
-        "torch": torch.__version__, "timm": timm.__version__, "threads": options.threads,
-        "rounds": options.rounds, "repeats": options.repeats, "cases": [],
+    record = records.head(options) | found | {
+        "threads": options.threads, "rounds": options.rounds,
+        "repeats": options.repeats, "cases": [],
     }
-    output = options.output or (
-        ROOT / f"bench/results/{machine.file_name(about, today)}-window-attention.json"
-    )
+    output = records.path_of(options, record, "window-attention")
     for precision in options.precisions:
         for case in options.cases:
             record["cases"].append(measure(options, case, precision))
-            output.write_text(json.dumps(record, indent=1) + "\n")
+            records.save(output, record)
     print(table(record))
     return 0
 

@@ -23,7 +23,6 @@ PROGRAMS = ROOT / "build/release/bin"
 try:
     import safetensors  # noqa: F401
     import torch
-    import torch.nn.functional as F
 except ModuleNotFoundError:
     print("skipped: needs torch and safetensors")
     sys.exit(77)
