@@ -42,13 +42,18 @@ ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": functools.partial(F.gelu, approximat
                "relu": F.relu, "elu": F.elu}
 
 
-# ---- attention over a plan ----------------------------------------------------------------------
-
-
-def dense_plan(positions, device=None):
+def dense_plan(positions):
     """One window, in which every position is a target and a source."""
-    everything = torch.arange(positions, device=device)[None]
+    everything = torch.arange(positions)[None]
     return everything, everything
+
+
+def plan_of_each(blocks, plans):
+    """For each block a plan, or None."""
+    plans = [None] * len(blocks) if plans is None else list(plans)
+    if len(plans) != len(blocks):
+        raise ValueError(f"{len(plans)} plans for {len(blocks)} layers; None stands for a dense one")
+    return plans
 
 
 def attend(query, key, value, plan, bias, dropout=0.0):
@@ -80,17 +85,14 @@ def causal_bias(plan, slopes):
     """ALiBi: -m_h·(i - j) for sources j ≤ i, and -inf for later ones. slopes (H) -> (H, W, T, S)"""
     targets, sources = plan
     distance = targets[:, :, None] - sources[:, None, :]  # (W, T, S)
-    bias = -slopes[:, None, None, None] * distance
-    return bias.masked_fill(distance < 0, -math.inf)
+    return (-slopes[:, None, None, None] * distance).masked_fill(distance < 0, -math.inf)
 
 
 @dataclasses.dataclass(frozen=True)
 class RelativeBias:
-    """A learned bias on positions that number the cells of a grid row by row (Liu et al. 2021).
-
-    A table has a row for each difference of rows, columns and channels from source to target. Pairs
-    that are `rows` rows or `columns` columns apart, or more, do not see each other.
-    """
+    """A learned bias on positions that number the cells of a grid row by row (Liu et al. 2021): a table
+    has a row for each difference of rows, columns and channels from source to target. Pairs that are
+    `rows` rows or `columns` columns apart, or more, do not see each other."""
 
     grid_columns: int
     rows: int
@@ -140,8 +142,8 @@ class Attention(nn.Module):
         return [m(x).unflatten(-1, (self.heads, -1)) for m in (self.query, self.key, self.value)]
 
     def forward(self, x, plan, bias):
-        dropout = self.dropout if self.training else 0.0
-        return self.output(attend(*self.split(x), plan, bias, dropout).flatten(-2))
+        mixed = attend(*self.split(x), plan, bias, self.dropout if self.training else 0.0)
+        return self.output(mixed.flatten(-2))
 
 
 class FeedForward(nn.Module):
@@ -149,8 +151,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width, model):
         super().__init__()
-        self.up = nn.Linear(width, model["ffn_width"])
-        self.down = nn.Linear(model["ffn_width"], width)
+        hidden = model["ffn_width"]
+        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.activation = ACTIVATIONS[model["activation"]]
         self.dropout = nn.Dropout(model.get("activation_dropout", 0.0))
 
@@ -198,9 +200,9 @@ class Decoder(nn.Module):
 
     def hidden(self, x, plans):
         """The embedded input x (B, N, d) through all blocks -> (B, N, d)"""
-        x, dense = self.dropout(x), dense_plan(x.shape[1], x.device)
-        for block, plan in zip(self.blocks, plans or [None] * len(self.blocks), strict=True):
-            plan = plan or dense
+        x, dense = self.dropout(x), dense_plan(x.shape[1])
+        for block, plan in zip(self.blocks, plan_of_each(self.blocks, plans)):
+            plan = [torch.as_tensor(at, device=x.device) for at in plan or dense]
             if self.relative:
                 holder = self if hasattr(self, "relative_bias") else block.attention  # shared or not
                 bias = self.relative(plan, holder.relative_bias)
@@ -274,9 +276,8 @@ class DecoderLm(Decoder):
     token; those of an adaptive output are log-probabilities."""
 
     def __init__(self, config, vocabulary):
-        model = config["model"]
+        model, embedding = config["model"], config["model"]["embedding"]
         super().__init__(model)
-        embedding = model["embedding"]
         self.vocabulary, self.tied = vocabulary, embedding["tie_weights"]
         self.adaptive = embedding["kind"] == "adaptive"
         if self.adaptive:
@@ -387,7 +388,8 @@ class SwinStage(nn.Module):
             x = self.merged(x)
         for number, (block, plan) in enumerate(zip(self.blocks, plans)):
             shift = self.window // 2 if number % 2 and self.window < self.side else 0
-            plan = plan or [at.to(x.device) for at in window_plan(self.side, self.window, shift)]
+            plan = plan or window_plan(self.side, self.window, shift)
+            plan = [torch.as_tensor(at, device=x.device) for at in plan]
             x = block(x, plan, self.relative(plan, block.attention.relative_bias))
         return x
 
@@ -400,8 +402,7 @@ class Swin(nn.Module):
         super().__init__()
         swin, self.side = config["model"]["swin"], config["data"]["image_size"]
         self.patch, width = swin["patch"], swin["embed_width"]
-        self.patch_embedding = nn.Linear(3 * self.patch**2, width)
-        self.patch_norm = nn.LayerNorm(width)
+        self.patch_embedding, self.patch_norm = nn.Linear(3 * self.patch**2, width), nn.LayerNorm(width)
         drop_paths = iter(torch.linspace(0, swin.get("drop_path", 0), sum(swin["depths"])).tolist())
         self.stages, side = nn.ModuleList(), self.side // self.patch
         for number, (depth, heads) in enumerate(zip(swin["depths"], swin["heads"])):
@@ -415,7 +416,7 @@ class Swin(nn.Module):
         """(B, 3, R, R) -> (B, classes)"""
         patches = F.unfold(images, self.patch, stride=self.patch).transpose(1, 2)
         x = self.patch_norm(self.patch_embedding(patches))  # (B, (R / patch)², C)
-        plans = iter(plans or [None] * sum(len(stage.blocks) for stage in self.stages))
+        plans = iter(plan_of_each([b for stage in self.stages for b in stage.blocks], plans))
         for stage in self.stages:
             x = stage(x, plans)  # which takes those of its blocks
         return self.head(self.final_norm(x).mean(1))
@@ -483,8 +484,8 @@ class Egt(nn.Module):
     def pairs(self, distances, bonds):
         """(B, N, N, e): of two atoms their distance and the features of their bond, of an atom and a
         virtual node that of the node, of two virtual nodes the mean of theirs."""
-        atoms = self.embedding["distance"](distances.clamp(max=self.hops + 1))
-        atoms = atoms + self.embedding["bond"](bonds).sum(3)
+        bonds = self.embedding["bond"](bonds).sum(3)
+        atoms = self.embedding["distance"](distances.clamp(max=self.hops + 1)) + bonds
         rows = self.virtual_nodes["edge"].weight  # (V, e)
         between = ((rows[:, None] + rows) / 2).expand(len(atoms), -1, -1, -1)
         beside = rows[:, None].expand(len(atoms), -1, atoms.shape[2], -1)
@@ -498,11 +499,10 @@ class Egt(nn.Module):
         virtual = self.virtual_nodes["node"].weight.expand(len(sizes), -1, -1)
         x = self.embedding["atom"](atoms).sum(2) + self.embedding["svd"](encodings)
         x, pairs = self.drop(torch.cat([virtual, x], 1)), self.pairs(distances, bonds)
-        count = virtual.shape[1]
-        real = torch.arange(x.shape[1], device=x.device) < sizes[:, None] + count
-        real = real[:, None].expand(-1, x.shape[1], -1)
-        for block, plan in zip(self.blocks, plans or [None] * len(self.blocks), strict=True):
-            x = block(x, block.edge_norm(pairs), real if plan is None else real & plan)
+        count, nodes = virtual.shape[1], torch.arange(x.shape[1], device=x.device)
+        real = (nodes < sizes[:, None] + count)[:, None].expand(-1, len(nodes), -1)
+        for block, plan in zip(self.blocks, plan_of_each(self.blocks, plans)):
+            x = block(x, block.edge_norm(pairs), real if plan is None else real & plan.to(x.device))
         x = self.head[0](self.final_norm(x[:, :count]).flatten(1))
         return self.head[2](self.activation(self.head[1](self.activation(x)))).squeeze(-1)
 
@@ -563,16 +563,16 @@ def example(model):
 def check(model):
     """What should hold for any weights: sentences, and whether they do."""
     batch = example(model)
-    out = model(*batch)
+    out, alone = model(*batch), model(*(x[:1] for x in batch))
     close = functools.partial(torch.allclose, rtol=1e-4, atol=1e-4 * float(out.abs().max()))
-    finite = all(tensor.isfinite().all() for tensor in (out, *model.parameters()))
-    results = {"parameters and predictions are finite": finite,
-               "a prediction does not depend on the other examples":
-                   close(model(*(x[:1] for x in batch)), out[:1])}
+    results = {
+        "all numbers are finite": all(x.isfinite().all() for x in (out, *model.parameters())),
+        "a prediction does not depend on the other examples": close(alone, out[:1]),
+    }
     if isinstance(model, Decoder):
         changed = torch.cat([batch[0][:, :-1], 1 - batch[0][:, -1:].clamp(max=1)], 1)
-        results["a prediction does not depend on what follows"] = close(model(changed)[:, :-1],
-                                                                        out[:, :-1])
+        same = close(model(changed)[:, :-1], out[:, :-1])
+        results["a prediction does not depend on what follows"] = same
     return results
 
 

@@ -80,6 +80,20 @@ def check_slopes():
     assert slopes(6) == [-2, -4, -6, -8, -1, -3], slopes(6)
 
 
+def check_plans():
+    """Arrays of NumPy serve too; a plan that is missing is named."""
+    model = ssa_torch.DecoderLm(make_golden.make_config("plain"), 256).eval()
+    tokens = torch.randint(256, (1, 20))
+    dense = make_golden.dense_plan()
+    close(model(tokens, [dense, None]), model(tokens), 1e-6, "a logit")
+    try:
+        model(tokens, [dense])
+    except ValueError as error:
+        assert "1 plans for 2 layers" in str(error), error
+    else:
+        raise AssertionError("a plan is missing, and nobody says so")
+
+
 def check_dropout():
     """It acts after train() and not after eval(); drop path leaves out whole examples."""
     torch.manual_seed(3)
@@ -311,6 +325,7 @@ if __name__ == "__main__":
     sys.exit(checks.run({
         "attention over a plan is masked attention": check_attention,
         "slopes of ALiBi": check_slopes,
+        "plans that are given": check_plans,
         "dropout": check_dropout,
         "bfloat16": check_autocast,
         "golden runs of decoders": check_decoders,
