@@ -148,6 +148,13 @@ def shuffled_grid(rows, columns, row_scale, column_scale, key):
 # ---- plans --------------------------------------------------------------------------------------
 
 
+def equal_parts(what, count, parts):
+    """The size of each of the parts."""
+    if count % parts:
+        raise ValueError(f"{count} {what} cannot be cut into {parts} equal windows (ssa.windows)")
+    return count // parts
+
+
 def unbiased(positions, drop, key):
     """All targets share round((1 - drop)·N) sources, a uniform sample."""
     return torch.arange(positions)[None], sample(key, positions, kept(positions, drop))[None]
@@ -156,7 +163,7 @@ def unbiased(positions, drop, key):
 def local(positions, windows, sigma, key, causal=True):
     """Window v of the positions has the v-th part of their noisy order as its sources. Causal: for each
     window the positions up to its end are put in order, and it has the last N / W of them."""
-    size = positions // windows
+    size = equal_parts("positions", positions, windows)
     targets = torch.arange(positions).view(windows, size)
     if not causal:
         order = noisy_order(normals(key, positions), scale_of(sigma, positions))
@@ -171,8 +178,8 @@ def local(positions, windows, sigma, key, causal=True):
 def local_bands(rows, columns, windows, sigma, key):
     """Causal bands of rows of a grid: for each band the rows up to its end are shuffled in two
     dimensions, and its sources are the cells that land in it."""
+    band, sources = equal_parts("rows", rows, windows), []
     targets = torch.arange(rows * columns).view(windows, -1)
-    band, sources = rows // windows, []
     for v in range(windows):
         landed = shuffled_grid((v + 1) * band, columns, scale_of(sigma, rows),
                                scale_of(sigma, columns), with_stream(key, v))
@@ -247,7 +254,8 @@ def swin_block(config, geometry, sigma, key):
     ssa, (side, window, shift) = config["ssa"], geometry
     if ssa["kind"] == "unbiased":
         return unbiased_swin(side, window, shift, ssa["drop"], key)
-    return local_swin(side, window, shift, window // math.isqrt(ssa["windows"]), sigma, key)
+    block = equal_parts("cells of a window's side", window, math.isqrt(ssa["windows"]))
+    return local_swin(side, window, shift, block, sigma, key)
 
 
 def draw(config, key, length=None):

@@ -533,8 +533,8 @@ def load(path):
         with safetensors.safe_open(path, "pt") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read as a safetensors file: {error}") from error
     if about.get("format") != "ssa":
         raise ValueError(f"{path} does not say which model it is. Make a file that does: ssa-convert "
                          "export --checkpoint FOLDER --layout ssa --output FILE")
@@ -581,7 +581,7 @@ def main(words=None):
     parser.add_argument("file", help="made by ssa-convert export --layout ssa")
     try:
         model = load(parser.parse_args(words).file)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 4
     about, state = model.about, model.state_dict()

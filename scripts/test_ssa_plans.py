@@ -101,6 +101,15 @@ def check_layers():
     assert plans.draw(images, KEY)[0][1].shape == (4, 48)
 
 
+def check_refusal():
+    try:
+        plans.draw(config_of("byte_lm", {"layers": 1}), KEY, length=17)
+    except ValueError as error:
+        assert "17 positions cannot be cut into 4 equal windows" in str(error), error
+    else:
+        raise AssertionError("17 positions in 4 windows were drawn")
+
+
 def check_swin_layers():
     swin = {"window": 14, "patch": 4, "depths": [2, 2, 6, 2]}
     config = config_of("image_classification", {"swin": swin}, {"image_size": 224}, layers=6)
@@ -118,5 +127,6 @@ if __name__ == "__main__":
         "bands of rows are the engine's": check_bands,
         "windows of Swin are the engine's": check_swin,
         "which layers of a decoder sample": check_layers,
+        "a length that windows do not divide": check_refusal,
         "which blocks of a Swin sample": check_swin_layers,
     }))

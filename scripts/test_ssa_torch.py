@@ -313,9 +313,10 @@ def check_refusals():
         assert code == 4 and "does not say which model" in err and "ssa-convert export" in err, err
         path.write_bytes(b"text")
         code, _, err = command_line(path)
-        assert code == 4 and "is not a safetensors file" in err, err
-        code, _, err = command_line(path.with_name("nothing"))
-        assert code == 4 and "nothing" in err, err
+        assert code == 4 and "model.safetensors cannot be read as a safetensors file" in err, err
+        for wrong in (path.with_name("nothing"), folder):
+            code, _, err = command_line(wrong)
+            assert code == 4 and f"{wrong} cannot be read" in err, err
         path, _ = export(folder, config='{"task": "sing"}')
         code, _, err = command_line(path)
         assert code == 4 and "no model for task sing" in err, err
