@@ -55,7 +55,7 @@ def molecule(graph):
     adjacency = torch.zeros(len(features), len(features))
     adjacency[begin, end] = 1
     rows = torch.zeros(*adjacency.shape, 3, dtype=torch.long)
-    rows[begin, end] = 1 + BOND_ROWS * torch.arange(3) + bonds
+    rows[begin, end] = 1 + BOND_ROWS * torch.arange(3) + bonds.view(-1, 3)
     return {"atoms": 1 + ATOM_ROWS * torch.arange(9) + features, "encodings": encodings(adjacency),
             "distances": distances(adjacency), "bonds": rows}
 

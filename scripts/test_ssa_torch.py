@@ -25,6 +25,7 @@ except ModuleNotFoundError:
     sys.exit(77)
 import make_golden
 import make_golden_image
+import ssa_graphs
 import ssa_torch
 
 FIXTURES = make_golden.OUTPUT.parent
@@ -266,6 +267,25 @@ def check_hidden_pairs():
     close(model(**batch, plans=[seen] * 3), model(**smaller), 1e-12, "a prediction")
 
 
+def check_graphs():
+    """The fields of a ring of six with a tail of one, and an atom apart from it."""
+    bonds = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (2, 6)]
+    edges = torch.tensor(bonds + [(j, i) for i, j in bonds])
+    graph = {"node_feat": torch.full((8, 9), 2), "edge_index": edges.T,
+             "edge_feat": torch.tensor([[1, 0, 1]] * len(edges))}
+    alone = {"node_feat": [[5] + 8 * [0]], "edge_index": torch.zeros(2, 0), "edge_feat": []}
+    batch = ssa_graphs.batch([graph, alone], TINY_EGT)
+    far = TINY_EGT["model"]["egt"]["hops"] + 1
+    assert batch["sizes"].tolist() == [8, 1] and batch["atoms"].shape == (2, 8, 9)
+    assert batch["distances"][0, 6].tolist() == [3, 2, 1, 2, 3, 4, 0, far], batch["distances"][0, 6]
+    assert batch["bonds"][0, 6, 2].tolist() == [2, 9, 18] and batch["bonds"][0, 6, 1].sum() == 0
+    assert batch["atoms"][0, 0].tolist() == [3 + 128 * feature for feature in range(9)]
+    assert batch["atoms"][1, 0, 0] == 6 and batch["atoms"][1, 1:].sum() == 0
+    u, v = batch["encodings"][0].unflatten(-1, (8, 2)).unbind(-1)
+    close(u @ v.T, torch.eye(8) + (batch["distances"][0] == 1), 1e-5, "the product of the encodings")
+    ssa_torch.Egt(TINY_EGT)(**batch)
+
+
 # ---- exports ------------------------------------------------------------------------------------
 
 
@@ -337,6 +357,7 @@ if __name__ == "__main__":
         "Swin-T with six sampled blocks": lambda: check_swin("w14_s6", 14, range(4, 10)),
         "EGT-Simple is egt_pytorch's": check_egt,
         "hidden sources are not there": check_hidden_pairs,
+        "molecules of OGB": check_graphs,
         "an export loads": check_load,
         "the command line": check_command,
         "files that are refused": check_refusals,
