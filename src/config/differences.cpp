@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "config/format_value.h"
+
 namespace ssa {
 
 namespace {
@@ -46,10 +48,12 @@ std::vector<ConfigDifference> config_differences(const Config& there, const Conf
 }
 
 std::optional<std::string> value_of_key(const Config& config, std::string_view key) {
-  for (const auto& [name, value] : flatten_config(config)) {
-    if (name == key) return value;
-  }
-  return std::nullopt;
+  Config copy = config;  // fields() is not const
+  FieldList fields;
+  copy.fields(fields);
+  const Field* field = fields.find(key);
+  if (!field || field->is_section() || !field->rule.tasks.has(config.task)) return std::nullopt;
+  return format_value(*field);
 }
 
 bool changes_function(std::string_view key) {

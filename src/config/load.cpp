@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -25,18 +26,21 @@ namespace fs = std::filesystem;
 /// Files that are open at a time, each including the next.
 constexpr size_t kMostIncludes = 32;
 
-/// Reads at most what a config may have.
+/// Reads little more than a config may have.
 FileText read_file(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return {{}, "is a folder, not a file"};
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::string text(kMaxYamlBytes + 1, '\0');
-  if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  std::string text;
+  std::array<char, 8192> piece;
+  while (file && text.size() <= kMaxYamlBytes) {
+    file.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<size_t>(file.gcount()));
+  }
   if (!file.is_open() || file.bad()) {
     return {{}, fmt::format("cannot be read: {}", std::strerror(errno ? errno : EIO))};
   }
-  text.resize(static_cast<size_t>(file.gcount()));
   return {std::move(text), {}};
 }
 

@@ -55,19 +55,24 @@ std::string_view section_of(const FieldList& fields, std::string_view path) {
   return section;
 }
 
-/// How far `path` is from a key: the same slip counts for less within the right section.
-size_t distance_to(const Field& candidate, std::string_view path, std::string_view section) {
-  const std::string_view name = last_part(path);
-  const size_t elsewhere = edit_distance(name, candidate.name()) + 1;
-  const size_t whole = edit_distance(path, candidate.path);
-  if (candidate.parent() != section) return std::min(elsewhere, whole);
-  return std::min({edit_distance(name, candidate.name()), elsewhere, whole});
+/// How far `path` is from a key: the same slip counts for less within the right section. More than
+/// `most` is given as some number above it.
+size_t distance_to(const Field& candidate, std::string_view path, std::string_view section,
+                   size_t most) {
+  const size_t name = edit_distance(last_part(path), candidate.name(), most);
+  const size_t by_name = candidate.parent() == section ? name : name + 1;
+  return std::min(by_name, edit_distance(path, candidate.path, std::min(most, by_name)));
+}
+
+bool begins_with_key(std::string_view path, const Field& key) {
+  return path.size() > key.path.size() && path[key.path.size()] == '.' &&
+         path.starts_with(key.path);
 }
 
 std::string nearest_key(const FieldList& fields, std::string_view path, std::string_view section) {
   // "train.steps.x": the key goes too deep.
   for (const Field& candidate : fields.all()) {
-    if (!candidate.is_section() && path.starts_with(candidate.path + ".")) return candidate.path;
+    if (!candidate.is_section() && begins_with_key(path, candidate)) return candidate.path;
   }
   for (const auto& [synonym, key] : kSynonyms) {
     if (last_part(path) == synonym) return std::string(key);
@@ -76,35 +81,45 @@ std::string nearest_key(const FieldList& fields, std::string_view path, std::str
   size_t best = length <= 3 ? 2 : std::max<size_t>(3, length / 3 + 1);  // only closer ones count
   std::string nearest;
   for (const Field& candidate : fields.all()) {
-    const size_t distance = distance_to(candidate, path, section);
+    const size_t distance = distance_to(candidate, path, section, best);
     if (distance < best || (distance == best && !nearest.empty() && candidate.parent() == section &&
                             fields.find(nearest)->parent() != section)) {
       best = distance;
       nearest = candidate.path;
     }
   }
-  if (section.empty() && edit_distance(path, "include") < best) nearest = "include";
+  if (section.empty() && edit_distance(path, "include", best) < best) nearest = "include";
   return nearest;
 }
 
 }  // namespace
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> before_last(b.size() + 1);
-  std::vector<size_t> last(b.size() + 1);
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
+size_t edit_distance(std::string_view a, std::string_view b, size_t most) {
+  const size_t longer = std::max(a.size(), b.size()), gap = longer - std::min(a.size(), b.size());
+  if (gap > most) return gap;
+  most = std::min(most, longer);
+  const size_t width = b.size() + 1, above = most + 1;
+  std::vector<size_t> memory(3 * width, above);
+  size_t *before_last = &memory[0], *last = &memory[width], *row = &memory[2 * width];
+  for (size_t j = 0; j < width; ++j) row[j] = j;
+  size_t least = 0, least_before = 0;  // of this row and the one before: no later one goes below
+  for (size_t i = 1; i <= a.size() && std::min(least, least_before) <= most; ++i) {
     std::swap(before_last, last);
     std::swap(last, row);
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+    // Prefixes whose lengths differ by more than `most` are too far apart.
+    const size_t first = i > most ? i - most : 1, end = std::min(width, i + most + 1);
+    row[first - 1] = first == 1 ? i : above;
+    least_before = std::exchange(least, row[first - 1]);
+    for (size_t j = first; j < end; ++j) {
+      row[j] = std::min(std::min(last[j], row[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
       const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
       if (swapped) row[j] = std::min(row[j], before_last[j - 2] + 1);
+      least = std::min(least, row[j]);
     }
+    if (end < width) row[end] = above;
   }
-  return row[b.size()];
+  const size_t reached = std::min(least, least_before);
+  return reached > most ? reached : row[b.size()];
 }
 
 std::string unknown_key_message(const FieldList& fields, std::string_view path) {
