@@ -24,13 +24,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr int64_t kMostPiece = int64_t{1} << 20;
 constexpr auto kEntryBytes = static_cast<int64_t>(sizeof(MoleculeEntry));
 
 /// Calls visit(piece) for all bytes of a file, a piece of whole entries at a time.
 template <class Visit>
 void read_through(const MappedFile& file, Visit visit) {
-  std::vector<uint8_t> buffer(kPieceBytes);
+  std::vector<uint8_t> buffer(static_cast<size_t>(std::min(file.size(), kMostPiece)));
   for (int64_t done = 0; done < file.size();) {
     const auto piece = std::span(buffer).first(
         static_cast<size_t>(std::min<int64_t>(file.size() - done, std::ssize(buffer))));

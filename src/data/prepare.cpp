@@ -35,7 +35,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kCifar10 = "cifar10";
-constexpr size_t kPieceBytes = size_t{1} << 18;
+constexpr size_t kPieceBytes = size_t{1} << 16;
 constexpr std::array<std::string_view, 13> kOurFiles = {
     kDatasetFile, kDataFile, kTokenFile, kVocabularyFile, kPixelFile,    kLabelFile,  kShardPattern,
     kIndexFile,   kNameFile, kClassFile, kGraphFile,      kMoleculeFile, kSkippedFile};

@@ -121,7 +121,7 @@ class RowReader {
   }
 
   std::vector<uint8_t> read_member(InputStream& stream) {
-    std::vector<uint8_t> bytes, piece(size_t{1} << 18);
+    std::vector<uint8_t> bytes, piece(size_t{1} << 16);
     while (const size_t got = stream.read(piece)) {
       bytes.insert(bytes.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(got));
       if (bytes.size() > kMostFileBytes) {

@@ -146,9 +146,10 @@ void TokenDataset::read_words(int64_t first, std::span<int32_t> out) const {
 }
 
 ByteScan scan(const TokenDataset& dataset) {
+  constexpr int64_t kMostPiece = int64_t{1} << 20;
   ByteTally tally;
-  std::vector<uint8_t> buffer(size_t{1} << 20);
   const int64_t size = dataset.info().bytes();
+  std::vector<uint8_t> buffer(static_cast<size_t>(std::min(size, kMostPiece)));
   const auto header =
       dataset.info().kind == TokenKind::bytes ? 0 : static_cast<int64_t>(sizeof(TokenFileHeader));
   for (int64_t done = 0; done < size;) {
