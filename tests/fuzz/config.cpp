@@ -1,5 +1,5 @@
-// Loads a config with the files that it includes ("=== NAME"), and overrides (lines of "===
-// --set").
+// Loads a config with the files that it includes ("=== NAME"), and overrides ("=== --set", one a
+// line).
 
 #include "ssa/config/config.h"
 

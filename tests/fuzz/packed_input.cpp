@@ -13,7 +13,7 @@ using namespace ssa::fuzz;
 namespace {
 
 /// A small packed file may unpack to any size; what reads it streams.
-constexpr size_t kMostUnpacked = size_t{4} << 20;
+constexpr size_t kMostUnpacked = size_t{1} << 18;
 
 /// The bytes of all members.
 size_t read_all(const std::string& path) {

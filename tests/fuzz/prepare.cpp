@@ -1,10 +1,10 @@
 // Prepares a data set from one input. Its first byte says of which kind; the texts of words stand
-// in
-// "=== train.txt" and so on, the lists and the archive of ImageNet in "=== labels", "=== classes"
-// and
-// "=== train.tar".
+// in "=== train.txt" and so on, the lists and the archive of ImageNet in "=== labels", "===
+// classes" and "=== train.tar".
 
 #include "ssa/data/prepare.h"
+
+#include <set>
 
 #include "ssa/core/error.h"
 #include "ssa/data/encoded_images.h"
@@ -20,41 +20,41 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// An empty folder for the input.
-std::string empty_input() {
-  const std::string input = folder() / "input";
-  fs::remove_all(input);
-  fs::create_directories(input);
-  return input;
+/// The folder for inputs of one kind, with what the last one of the kind has left in it.
+std::string input_folder(const std::string& kind) {
+  static std::set<std::string> made;
+  std::string path = folder() / kind;
+  if (made.insert(path).second) fs::create_directories(path);
+  return path;
 }
 
 std::string input_file(const std::string& bytes) {
-  const std::string path = empty_input() + "/data_batch_1.bin";
+  const std::string path = input_folder("file") + "/data_batch_1.bin";
   testing::write_bytes(path, bytes);
   return path;
 }
 
 std::string input_texts(const std::string& bytes) {
-  const std::string input = empty_input();
+  const std::string input = input_folder("texts");
   write_parts(parts_of(bytes, "train.txt"), input, {"train.txt", "valid.txt", "test.txt"});
   return input;
 }
 
 std::string input_pictures(const std::string& bytes) {
-  const std::string input = empty_input();
-  fs::create_directories(input + "/train/a");
-  write_parts(parts_of(bytes, "1.png"), input + "/train/a", {"1.png", "2.jpg"});
-  return input;
+  write_parts(parts_of(bytes, "1.png"), input_folder("pictures/train/a"), {"1.png", "2.jpg"});
+  return input_folder("pictures");
 }
+
+constexpr const char* kArchiveFolder = "archive";
 
 /// The archive, with the lists beside it.
 std::string input_archive(const std::string& bytes) {
-  const std::string input = empty_input();
+  const std::string input = input_folder(kArchiveFolder);
   write_parts(parts_of(bytes, "labels"), input, {"labels", "classes", "train.tar"});
   return input + "/train.tar";
 }
 
-/// Without the input's folder there is none to replace, so each begins afresh.
+/// Without the last output there is none to replace, so each begins afresh.
 PrepareOptions options_for(const std::string& name, const std::string& input) {
   PrepareOptions options;
   options.name = name;
@@ -81,7 +81,7 @@ void prepare_pictures(const PrepareOptions& options) {
 }
 
 void prepare_archive(PrepareOptions options) {
-  const std::string lists = folder() / "input";
+  const std::string lists = input_folder(kArchiveFolder);
   if (!testing::read_bytes(lists + "/labels").empty()) {
     options.encoded.val_labels = lists + "/labels";
   }

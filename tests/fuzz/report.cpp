@@ -1,5 +1,5 @@
-// Makes the page about a run whose metrics.jsonl, scores, config changes and sample text ("===
-// NAME") may be anything.
+// Makes the page about a run whose metrics.jsonl may be anything, and so may its scores, config
+// changes and sample text ("=== NAME").
 
 #include "ssa/report/report.h"
 
@@ -19,6 +19,17 @@ constexpr const char* kConfig =
     "data: {name: enwik8, path: d, length: 16}\n"
     "train: {steps: 20, batch_size: 2}\n";
 
+/// The run's folder, with its config.
+const std::string& run_folder() {
+  static const std::string path = [] {
+    std::string made = folder() / "run";
+    std::filesystem::create_directories(made);
+    testing::write_bytes(made + "/config.yaml", kConfig);
+    return made;
+  }();
+  return path;
+}
+
 size_t count(const std::string& text, const std::string& part) {
   size_t found = 0;
   for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++found;
@@ -34,13 +45,10 @@ void check_page(const std::string& page) {
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string run = folder() / "run";
-  std::filesystem::create_directories(run);
   const Parts parts = parts_of(text_of(data, size), "metrics.jsonl");
-  write_parts(parts, run,
+  write_parts(parts, run_folder(),
               {"metrics.jsonl", "eval-renorm-test.json", "eval-ensemble-valid.json",
                "config-changes.json", "sample.txt"});
-  testing::write_bytes(run + "/config.yaml", kConfig);
-  check_page(render_report({run}));
+  check_page(render_report({run_folder()}));
   return 0;
 }
