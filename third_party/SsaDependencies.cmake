@@ -44,6 +44,12 @@ if(NOT SSA_MPI STREQUAL "OFF")
   find_package(MPI 3.0 QUIET COMPONENTS C)
   if(MPI_C_FOUND)
     set(SSA_WITH_MPI ON)
+    # In place of MPI::MPI_C, which projects of C++ alone that link the installed libraries cannot find.
+    add_library(ssa_mpi INTERFACE)
+    target_include_directories(ssa_mpi SYSTEM INTERFACE "$<BUILD_INTERFACE:${MPI_C_INCLUDE_DIRS}>")
+    target_compile_options(ssa_mpi INTERFACE "$<BUILD_INTERFACE:${MPI_C_COMPILE_OPTIONS}>")
+    separate_arguments(link_flags NATIVE_COMMAND "${MPI_C_LINK_FLAGS}")
+    target_link_libraries(ssa_mpi INTERFACE ${MPI_C_LIBRARIES} ${link_flags})
   elseif(SSA_MPI STREQUAL "ON")
     message(FATAL_ERROR "SSA_MPI=ON: no MPI found. Put its mpicc on PATH (module load …), set "
                         "MPI_C_COMPILER, or ${SSA_INSTALL_HINT}")

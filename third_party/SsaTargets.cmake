@@ -8,6 +8,7 @@ function(ssa_add_layer name)
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
   target_include_directories(ssa_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(ssa_${name} PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE})
+  target_compile_features(ssa_${name} PUBLIC cxx_std_20)  # for projects that link it
   set_property(GLOBAL APPEND PROPERTY SSA_LAYERS ssa_${name})
 endfunction()
 
