@@ -76,7 +76,7 @@ longest() {
   echo "$most"
 }
 
-# Prints one line about a target, and what libFuzzer said last if it failed.
+# Prints one line about a target, after what libFuzzer said last if it failed.
 fuzz() {
   local target=$1 found=build/fuzz/findings/$1 kept=build/fuzz/corpus/$1 log=build/fuzz/$1.log
   local dictionary=tests/fuzz/dictionaries/$1.dict began=$SECONDS
@@ -91,8 +91,9 @@ fuzz() {
     echo "fuzz: $target: $(grep -oP 'stat::number_of_executed_units: *\K.*' "$log") inputs in" \
       "$((SECONDS - began)) s"
   else
-    tail -n 40 "$log"
-    echo "fuzz: $target: $(grep -oP 'Test unit written to \K.*' "$log" || echo "see $log")"
+    # In one piece, since other targets may print at the same time.
+    printf '%s\n%s\n' "$(tail -n 40 "$log")" \
+      "fuzz: $target: $(grep -oP 'Test unit written to \K.*' "$log" || echo "see $log")"
     echo "$target" >>"$failures"
   fi
 }
