@@ -227,8 +227,9 @@ la_ssize_t InputStream::State::supply(archive* handle, void* state, const void**
   *buffer = self->callback_buffer.data();
   try {
     const size_t got = self->pull(self->callback_buffer);
+    const size_t last = std::min(got, kTarBlock);  // more zeros than an end mark has do not matter
     size_t zeros = 0;
-    while (zeros < got && self->callback_buffer[got - 1 - zeros] == 0) ++zeros;
+    while (zeros < last && self->callback_buffer[got - 1 - zeros] == 0) ++zeros;
     self->trailing_zeros = zeros == got ? self->trailing_zeros + got : zeros;
     return static_cast<la_ssize_t>(got);
   } catch (...) {
