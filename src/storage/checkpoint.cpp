@@ -199,9 +199,11 @@ CheckpointSave::CheckpointSave(std::string run_dir, int64_t step, int64_t keep, 
 
 CheckpointSave::~CheckpointSave() {
   if (complete_) return;
-  // Frees the disk space of an unfinished save. Errors are ignored: the disk may be broken.
-  std::error_code ignored;
-  std::filesystem::remove_all(partial_, ignored);
+  // Frees the disk space of an unfinished save.
+  try {
+    remove_tree(partial_);
+  } catch (const std::exception&) {  // the disk may be broken, or memory may have run out
+  }
 }
 
 void CheckpointSave::write_tensors(const char* file_name, const std::vector<NamedTensor>& tensors) {

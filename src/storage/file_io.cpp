@@ -275,13 +275,6 @@ bool exchange_paths(const std::string& a, const std::string& b) {
   fail("exchange", b, error);
 }
 
-void remove_tree(const std::string& path) {
-  inject(FileOp::remove, path);
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (error) fail("remove", path, error.value());
-}
-
 /// By the C library: where std::filesystem's iterator has no memory, it ends the program.
 std::vector<std::string> list_directory(const std::string& path) {
   struct Close {
@@ -302,6 +295,29 @@ std::vector<std::string> list_directory(const std::string& path) {
   std::erase_if(names, [](const std::string& name) { return name == "." || name == ".."; });
   std::sort(names.begin(), names.end());
   return names;
+}
+
+namespace {
+
+void remove_entry(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return;
+    fail("remove", path, errno);
+  }
+  const bool folder = S_ISDIR(status.st_mode);
+  if (folder) {
+    for (const std::string& entry : list_directory(path)) remove_entry(path + "/" + entry);
+  }
+  const int result = ::unlinkat(AT_FDCWD, path.c_str(), folder ? AT_REMOVEDIR : 0);
+  if (result != 0 && errno != ENOENT) fail("remove", path, errno);
+}
+
+}  // namespace
+
+void remove_tree(const std::string& path) {
+  inject(FileOp::remove, path);
+  remove_entry(path);
 }
 
 bool path_exists(const std::string& path) {

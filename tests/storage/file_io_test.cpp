@@ -122,6 +122,27 @@ TEST_CASE("an atomic write goes into a pipe, never over it") {
   require_checkpoint_error([&] { write_file_atomically(dir.path(), "text"); }, {dir.path()});
 }
 
+TEST_CASE("a tree is removed with all that is in it, and nothing that its links lead to") {
+  const TempDir dir;
+  make_directories(dir / "tree/a/b");
+  make_directories(dir / "kept");
+  write_file_atomically(dir / "tree/a/b/file", "x");
+  write_file_atomically(dir / "kept/file", "y");
+  REQUIRE(::symlink((dir / "kept").c_str(), (dir / "tree/link").c_str()) == 0);
+  REQUIRE(::symlink("nowhere", (dir / "tree/a/broken").c_str()) == 0);
+  remove_tree(dir / "tree");
+  CHECK_FALSE(path_exists(dir / "tree"));
+  CHECK(path_exists(dir / "kept/file"));
+  CHECK_NOTHROW(remove_tree(dir / "tree"));  // there is nothing to remove
+  remove_tree(dir / "kept/file");
+  CHECK(list_directory(dir / "kept").empty());
+  if (::geteuid() == 0) return;  // whom no permission stops
+  make_directories(dir / "locked/inner");
+  REQUIRE(::chmod((dir / "locked").c_str(), 0500) == 0);
+  CHECK_THROWS_WITH(remove_tree(dir / "locked"), Catch::Contains("cannot remove"));
+  ::chmod((dir / "locked").c_str(), 0700);
+}
+
 TEST_CASE("a path that cannot be looked at is not taken for a missing one") {
   const TempDir dir;
   write_bytes(dir / "file", "");
