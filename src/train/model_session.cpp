@@ -41,18 +41,22 @@ void load_parameters(const SafetensorsFile& file, const std::vector<NamedTensor>
 
 void ModelSession::load(const SafetensorsFile& file) { load_parameters(file, named_parameters()); }
 
+void require_finite(const NamedTensor& tensor, const std::string& checkpoint) {
+  const Tensor values = tensor.tensor.on_host();
+  const float* const begin = values.data<float>();
+  const float* const end = begin + values.numel();
+  const float* const found =
+      std::find_if(begin, end, [](float value) { return !std::isfinite(value); });
+  if (found == end) return;
+  throw DivergedError(
+      "{}: element {} of {} is {}: the run has diverged, and this checkpoint is of no use. Name an "
+      "earlier one",
+      checkpoint, found - begin, tensor.name, *found);
+}
+
 void ModelSession::require_finite(const std::string& checkpoint) const {
-  for (const Parameter& parameter : parameters_.all()) {
-    const Tensor values = parameter.variable.value().on_host();
-    const float* const begin = values.data<float>();
-    const float* const end = begin + values.numel();
-    const float* const found =
-        std::find_if(begin, end, [](float value) { return !std::isfinite(value); });
-    if (found == end) continue;
-    throw DivergedError(
-        "{}: element {} of {} is {}: the run has diverged, and its weights are of no use. Name an "
-        "earlier checkpoint",
-        checkpoint, found - begin, parameter.name, *found);
+  for (const NamedTensor& parameter : named_parameters()) {
+    ssa::require_finite(parameter, checkpoint);
   }
 }
 

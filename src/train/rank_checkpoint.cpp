@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "ssa/dist/together.h"
+#include "ssa/train/model_session.h"
 
 namespace ssa {
 
@@ -41,6 +42,7 @@ void load_optimizer_state(const LoadedCheckpoint& checkpoint, Optimizer& optimiz
     Tensor tensor = state.tensor;
     const Shape& shape = optimizer.store().all()[state.piece.parameter].shape;
     checkpoint.optimizer.load(state.whole, shape, state.piece.begin, tensor);
+    require_finite({state.name, tensor}, checkpoint.path);
   }
 }
 

@@ -299,7 +299,11 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
 /// The average of the weights, which the config may have turned on or off since the checkpoint.
 void Trainer::restore_average(const LoadedCheckpoint& checkpoint) {
   WeightAverage* const average = stepper_.average();
-  if (average && checkpoint.average) return average->load(*checkpoint.average);
+  if (average && checkpoint.average) {
+    average->load(*checkpoint.average);
+    for (const NamedTensor& tensor : average->named()) require_finite(tensor, checkpoint.path);
+    return;
+  }
   if (average) {
     average->restart();
     spdlog::info(

@@ -45,7 +45,39 @@ void ruin_weights(const std::string& folder, int64_t step, const std::string& na
   save_checkpoint(folder, data, 20);
 }
 
+/// Saves the newest checkpoint again with an element of the optimizer's state set to NaN.
+void ruin_optimizer(const std::string& folder, int64_t step, const std::string& name) {
+  const std::string path = fmt::format("{}/checkpoints/step-{}", folder, step);
+  const SafetensorsFile model(path + "/model.safetensors"),
+      moments(path + "/optimizer.safetensors");
+  CheckpointData data;
+  data.step = step;
+  data.state_json = read_bytes(path + "/state.json");
+  for (const std::string& tensor : model.names()) {
+    data.model.push_back({tensor, model.load(tensor, Device::cpu, MemoryCategory::data)});
+  }
+  for (const std::string& tensor : moments.names()) {
+    Tensor values = moments.load(tensor, Device::cpu, MemoryCategory::data);
+    if (tensor == name) values.data<float>()[1] = NAN;
+    data.optimizer.push_back({tensor, values});
+  }
+  save_checkpoint(folder, data, 20);
+}
+
 }  // namespace
+
+TEST_CASE("a state of the optimizer that is not finite is not trained on with: code 5") {
+  const AppRun run;
+  REQUIRE(run.train("run", {"--quiet", "--set", "train.steps=2"}).code == 0);
+  ruin_optimizer(run.dir / "run", 2, "second_moment.blocks.1.ffn_norm.weight");
+  const size_t steps_done = run.lines_of_metrics("run");
+  const Finished resumed = run.train("run", {"--resume", "auto"});
+  CHECK(resumed.code == 5);
+  CHECK(contains(resumed.err, "element 1 of second_moment.blocks.1.ffn_norm.weight is nan"));
+  CHECK(run.lines_of_metrics("run") == steps_done);
+  // Weights are all that scores need.
+  CHECK(run_program("ssa-eval", {"--run", run.dir / "run"}).code == 0);
+}
 
 TEST_CASE("weights and scores that are not finite are code 5, never a result") {
   const AppRun run;

@@ -37,6 +37,9 @@ class ModelSession {
 /// tensor if one is missing or has another shape, and if the file has more.
 void load_parameters(const SafetensorsFile& file, const std::vector<NamedTensor>& parameters);
 
+/// Throws DivergedError naming `checkpoint`, the tensor and its first element that is not finite.
+void require_finite(const NamedTensor& tensor, const std::string& checkpoint);
+
 /// `auto`, `cpu`, `cuda` or `reference`; auto is the fastest device of this build and machine.
 Device device_from_name(const std::string& text);
 

@@ -17,7 +17,8 @@ void save_checkpoint(Communicator& ranks, const std::string& run_dir, const Chec
                      bool sharded, int64_t keep);
 
 /// Loads the optimizer's state from a checkpoint, however it was sharded. Throws CheckpointError
-/// naming tensor and file if it does not belong to the same parameters.
+/// naming tensor and file if it does not belong to the same parameters, and DivergedError if an
+/// element is not finite.
 void load_optimizer_state(const LoadedCheckpoint& checkpoint, Optimizer& optimizer);
 
 }  // namespace ssa
