@@ -15,6 +15,7 @@
 #include "ssa/dist/agreement.h"
 #include "ssa/dist/together.h"
 #include "ssa/tasks/cost.h"
+#include "ssa/tasks/rank_draws.h"
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/rank_checkpoint.h"
@@ -137,6 +138,16 @@ void require_same_optimizer_state(const Config& there, const Config& now, const 
       "use for the state that was saved: put it back, or start a new run",
       path, name(before), name(wanted));
 }
+void note_other_ranks(const Config& config, int64_t step, int64_t before, int64_t now) {
+  const bool other_draws = draws_depend_on_ranks(config, step);
+  spdlog::log(other_draws ? spdlog::level::warn : spdlog::level::info,
+              "the number of ranks was {} and is now {}: the data go on where they were, but {}, "
+              "so that from here on the run differs from the uninterrupted one",
+              before, now,
+              other_draws ? "each rank draws source plans of its own"
+                          : "gradients are summed in another order");
+}
+
 
 /// What an older checkpoint does not say of its data, those that are open now say. Their path is
 /// where they are now.
@@ -347,11 +358,7 @@ void Trainer::settle_micro_batch() {
         micro_batch, saved);
   }
   if (!resumed_from_.empty() && saved_ranks != ranks_.size()) {
-    spdlog::warn(
-        "the number of ranks was {} and is now {}: the data go on where they were, but each rank "
-        "draws source plans of its own, so that from here on the run differs from the "
-        "uninterrupted one",
-        saved_ranks, ranks_.size());
+    note_other_ranks(config_, state_.step, saved_ranks, ranks_.size());
   }
   state_.micro_batch = micro_batch;
   state_.ranks = ranks_.size();

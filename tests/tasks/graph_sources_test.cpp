@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "ssa/tasks/rank_draws.h"
+
 #include "tasks/atom_order.h"
 #include "tasks/graph_batch.h"
 #include "tasks/made_molecules.h"
@@ -128,6 +130,24 @@ TEST_CASE("with scope batch, graphs of a size share their draw") {
   CHECK(drawn({0}, config, Use::training, training_key(3, 1))[0] != sources[0]);
   CHECK(drawn({0}, config, Use::evaluation, ensemble_key(40, 2)) ==
         drawn({0}, config, Use::evaluation, ensemble_key(8, 2)));
+}
+
+TEST_CASE("the draws of a step depend on the ranks unless each graph has its own") {
+  const auto same_on_both = [](const Config& config) {
+    return drawn({0, 3}, config, Use::training, training_key(3, 0)) ==
+           drawn({0, 3}, config, Use::training, training_key(3, 1));
+  };
+  for (const std::string scope : {"sample", "batch"}) {
+    CAPTURE(scope);
+    const Config config = molecules_config({"ssa.scope=" + scope});
+    CHECK(draws_depend_on_ranks(config, 3) == !same_on_both(config));
+  }
+  Config text;
+  CHECK_FALSE(draws_depend_on_ranks(text, 0));
+  text.ssa.kind = SsaKind::local;
+  CHECK(draws_depend_on_ranks(text, 0));
+  text.ssa.finetune_fraction = 0.5;
+  CHECK_FALSE(draws_depend_on_ranks(text, text.train.steps / 2));
 }
 
 TEST_CASE("every atom is as likely a source") {
