@@ -1,6 +1,12 @@
 // Pictures from files to files: prepared, trained on, scored and drawn by the programs.
 
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <thread>
+
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "apps/picture_files.h"
 #include "support/text.h"
@@ -56,6 +62,34 @@ TEST_CASE("pictures are learned, resumed in the midst of an epoch, scored and dr
   const std::vector<std::string> two = {"--mode", "ensemble", "--samples", "2", "--count", "2"};
   CHECK(files.drawn(two).width == 2 * 4 + 1);
   CHECK(files.drawn(two) == files.drawn(two));
+}
+
+TEST_CASE("pictures are written into a pipe too, which stays one") {
+  const PictureFiles files;
+  REQUIRE(files.train("run", {"--set", "train.steps=1"}).code == 0);
+  const std::vector<std::string> two = {"--count", "2", "--seed", "3"};
+  const Picture drawn = files.drawn(two);
+  const std::string png = read_bytes(files.dir / "p.png"), pipe = files.dir / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0666) == 0);
+  std::vector<std::string> arguments = {"--run", files.dir / "run", "--output", pipe};
+  arguments.insert(arguments.end(), two.begin(), two.end());
+  Child reader("/bin/cat", {pipe});
+  CHECK(run_program("ssa-generate", arguments).code == 0);
+  CHECK(reader.wait().out == png);
+  CHECK(std::filesystem::is_fifo(pipe));
+  CHECK(drawn.width == 2 * 4 + 1);
+}
+
+TEST_CASE("pictures that wait for the reader of a pipe end at the first signal") {
+  const PictureFiles files;
+  REQUIRE(files.train("run", {"--set", "train.steps=1"}).code == 0);
+  const std::string pipe = files.dir / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0666) == 0);
+  Child child("ssa-generate", {"--run", files.dir / "run", "--output", pipe, "--count", "1"});
+  child.wait_until([&] { return child.handles(SIGTERM); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // until it waits
+  child.send(SIGTERM);
+  CHECK(child.wait().code == 75);
 }
 
 TEST_CASE("a picture of the test split or of a file is completed exactly") {
