@@ -30,19 +30,6 @@ Values values_in(const std::string& text) {
   }
 }
 
-/// "rank 3", "ranks 0, 2-63".
-std::string list_of(const std::vector<size_t>& ranks) {
-  std::vector<std::string> parts;
-  for (size_t first = 0; first < ranks.size();) {
-    size_t last = first;
-    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
-    parts.push_back(first == last ? fmt::format("{}", ranks[first])
-                                  : fmt::format("{}-{}", ranks[first], ranks[last]));
-    first = last + 1;
-  }
-  return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(parts, ", "));
-}
-
 /// "train.seed: 1 on rank 0; 2 on ranks 1-3", on a line of its own; empty if all ranks have the
 /// same value.
 std::string difference(const std::string& key, const std::vector<Values>& all) {
@@ -61,13 +48,25 @@ std::string difference(const std::string& key, const std::vector<Values>& all) {
   if (holders.size() < 2) return "";
   std::vector<std::string> parts;
   for (const auto& [value, ranks] : holders) {
-    parts.push_back(
-        fmt::format("{} on {}", value.empty() ? std::string("nothing") : value, list_of(ranks)));
+    parts.push_back(fmt::format("{} on {}", value.empty() ? std::string("nothing") : value,
+                                list_of_ranks(ranks)));
   }
   return fmt::format("\n  {}: {}", key, fmt::join(parts, "; "));
 }
 
 }  // namespace
+
+std::string list_of_ranks(const std::vector<size_t>& ranks) {
+  std::vector<std::string> parts;
+  for (size_t first = 0; first < ranks.size();) {
+    size_t last = first;
+    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
+    parts.push_back(first == last ? fmt::format("{}", ranks[first])
+                                  : fmt::format("{}-{}", ranks[first], ranks[last]));
+    first = last + 1;
+  }
+  return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(parts, ", "));
+}
 
 std::string stated_path(const std::string& path) {
   if (path.empty()) return path;

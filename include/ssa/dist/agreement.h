@@ -15,6 +15,9 @@ using Statements = std::vector<std::pair<std::string, std::string>>;
 /// another folder, or where "../run" and "run" name the same. An empty path stays empty.
 std::string stated_path(const std::string& path);
 
+/// Ranks in ascending order, as text: "rank 3", "ranks 0, 2-63".
+std::string list_of_ranks(const std::vector<size_t>& ranks);
+
 /// Compares the statements of all ranks; all of them call this. If any differ, every rank throws
 /// the same ConfigError, which names each key that differs, its values, and the ranks that have
 /// them. Ranks that differ would compute something that no config describes, or wait for each other
