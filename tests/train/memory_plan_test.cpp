@@ -199,6 +199,35 @@ TEST_CASE("the predicted memory holds for words, in bands and not") {
 }
 
 TEST_CASE("the predicted memory of a run is that of its larger phase, and both are told") {
+TEST_CASE("the predicted memory has the tables of a learned 2-D bias and their gradients") {
+  // The bands of many heads are much of what this model takes.
+  const std::string windows = GENERATE("1", "4");
+  CAPTURE(windows);
+  const Config config = parse_config(
+      "task: image_generation\n"
+      "model: {layers: 2, width: 16, ffn_width: 16, heads: 16, position: relative_2d}\n"
+      "ssa: {kind: local, windows: " +
+          windows +
+          ", sigma: 0.25}\n"
+          "data: {path: none, image_size: 16}\n"
+          "train: {steps: 2, batch_size: 4, micro_batch: 4}\n",
+      "pictures.yaml");
+  const std::unique_ptr<Task> task = make_task(config);
+  CachingAllocator& allocator = host_allocator();
+  allocator.trim();
+  const MemoryStats before = allocator.stats();
+  allocator.reset_peaks();
+  Stepper stepper(*task, Device::cpu);
+  for (int64_t step = 0; step < 2; ++step) {
+    StepItem item{{task->typical_batch(4)}, {}};
+    item.plans = plans_of_step(*task, item.micro_batches, step);
+    stepper.step(step, item);
+  }
+  const int64_t measured = allocator.stats().peak_total_bytes - before.total_bytes;
+  CHECK(static_cast<double>(plan_memory(config, 4).peak().total()) ==
+        Approx(static_cast<double>(measured)).epsilon(0.08));
+}
+
   const TinyRun run;
   const Overrides larger =
       kNoDropout + kLarger + Overrides{"model.attention=materialized", "data.length=256"};

@@ -157,7 +157,9 @@ BufferSizes forward_scratch(const AttentionArgs& args, const cpu::AttentionProbl
 }  // namespace
 
 std::vector<int64_t> cpu::attention_workspaces(const AttentionArgs& args) {
-  return {forward_scratch(args, extents_of(args)).bytes()};
+  std::vector<int64_t> bytes = relative_bias_workspace(args);
+  bytes.push_back(forward_scratch(args, extents_of(args)).bytes());
+  return bytes;
 }
 
 void CpuBackend::attention(AttentionArgs& args) {
@@ -431,8 +433,13 @@ class BackwardPass {
 std::vector<int64_t> cpu::attention_backward_workspaces(const AttentionBackwardArgs& args) {
   const BackwardSizes sizes(args.forward, extents_of(args.forward),
                             args.grad_relative_table.defined());
-  std::vector<int64_t> bytes = {sizes.scratch.bytes(), sizes.sums.bytes()};
+  std::vector<int64_t> bytes = relative_bias_workspace(args.forward);
+  bytes.insert(bytes.end(), {sizes.scratch.bytes(), sizes.sums.bytes()});
   if (sizes.shares == BackwardShares::windows) bytes.push_back(sizes.parts.bytes());
+  if (args.grad_relative_table.defined()) {
+    const std::vector<int64_t> gradient = relative_bias_gradient_workspace(args.forward);
+    bytes.insert(bytes.end(), gradient.begin(), gradient.end());
+  }
   return bytes;
 }
 

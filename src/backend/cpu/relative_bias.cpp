@@ -5,8 +5,60 @@
 #include <limits>
 
 #include "backend/cpu/parallel.h"
+#include "backend/cpu/workspace.h"
 
 namespace ssa::cpu {
+
+namespace {
+
+constexpr int64_t kMostFloatsPerTile = 1 << 16, kMostFloats = 1 << 22;
+
+int64_t grid_rows(const PositionGrid& grid, int64_t positions) {
+  return (positions + grid.row_positions() - 1) / grid.row_positions();
+}
+
+/// Floats from one source of a tile to the next.
+int64_t tile_stride(const AttentionArgs& args) {
+  return (args.plan.targets_per_window() + kBiasTileTargets - 1) / kBiasTileTargets *
+         kBiasTileTargets;
+}
+
+/// Floats of a tile; 0 if tiles would be too large.
+int64_t tile_floats(const AttentionArgs& args) {
+  const int64_t floats = args.plan.sources_per_window() * tile_stride(args);
+  return floats > kMostFloatsPerTile ? 0 : floats;
+}
+
+}  // namespace
+
+RelativeExtent::RelativeExtent(const PositionGrid& grid, const AttentionArgs& args) {
+  const int64_t positions = args.query_start + args.query.dim(1);
+  const int64_t last_code = grid.code_across(std::min(grid.row_positions(), positions) - 1);
+  rows = std::min(args.relative_rows, grid_rows(grid, positions));
+  reach_across = std::min(grid.reach_across(), last_code);
+  stride = 2 * last_code + 1;
+  table_size = (2 * grid_rows(grid, positions) - 1) * stride;
+}
+
+std::vector<int64_t> relative_bias_workspace(const AttentionArgs& args) {
+  if (!args.relative_table.defined()) return {};
+  const RelativeExtent extent(PositionGrid(args), args);
+  const int64_t heads = args.query.dim(2), windows = args.plan.windows();
+  const int64_t of_a_shape = heads * tile_floats(args);
+  const int64_t shapes = windows * of_a_shape <= kMostFloats ? windows : 1;
+  const bool shared = args.query.dim(0) * windows >= 2 * shapes;
+  const int64_t tiles = shared && shapes * of_a_shape <= kMostFloats ? shapes * of_a_shape : 0;
+  constexpr auto kFloat = int64_t{sizeof(float)};
+  return {heads * extent.table_size * kFloat, tiles * kFloat};
+}
+
+std::vector<int64_t> relative_bias_gradient_workspace(const AttentionArgs& args) {
+  if (!args.relative_table.defined()) return {};
+  const int64_t band = 2 * RelativeExtent(PositionGrid(args), args).reach() + 1;
+  const BufferSizes of_heads(args.query.dim(0) * args.query.dim(2), band);
+  const BufferSizes of_threads(omp_get_max_threads(), std::max(band, tile_floats(args)));
+  return {of_heads.bytes(), of_threads.bytes()};
+}
 
 RelativeBias::RelativeBias(const AttentionArgs& args) {
   if (!args.relative_table.defined()) return;
@@ -24,20 +76,19 @@ RelativeTables RelativeBias::tables(int64_t start) const {
 }
 
 void RelativeBias::set_codes(const AttentionArgs& args) {
+  const RelativeExtent extent(*grid_, args);
+  rows_ = extent.rows;
+  reach_across_ = extent.reach_across;
+  stride_ = extent.stride;
   const int64_t positions = args.query_start + args.query.dim(1);
-  const int64_t per_row = grid_->row_positions();
-  const int64_t grid_rows = (positions + per_row - 1) / per_row;
-  const int64_t last_code = grid_->code_across(std::min(per_row, positions) - 1);
-  rows_ = std::min(args.relative_rows, grid_rows);
-  reach_across_ = std::min(grid_->reach_across(), last_code);
-  stride_ = 2 * last_code + 1;
   for (int64_t p = 0; p < positions; ++p) {
-    codes_.push_back(static_cast<int32_t>(p / per_row * stride_ + grid_->code_across(p)));
+    const int64_t row = p / grid_->row_positions();
+    codes_.push_back(static_cast<int32_t>(row * stride_ + grid_->code_across(p)));
   }
   tables_.code = codes_.data();
-  tables_.size = static_cast<int32_t>((2 * grid_rows - 1) * stride_);
+  tables_.size = static_cast<int32_t>(extent.table_size);
   tables_.center = tables_.size / 2;
-  tables_.reach = static_cast<int32_t>((rows_ - 1) * stride_ + reach_across_);
+  tables_.reach = static_cast<int32_t>(extent.reach());
 }
 
 void RelativeBias::fill_tables(const Tensor& table) {
@@ -68,12 +119,9 @@ std::vector<int32_t> RelativeBias::codes_of(const Tensor& positions, int64_t sha
 }
 
 void RelativeBias::fill_tiles(const AttentionArgs& args) {
-  constexpr int64_t kMostFloatsPerTile = 1 << 16, kMostFloats = 1 << 22;
   const int64_t windows = args.plan.windows();
-  const int64_t stride =
-      (args.plan.targets_per_window() + kBiasTileTargets - 1) / kBiasTileTargets * kBiasTileTargets;
-  const int64_t size = args.plan.sources_per_window() * stride;
-  if (size > kMostFloatsPerTile) return;
+  const int64_t size = tile_floats(args);
+  if (size == 0) return;
   WindowShapes shapes(args.plan, codes_);
   const bool shared = args.query.dim(0) * windows >= 2 * shapes.count();
   if (!shared || shapes.count() * heads_ * size > kMostFloats) return;
@@ -86,7 +134,7 @@ void RelativeBias::fill_tiles(const AttentionArgs& args) {
                          MemoryCategory::workspace);
   tables_.tiles = tiles_.data<float>();
   tables_.window_shape = shapes_.of_windows().data();
-  tables_.tile_stride = stride;
+  tables_.tile_stride = tile_stride(args);
   float* out = tiles_.data<float>();
   parallel_items(shapes_.count() * heads_, [&](int64_t item) {
     const int64_t shape = item / heads_, head = item % heads_;

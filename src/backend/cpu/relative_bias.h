@@ -11,6 +11,23 @@
 
 namespace ssa::cpu {
 
+/// How far the learned 2-D bias of an attention call reaches, in the layout that kernels read.
+struct RelativeExtent {
+  RelativeExtent(const PositionGrid& grid, const AttentionArgs& args);
+
+  int64_t rows;          ///< of the table, at most those of the grid
+  int64_t reach_across;  ///< PositionGrid::reach_across(), at most what the grid has
+  int64_t stride;        ///< code distance of neighbouring rows
+  int64_t table_size;    ///< floats of a head's table
+  int64_t reach() const { return (rows - 1) * stride + reach_across; }
+};
+
+/// Bytes of the buffers of a RelativeBias, without looking at elements: the most that they may be,
+/// since the number of tiles depends on how many windows have the same shape.
+std::vector<int64_t> relative_bias_workspace(const AttentionArgs& args);
+/// The same of its gradient.
+std::vector<int64_t> relative_bias_gradient_workspace(const AttentionArgs& args);
+
 /// The learned 2-D bias of an attention call, in the layout that kernels read. Empty if the
 /// call has none.
 ///
@@ -47,9 +64,7 @@ class RelativeBias {
 
   std::optional<PositionGrid> grid_;
   int64_t heads_ = 0;
-  int64_t rows_ = 0;          // of the table, at most those of the grid
-  int64_t reach_across_ = 0;  // PositionGrid::reach_across(), at most what the grid has
-  int64_t stride_ = 0;        // code distance of neighbouring rows
+  int64_t rows_ = 0, reach_across_ = 0, stride_ = 0;  // as in RelativeExtent
   std::vector<int32_t> codes_;
   Tensor buffer_;
   PlanTensors plan_;
