@@ -10,13 +10,12 @@
 #include "ssa/dist/launch.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
-#include "ssa/tasks/cost.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/device_ranks.h"
-#include "ssa/train/memory_plan.h"
 #include "ssa/train/trainer.h"
 
 #include "apps/app.h"
+#include "apps/dry_run.h"
 #include "apps/early_config.h"
 
 namespace ssa {
@@ -32,59 +31,12 @@ struct Options {
   bool print_config = false;
   bool config_reference = false;
   std::string json;
+  // The machines that --dry-run is about; 0: not given.
+  int64_t ranks = 0, device_memory = 0;
+  double tflops = 0;
+
+  bool describes_machines() const { return ranks > 0 || device_memory > 0 || tflops > 0; }
 };
-
-/// Among how many ranks a job is divided: those of the job, and those that share this machine.
-struct RankCounts {
-  int64_t all = 1, local = 1;
-};
-
-/// Of a step of each rank.
-int64_t micro_batch_of(const Task& task, const RankCounts& ranks) {
-  const int64_t share = std::max<int64_t>(1, task.config().train.batch_size / ranks.all);
-  return std::min(share, resolve_micro_batch(task, usable_memory() / ranks.local, ranks.all));
-}
-
-nlohmann::json dry_run_json(const Config& config, const RankCounts& ranks) {
-  const TrainingCost cost = training_cost(config);
-  const std::unique_ptr<Task> task = make_task(config);
-  const RunMemory run = plan_memory(*task, micro_batch_of(*task, ranks), ranks.all);
-  const MemoryPlan& memory = run.peak();
-  nlohmann::json phases;
-  if (run.sampled) phases["sampled"] = run.sampled->total();
-  if (run.finetune) phases["finetune"] = run.finetune->total();
-  return {{"parameters", parameter_count(config)},
-          {"forward_flop_per_token", cost.forward_flop_per_token},
-          {"train_exaflop", cost.train_exaflop},
-          {"compute_ratio", cost.compute_ratio},
-          {"memory_bytes",
-           {{"parameters", memory.parameters},
-            {"packed_weights", memory.packed_weights},
-            {"gradients", memory.gradients},
-            {"optimizer", memory.optimizer},
-            {"activations", memory.activations},
-            {"workspace", memory.workspace}}},
-          {"memory_bytes_of_phases", phases}};
-}
-
-void print_dry_run(const Config& config, const RankCounts& ranks) {
-  const TrainingCost cost = training_cost(config);
-  const std::unique_ptr<Task> task = make_task(config);
-  const int64_t micro = micro_batch_of(*task, ranks);
-  const std::string whose =
-      ranks.all > 1 ? fmt::format("of each of {} ranks, ", ranks.all) : std::string();
-  std::cout << fmt::format(
-      "parameters      {:.2f} M\n"
-      "forward         {:.1f} MFLOP per {} ({:.1f} with dense attention)\n"
-      "training        {:.3g} EFLOP forward over {} steps\n"
-      "compute ratio   {:.3f} of dense attention{}\n"
-      "memory          {}at micro-batch {}: {}\n",
-      static_cast<double>(parameter_count(config)) * 1e-6, cost.forward_flop_per_token * 1e-6,
-      task->traits().unit, cost.dense_forward_flop_per_token * 1e-6, cost.train_exaflop,
-      config.train.steps, cost.compute_ratio,
-      config.ssa.finetune_fraction > 0 ? ", +FT counted" : "", whose, micro,
-      plan_memory(*task, micro, ranks.all).text());
-}
 
 /// The run has succeeded without it.
 void report(const Options& options) {
@@ -111,23 +63,52 @@ int train(const Config& config, const Options& options, Communicator& host) {
 }
 
 /// Prints what is known about a config without training.
-void describe(const Config& config, const Options& options, const RankCounts& ranks) {
+void describe(const Config& config, const Options& options, const MeantMachines& machines) {
   if (options.print_config) std::cout << dump_config(config);
-  if (options.dry_run && options.json != "-") print_dry_run(config, ranks);
-  if (!options.json.empty()) write_json(options.json, dry_run_json(config, ranks));
+  if (!options.dry_run && options.json.empty()) return;
+  const DryRun run = dry_run(config, machines);
+  if (options.dry_run && options.json != "-") std::cout << to_text(run);
+  if (!options.json.empty()) write_json(options.json, to_json(run));
 }
 
-Config config_of(const Options& options) {
+Config load(const Options& options) {
   if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
-  return counted_in_steps(load_task_config(options.config, options.set));
+  return load_task_config(options.config, options.set);
 }
 
 int run(Options options, Communicator& ranks, const Config& config) {
-  if (ranks.rank() == 0) describe(config, options, {ranks.size(), ranks.local_size()});
+  if (ranks.rank() == 0) {
+    describe(config, options, {options.device, ranks.size(), ranks.local_size()});
+  }
   if (options.run_dir.empty()) {
     options.run_dir = "runs/" + std::filesystem::path(options.config).stem().string();
   }
   return train(config, options, ranks);
+}
+
+/// The machines that are meant: those of the options, else those of the launcher, else this one.
+MeantMachines meant_machines(const Options& options, const LaunchInfo& launch) {
+  MeantMachines machines;
+  machines.device = options.device;
+  machines.ranks = options.ranks > 0 ? options.ranks : std::max(1, launch.size);
+  machines.local_ranks = options.ranks > 0 ? 1 : std::max(1, launch.local_size);
+  machines.device_memory = options.device_memory;
+  machines.rank_tflops = options.tflops;
+  machines.measure = machines.ranks == 1 && !options.describes_machines() && options.dry_run;
+  return machines;
+}
+
+void check(const Options& options) {
+  if (options.describes_machines() && !options.dry_run) {
+    throw ConfigError(
+        "--ranks, --device-memory and --tflops tell --dry-run which machines are meant; ssa-train "
+        "itself takes those that it is started on");
+  }
+  constexpr int64_t kLeast = int64_t{1} << 20;
+  if (options.device_memory > 0 && options.device_memory < kLeast) {
+    throw ConfigError("--device-memory: {} bytes hold no model; give it with its unit, as in 80GiB",
+                      options.device_memory);
+  }
 }
 
 int run(const Options& options) {
@@ -135,13 +116,15 @@ int run(const Options& options) {
     std::cout << config_reference();
     return 0;
   }
+  check(options);
   if (options.print_config || options.dry_run) {  // which takes no other rank
     const LaunchInfo launch = detect_launch();
-    const RankCounts ranks{std::max(1, launch.size), std::max(1, launch.local_size)};
-    if (launch.rank == 0) describe(config_of(options), options, ranks);
+    if (launch.rank > 0) return 0;
+    const Config config = options.dry_run ? load(options) : counted_in_steps(load(options));
+    describe(config, options, meant_machines(options, launch));
     return 0;
   }
-  const EarlyConfig config([&] { return config_of(options); });
+  const EarlyConfig config([&] { return counted_in_steps(load(options)); });
   return run_on_ranks("ssa-train", config, [&](Communicator& ranks, const Config& given) {
     return run(options, ranks, given);
   });
@@ -157,7 +140,8 @@ int main(int argc, char** argv) {
       "  ssa-train --config configs/enwik8_mini_s6_l4.yaml --set ssa.windows=8 train.seed=2 "
       "--run-dir runs/w8\n"
       "  ssa-train --config configs/enwik8_mini_s6_l4.yaml --resume auto\n"
-      "  ssa-train --config configs/enwik8_s16_l4.yaml --dry-run --json cost.json\n"
+      "  ssa-train --config configs/enwik8_s16_l4.yaml --dry-run --ranks 8 --device-memory 80GiB "
+      "--tflops 150\n"
       "  mpirun -n 2 ssa-train --config configs/enwik8_mini_s6_l4.yaml"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
@@ -171,12 +155,22 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();
-    app.add_flag("--dry-run", options->dry_run, "Print parameters, compute and memory, and stop");
+    app.add_flag("--dry-run", options->dry_run,
+                 "Print what the run takes (compute, memory, time, disk), and stop");
+    app.add_option("--ranks", options->ranks, "--dry-run: as one of so many ranks")
+        ->check(CLI::Range(1, 65536));
+    app.add_option("--device-memory", options->device_memory,
+                   "--dry-run: memory of each rank's device, as in 80GiB (default: this machine's)")
+        ->transform(CLI::AsSizeValue(true));
+    app.add_option("--tflops", options->tflops,
+                   "--dry-run: 10^12 operations a second that each rank reaches (default: this "
+                   "machine's matrix products, measured)")
+        ->check(CLI::PositiveNumber);
     app.add_flag("--print-config", options->print_config, "Print the resolved config, and stop");
     app.add_flag("--config-reference", options->config_reference,
                  "Print every config key in Markdown, and stop");
     app.add_option("--json", options->json,
-                   "Write parameters, compute and memory to a file (- is standard output)");
+                   "Write what --dry-run tells to a file (- is standard output)");
     return [options] { return ssa::run(*options); };
   });
 }

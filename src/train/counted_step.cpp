@@ -77,7 +77,13 @@ Tally difference(Tally all, const Tally& before) {
   return all;
 }
 
-}  // namespace
+double all_flop(const Tally& tally) {
+  double flop = tally.attention_flop + tally.attention_backward_flop;
+  for (const auto& [product, times] : tally.products) {
+    flop += product.flop() * static_cast<double>(times);
+  }
+  return flop;
+}
 
 /// What was in use at the peak, but for activations and workspace.
 void count_memory(const Count& count, const CountedRanks& others, MemoryPlan& memory) {
@@ -91,6 +97,8 @@ void count_memory(const Count& count, const CountedRanks& others, MemoryPlan& me
   memory.gradients = at_peak(MemoryCategory::gradients) + others.copies();
   memory.optimizer = at_peak(MemoryCategory::optimizer);
 }
+
+}  // namespace
 
 CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Sources sources) {
   StepItem item{{task.typical_batch(examples)}, {}};
@@ -108,6 +116,7 @@ CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Source
   const Tally first = count.tally();
   stepper.step(1, item);
   counted.tally = difference(count.tally(), first);
+  // Counts of a part of a batch that is computed at once include what several micro-batches keep.
   if (examples < task.config().train.batch_size / ranks) {
     item.micro_batches.push_back(item.micro_batches.front());  // meets the gradients of the first
     stepper.step(2, item);
@@ -117,9 +126,13 @@ CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Source
   count_memory(count, others, memory);
   // The rest of the peak. At that moment some activations may already be freed.
   const int64_t rest = count.memory().peak_total_bytes - memory.total();
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the next forward pass changes it.
+  const Tally steps = count.tally();
   const int64_t kept = kept_activations(count, stepper.session().model(), task.config(), item);
   memory.activations = std::min(rest, kept);
   memory.workspace = rest - memory.activations;
+  counted.flop.forward = all_flop(difference(count.tally(), steps));
+  counted.flop.backward = all_flop(counted.tally) - counted.flop.forward;
   return counted;
 }
 

@@ -19,6 +19,7 @@
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/memory_plan.h"
 #include "ssa/train/rank_checkpoint.h"
+#include "ssa/train/rank_share.h"
 #include "ssa/train/trainer.h"
 
 #include "train/with_errors_in.h"
@@ -92,17 +93,7 @@ std::unique_ptr<TaskData> open_agreed_data(Communicator& ranks, const Config& co
 /// The config, resolved for this data. Throws ConfigError if the ranks cannot share the batch
 /// evenly.
 Config checked_config(const Config& config, const TaskData& data, int ranks) {
-  const int64_t batch = config.train.batch_size;
-  if (batch % ranks != 0) {
-    std::vector<int64_t> possible;
-    for (int64_t n = 1; n <= std::min<int64_t>(batch, 4096); ++n) {
-      if (batch % n == 0) possible.push_back(n);
-    }
-    throw ConfigError(
-        "train.batch_size: {} ranks cannot share {} {} evenly; numbers of ranks that can: {}. Or "
-        "change train.batch_size",
-        ranks, batch, traits_of(config.task).examples, fmt::join(possible, ", "));
-  }
+  share_of_rank(config, ranks);
   return counted_in_steps(data.settled(config), data);
 }
 
@@ -138,6 +129,15 @@ void require_same_optimizer_state(const Config& there, const Config& now, const 
       "use for the state that was saved: put it back, or start a new run",
       path, name(before), name(wanted));
 }
+
+/// What an older checkpoint does not say of its data, those that are open now say. Their path is
+/// where they are now.
+DataIdentity completed(const DataIdentity& saved, DataIdentity now) {
+  if (!saved.checksum.empty()) now.checksum = saved.checksum;
+  if (!saved.vocabulary_checksum.empty()) now.vocabulary_checksum = saved.vocabulary_checksum;
+  return now;
+}
+
 void note_other_ranks(const Config& config, int64_t step, int64_t before, int64_t now) {
   const bool other_draws = draws_depend_on_ranks(config, step);
   spdlog::log(other_draws ? spdlog::level::warn : spdlog::level::info,
@@ -146,15 +146,6 @@ void note_other_ranks(const Config& config, int64_t step, int64_t before, int64_
               before, now,
               other_draws ? "each rank draws source plans of its own"
                           : "gradients are summed in another order");
-}
-
-
-/// What an older checkpoint does not say of its data, those that are open now say. Their path is
-/// where they are now.
-DataIdentity completed(const DataIdentity& saved, DataIdentity now) {
-  if (!saved.checksum.empty()) now.checksum = saved.checksum;
-  if (!saved.vocabulary_checksum.empty()) now.vocabulary_checksum = saved.vocabulary_checksum;
-  return now;
 }
 
 }  // namespace

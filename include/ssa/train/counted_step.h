@@ -8,9 +8,16 @@
 
 namespace ssa {
 
-/// The compute and memory of a training step.
+/// Operations of the matrix products and the attention of a step, the vocabulary's included.
+struct StepFlop {
+  double forward = 0;
+  double backward = 0;  ///< with what activation checkpointing computes again
+};
+
+/// The compute and memory of a training step of one micro-batch.
 struct CountedStep {
-  Tally tally;  ///< of one step of one micro-batch
+  Tally tally;
+  StepFlop flop;
   MemoryPlan memory;
 };
 
