@@ -6,6 +6,7 @@
 #include "ssa/models/decoder_plans.h"
 #include "ssa/tasks/model_input.h"
 #include "ssa/train/stepper.h"
+#include "ssa/train/stop_signal.h"
 
 namespace ssa {
 
@@ -77,6 +78,13 @@ Tally difference(Tally all, const Tally& before) {
   return all;
 }
 
+/// Thousands of layers take a while. A rank of several does not end at the signal itself, since it
+/// has to tell the others.
+void end_if_stopped() {
+  if (StopSignal::number() == 0) return;
+  throw Error(ExitCode::interrupted, "stopped before there was anything to save");
+}
+
 double all_flop(const Tally& tally) {
   double flop = tally.attention_flop + tally.attention_backward_flop;
   for (const auto& [product, times] : tally.products) {
@@ -110,11 +118,14 @@ CountedStep count_step(const Task& task, int64_t examples, int64_t ranks, Source
   CountedStep counted;
   MemoryPlan& memory = counted.memory;
   memory.parameters = bytes(count.memory(), MemoryCategory::parameters);
+  end_if_stopped();
   // The first step allocates gradients and packed weights; the second one reuses them.
   stepper.step(0, item);
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the second step changes it.
   const Tally first = count.tally();
+  end_if_stopped();
   stepper.step(1, item);
+  end_if_stopped();
   counted.tally = difference(count.tally(), first);
   // Counts of a part of a batch that is computed at once include what several micro-batches keep.
   if (examples < task.config().train.batch_size / ranks) {

@@ -110,6 +110,7 @@ StopSignal::~StopSignal() {
     }
   }
   pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+  arrived = 0;  // what it asked to stop is over
 }
 
 void StopSignal::end_program_meanwhile() { handle_signals(); }

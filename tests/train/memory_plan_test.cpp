@@ -16,6 +16,7 @@
 
 #include "dist/thread_ranks.h"
 #include "tasks/majority_task.h"
+#include "train/signal_self.h"
 #include "train/tiny_run.h"
 
 using namespace ssa;
@@ -198,7 +199,6 @@ TEST_CASE("the predicted memory holds for words, in bands and not") {
   compare(words + bands + Overrides{"train.activation_checkpointing=block"});
 }
 
-TEST_CASE("the predicted memory of a run is that of its larger phase, and both are told") {
 TEST_CASE("the predicted memory has the tables of a learned 2-D bias and their gradients") {
   // The bands of many heads are much of what this model takes.
   const std::string windows = GENERATE("1", "4");
@@ -228,6 +228,7 @@ TEST_CASE("the predicted memory has the tables of a learned 2-D bias and their g
         Approx(static_cast<double>(measured)).epsilon(0.08));
 }
 
+TEST_CASE("the predicted memory of a run is that of its larger phase, and both are told") {
   const TinyRun run;
   const Overrides larger =
       kNoDropout + kLarger + Overrides{"model.attention=materialized", "data.length=256"};
@@ -409,6 +410,19 @@ TEST_CASE("a model larger than any memory is counted, and alike every time") {
   const MemoryStats before = host_allocator().stats();
   CHECK(peak_plan(config, 64).total() == plan.total());
   CHECK(host_allocator().stats().total_bytes == before.total_bytes);
+}
+
+TEST_CASE("a signal ends the counting of a model") {
+  const TinyRun run;
+  const StopSignal signals;
+  signal_self(SIGTERM);
+  ExitCode code = ExitCode::ok;
+  try {
+    plan_memory(run.config(), 2);
+  } catch (const Error& error) {
+    code = error.code();
+  }
+  CHECK(code == ExitCode::interrupted);
 }
 
 TEST_CASE("the products of a step are those of its layers and its vocabulary") {
