@@ -120,6 +120,10 @@ LaunchInfo info_from_environment(const Variable& variable) {
     throw ConfigError("environment: RANK is set, but not MASTER_ADDR, the machine of rank 0");
   }
   info.master_address = *address;
+  // Under torchrun its own agent may listen on MASTER_PORT, and says so.
+  if (text_of(variable, "TORCHELASTIC_USE_AGENT_STORE") == "True") {
+    info.master_port += info.master_port < 65535 ? 1 : -1;
+  }
   return info;
 }
 

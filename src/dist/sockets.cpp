@@ -241,15 +241,14 @@ std::vector<Endpoint> own_interfaces() {
 
 std::string own_address_towards(const std::string& host, int port) {
   std::string why;
-  const std::vector<Endpoint> ends = resolve(host, port, &why);
-  const bool here_by_name = host == "localhost" || (!ends.empty() && ends[0].number() == host);
-  for (const Endpoint& end : ends) {
+  for (const Endpoint& end : resolve(host, port, &why)) {
     // Connecting a UDP socket sends nothing, but chooses the route.
     const Descriptor probe(::socket(end.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!probe || ::connect(probe.number(), end.get(), end.length) != 0) continue;
     const Endpoint own = own_end(probe);
-    // A machine's own name often resolves to loopback, which other machines cannot use.
-    if (!own.is_loopback() || here_by_name) return own.number();
+    // Other machines cannot use loopback. A machine's own name often resolves to it, and operators
+    // of Kubernetes tell rank 0 that it is "localhost".
+    if (!own.is_loopback()) return own.number();
   }
   const std::vector<Endpoint> interfaces = own_interfaces();
   return interfaces.empty() ? "127.0.0.1" : interfaces.front().number();

@@ -92,8 +92,8 @@ bool wait_for(const Descriptor& descriptor, short events, Clock::time_point dead
 
 /// The active interfaces of this machine, loopback last.
 std::vector<Endpoint> own_interfaces();
-/// The address by which the machines on the route to `host` reach this one. It is loopback only if
-/// `host` is, by name or number, or if there is no other interface.
+/// The address by which the machines on the route to `host` reach this one. It is loopback only
+/// if there is no other interface.
 std::string own_address_towards(const std::string& host, int port);
 
 }  // namespace ssa::dist
