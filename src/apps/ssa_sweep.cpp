@@ -16,6 +16,7 @@
 #include "ssa/storage/run_folder.h"
 #include "ssa/sweep/child_process.h"
 #include "ssa/sweep/manifest.h"
+#include "ssa/sweep/scored_split.h"
 #include "ssa/sweep/summary.h"
 #include "ssa/train/model_session.h"
 
@@ -27,7 +28,8 @@ namespace {
 struct Options {
   SweepOptions sweep;
   std::string launcher = "local";
-  std::string evaluations = "renorm";
+  std::string evaluations = "renorm", split = "auto";
+  bool prepare = false;
   std::string run_under;
   bool dry_run = false;
   std::string json, csv, published;
@@ -62,11 +64,12 @@ std::vector<EvalMode> evaluations_from(const std::string& text) {
   return {text == "ensemble" ? EvalMode::ensemble : EvalMode::renorm};
 }
 
-/// The words of --run-under, with the first as a path. Throws ConfigError if it is not on PATH.
-std::vector<std::string> launcher_from(const std::string& text) {
+/// The words of --run-under. What runs here needs the first as a path: throws ConfigError if it is
+/// not on PATH. A job script finds it where the job runs.
+std::vector<std::string> launcher_from(const std::string& text, bool runs_here) {
   std::istringstream words(text);
   std::vector<std::string> launcher{std::istream_iterator<std::string>(words), {}};
-  if (launcher.empty()) return launcher;
+  if (launcher.empty() || !runs_here) return launcher;
   const std::string path = find_on_path(launcher.front());
   if (path.empty()) throw ConfigError("--run-under: there is no {} on PATH", launcher.front());
   launcher.front() = path;
@@ -101,6 +104,24 @@ void note_grid(const Options& options, const SweepGrid& grid,
     spdlog::warn("{}", text);
   }
   write_manifest(options.sweep.run_root, manifest);
+}
+
+Split split_for(const Options& options, const SweepGrid& grid) {
+  if (options.split != "auto") return split_from_name(options.split);
+  if (options.sweep.evaluations.empty()) return Split::test;
+  const Split split = split_to_score(grid.points);
+  if (split == Split::valid) {
+    spdlog::info(
+        "the test split of the data is empty or lacks targets: the valid split is scored instead "
+        "(--eval-split)");
+  }
+  return split;
+}
+
+/// --prepare is for scripts. Throws ConfigError for it without one.
+void check_launcher(const Options& options) {
+  if (!options.prepare || options.launcher == "slurm") return;
+  throw ConfigError("--prepare writes a job script; it needs --launcher slurm");
 }
 
 std::string published_path(const Options& options) {
@@ -143,15 +164,19 @@ void print_summary(const Options& options, const SweepGrid& grid, bool keep) {
 
 int run(Options options) {
   SweepOptions& sweep = options.sweep;
-  device_from_name(sweep.device);
+  const bool runs_here = options.launcher == "local";
+  check_launcher(options);
+  if (runs_here) device_from_name(sweep.device);  // nodes may have other devices
+  sweep.submit = !options.prepare;
   sweep.program_dir = own_program_dir();
   sweep.evaluations = evaluations_from(options.evaluations);
-  sweep.run_under = launcher_from(options.run_under);
+  sweep.run_under = launcher_from(options.run_under, runs_here);
   if (sweep.run_root.empty()) {
     sweep.run_root = "runs/" + std::filesystem::path(sweep.config).stem().string() + "-sweep";
   }
   std::vector<Variation> variations;
   const SweepGrid grid = read_grid(sweep, variations);
+  sweep.split = split_for(options, grid);
   check_run_folders(sweep, grid.points);
   check_programs(sweep.program_dir);
   const bool whole_grid = sweep.only.empty();
@@ -192,19 +217,26 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--set", sweep.set, "key=value …: override keys of all points");
   app.add_option("--run-root", sweep.run_root,
                  "Folder of the run folders (default: runs/NAME-sweep)");
-  app.add_option("--launcher", options.launcher,
-                 "local: child processes; slurm: submit a job array")
+  app.add_option("--launcher", options.launcher, "local: child processes; slurm: a job array")
       ->check(CLI::IsMember({"local", "slurm"}))
       ->capture_default_str();
+  app.add_flag("--prepare", options.prepare,
+               "slurm: write the job array's script and do not submit it");
   app.add_option("--jobs", sweep.jobs, "Points at a time (default: 1; slurm: no limit)")
       ->check(CLI::Range(1, 4096));
   app.add_option("--eval", options.evaluations,
-                 "Score the test split after training: renorm, ensemble, both or none")
+                 "Score the points after training: renorm, ensemble, both or none")
       ->check(CLI::IsMember({"renorm", "ensemble", "both", "none"}))
+      ->capture_default_str();
+  app.add_option("--eval-split", options.split,
+                 "Split to score: test, valid, or auto: test where it has targets, else valid")
+      ->check(CLI::IsMember({"auto", "test", "valid"}))
       ->capture_default_str();
   app.add_flag("--retry-failed", sweep.retry_failed, "Run points again that failed before");
   app.add_flag("--dry-run", options.dry_run, "Check and list the points, and start nothing");
-  app.add_option("--device", sweep.device, "auto, cpu, cuda or reference")->capture_default_str();
+  app.add_option("--device", sweep.device, "auto, cpu, cuda or reference")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "reference"}))
+      ->capture_default_str();
   app.add_option("--sbatch", sweep.sbatch,
                  "key=value …: options for the Slurm script, as in time=04:00:00");
   app.add_option("--script", sweep.script,

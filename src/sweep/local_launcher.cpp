@@ -85,7 +85,8 @@ class LocalLauncher {
 
  private:
   PointStatus status_of(const SweepPoint& point) const {
-    return read_point_status(options_.run_dir(point), point.config, options_.evaluations);
+    return read_point_status(options_.run_dir(point), point.config, options_.evaluations,
+                             options_.split);
   }
 
   int64_t total_steps() const {
@@ -174,9 +175,11 @@ class LocalLauncher {
                    score_text(point, status.score, "valid"));
     } else {
       const EvalMode mode = job.missing.front();
-      spdlog::info("{}: scored in {}{}", point.name, format_duration(seconds),
-                   score_text(point, test_score(options_.run_dir(point), point.config.task, mode),
-                              fmt::format("test {}", name(mode))));
+      spdlog::info(
+          "{}: scored in {}{}", point.name, format_duration(seconds),
+          score_text(point,
+                     score_of(options_.run_dir(point), point.config.task, mode, options_.split),
+                     fmt::format("{} {}", name(options_.split), name(mode))));
     }
     if (!StopSignal::requested()) start(point, status, job.command);
   }

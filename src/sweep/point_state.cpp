@@ -24,8 +24,8 @@ constexpr uint64_t kMaxJsonBytes = uint64_t{1} << 24;
 
 std::string failure_path(const std::string& run_dir) { return run_dir + "/sweep-failure.json"; }
 
-std::string evaluation_path(const std::string& run_dir, EvalMode mode) {
-  return fmt::format("{}/eval-{}-test.json", run_dir, name(mode));
+std::string evaluation_path(const std::string& run_dir, EvalMode mode, Split split) {
+  return fmt::format("{}/eval-{}-{}.json", run_dir, name(mode), name(split));
 }
 
 /// Whether a process holds `run.lock`. Does not write to it.
@@ -73,8 +73,8 @@ std::optional<PointFailure> read_failure(const std::string& run_dir) {
 }
 
 /// Whether ssa-eval has written a result for the last step and this number of samples.
-bool is_evaluated(const std::string& run_dir, const Config& config, EvalMode mode) {
-  const auto result = read_object(evaluation_path(run_dir, mode));
+bool is_evaluated(const std::string& run_dir, const Config& config, EvalMode mode, Split split) {
+  const auto result = read_object(evaluation_path(run_dir, mode, split));
   if (!result) return false;
   const auto has = [&](const char* key, int64_t value) {
     const auto found = result->find(key);
@@ -132,14 +132,14 @@ std::string_view name(PointState state) {
 }
 
 PointStatus read_point_status(const std::string& run_dir, const Config& config,
-                              const std::vector<EvalMode>& evaluations) {
+                              const std::vector<EvalMode>& evaluations, Split split) {
   PointStatus status;
   const LastEvent last = last_event(run_dir, config.task);
   status.step = last.step;
   status.loss = last.loss;
   status.score = last.score;
   for (const EvalMode mode : evaluations) {
-    if (!is_evaluated(run_dir, config, mode)) status.missing.push_back(mode);
+    if (!is_evaluated(run_dir, config, mode, split)) status.missing.push_back(mode);
   }
   status.trained = is_trained(run_dir, config, last);
   if (is_locked(run_dir)) {
@@ -154,8 +154,9 @@ PointStatus read_point_status(const std::string& run_dir, const Config& config,
   return status;
 }
 
-std::optional<double> test_score(const std::string& run_dir, TaskKind task, EvalMode mode) {
-  const auto result = read_object(evaluation_path(run_dir, mode));
+std::optional<double> score_of(const std::string& run_dir, TaskKind task, EvalMode mode,
+                               Split split) {
+  const auto result = read_object(evaluation_path(run_dir, mode, split));
   return result ? number_of(*result, traits_of(task).metric().key) : std::nullopt;
 }
 

@@ -27,7 +27,8 @@ std::string point_command(const SweepOptions& options) {
   std::string evaluations = "none";
   if (options.evaluations.size() == 2) evaluations = "both";
   if (options.evaluations.size() == 1) evaluations = name(options.evaluations.front());
-  command.insert(command.end(), {"--eval", evaluations, "--device", options.device});
+  command.insert(command.end(), {"--eval", evaluations, "--eval-split",
+                                 std::string(name(options.split)), "--device", options.device});
   // A failed point that is submitted again is to be retried.
   command.emplace_back("--retry-failed");
   if (options.run_under.empty()) {
@@ -88,9 +89,12 @@ void submit_slurm(const SweepOptions& options, const std::vector<const SweepPoin
   for (const SweepPoint* point : points) names += point->name + "\n";
   write_file_atomically(points_file, names);
   write_file_atomically(script, job_script(options, points.size(), points_file));
-  const std::string sbatch = find_on_path("sbatch");
+  const std::string sbatch = options.submit ? find_on_path("sbatch") : "";
   if (sbatch.empty()) {
-    spdlog::warn("there is no sbatch here. Where there is one: sbatch {}", script);
+    spdlog::log(options.submit ? spdlog::level::warn : spdlog::level::info,
+                "{}{} points are prepared. To submit them on the cluster, in {}:\n  sbatch {}",
+                options.submit ? "there is no sbatch here. " : "", points.size(),
+                fs::current_path().string(), shell_line({script}));
     return;
   }
   const std::string log = fmt::format("{}/sbatch-{}.log", options.run_root, number);

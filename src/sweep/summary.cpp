@@ -118,7 +118,7 @@ SummaryTable summarize(const SweepOptions& options, const std::vector<SweepPoint
     const SweepPoint& point = points[i];
     const PublishedRow* paper = published.find(point.config);
     const PointStatus status =
-        read_point_status(options.run_dir(point), point.config, options.evaluations);
+        read_point_status(options.run_dir(point), point.config, options.evaluations, options.split);
     const int64_t steps = point.config.train.steps;
     Row row;
     row.text("point", "", point.name);

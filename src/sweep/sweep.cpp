@@ -56,9 +56,13 @@ std::vector<std::string> next_command(const SweepOptions& options, const SweepPo
   }
   if (status.missing.empty()) return {};
   const EvalMode mode = status.missing.front();
-  std::vector<std::string> command = {
-      options.program_dir + "/ssa-eval", "--run",   run_dir, "--mode",
-      std::string(name(mode)),           "--split", "test"};
+  std::vector<std::string> command = {options.program_dir + "/ssa-eval",
+                                      "--run",
+                                      run_dir,
+                                      "--mode",
+                                      std::string(name(mode)),
+                                      "--split",
+                                      std::string(name(options.split))};
   if (mode == EvalMode::ensemble) {
     command.insert(command.end(), {"--samples", std::to_string(point.config.eval.samples)});
   }
@@ -72,7 +76,8 @@ std::vector<const SweepPoint*> points_to_run(const SweepOptions& options,
   size_t finished = 0;
   for (const SweepPoint& point : points) {
     const std::string run_dir = options.run_dir(point);
-    const PointStatus status = read_point_status(run_dir, point.config, options.evaluations);
+    const PointStatus status =
+        read_point_status(run_dir, point.config, options.evaluations, options.split);
     if (status.state == PointState::finished) {
       ++finished;
     } else if (status.state == PointState::running) {
@@ -92,7 +97,7 @@ int sweep_exit_code(const SweepOptions& options, const std::vector<SweepPoint>& 
   bool all_finished = true;
   for (const SweepPoint& point : points) {
     const PointStatus status =
-        read_point_status(options.run_dir(point), point.config, options.evaluations);
+        read_point_status(options.run_dir(point), point.config, options.evaluations, options.split);
     if (status.state == PointState::failed) return documented(status.failure->code);
     all_finished = all_finished && status.state == PointState::finished;
   }

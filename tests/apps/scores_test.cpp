@@ -154,7 +154,7 @@ TEST_CASE("a score of anything but the run's own has a file of its own") {
   std::sort(files.begin(), files.end());
   CHECK(run.scores() == files);
   CHECK(run.stored() == own);
-  CHECK(test_score(run.folder, TaskKind::byte_lm, EvalMode::renorm) ==
+  CHECK(score_of(run.folder, TaskKind::byte_lm, EvalMode::renorm) ==
         own["bits_per_byte"].get<double>());
 
   // The newest checkpoint is damaged: the one before it is no score of the run.

@@ -28,7 +28,7 @@ void read_point() {
   const std::string dir = folder().path();
   const Config config;
   const PointStatus status = read_point_status(dir, config, kModes);
-  for (const EvalMode mode : kModes) test_score(dir, config.task, mode);
+  for (const EvalMode mode : kModes) score_of(dir, config.task, mode);
   last_lines(dir + "/metrics.jsonl", 3);
   if (!status.failure) return;
   record_failure(dir, *status.failure);

@@ -96,6 +96,13 @@ TEST_CASE("an evaluation counts for its weights and number of samples only", "[s
   CHECK(folder.status({EvalMode::renorm, EvalMode::ensemble}).state == PointState::finished);
   write_bytes(folder.path + "/eval-renorm-test.json", "{\"step\": 8");
   CHECK(missing(EvalMode::renorm));
+  const auto of_valid = [&] {
+    return read_point_status(folder.path, folder.config, {EvalMode::renorm}, Split::valid);
+  };
+  CHECK(of_valid().missing.size() == 1);
+  write_bytes(folder.path + "/eval-renorm-valid.json", "{\"step\": 8, \"bits_per_byte\": 1.5}");
+  CHECK(of_valid().missing.empty());
+  CHECK(score_of(folder.path, TaskKind::byte_lm, EvalMode::renorm, Split::valid) == 1.5);
 }
 
 TEST_CASE("a failure is recorded until the point is run again or finished", "[sweep]") {

@@ -152,6 +152,17 @@ TEST_CASE("a template of the user's is filled in, and several ranks work on a po
   CHECK_THROWS_WITH(submit_slurm(sweep.options, sweep.last_two()), Catch::Contains("#@ssa-sweep"));
 }
 
+TEST_CASE("a job array can be prepared without being submitted", "[sweep]") {
+  SlurmSweep sweep;
+  sweep.program("sbatch", "echo \"$@\" > " + sweep.dir.path() + "/submitted");
+  sweep.options.submit = false;
+  sweep.options.split = Split::valid;
+  submit_slurm(sweep.options, sweep.last_two());
+  CHECK_FALSE(path_exists(sweep.dir / "submitted"));
+  CHECK(contains(sweep.file("sweep-1.sbatch"), "--eval renorm --eval-split valid"));
+  CHECK(contains(sweep.file("points-1.txt"), sweep.points[2].name));
+}
+
 TEST_CASE("without sbatch the files are there; a refusal is an error", "[sweep]") {
   SlurmSweep sweep;
   ::setenv("PATH", sweep.bin.c_str(), 1);

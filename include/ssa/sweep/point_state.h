@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ssa/config/config.h"
+#include "ssa/data/dataset_info.h"
 
 namespace ssa {
 
@@ -40,13 +41,14 @@ struct PointStatus {
   std::optional<PointFailure> failure;
 };
 
-/// Reads the state of a run folder, which need not exist. `evaluations` are the evaluations of the
-/// test split that follow the training. Does not throw: files that cannot be read count as missing.
+/// Reads the state of a run folder, which need not exist. `evaluations` of the split follow the
+/// training. Does not throw: files that cannot be read count as missing.
 PointStatus read_point_status(const std::string& run_dir, const Config& config,
-                              const std::vector<EvalMode>& evaluations);
+                              const std::vector<EvalMode>& evaluations, Split split = Split::test);
 
-/// The task's metric on the test split as written by ssa-eval, if there is a result.
-std::optional<double> test_score(const std::string& run_dir, TaskKind task, EvalMode mode);
+/// The task's metric on the split as written by ssa-eval, if there is a result.
+std::optional<double> score_of(const std::string& run_dir, TaskKind task, EvalMode mode,
+                               Split split = Split::test);
 
 /// Writes a note of a failure into the run folder, or removes it.
 void record_failure(const std::string& run_dir, const PointFailure& failure);

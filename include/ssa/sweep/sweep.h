@@ -13,7 +13,8 @@ struct SweepOptions {
   std::vector<std::string> vary, set;
   std::string run_root;
   std::string device = "auto";
-  std::vector<EvalMode> evaluations = {EvalMode::renorm};  ///< of the test split, after training
+  std::vector<EvalMode> evaluations = {EvalMode::renorm};  ///< of `split`, after training
+  Split split = Split::test;
   int64_t jobs = 0;  ///< points at a time; 0: one locally, no limit under Slurm
   bool retry_failed = false;
   std::string only;  ///< name of the only point to run; empty: all
@@ -22,6 +23,7 @@ struct SweepOptions {
   std::vector<std::string> run_under;
   std::vector<std::string> sbatch;  ///< "key=value" options for the job script
   std::string script;               ///< template of the job script; empty: the built-in one
+  bool submit = true;               ///< false: the job script is only written
   std::string program_dir;          ///< folder of ssa-train, ssa-eval and ssa-sweep
 
   std::string run_dir(const SweepPoint& point) const { return run_root + "/" + point.name; }
@@ -41,8 +43,8 @@ std::vector<const SweepPoint*> points_to_run(const SweepOptions& options,
 void run_local(const SweepOptions& options, const std::vector<const SweepPoint*>& points);
 
 /// Writes a job-array script and the list of points into the sweep folder, and submits the script
-/// with `sbatch`. If that is not on PATH, logs how to submit it. Throws ConfigError if sbatch
-/// refuses.
+/// with `sbatch`. If that is not on PATH or not wanted, logs how to submit it. Throws ConfigError
+/// if sbatch refuses.
 void submit_slurm(const SweepOptions& options, const std::vector<const SweepPoint*>& points);
 
 /// 0 if every point is finished. Otherwise the first failure's exit code: 128 + n if signal n
