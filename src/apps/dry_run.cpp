@@ -67,10 +67,13 @@ std::string line(std::string_view what, const std::string& text) {
   return fmt::format("{:15} {}\n", what, text);
 }
 
-/// 1.2e15 -> "1.20 PFLOP".
-std::string flop_text(double flop) {
+/// Goes on in the column of the texts.
+const std::string kNextLine = "\n" + std::string(16, ' ');
+
+/// 1.2e15 -> "1.200 PFLOP".
+std::string flop_text(double flop, int digits = 4) {
   const report::Unit unit = report::flop_unit(flop);
-  return report::significant(flop / unit.size, 3) + " " + unit.name;
+  return report::significant(flop / unit.size, digits) + " " + unit.name;
 }
 
 std::string whose(const RunForecast& forecast) {
@@ -92,7 +95,7 @@ std::string data_text(const DryRun& run) {
   if (run.data) return run.data->description;
   const std::string& why = run.no_data;
   const std::string sentence = why.substr(0, std::min(why.find(". "), why.find('\n')));
-  return fmt::format("{}\n{:15} {}", sentence, "", assumption(run.config));
+  return sentence + kNextLine + assumption(run.config);
 }
 
 std::string batch_text(const DryRun& run) {
@@ -137,9 +140,10 @@ std::string step_text(const RunForecast& forecast, TaskKind task) {
   std::string text;
   if (forecast.sampled_step) text = of(*forecast.sampled_step);
   if (forecast.finetune_step) {
-    text += (text.empty() ? "" : "; in the dense +FT phase ") + of(*forecast.finetune_step);
+    if (!text.empty()) text += "," + kNextLine + "in the dense +FT phase ";
+    text += of(*forecast.finetune_step);
   }
-  return text + (kSequences.has(task) ? "; the vocabulary's products included" : "");
+  return text + (kSequences.has(task) ? kNextLine + "the vocabulary's products included" : "");
 }
 
 std::string memory_text(const DryRun& run) {
@@ -148,16 +152,16 @@ std::string memory_text(const DryRun& run) {
   const auto text = [](int64_t bytes) { return bytes_text(real(bytes)); };
   std::string phases;
   if (forecast.memory.sampled && forecast.memory.finetune) {
-    phases = fmt::format(" (with sampled sources {}, in the dense +FT phase {})",
+    phases = fmt::format("with sampled sources {}, in the dense +FT phase {};{}",
                          text(forecast.memory.sampled->total()),
-                         text(forecast.memory.finetune->total()));
+                         text(forecast.memory.finetune->total()), kNextLine);
   }
   return fmt::format(
-      "{} of {}{}{} at micro-batch {}{}:\n{:15} parameters {}, packed weights {}, gradients {}, "
-      "optimizer {},\n{:15} activations {}, workspace {}",
-      text(plan.total()), text(run.device_memory), run.this_machine ? ", this machine's," : "",
-      whose(forecast), forecast.micro_batch, phases, "", text(plan.parameters),
-      text(plan.packed_weights), text(plan.gradients), text(plan.optimizer), "",
+      "{} of {}{}{} at micro-batch {}:{}{}parameters {}, packed weights {}, gradients {},{}"
+      "optimizer {}, activations {}, workspace {}",
+      text(plan.total()), text(run.device_memory), run.this_machine ? " of this machine" : "",
+      whose(forecast), forecast.micro_batch, kNextLine, phases, text(plan.parameters),
+      text(plan.packed_weights), text(plan.gradients), kNextLine, text(plan.optimizer),
       text(plan.activations), text(plan.workspace));
 }
 
@@ -169,9 +173,9 @@ std::string micro_batch_text(const DryRun& run) {
                 : fmt::format("train.micro_batch is {}", forecast.micro_batch);
   if (!forecast.largest_micro_batch) {
     return fmt::format(
-        "none fits: not even 1 takes at most {:.0f}% of {}.\n{:15} Less take "
+        "none fits: even 1 takes more than {:.0f}% of {}. To need less:{}"
         "train.activation_checkpointing: block, train.precision: bf16, a shorter data.length",
-        100 * kPlannedPart, bytes_text(real(run.device_memory)), "");
+        100 * kPlannedPart, bytes_text(real(run.device_memory)), kNextLine);
   }
   return fmt::format("{}{}; the largest that fits is {}, at most {:.0f}% of it", taken,
                      forecast.fits ? "" : ", which does not fit", *forecast.largest_micro_batch,
@@ -190,9 +194,9 @@ std::string time_text(const DryRun& run) {
   }
   const auto seconds = training_seconds(run.forecast, run.config, *run.flop_per_second);
   if (!seconds) return "beyond all measure";
-  return fmt::format("{}{}, {} a step, at {}/s{}{}", run.measured ? "at least " : "",
+  return fmt::format("{}{}, {} a step,{}at {}/s{}{}", run.measured ? "at least " : "",
                      duration_text(*seconds),
-                     duration_text(*seconds / real(run.config.train.steps)),
+                     duration_text(*seconds / real(run.config.train.steps)), kNextLine,
                      flop_text(*run.flop_per_second), whose(run.forecast),
                      run.measured ? ", the speed of this machine's matrix products"
                                   : ", evaluations and waiting not counted");
@@ -264,11 +268,11 @@ std::string to_text(const DryRun& run) {
   add("data", data_text(run));
   add("batch", batch_text(run));
   add("length", length_text(run));
-  add("forward", fmt::format("{:.1f} MFLOP per {} ({:.1f} with dense attention)",
-                             cost.forward_flop_per_token * 1e-6, traits_of(config.task).unit,
-                             cost.dense_forward_flop_per_token * 1e-6));
-  add("training",
-      fmt::format("{:.3g} EFLOP forward over {} steps", cost.train_exaflop, config.train.steps));
+  add("forward",
+      fmt::format("{} per {} ({} with dense attention)", flop_text(cost.forward_flop_per_token),
+                  traits_of(config.task).unit, flop_text(cost.dense_forward_flop_per_token)));
+  add("training", fmt::format("{} forward over {} steps", flop_text(cost.train_exaflop * 1e18),
+                              grouped(config.train.steps)));
   add("compute ratio", fmt::format("{:.3f} of dense attention{}", cost.compute_ratio,
                                    config.ssa.finetune_fraction > 0 ? ", +FT counted" : ""));
   if (forecast.sampled_step || forecast.finetune_step)

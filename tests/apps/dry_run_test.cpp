@@ -53,7 +53,7 @@ TEST_CASE("a dry run answers for the machines that are meant, not for this one")
   REQUIRE(text.code == 0);
   for (const char* part :
        {"of 80.0 GiB on each of 2 ranks", "distributed.shard_optimizer would save",
-        "500 GFLOP/s on each of 2 ranks", "bytes) a step", "epochs of", "checkpoints"}) {
+        "500.0 GFLOP/s on each of 2 ranks", "bytes) a step", "epochs of", "checkpoints"}) {
     CAPTURE(part);
     CHECK(contains(text.out, part));
   }
