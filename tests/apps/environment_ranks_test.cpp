@@ -132,6 +132,27 @@ TEST_CASE("a signal ends a rank that waits for the others to join, with code 75"
   CHECK_FALSE(path_exists(run.dir / "run"));
 }
 
+TEST_CASE("ranks train in the pods of a training operator, which tells rank 0 it is localhost") {
+  const AppRun run;
+  const std::string port = std::to_string(free_port());
+  std::vector<RankProcess> ranks;
+  for (const std::string rank : {"0", "1"}) {
+    const std::vector<std::string> variables = {
+        "PYTHONUNBUFFERED=1", "MASTER_PORT=" + port,
+        std::string("MASTER_ADDR=") + (rank == "0" ? "localhost" : "127.0.0.1"), "WORLD_SIZE=2",
+        "RANK=" + rank, "PET_NNODES=2", "PET_NODE_RANK=" + rank,
+        // As on machines of their own, which reach each other by their interfaces.
+        "LOCAL_RANK=0", "LOCAL_WORLD_SIZE=1", "OMP_NUM_THREADS=1"};
+    ranks.emplace_back(
+        "ssa-train", run.train_arguments("run", {"--quiet", "--set", "train.steps=2"}), variables);
+  }
+  for (RankProcess& rank : ranks) {
+    CHECK(rank.wait() == 0);
+    CAPTURE(rank.errors());
+  }
+  CHECK(path_exists(run.dir / "run/checkpoints/step-2/manifest.json"));
+}
+
 TEST_CASE("describing a config takes no other rank, and rank 0 does it") {
   const AppRun run;
   const Job job{2};
