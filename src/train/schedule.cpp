@@ -10,11 +10,13 @@ double learning_rate(const TrainConfig& train, int64_t step) {
   const ScheduleConfig& schedule = train.schedule;
   const double peak = train.optimizer.lr;
   const auto warmup = static_cast<double>(schedule.warmup_steps);
-  const auto now = static_cast<double>(step + 1);  // so that the first update changes something
+  const auto done = static_cast<double>(step);
+  const double now = done + 1;  // so that the first update changes something
   if (now <= warmup) return schedule.warmup_lr + (peak - schedule.warmup_lr) * now / warmup;
 
+  // The step after the last one would have min_lr: with min_lr 0 the last step still learns.
   const double decaying = static_cast<double>(train.steps) - warmup;
-  const double along = decaying > 0 ? std::min(1.0, (now - warmup) / decaying) : 1.0;
+  const double along = decaying > 0 ? std::min(1.0, (done - warmup) / decaying) : 1.0;
   switch (schedule.decay) {
     case DecayKind::constant:
       return peak;

@@ -93,11 +93,11 @@ TEST_CASE("the bits of enwik8_mini_s6_l4 have not changed") {
   const auto bits = bits_of("enwik8_mini_s6_l4", small(text.text_path));
   INFO(listed(bits));
   CHECK(bits == std::vector<uint64_t>{0x4017d9486ce00000, 0x40173e2bdd200000, 0x40172e39eee00000,
-                                      0x40157d64f7c00000, 0x40155a7487400000, 0x40148d74f2200000,
-                                      0x40147fee5a000000, 0x4014dbb90f000000, 0x4013e7e003258bf2,
-                                      0x40140626464b17e5, 0x401438938583a060, 0x401d6981b1cd8894,
-                                      0x3fb54b5988ff111c, 0x401d460fde676173, 0x3fb5464b6dec54ec,
-                                      0x401d2c388c773499, 0x3fb54d6ea14e8eb0});
+                                      0x4015726a08c00000, 0x401532368e000000, 0x4014415c64200000,
+                                      0x4014124dffc00000, 0x40144ce3d1e00000, 0x401352ec54444444,
+                                      0x40136d0e22222222, 0x4013a10c9f283455, 0x401c875f446a9327,
+                                      0x3fb494106a136c49, 0x401c68e3672974a8, 0x3fb4cb823bef6490,
+                                      0x401c519d1c20b374, 0x3fb4d69e77fdc840});
 }
 
 TEST_CASE("the bits of wikitext2_mini_s6_l4 have not changed") {
@@ -107,9 +107,9 @@ TEST_CASE("the bits of wikitext2_mini_s6_l4 have not changed") {
                                                                 "model.embedding.factor=2"});
   INFO(listed(bits));
   CHECK(bits == std::vector<uint64_t>{0x40185e88f2180000, 0x4015e32124ce0000, 0x4015038f05d80000,
-                                      0x40123b214f340000, 0x40157ab834280000, 0x40126b56d7800000,
-                                      0x401328d5b6fc0000, 0x40123478d5260000, 0x401159fc91c893cb,
-                                      0x400e214ce46a7498, 0x400e391b5fd79489, 0x4049f7dec587e37e,
-                                      0x401c29309a10123e, 0x40473af92b538cd1, 0x401ac61e2be52b88,
-                                      0x4045dc998a431163, 0x4019fb765ee7795c});
+                                      0x40122f45d5280000, 0x40154d7cda300000, 0x4012123729600000,
+                                      0x40127b6751fc0000, 0x40117074912a0000, 0x40108c16258151d0,
+                                      0x400d06f55311be19, 0x400d204d48a3ad13, 0x4046abdf575cb745,
+                                      0x4015b0d6f35c498a, 0x404441e910125628, 0x40148dec130c6bab,
+                                      0x40430f85caa42383, 0x40143c50f16c7a29});
 }

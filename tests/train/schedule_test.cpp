@@ -38,18 +38,19 @@ TEST_CASE("each decay goes through the values computed by hand") {
     CHECK(learning_rate(train, 4) == 1.0);
     CHECK(learning_rate(train, 11) == 1.0);
   }
-  SECTION("linear ends at min_lr") {
+  SECTION("linear begins at the peak and would reach min_lr after the last step") {
     const TrainConfig train = schedule(DecayKind::linear, 12, 4);
-    CHECK(learning_rate(train, 4) == Approx(0.9));
-    CHECK(learning_rate(train, 7) == Approx(0.6));
-    CHECK(learning_rate(train, 11) == Approx(0.2));
+    CHECK(learning_rate(train, 4) == Approx(1.0));
+    CHECK(learning_rate(train, 5) == Approx(0.9));
+    CHECK(learning_rate(train, 8) == Approx(0.6));
+    CHECK(learning_rate(train, 11) == Approx(0.3));
   }
-  SECTION("cosine is half-way in the middle and ends at min_lr") {
+  SECTION("cosine is half-way in the middle") {
     const TrainConfig train = schedule(DecayKind::cosine, 12, 4);
-    CHECK(learning_rate(train, 5) == Approx(0.6 + 0.4 * std::sqrt(0.5)));
-    CHECK(learning_rate(train, 7) == Approx(0.6));
-    CHECK(learning_rate(train, 9) == Approx(0.6 - 0.4 * std::sqrt(0.5)));
-    CHECK(learning_rate(train, 11) == Approx(0.2));
+    CHECK(learning_rate(train, 4) == Approx(1.0));
+    CHECK(learning_rate(train, 6) == Approx(0.6 + 0.4 * std::sqrt(0.5)));
+    CHECK(learning_rate(train, 8) == Approx(0.6));
+    CHECK(learning_rate(train, 10) == Approx(0.6 - 0.4 * std::sqrt(0.5)));
   }
   SECTION("inverse_sqrt halves when the steps quadruple, and stops at min_lr") {
     const TrainConfig train = schedule(DecayKind::inverse_sqrt, 1000, 4);
@@ -62,11 +63,24 @@ TEST_CASE("each decay goes through the values computed by hand") {
 }
 
 TEST_CASE("without warm-up the decay begins at once, with nothing else there is no decay") {
-  CHECK(learning_rate(schedule(DecayKind::linear, 4, 0), 0) == Approx(0.8));
-  CHECK(learning_rate(schedule(DecayKind::linear, 4, 0), 3) == Approx(0.2));
+  CHECK(learning_rate(schedule(DecayKind::linear, 4, 0), 0) == Approx(1.0));
+  CHECK(learning_rate(schedule(DecayKind::linear, 4, 0), 3) == Approx(0.4));
   CHECK(learning_rate(schedule(DecayKind::inverse_sqrt, 16, 0), 3) == Approx(0.5));
   CHECK(learning_rate(schedule(DecayKind::cosine, 4, 4), 3) == Approx(1.0));
-  CHECK(learning_rate(schedule(DecayKind::cosine, 1, 0), 0) == Approx(0.2));
+  CHECK(learning_rate(schedule(DecayKind::cosine, 1, 0), 0) == Approx(1.0));
+}
+
+TEST_CASE("no step is spent at rate 0") {
+  for (const DecayKind decay : {DecayKind::linear, DecayKind::cosine}) {
+    for (const int64_t steps : {1, 2, 12, 1000}) {
+      TrainConfig train = schedule(decay, steps, steps / 4);
+      train.schedule.min_lr = 0;
+      for (const int64_t step : {int64_t{0}, steps / 2, steps - 1}) {
+        CAPTURE(steps, step);
+        CHECK(learning_rate(train, step) > 0);
+      }
+    }
+  }
 }
 
 TEST_CASE("the published Enwik8 schedule: 4,000 steps up, then linear from 0.001 to 0.0005") {
@@ -76,6 +90,7 @@ TEST_CASE("the published Enwik8 schedule: 4,000 steps up, then linear from 0.001
   train.schedule = {.warmup_steps = 4000, .decay = DecayKind::linear, .min_lr = 5e-4};
   CHECK(learning_rate(train, 1999) == Approx(5e-4));
   CHECK(learning_rate(train, 3999) == Approx(1e-3));
-  CHECK(learning_rate(train, 6999) == Approx(7.5e-4));
-  CHECK(learning_rate(train, 9999) == Approx(5e-4));
+  CHECK(learning_rate(train, 4000) == Approx(1e-3));
+  CHECK(learning_rate(train, 7000) == Approx(7.5e-4));
+  CHECK(learning_rate(train, 9999) == Approx(5e-4 + 5e-4 / 6000));
 }

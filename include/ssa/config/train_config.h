@@ -72,7 +72,8 @@ struct ScheduleConfig {
             "warmup_steps of the way to the peak.");
     v.field("decay", decay, anything(), "How the learning rate falls after the warm-up.");
     v.field("min_lr", min_lr, at_least(0),
-            "Learning rate at the last step; a lower limit for inverse_sqrt.");
+            "Learning rate that linear and cosine come to in the step after the last one; a lower "
+            "limit for inverse_sqrt.");
   }
   bool operator==(const ScheduleConfig&) const = default;
 };
@@ -181,8 +182,9 @@ struct TrainConfig {
     v.field("keep_best", keep_best, anything(),
             "Keep the checkpoint with the best score of the valid split too. Each evaluation then "
             "saves one if it is the best so far.");
-    v.field("keep_every", keep_every, between(0, kMostSteps).unit("steps"),
-            "Checkpoints of steps that are multiples of this stay for good. 0: none.");
+    v.field(
+        "keep_every", keep_every, between(0, kMostSteps).unit("steps"),
+        "Checkpoints of steps that are multiples of this are saved and stay for good. 0: none.");
     v.field("max_hours", max_hours, at_least(0),
             "Save and stop with exit code 75 after this many hours, for queues with a time limit. "
             "0: no limit.");
