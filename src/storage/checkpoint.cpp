@@ -117,9 +117,15 @@ void remove_checkpoint(const std::string& dir, const Candidate& candidate) {
   remove_leftover(doomed);
 }
 
+/// Whether a sound checkpoint stays though it is not among the newest.
+bool stays(const Candidate& candidate, const Retention& keep) {
+  return candidate.step == keep.best || (keep.every > 0 && candidate.step % keep.every == 0);
+}
+
 /// After `newest` has been saved: removes the older ones in trouble, and if it is sound itself the
-/// oldest sound ones but `keep`.
-void prune(const std::string& dir, const std::string& newest, bool in_trouble, int64_t keep) {
+/// sound ones that do not stay.
+void prune(const std::string& dir, const std::string& newest, bool in_trouble,
+           const Retention& keep) {
   std::vector<Candidate> candidates = list_candidates(dir);
   std::erase_if(candidates, [](const Candidate& one) {  // replaced, and not removed yet
     return std::filesystem::path(one.path).filename().string().starts_with('.');
@@ -128,24 +134,42 @@ void prune(const std::string& dir, const std::string& newest, bool in_trouble, i
                                 [](const Candidate& one) { return !one.in_trouble; });
   for (const Candidate& candidate : candidates) {
     if (candidate.path == newest) continue;
-    if (!candidate.in_trouble && (in_trouble || sound <= keep)) continue;
+    const bool among_newest = sound <= keep.newest;
+    if (!candidate.in_trouble) --sound;
+    if (!candidate.in_trouble && (in_trouble || among_newest || stays(candidate, keep))) continue;
     without_fail(candidate.path, [&] { remove_checkpoint(dir, candidate); });
-    if (!candidate.in_trouble) --sound;  // or a younger one would go in its place
+  }
+}
+
+void write_pointer(const std::string& dir, std::string_view name, const std::string& folder) {
+  write_file_atomically(fmt::format("{}/{}", dir, name), folder + "\n");
+}
+
+/// Lets `best` name the best checkpoint. The run may have gone back to before the one that it names
+/// now, and the best one of that time may be gone: then there is none.
+void settle_best(const std::string& dir, int64_t step) {
+  const std::string pointer = fmt::format("{}/{}", dir, kBest);
+  const bool points = path_exists(pointer);
+  if (step < 0 || !path_exists(dir + "/" + step_name(step))) {
+    if (points) remove_tree(pointer);
+  } else if (!points || read_text_file(pointer, 256) != step_name(step) + "\n") {
+    write_pointer(dir, kBest, step_name(step));
   }
 }
 
 /// What remains to be done once `newest` has its name.
-void settle(const std::string& dir, const std::string& newest, bool in_trouble, int64_t keep) {
+void settle(const std::string& dir, const std::string& newest, bool in_trouble,
+            const Retention& keep) {
   if (list_candidates(dir).back().path == newest) {  // no sound one comes before it
-    write_file_atomically(dir + "/latest",
-                          std::filesystem::path(newest).filename().string() + "\n");
+    write_pointer(dir, kLatest, std::filesystem::path(newest).filename().string());
   }
+  settle_best(dir, keep.best);
   prune(dir, newest, in_trouble, keep);
 }
 
 }  // namespace
 
-void finish_save(const std::string& dir, const std::string& newest, int64_t keep) {
+void finish_save(const std::string& dir, const std::string& newest, const Retention& keep) {
   remove_partial(dir);
   const std::vector<Candidate> all = list_candidates(dir);
   const auto last = std::max_element(
@@ -174,17 +198,18 @@ SavedFile save_optimizer_shard(const std::string& run_dir, int64_t step, int ind
                     [&](OutputFile& file) { write_safetensors(file, tensors, metadata_of(step)); });
 }
 
-CheckpointSave::CheckpointSave(std::string run_dir, int64_t step, int64_t keep, bool in_trouble)
+CheckpointSave::CheckpointSave(std::string run_dir, int64_t step, const Retention& keep,
+                               bool in_trouble)
     : run_dir_(std::move(run_dir)),
       partial_(partial_folder(run_dir_, step)),
       step_(step),
       keep_(keep),
       in_trouble_(in_trouble) {
-  if (step < 0 || keep < 1) {
+  if (step < 0 || keep.newest < 1) {
     throw CheckpointError(
         "cannot save step {} keeping {} checkpoints: step must be at least 0, "
         "train.keep_checkpoints at least 1",
-        step, keep);
+        step, keep.newest);
   }
   const std::string dir = checkpoints_dir(run_dir_);
   make_directories(dir);
@@ -242,7 +267,8 @@ void CheckpointSave::commit(const std::vector<SavedFile>& optimizer) {
   settle(dir, folder, in_trouble_, keep_);
 }
 
-void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep) {
+void save_checkpoint(const std::string& run_dir, const CheckpointData& data,
+                     const Retention& keep) {
   CheckpointSave save(run_dir, data.step, keep, data.in_trouble);
   save.write_model(data.model);
   if (!data.average.empty()) save.write_average(data.average);

@@ -19,6 +19,8 @@ inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kConfigFile = "config.yaml";
 inline constexpr const char* kManifestFile = "manifest.json";
+inline constexpr std::string_view kLatest = "latest";
+inline constexpr std::string_view kBest = "best";
 inline constexpr std::string_view kPartial = ".partial";
 inline constexpr std::string_view kReplaced = ".replaced";
 
@@ -70,6 +72,6 @@ struct Candidate {
 std::vector<Candidate> list_candidates(const std::string& dir);
 
 /// RunFolder::finish_save(), in a folder of checkpoints.
-void finish_save(const std::string& dir, const std::string& newest, int64_t keep);
+void finish_save(const std::string& dir, const std::string& newest, const Retention& keep);
 
 }  // namespace ssa

@@ -100,7 +100,47 @@ std::vector<std::string> passed_over(const std::vector<Candidate>& candidates,
   return messages;
 }
 
+/// The step that a run has come to, as far as its checkpoints say. Where a manifest is damaged,
+/// only the name tells what is newer.
+int64_t newest_step(const std::vector<Candidate>& candidates) {
+  int64_t whole = 0, damaged = 0;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.problem.empty()) {
+      whole = candidate.step;  // the newest comes last
+    } else {
+      damaged = std::max(damaged, candidate.step);
+    }
+  }
+  return std::max(whole, damaged);
+}
+
+/// What a checkpoint of a run can be called.
+std::vector<std::string> names_in(const std::string& dir) {
+  std::vector<std::string> names;
+  for (const std::string& entry : list_directory(dir)) {
+    if (step_of(entry) || entry == kLatest || entry == kBest) names.push_back(entry);
+  }
+  return names;
+}
+
 }  // namespace
+
+bool has_best_checkpoint(const std::string& run_dir) {
+  return path_exists(fmt::format("{}/{}", checkpoints_dir(run_dir), kBest));
+}
+
+LoadedCheckpoint open_checkpoint(const std::string& run_dir, const std::string& name) {
+  const std::string dir = checkpoints_dir(run_dir);
+  const std::vector<std::string> names = names_in(dir);
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    throw CheckpointError("{} has no checkpoint '{}'{}; there are: {}", run_dir, name,
+                          name == kBest ? " (train.keep_best keeps it)" : "",
+                          names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
+  }
+  LoadedCheckpoint checkpoint = open_checkpoint(dir + "/" + name);
+  checkpoint.newest_step = newest_step(list_candidates(dir));
+  return checkpoint;
+}
 
 bool has_checkpoints(const std::string& run_dir) {
   return !list_candidates(checkpoints_dir(run_dir)).empty();
@@ -109,7 +149,8 @@ bool has_checkpoints(const std::string& run_dir) {
 LoadedCheckpoint open_checkpoint(const std::string& path) {
   const std::filesystem::path given(path);
   std::error_code error;  // ignored: reading the file reports the same problem
-  if (given.filename() != "latest" || std::filesystem::is_directory(given, error)) {
+  const bool is_pointer = given.filename() == kLatest || given.filename() == kBest;
+  if (!is_pointer || std::filesystem::is_directory(given, error)) {
     if (!path_exists(path)) throw CheckpointError("there is no checkpoint '{}'", path);
     if (std::filesystem::is_directory(checkpoints_dir(path), error) && has_checkpoints(path)) {
       throw CheckpointError(
@@ -131,12 +172,10 @@ std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_di
   for (const Candidate& candidate : candidates) {
     if (!candidate.problem.empty()) problems.push_back(candidate.problem);
   }
-  std::optional<int64_t> newest;
   std::optional<LoadedCheckpoint> found;
   for (auto candidate = candidates.rbegin(); candidate != candidates.rend() && !found;
        ++candidate) {
     if (!candidate->problem.empty()) continue;
-    if (!newest) newest = candidate->step;
     try {
       found = open_folder(candidate->path);
       const std::vector<std::string> newer = passed_over(candidates, *candidate);
@@ -150,13 +189,7 @@ std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_di
         "no checkpoint in {} can be used; start afresh with another --run-dir.\n  {}",
         checkpoints_dir(run_dir), fmt::join(problems, "\n  "));
   }
-  if (found) {
-    // Where a manifest is damaged, only the step tells what is newer.
-    for (const Candidate& candidate : candidates) {
-      if (!candidate.problem.empty()) newest = std::max(*newest, candidate.step);
-    }
-    found->newest_step = *newest;
-  }
+  if (found) found->newest_step = newest_step(candidates);
   if (warnings) {
     for (const std::string& problem : problems) {
       warnings->push_back(fmt::format("{}; {} is used instead", problem, found->path));

@@ -125,7 +125,7 @@ void RunFolder::remove_samples_after(int64_t step) const {
   }
 }
 
-void RunFolder::finish_save(const std::string& newest, int64_t keep) const {
+void RunFolder::finish_save(const std::string& newest, const Retention& keep) const {
   ssa::finish_save(checkpoints_path(), newest, keep);
 }
 

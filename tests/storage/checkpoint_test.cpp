@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ssa/core/version.h"
+#include "ssa/storage/run_folder.h"
 
 #include "storage/checkpoint_fixture.h"
 
@@ -363,4 +364,56 @@ TEST_CASE("a run has checkpoints as soon as one was complete, damaged or not") {
   save_checkpoint(run.path(), data_of_step(7), 3);
   write_bytes(file_of(run, 7, "manifest.json"), "{");
   REQUIRE(has_checkpoints(run.path()));
+}
+
+TEST_CASE("the best checkpoint and those of round steps stay beside the newest") {
+  const TempDir run;
+  Retention keep(2);
+  keep.every = 4;
+  for (int64_t step = 1; step <= 9; ++step) {
+    if (step == 3) keep.best = 3;
+    save_checkpoint(run.path(), data_of_step(step), keep);
+  }
+  CHECK(list_directory(run / "checkpoints") ==
+        std::vector<std::string>{"best", "latest", "step-3", "step-4", "step-8", "step-9"});
+  CHECK(has_best_checkpoint(run.path()));
+  CHECK(open_checkpoint(run.path(), "best").step == 3);
+  CHECK(open_checkpoint(run.path(), "best").newest_step == 9);
+  CHECK(open_checkpoint(run / "checkpoints/best").step == 3);
+  CHECK(open_checkpoint(run.path(), "latest").step == 9);
+  CHECK(open_checkpoint(run.path(), "step-4").step == 4);
+  require_checkpoint_error([&] { open_checkpoint(run.path(), "step-5"); },
+                           {"has no checkpoint 'step-5'", "best, latest, step-3"});
+
+  keep.best = 10;  // the one before is then as old as others
+  save_checkpoint(run.path(), data_of_step(10), keep);
+  CHECK(list_directory(run / "checkpoints") ==
+        std::vector<std::string>{"best", "latest", "step-10", "step-4", "step-8", "step-9"});
+  CHECK(open_checkpoint(run.path(), "best").step == 10);
+
+  keep.best = 3;  // back to a state whose best checkpoint is gone
+  save_checkpoint(run.path(), data_of_step(8), keep);
+  CHECK_FALSE(has_best_checkpoint(run.path()));
+  require_checkpoint_error([&] { open_checkpoint(run.path(), "best"); },
+                           {"has no checkpoint 'best'", "train.keep_best"});
+}
+
+TEST_CASE("killed before `best` is written, a save is finished by the next resume") {
+  const TempDir run;
+  Retention keep(1);
+  keep.best = 1;
+  save_checkpoint(run.path(), data_of_step(1), keep);
+  save_checkpoint(run.path(), data_of_step(2), keep);
+  keep.best = 3;
+  {
+    const HookGuard hook([&](FileOp op, const std::string& path) {
+      return FileFault{op == FileOp::open && path.ends_with("best.partial") ? EIO : 0, false};
+    });
+    REQUIRE_THROWS_AS(save_checkpoint(run.path(), data_of_step(3), keep), CheckpointError);
+  }
+  CHECK(open_checkpoint(run.path(), "best").step == 1);  // still whole
+  RunFolder(run.path()).finish_save(run / "checkpoints/step-3", keep);
+  CHECK(open_checkpoint(run.path(), "best").step == 3);
+  CHECK(list_directory(run / "checkpoints") ==
+        std::vector<std::string>{"best", "latest", "step-3"});
 }

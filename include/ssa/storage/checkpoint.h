@@ -14,10 +14,20 @@ namespace ssa {
 // run that averages its weights also average.safetensors. It is
 // written under another name, the manifest last, and renamed when every byte is on the disk. So a
 // folder called step-N was complete when it got its name; the manifest's checksums tell whether it
-// still is. RUN/checkpoints/latest holds the name of the newest checkpoint.
+// still is. RUN/checkpoints/latest holds the name of the newest checkpoint, RUN/checkpoints/best
+// that of the one with the best score, where the run keeps that.
 //
 // A run in trouble, whose updates are being skipped or whose validation loss is not finite, saves
 // step-N-in-trouble instead. Such a checkpoint never takes the place of a sound one.
+
+/// Which checkpoints of a run stay when another one is saved.
+struct Retention {
+  Retention(int64_t count = 1) : newest(count) {}  // NOLINT: a number alone is enough
+
+  int64_t newest;     ///< so many of those saved last, at least 1
+  int64_t every = 0;  ///< those of steps that are multiples of this stay for good; 0: none
+  int64_t best = -1;  ///< the step whose checkpoint `best` names, which stays too; -1: none
+};
 
 struct CheckpointData {
   int64_t step = 0;
@@ -44,11 +54,11 @@ struct LoadedCheckpoint {
   bool in_trouble = false;
 };
 
-/// Saves RUN/checkpoints/step-N, then removes all but the newest `keep` (at least 1) checkpoints.
-/// Of those in trouble only the newest stays, until the next sound one; it removes no sound one.
-/// Replaces a checkpoint of the same step. If it throws CheckpointError (a full disk, an I/O error)
-/// or the process is killed, the earlier checkpoints stay valid.
-void save_checkpoint(const std::string& run_dir, const CheckpointData& data, int64_t keep);
+/// Saves RUN/checkpoints/step-N, then removes the checkpoints that `keep` does not name. Of those
+/// in trouble only the newest stays, until the next sound one; it removes no sound one. Replaces a
+/// checkpoint of the same step. If it throws CheckpointError (a full disk, an I/O error) or the
+/// process is killed, the earlier checkpoints stay valid.
+void save_checkpoint(const std::string& run_dir, const CheckpointData& data, const Retention& keep);
 
 /// A file of a checkpoint that is being saved, as its manifest will list it.
 struct SavedFile {
@@ -68,7 +78,7 @@ SavedFile saved_file_from_text(const std::string& text);
 class CheckpointSave {
  public:
   /// Makes the folder that the files go into.
-  CheckpointSave(std::string run_dir, int64_t step, int64_t keep, bool in_trouble = false);
+  CheckpointSave(std::string run_dir, int64_t step, const Retention& keep, bool in_trouble = false);
   ~CheckpointSave();
   CheckpointSave(const CheckpointSave&) = delete;
   CheckpointSave& operator=(const CheckpointSave&) = delete;
@@ -83,7 +93,8 @@ class CheckpointSave {
 
  private:
   std::string run_dir_, partial_;
-  int64_t step_, keep_;
+  int64_t step_;
+  Retention keep_;
   bool in_trouble_;
   int64_t sequence_ = 0;
   void write_tensors(const char* file_name, const std::vector<NamedTensor>& tensors);
@@ -108,9 +119,17 @@ std::optional<LoadedCheckpoint> find_latest_checkpoint(const std::string& run_di
 /// Whether the run has a checkpoint, valid or not.
 bool has_checkpoints(const std::string& run_dir);
 
-/// Opens a checkpoint folder, or the one that a `latest` file names, after verifying every file.
-/// Throws CheckpointError naming the file, with the expected and the actual size or checksum, and
-/// for a folder whose name gives another step than its manifest.
+/// Whether the run keeps its best checkpoint.
+bool has_best_checkpoint(const std::string& run_dir);
+
+/// Opens a checkpoint folder, or the one that a `latest` or `best` file names, after verifying
+/// every file. Throws CheckpointError naming the file, with the expected and the actual size or
+/// checksum, and for a folder whose name gives another step than its manifest.
 LoadedCheckpoint open_checkpoint(const std::string& path);
+
+/// Opens a checkpoint of a run by its name: `best`, `latest`, `step-N`. newest_step is that of the
+/// run. Throws CheckpointError as open_checkpoint(), and listing the names that there are if it is
+/// none of them.
+LoadedCheckpoint open_checkpoint(const std::string& run_dir, const std::string& name);
 
 }  // namespace ssa

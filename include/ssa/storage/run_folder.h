@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ssa/storage/checkpoint.h"
+
 namespace ssa {
 
 /// What a model drew after a step, in a file of its run folder: samples/step-N.SUFFIX.
@@ -45,10 +47,10 @@ class RunFolder {
   void write_sample(int64_t step, std::string_view suffix, std::string_view bytes) const;
   /// Removes the samples of later steps, which a run that goes back to `step` draws again.
   void remove_samples_after(int64_t step) const;
-  /// Finishes a save that was interrupted after its checkpoint had got its name: `latest`, and the
-  /// removal of all but the newest `keep`. `newest` is the checkpoint that has been found intact;
-  /// nothing is done if a newer one is damaged.
-  void finish_save(const std::string& newest, int64_t keep) const;
+  /// Finishes a save that was interrupted after its checkpoint had got its name: `latest`, `best`,
+  /// and the removal of those that `keep` does not name. `newest` is the checkpoint that has been
+  /// found intact; nothing is done if a newer one is damaged.
+  void finish_save(const std::string& newest, const Retention& keep) const;
   /// False on a file system without locks: nothing keeps a second process out there.
   bool locked() const { return locked_; }
 
