@@ -17,11 +17,14 @@ using nlohmann::ordered_json;
 
 constexpr uint64_t kMaxMetricsBytes = uint64_t{1} << 34;
 
-/// Visits the optional fields in the order of the line; `metrics` stands after the loss.
-template <class Event, class Visit, class VisitMetrics>
-void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics) {
+/// Visits the optional fields in the order of the line; `metrics` stands after the loss, and the
+/// numbers of layers, an object each, at the end.
+template <class Event, class Visit, class VisitMetrics, class VisitLayers>
+void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics,
+                  VisitLayers&& visit_layers) {
   visit("loss", event.loss);
   visit_metrics(event.metrics);
+  visit("mean_loss", event.mean_loss);
   visit("lr", event.lr);
   visit("grad_norm", event.grad_norm);
   visit("tokens", event.tokens);
@@ -29,6 +32,8 @@ void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics) {
   visit("elapsed_seconds", event.elapsed_seconds);
   visit("peak_memory_bytes", event.peak_memory_bytes);
   visit("data_wait_seconds", event.data_wait_seconds);
+  visit_layers("gradient_norms", event.gradient_norms);
+  visit_layers("parameter_norms", event.parameter_norms);
 }
 
 ordered_json number(double value) {
@@ -42,6 +47,16 @@ void read_number(const json& value, std::optional<double>& result) {
 }
 void read_number(const json& value, std::optional<int64_t>& result) {
   if (value.is_number_integer()) result = value.get<int64_t>();
+}
+
+/// The members of an object that are numbers. nlohmann::json sorts them by name.
+void read_numbers(const json& object, std::vector<std::pair<std::string, double>>& result) {
+  if (!object.is_object()) return;
+  for (const auto& [key, value] : object.items()) {
+    std::optional<double> found;
+    read_number(value, found);
+    if (found) result.emplace_back(key, *found);
+  }
 }
 
 std::optional<MetricsEvent> parse_event(std::string_view line) {
@@ -61,12 +76,15 @@ std::optional<MetricsEvent> parse_event(std::string_view line) {
       object.erase(found);
     }
   };
-  visit_fields(event, take, [](auto&) {});
-  for (const auto& [key, value] : object.items()) {
-    std::optional<double> metric;
-    read_number(value, metric);
-    if (metric) event.metrics.emplace_back(key, *metric);
-  }
+  const auto take_layers = [&](const char* key, auto& layers) {
+    if (const auto found = object.find(key); found != object.end()) {
+      read_numbers(*found, layers);
+      object.erase(found);
+    }
+  };
+  visit_fields(
+      event, take, [](auto&) {}, take_layers);
+  read_numbers(object, event.metrics);
   return event;
 }
 
@@ -100,9 +118,13 @@ std::string to_json_line(const MetricsEvent& event) {
   const auto put = [&](const char* key, const auto& field) {
     if (field) line[key] = number(*field);
   };
-  visit_fields(event, put, [&](const auto& metrics) {
+  const auto put_metrics = [&](const auto& metrics) {
     for (const auto& [key, value] : metrics) line[key] = number(value);
-  });
+  };
+  const auto put_layers = [&](const char* key, const auto& layers) {
+    for (const auto& [layer, value] : layers) line[key][layer] = number(value);
+  };
+  visit_fields(event, put, put_metrics, put_layers);
   return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
@@ -111,9 +133,15 @@ std::vector<std::pair<std::string, double>> numbers(const MetricsEvent& event) {
   const auto put = [&](const char* key, const auto& field) {
     if (field) result.emplace_back(key, static_cast<double>(*field));
   };
-  visit_fields(event, put, [&](const auto& metrics) {
+  const auto put_metrics = [&](const auto& metrics) {
     result.insert(result.end(), metrics.begin(), metrics.end());
-  });
+  };
+  const auto put_layers = [&](const char* key, const auto& layers) {
+    for (const auto& [layer, value] : layers) {
+      result.emplace_back(fmt::format("{}/{}", key, layer), value);
+    }
+  };
+  visit_fields(event, put, put_metrics, put_layers);
   return result;
 }
 

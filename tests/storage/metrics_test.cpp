@@ -137,6 +137,36 @@ TEST_CASE("the numbers of an event have the names of its line") {
   REQUIRE(all[7] == std::pair<std::string, double>("peak_memory_bytes", 1048576.0));
 }
 
+TEST_CASE("norms of layers are an object each, and numbers with the layer in their names") {
+  MetricsEvent event = train_event(4);
+  event.mean_loss = 1.25;
+  event.gradient_norms = {{"blocks.0", 0.5}, {"blocks.1", std::nan("")}, {"embedding", 2}};
+  event.parameter_norms = {{"blocks.0", 3}};
+  const std::string line = to_json_line(event);
+  CAPTURE(line);
+  CHECK(line.find(R"("bits_per_byte":0.4,"mean_loss":1.25,"lr":0.001)") != std::string::npos);
+  CHECK(line.ends_with(R"("gradient_norms":{"blocks.0":0.5,"blocks.1":null,"embedding":2.0},)"
+                       R"("parameter_norms":{"blocks.0":3.0}})"));
+  const auto all = numbers(event);
+  REQUIRE(all.size() == 14);
+  CHECK(all[10] == std::pair<std::string, double>("gradient_norms/blocks.0", 0.5));
+  CHECK(all.back() == std::pair<std::string, double>("parameter_norms/blocks.0", 3.0));
+
+  const TempDir dir;
+  MetricsWriter(dir / "metrics.jsonl", -1).write(event);
+  const MetricsEvent back = read_metrics(dir / "metrics.jsonl").at(0);
+  CHECK(back.mean_loss == 1.25);
+  CHECK(back.metrics == event.metrics);
+  REQUIRE(back.gradient_norms.size() == 3);
+  CHECK(back.gradient_norms[0] == event.gradient_norms[0]);
+  CHECK(std::isnan(back.gradient_norms[1].second));
+  CHECK(back.parameter_norms == event.parameter_norms);
+  // What is no object has no layers.
+  write_bytes(dir / "metrics.jsonl", R"({"step":1,"split":"train","gradient_norms":7})"
+                                     "\n");
+  CHECK(read_metrics(dir / "metrics.jsonl").at(0).gradient_norms.empty());
+}
+
 TEST_CASE("the best event of a split is the first with the best finite number") {
   const auto event = [](int64_t step, const std::string& split, double loss, double top1) {
     MetricsEvent made;

@@ -15,8 +15,9 @@ namespace ssa {
 /// written as null and read back as NaN.
 struct MetricsEvent {
   int64_t step = 0;
-  std::string split = "train";  ///< train, valid or test
-  std::optional<double> loss;   ///< nats
+  std::string split = "train";      ///< train, valid or test
+  std::optional<double> loss;       ///< nats
+  std::optional<double> mean_loss;  ///< of training: over the steps since the last line
   /// The task's metric by its key (bits_per_byte, perplexity, bits_per_dim, top1, mae), and other
   /// numbers that are plotted.
   std::vector<std::pair<std::string, double>> metrics;
@@ -27,6 +28,9 @@ struct MetricsEvent {
   std::optional<double> elapsed_seconds;  ///< of training, before and after resumes
   std::optional<int64_t> peak_memory_bytes;
   std::optional<double> data_wait_seconds;  ///< that steps waited for data since the last line
+  // By layer, with train.log_norms: of the gradient before clipping, and of the weights.
+  std::vector<std::pair<std::string, double>> gradient_norms = {};
+  std::vector<std::pair<std::string, double>> parameter_norms = {};
 
   bool operator==(const MetricsEvent&) const = default;
 };
@@ -34,7 +38,8 @@ struct MetricsEvent {
 /// The event as one line of JSON, without the newline.
 std::string to_json_line(const MetricsEvent& event);
 
-/// All numbers of an event except the step, by name, in the order of the line.
+/// All numbers of an event except the step, by name, in the order of the line. Those of layers are
+/// called "gradient_norms/blocks.0".
 std::vector<std::pair<std::string, double>> numbers(const MetricsEvent& event);
 
 /// Appends events to metrics.jsonl, one write per event, so that readers see whole lines.
