@@ -5,8 +5,10 @@
     venv/bin/python scripts/check_tensorboard.py RUN_FOLDER
 
 Every number of every line of metrics.jsonl must be a point of the curve "split/name" at that step
-(as a 32-bit float), and no curve may have a point more. Every samples/step-N.png must be the image
-"samples" of step N, byte for byte and with the size that it says. Exit status 0 if so, 1 if not.
+(as a 32-bit float), those of layers of "split/name/layer", and no curve may have a point more.
+Every samples/step-N.png must be the image "samples" of step N, byte for byte and with the size that
+it says, every samples/step-N.txt the text "samples". The plugin of hyperparameters must read every
+key of config.yaml that is a number. Exit status 0 if so, 1 if not.
 """
 
 import argparse
@@ -36,13 +38,16 @@ def read_metrics(path):
             continue
         split, step = event.pop("split"), event.pop("step")
         for name, value in event.items():
-            curves.setdefault(f"{split}/{name}", []).append((step, value))
+            layers = value.items() if isinstance(value, dict) else [("", value)]
+            for layer, number in layers:
+                tag = f"{split}/{name}/{layer}" if layer else f"{split}/{name}"
+                curves.setdefault(tag, []).append((step, number))
     return curves
 
 
-def read_samples(folder):
-    """{step: bytes of the PNG}"""
-    paths = (folder / "samples").glob("step-*.png")
+def read_samples(folder, suffix):
+    """{step: bytes of the file}"""
+    paths = (folder / "samples").glob(f"step-*.{suffix}")
     return {int(path.stem.removeprefix("step-")): path.read_bytes() for path in paths}
 
 
@@ -71,6 +76,27 @@ def images_of(accumulator):
     if "samples" not in accumulator.Tags()["images"]:
         return {}
     return {image.step: image for image in accumulator.Images("samples")}
+
+
+def texts_of(accumulator):
+    """{step: the text as it is shown}"""
+    if "samples" not in accumulator.Tags()["tensors"]:
+        return {}
+    return {
+        event.step: event.tensor_proto.string_val[0].decode()
+        for event in accumulator.Tensors("samples")
+    }
+
+
+def hyperparameters_of(accumulator):
+    """{key: value} as the plugin reads them"""
+    from tensorboard.plugins.hparams import metadata
+
+    content = accumulator.PluginTagToContent(metadata.PLUGIN_NAME)
+    start = metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG])
+    return {
+        key: getattr(value, value.WhichOneof("kind")) for key, value in start.hparams.items()
+    }
 
 
 def same_value(expected, actual):
@@ -104,6 +130,31 @@ def differences_of_images(samples, images):
             yield f"samples, step {step}: {image.width} x {image.height} is not the picture's size"
 
 
+def differences_of_texts(samples, texts):
+    """The same for the texts, which are blocks of code in Markdown."""
+    for step in sorted(samples.keys() | texts.keys()):
+        lines = samples.get(step, b"").decode(errors="replace").split("\n")
+        shown = texts.get(step, "").split("\n")
+        if lines != [line[4:] for line in shown] or any(line[:4] != "    " for line in shown):
+            yield f"samples, step {step}: other text in the events than in the folder"
+
+
+def differences_of_hyperparameters(folder, values):
+    """The keys of config.yaml, a line each, against those of the plugin."""
+    keys = []
+    for line in (folder / "config.yaml").read_text().splitlines():
+        name, _, value = line.split("#")[0].partition(":")
+        depth = (len(name) - len(name.lstrip())) // 2
+        keys[depth:] = [name.strip()]
+        try:
+            wanted = float(value)
+        except ValueError:
+            continue
+        key = ".".join(keys)
+        if values.get(key) != wanted:
+            yield f"{key}: {wanted} in config.yaml, {values.get(key)} for the plugin hparams"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=pathlib.Path, help="run folder")
@@ -111,12 +162,16 @@ def main():
     accumulator = read_events(run)
     events, images = curves_of(accumulator), images_of(accumulator)
     problems = list(differences(read_metrics(run / "metrics.jsonl"), events))
-    problems += differences_of_images(read_samples(run), images)
+    problems += differences_of_images(read_samples(run, "png"), images)
+    problems += differences_of_texts(read_samples(run, "txt"), texts_of(accumulator))
+    hyperparameters = hyperparameters_of(accumulator)
+    problems += differences_of_hyperparameters(run, hyperparameters)
     for problem in problems:
         print(problem)
     points = sum(len(curve) for curve in events.values())
     print(
-        f"{len(events)} curves, {points} points, {len(images)} images, {len(problems)} differences"
+        f"{len(events)} curves, {points} points, {len(images)} images, "
+        f"{len(hyperparameters)} hyperparameters, {len(problems)} differences"
     )
     return 1 if problems or not points else 0
 

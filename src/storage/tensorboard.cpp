@@ -7,6 +7,7 @@
 #include <charconv>
 #include <chrono>
 
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "ssa/core/error.h"
@@ -25,12 +26,39 @@ constexpr uint32_t kSummaryValue = 1;      // repeated Summary.Value
 constexpr uint32_t kValueTag = 1;          // string
 constexpr uint32_t kValueSimpleValue = 2;  // float
 constexpr uint32_t kValueImage = 4;        // Summary.Image
+constexpr uint32_t kValueTensor = 8;       // TensorProto
+constexpr uint32_t kValueMetadata = 9;     // SummaryMetadata
 constexpr uint32_t kImageHeight = 1;       // int32
 constexpr uint32_t kImageWidth = 2;        // int32
 constexpr uint32_t kImageColorspace = 3;   // int32: the number of channels
 constexpr uint32_t kImageEncoded = 4;      // bytes
 constexpr uint32_t kSessionStatus = 1;     // enum
 constexpr uint64_t kSessionStart = 1;
+// framework/tensor.proto, tensor_shape.proto and summary.proto.
+constexpr uint32_t kTensorType = 1;     // enum
+constexpr uint32_t kTensorShape = 2;    // TensorShapeProto
+constexpr uint32_t kTensorFloats = 5;   // repeated float
+constexpr uint32_t kTensorStrings = 8;  // repeated bytes
+constexpr uint64_t kFloatType = 1;
+constexpr uint64_t kStringType = 7;
+constexpr uint32_t kShapeDim = 2;       // repeated Dim
+constexpr uint32_t kDimSize = 1;        // int64
+constexpr uint32_t kPluginData = 1;     // of SummaryMetadata
+constexpr uint32_t kPluginName = 1;     // string
+constexpr uint32_t kPluginContent = 2;  // bytes
+// tensorboard/plugins/hparams/plugin_data.proto and google/protobuf/struct.proto.
+constexpr uint32_t kHparamsStart = 3;  // SessionStartInfo
+constexpr uint32_t kHparamsEnd = 4;    // SessionEndInfo
+constexpr uint32_t kStartValues = 1;   // map<string, Value>
+constexpr uint32_t kStartTime = 5;     // double
+constexpr uint32_t kEndStatus = 1;     // enum
+constexpr uint32_t kEndTime = 2;       // double
+constexpr uint64_t kSuccess = 1;
+constexpr uint32_t kMapKey = 1;
+constexpr uint32_t kMapValue = 2;
+constexpr uint32_t kNumberValue = 2;  // double
+constexpr uint32_t kStringValue = 3;  // string
+constexpr uint32_t kBoolValue = 4;    // bool
 
 enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
@@ -65,6 +93,11 @@ uint32_t masked_crc(std::string_view bytes) {
   return std::rotr(crc, 15) + 0xa282ead8u;
 }
 
+void append_double_field(std::string& out, uint32_t field, double value) {
+  append_key(out, field, kFixed64);
+  append_little_endian(out, std::bit_cast<uint64_t>(value));
+}
+
 std::string record(std::string_view event) {
   std::string out;
   append_little_endian(out, uint64_t{event.size()});
@@ -72,6 +105,59 @@ std::string record(std::string_view event) {
   out.append(event);
   append_little_endian(out, masked_crc(event));
   return out;
+}
+
+/// A tensor of one element, which `field` holds.
+std::string tensor_of_one(uint64_t type, std::string_view field) {
+  std::string dim, shape, tensor;
+  append_varint_field(dim, kDimSize, 1);
+  append_bytes_field(shape, kShapeDim, dim);
+  append_varint_field(tensor, kTensorType, type);
+  append_bytes_field(tensor, kTensorShape, shape);
+  tensor.append(field);
+  return tensor;
+}
+
+/// Says which plugin a value is for.
+std::string metadata_of(std::string_view plugin, std::string_view content) {
+  std::string data, metadata;
+  append_bytes_field(data, kPluginName, plugin);
+  append_bytes_field(data, kPluginContent, content);
+  append_bytes_field(metadata, kPluginData, data);
+  return metadata;
+}
+
+/// A value of a config as google.protobuf.Value.
+std::string protobuf_value(const std::string& text) {
+  std::string value;
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error == std::errc() && stop == end) {
+    append_double_field(value, kNumberValue, number);
+  } else if (text == "true" || text == "false") {
+    append_varint_field(value, kBoolValue, text == "true" ? 1 : 0);
+  } else {
+    append_bytes_field(value, kStringValue, text);
+  }
+  return value;
+}
+
+/// The text with U+FFFD for bytes that are not UTF-8.
+std::string as_utf8(std::string_view text) {
+  using nlohmann::json;
+  const std::string quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+  return json::parse(quoted).get<std::string>();
+}
+
+/// Markdown that shows a text as it is: a block of code, whose lines four blanks begin.
+std::string as_code_block(std::string_view text) {
+  std::string block = "    ";
+  for (const char c : text) {
+    block += c;
+    if (c == '\n') block += "    ";
+  }
+  return block;
 }
 
 /// What a PNG file says of itself in its first chunk.
@@ -127,22 +213,22 @@ std::string event_file_path(const std::string& dir) {
 
 }  // namespace
 
-EventWriter::EventWriter(const std::string& dir, int64_t last_step)
+EventWriter::EventWriter(const std::string& dir, std::optional<int64_t> last_step)
     : file_(event_file_path(dir), OutputFile::Mode::append) {
   std::string fields;
   append_bytes_field(fields, kEventFileVersion, "brain.Event:2");
   write_event(fields, 0);
+  if (!last_step) return;
   std::string session_log;
   append_varint_field(session_log, kSessionStatus, kSessionStart);
   fields.clear();
   append_bytes_field(fields, kEventSessionLog, session_log);
-  write_event(fields, last_step + 1);
+  write_event(fields, *last_step + 1);
 }
 
 void EventWriter::write_event(std::string_view fields, int64_t step) {
   std::string event;
-  append_key(event, kEventWallTime, kFixed64);
-  append_little_endian(event, std::bit_cast<uint64_t>(wall_time()));
+  append_double_field(event, kEventWallTime, wall_time());
   if (step != 0) append_varint_field(event, kEventStep, static_cast<uint64_t>(step));
   event.append(fields);
   file_.write(record(event));
@@ -175,6 +261,54 @@ void EventWriter::image(const std::string& tag, int64_t step, std::string_view p
   append_bytes_field(summary_value, kValueTag, tag);
   append_bytes_field(summary_value, kValueImage, image);
   write_summary(summary_value, step);
+}
+
+void EventWriter::write_tensor(const std::string& tag, int64_t step, std::string_view tensor,
+                               std::string_view metadata) {
+  std::string value;
+  append_bytes_field(value, kValueTag, tag);
+  append_bytes_field(value, kValueTensor, tensor);
+  append_bytes_field(value, kValueMetadata, metadata);
+  write_summary(value, step);
+}
+
+void EventWriter::text(const std::string& tag, int64_t step, std::string_view text) {
+  std::string field;
+  append_bytes_field(field, kTensorStrings, as_code_block(as_utf8(text)));
+  write_tensor(tag, step, tensor_of_one(kStringType, field), metadata_of("text", ""));
+}
+
+namespace {
+
+/// The plugin reads its data from the metadata; a value has to be there.
+std::string no_value() {
+  std::string field;
+  append_key(field, kTensorFloats, kFixed32);
+  append_little_endian(field, uint32_t{0});
+  return tensor_of_one(kFloatType, field);
+}
+
+}  // namespace
+
+void EventWriter::hyperparameters(const std::vector<std::pair<std::string, std::string>>& values) {
+  std::string start, data;
+  for (const auto& [key, text] : values) {
+    std::string entry;
+    append_bytes_field(entry, kMapKey, key);
+    append_bytes_field(entry, kMapValue, protobuf_value(as_utf8(text)));
+    append_bytes_field(start, kStartValues, entry);
+  }
+  append_double_field(start, kStartTime, wall_time());
+  append_bytes_field(data, kHparamsStart, start);
+  write_tensor("_hparams_/session_start_info", 0, no_value(), metadata_of("hparams", data));
+}
+
+void EventWriter::finished() {
+  std::string end, data;
+  append_varint_field(end, kEndStatus, kSuccess);
+  append_double_field(end, kEndTime, wall_time());
+  append_bytes_field(data, kHparamsEnd, end);
+  write_tensor("_hparams_/session_end_info", 0, no_value(), metadata_of("hparams", data));
 }
 
 void EventWriter::write(const MetricsEvent& event) {

@@ -132,3 +132,41 @@ TEST_CASE("an event file's name sorts behind all others, though the clock was pu
     before = next.path();
   }
 }
+
+// As protobuf's text format shows it: value { tag: "samples" tensor { dtype: DT_STRING tensor_shape
+// { dim { size: 1 } } string_val: "    a\n    b" } metadata { plugin_data { plugin_name: "text" } }
+// }.
+TEST_CASE("a text becomes a block of code, in UTF-8") {
+  const TempDir dir;
+  EventWriter writer(dir.path());
+  writer.text("samples", 5, "a\nb\xff");
+  const auto events = events_without_time(read_bytes(writer.path()));
+  REQUIRE(events.size() == 3);
+  const std::string tensor =
+      std::string("\x08\x07\x12\x04\x12\x02\x08\x01\x42\x0e", 10) + "    a\n    b\xef\xbf\xbd";
+  const std::string metadata("\x0a\x08\x0a\x04text\x12\x00", 10);
+  const std::string value =
+      "\x0a\x07samples\x42" + std::string(1, char(tensor.size())) + tensor + "\x4a\x0a" + metadata;
+  CHECK(events[2] == "\x10\x05\x2a" + std::string(1, char(value.size() + 2)) + "\x0a" +
+                         std::string(1, char(value.size())) + value);
+}
+
+TEST_CASE("hyperparameters are numbers, booleans and texts") {
+  const TempDir dir;
+  EventWriter writer(dir.path());
+  writer.hyperparameters({{"lr", "0.5"}, {"on", "true"}, {"task", "byte_lm"}});
+  writer.finished();
+  const auto events = events_without_time(read_bytes(writer.path()));
+  REQUIRE(events.size() == 4);
+  CHECK(contains(events[2], "_hparams_/session_start_info"));
+  CHECK(contains(events[2], std::string("\x0a\x0f\x0a\x02lr\x12\x09\x11\0\0\0\0\0\0\xe0\x3f", 17)));
+  CHECK(contains(events[2], std::string("\x0a\x08\x0a\x02on\x12\x02\x20\x01", 10)));
+  CHECK(contains(events[2], std::string("\x0a\x11\x0a\x04task\x12\x09\x1a\x07", 12) + "byte_lm"));
+  CHECK(contains(events[3], "_hparams_/session_end_info"));
+}
+
+TEST_CASE("a file that only adds to others does not void their points") {
+  const TempDir dir;
+  const EventWriter writer(dir.path(), std::nullopt);
+  CHECK(events_without_time(read_bytes(writer.path())).size() == 1);
+}
