@@ -4,15 +4,37 @@
 #include <type_traits>
 #include <utility>
 
+#include "ssa/core/device_memory.h"
+#include "ssa/core/trace_range.h"
+
 #include "backend/registry.h"
 
 namespace ssa {
 
-/// Forwards every call, waits for the device, and adds up the time.
+/// Forwards every call, and times it.
 class BackendProfile::Wrapper : public Backend {
  public:
-  explicit Wrapper(Backend& inner) : inner_(inner) {}
+  Wrapper(Backend& inner, Timing timing) : inner_(inner) {
+    if (timing == Timing::marks) {
+      stopwatch_ = device_memory(inner.device()).start_stopwatch();
+    }
+  }
   std::map<std::string, double> seconds;
+
+  int64_t first_call() const { return first_call_; }
+  /// Two marks stand around each call.
+  std::vector<DeviceWork> device_work() const {
+    std::vector<DeviceWork> work;
+    if (marked_.empty()) return work;
+    const std::vector<double> laps = stopwatch_->laps();
+    double now = 0;
+    for (size_t i = 0; i < marked_.size(); ++i) {
+      if (i > 0) now += laps[2 * i - 1];
+      work.push_back({marked_[i], now, now + laps[2 * i]});
+      now += laps[2 * i];
+    }
+    return work;
+  }
 
   Device device() const override { return inner_.device(); }
   std::string description() const override { return inner_.description(); }
@@ -153,12 +175,22 @@ class BackendProfile::Wrapper : public Backend {
   }
 
  private:
-  /// Calls the primitive, waits for the device, and adds the time to `part`.
+  /// Lets the device note when it has come to a call, and when it has done it.
+  void mark(const char* part, bool before) {
+    if (before && marked_.empty()) first_call_ = trace_clock();
+    if (before) marked_.push_back(part);
+    stopwatch_->mark();
+  }
+
+  /// Calls the primitive, and times it as `part`.
   template <class Result, class... Parameters>
   Result timed(const char* part, Result (Backend::*primitive)(Parameters...),
                std::type_identity_t<Parameters>... args) {
+    const TraceRange range(part);
     const auto started = std::chrono::steady_clock::now();
+    if (stopwatch_) mark(part, true);
     const auto stop = [&] {
+      if (stopwatch_) return mark(part, false);
       device_memory(inner_.device()).wait();
       seconds[part] +=
           std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
@@ -174,9 +206,13 @@ class BackendProfile::Wrapper : public Backend {
   }
 
   Backend& inner_;
+  std::unique_ptr<Stopwatch> stopwatch_;  // of Timing::marks
+  std::vector<const char*> marked_;
+  int64_t first_call_ = 0;
 };
 
-BackendProfile::BackendProfile(Device device) : wrapper_(new Wrapper(backend(device))) {
+BackendProfile::BackendProfile(Device device, Timing timing)
+    : wrapper_(new Wrapper(backend(device), timing)) {
   set_backend_wrapper(wrapper_);
 }
 
@@ -186,6 +222,8 @@ BackendProfile::~BackendProfile() {
 }
 
 const std::map<std::string, double>& BackendProfile::seconds() const { return wrapper_->seconds; }
+std::vector<DeviceWork> BackendProfile::device_work() const { return wrapper_->device_work(); }
+int64_t BackendProfile::first_call() const { return wrapper_->first_call(); }
 void BackendProfile::reset() { wrapper_->seconds.clear(); }
 
 }  // namespace ssa
