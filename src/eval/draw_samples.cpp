@@ -1,6 +1,8 @@
 #include "ssa/eval/draw_samples.h"
 
+#include "ssa/eval/generate.h"
 #include "ssa/eval/generate_pictures.h"
+#include "ssa/tasks/language_model.h"
 
 namespace ssa {
 
@@ -42,6 +44,38 @@ std::optional<Sample> drawn_pictures(const Config& config, const ImageDecoder& m
   return sheet_of(pictures);
 }
 
+/// The prompt as it stands before the text that follows it. Words are separated by blanks; a prompt
+/// of bytes may end inside a word.
+std::string text_before(const Vocabulary& vocabulary, const std::string& prompt) {
+  const bool apart = vocabulary.kind() == TokenKind::bytes || prompt.empty() ||
+                     prompt.back() == ' ' || prompt.back() == '\n';
+  return apart ? prompt : prompt + ' ';
+}
+
+std::optional<Sample> drawn_texts(const Config& config, const DecoderLm& model,
+                                  const Vocabulary& vocabulary, const SampleOptions& options) {
+  const TrainConfig& train = config.train;
+  std::vector<int32_t> prompt = vocabulary.encode(train.sample_prompt);
+  prompt.insert(prompt.begin(), vocabulary.start_token());
+  std::string texts;
+  int64_t drawn = 0;
+  bool complete = true;
+  for (int64_t i = 0; i < options.count; ++i) {
+    texts += fmt::format("===== {} of {} =====\n{}", i + 1, options.count,
+                         text_before(vocabulary, train.sample_prompt));
+    NextToken next(model, config, {}, options.device);
+    generate(next, prompt, train.sample_length, {.seed = train.seed + static_cast<uint64_t>(i)},
+             [&](int32_t token) {
+               texts += vocabulary.decode(token);
+               complete = go_on(options, ++drawn, options.count * train.sample_length);
+               return complete;
+             });
+    if (!complete) return std::nullopt;
+    texts += "\n\n";
+  }
+  return Sample{"txt", std::move(texts)};
+}
+
 std::optional<Sample> training_pictures(const TrainingSet& training, const SampleOptions& options) {
   std::vector<Picture> pictures;
   for (int64_t i = 0; i < options.count; ++i) {
@@ -59,6 +93,12 @@ std::optional<Sample> draw_samples(const Task& task, const Model& model,
   SSA_CHECK(kind != SampleKind::none && options.count > 0, "samples: {} of task {}, which has none",
             options.count, name(task.config().task));
   if (kind == SampleKind::training_pictures) return training_pictures(training, options);
+  if (kind == SampleKind::drawn_texts) {
+    const auto* language_model = dynamic_cast<const DecoderLm*>(&model);
+    const auto* data = dynamic_cast<const LanguageModelData*>(options.data);
+    SSA_CHECK(language_model && data, "samples: task {} has no texts", name(task.config().task));
+    return drawn_texts(task.config(), *language_model, data->dataset().vocabulary(), options);
+  }
   const auto* decoder = dynamic_cast<const ImageDecoder*>(&model);
   SSA_CHECK(decoder != nullptr, "samples: the model of task {} draws no pictures",
             name(task.config().task));

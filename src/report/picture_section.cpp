@@ -9,6 +9,8 @@ namespace ssa::report {
 
 namespace {
 
+constexpr size_t kMostTextBytes = 6000;  // of the texts of a step
+
 std::string_view about(SampleKind kind) {
   switch (kind) {
     case SampleKind::drawn_pictures:
@@ -18,6 +20,10 @@ std::string_view about(SampleKind kind) {
     case SampleKind::training_pictures:
       return "Training pictures as the model sees them, augmented and mixed: the first ones after "
              "the given step. The latest are large, those of earlier steps small.";
+    case SampleKind::drawn_texts:
+      return "Continued by the model during training, with dense attention: the latest, and those "
+             "of earlier steps folded. All steps of a run draw with the same random numbers, so "
+             "that they show what the model has learned in between.";
     case SampleKind::none:
       break;
   }
@@ -45,13 +51,35 @@ std::string pictures_of(const Run& run, bool with_earlier) {
   return html + "</div>\n";
 }
 
-/// The pictures of all runs of a kind below what they are; empty if there are none.
-std::string pictures_of_kind(const std::vector<Run>& runs, SampleKind kind) {
+std::string text_of(const SampleTexts& sample) {
+  return fmt::format("<pre class=\"sample\" tabindex=\"0\">{}{}</pre>\n",
+                     escape(cut(sample.text, kMostTextBytes)),
+                     sample.text.size() > kMostTextBytes ? "\n…" : "");
+}
+
+/// The latest texts, and those before folded.
+std::string texts_of(const Run& run, bool with_earlier) {
+  const std::vector<SampleTexts>& texts = run.texts;
+  std::string html =
+      fmt::format("<h4>step {}</h4>\n{}", grouped(texts.back().step), text_of(texts.back()));
+  for (size_t i = texts.size() - 1; with_earlier && i > 0; --i) {
+    html += fmt::format("<details><summary>step {}</summary>\n{}</details>\n",
+                        grouped(texts[i - 1].step), text_of(texts[i - 1]));
+  }
+  return html;
+}
+
+/// The samples of all runs of a kind below what they are; empty if there are none.
+std::string samples_of_kind(const std::vector<Run>& runs, SampleKind kind) {
+  const bool with_earlier = runs.size() <= kMostColumns;
   std::string html;
   for (size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].pictures.empty() || traits_of(runs[i].config.task).samples != kind) continue;
-    html += fmt::format("<p class=\"legend\">{}</p>\n", run_chip(runs[i], i)) +
-            pictures_of(runs[i], runs.size() <= kMostColumns);
+    const Run& run = runs[i];
+    const bool has_texts = kind == SampleKind::drawn_texts;
+    if (traits_of(run.config.task).samples != kind) continue;
+    if (has_texts ? run.texts.empty() : run.pictures.empty()) continue;
+    html += fmt::format("<p class=\"legend\">{}</p>\n", run_chip(run, i)) +
+            (has_texts ? texts_of(run, with_earlier) : pictures_of(run, with_earlier));
   }
   return html.empty() ? html : fmt::format("<p class=\"about\">{}</p>\n{}", about(kind), html);
 }
@@ -60,8 +88,9 @@ std::string pictures_of_kind(const std::vector<Run>& runs, SampleKind kind) {
 
 std::string picture_section(const std::vector<Run>& runs) {
   return section("pictures", "Samples",
-                 pictures_of_kind(runs, SampleKind::drawn_pictures) +
-                     pictures_of_kind(runs, SampleKind::training_pictures));
+                 samples_of_kind(runs, SampleKind::drawn_texts) +
+                     samples_of_kind(runs, SampleKind::drawn_pictures) +
+                     samples_of_kind(runs, SampleKind::training_pictures));
 }
 
 }  // namespace ssa::report

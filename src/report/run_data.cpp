@@ -25,7 +25,7 @@ using nlohmann::json;
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 26;
 constexpr uint64_t kMaxSampleBytes = uint64_t{1} << 24;
 constexpr size_t kMaxCurvePoints = 4096;
-constexpr size_t kMaxPictures = 9;
+constexpr size_t kMaxSamples = 9;
 
 std::optional<double> number(const json& object, const char* key) {
   const auto found = object.find(key);
@@ -147,13 +147,27 @@ bool is_whole_png(std::string_view text) {
   return text.starts_with("\x89PNG\r\n\x1a\n") && text.ends_with("IEND\xae\x42\x60\x82");
 }
 
-/// Reads the pictures of the last step and of steps spread evenly over those before.
+/// The samples of a kind that are shown: those of the last step, and of steps spread evenly over
+/// those before.
+std::vector<SampleFile> shown_samples(const std::string& run_dir, std::string_view suffix) {
+  std::vector<SampleFile> files = list_samples(run_dir);
+  std::erase_if(files, [&](const SampleFile& file) { return !file.path.ends_with(suffix); });
+  const size_t count = std::min(files.size(), kMaxSamples);
+  std::vector<SampleFile> shown;
+  for (size_t i = 1; i <= count; ++i) shown.push_back(files[i * files.size() / count - 1]);
+  return shown;
+}
+
+void read_texts(Run& run) {
+  for (const SampleFile& file : shown_samples(run.dir, ".txt")) {
+    tolerate(run, fmt::format("samples/step-{}.txt", file.step), [&] {
+      run.texts.push_back({file.step, read_text_file(file.path, kMaxSampleBytes)});
+    });
+  }
+}
+
 void read_pictures(Run& run) {
-  std::vector<SampleFile> files = list_samples(run.dir);
-  std::erase_if(files, [](const SampleFile& file) { return !file.path.ends_with(".png"); });
-  const size_t shown = std::min(files.size(), kMaxPictures);
-  for (size_t i = 1; i <= shown; ++i) {
-    const SampleFile& file = files[i * files.size() / shown - 1];
+  for (const SampleFile& file : shown_samples(run.dir, ".png")) {
     const std::string name = fmt::format("samples/step-{}.png", file.step);
     tolerate(run, name, [&] {
       std::string png = read_text_file(file.path, kMaxSampleBytes);
@@ -202,7 +216,10 @@ Run load_run(const std::string& dir) {
   }
   read_evaluations(run);
   tolerate(run, "config-changes.json", [&] { read_config_changes(run); });
-  tolerate(run, "samples", [&] { read_pictures(run); });
+  tolerate(run, "samples", [&] {
+    read_pictures(run);
+    read_texts(run);
+  });
   if (path_exists(dir + "/sample.txt")) {
     tolerate(run, "sample.txt",
              [&] { run.sample = read_text_file(dir + "/sample.txt", kMaxSampleBytes); });

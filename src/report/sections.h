@@ -17,7 +17,8 @@ std::string header_section(const std::vector<Run>& runs);
 std::string summary_section(const std::vector<Run>& runs);
 /// Scores that are not the runs' own: of other data, a part of a split, another config.
 std::string other_scores_section(const std::vector<Run>& runs);
-/// What train.samples has shown: pictures that the models drew, or those that they learned from.
+/// What train.samples has shown: texts or pictures that the models drew, or pictures that they
+/// learned from.
 std::string picture_section(const std::vector<Run>& runs);
 /// Loss against step, time and compute, and the metric.
 std::string loss_section(const std::vector<Run>& runs);

@@ -77,8 +77,10 @@ const Metric& loss_metric() {
 }
 
 const TaskTraits& traits_of(TaskKind kind) {
-  static const TaskTraits byte_lm{"bytes", "tokens", "token", "sequences", " nats", {kBitsPerByte}};
-  static const TaskTraits word_lm{"tokens", "tokens", "token", "sequences", " nats", {kPerplexity}};
+  static const TaskTraits byte_lm{
+      "bytes", "tokens", "token", "sequences", " nats", {kBitsPerByte}, SampleKind::drawn_texts};
+  static const TaskTraits word_lm{
+      "tokens", "tokens", "token", "sequences", " nats", {kPerplexity}, SampleKind::drawn_texts};
   static const TaskTraits image_generation{"sub-pixels",
                                            "sub-pixels",
                                            "sub-pixel",

@@ -49,6 +49,12 @@ struct SamplePicture {
   std::string png;
 };
 
+/// A text file in the run's samples/.
+struct SampleTexts {
+  int64_t step = 0;
+  std::string text;
+};
+
 /// Everything that a page about a run needs from its folder.
 struct Run {
   std::string dir;
@@ -61,6 +67,7 @@ struct Run {
   std::string sample;  ///< generated text
   std::vector<SamplePicture>
       pictures;                      ///< the last of its steps, and a few spread over those before
+  std::vector<SampleTexts> texts;    ///< the same of texts
   std::vector<std::string> missing;  ///< what could not be read, in words
   std::optional<TrainingCost> cost;
   std::optional<int64_t> parameters;

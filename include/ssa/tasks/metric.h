@@ -33,8 +33,9 @@ struct Metric {
 /// What a run with train.samples shows after each evaluation: see draw_samples().
 enum class SampleKind {
   none,
-  drawn_pictures,    ///< the model draws them
-  training_pictures  ///< examples of the coming step as the model sees them
+  drawn_pictures,     ///< the model draws them
+  training_pictures,  ///< examples of the coming step as the model sees them
+  drawn_texts         ///< the model continues train.sample_prompt
 };
 
 /// The names that a task uses and the metrics that it is scored by. Logs, metrics, evaluation,
