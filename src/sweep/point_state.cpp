@@ -10,6 +10,7 @@
 
 #include "ssa/config/differences.h"
 #include "ssa/core/error.h"
+#include "ssa/dist/agreement.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/tasks/metric.h"
 
@@ -72,16 +73,16 @@ std::optional<PointFailure> read_failure(const std::string& run_dir) {
   return PointFailure{program->get<std::string>(), code->get<int>()};
 }
 
-/// Whether ssa-eval has written a result for the last step and this number of samples.
-bool is_evaluated(const std::string& run_dir, const Config& config, EvalMode mode, Split split) {
+/// Whether ssa-eval has written a result for this step and the config's number of samples.
+bool is_evaluated(const std::string& run_dir, const Config& config, EvalMode mode, Split split,
+                  int64_t step) {
   const auto result = read_object(evaluation_path(run_dir, mode, split));
   if (!result) return false;
   const auto has = [&](const char* key, int64_t value) {
     const auto found = result->find(key);
     return found != result->end() && found->is_number_integer() && found->get<int64_t>() == value;
   };
-  return has("step", config.train.steps) &&
-         (mode == EvalMode::renorm || has("samples", config.eval.samples));
+  return has("step", step) && (mode == EvalMode::renorm || has("samples", config.eval.samples));
 }
 
 std::optional<double> number_of(const json& object, std::string_view key) {
@@ -112,12 +113,22 @@ LastEvent last_event(const std::string& run_dir, TaskKind task) {
   return last;
 }
 
+/// Whether train.patience has ended the run with the checkpoint in `folder`.
+bool stopped_early(const std::string& folder, const Config& config) {
+  const auto state = read_object(folder + "/state.json");
+  if (!state || config.train.patience == 0) return false;
+  const auto since = state->find("evaluations_since_best");
+  return since != state->end() && since->is_number_integer() &&
+         since->get<int64_t>() >= config.train.patience;
+}
+
 bool is_trained(const std::string& run_dir, const Config& config, const LastEvent& last) {
   // A run validates after its last step, and then saves.
-  if (last.step != config.train.steps || !last.valid_split) return false;
+  if (!last.valid_split) return false;
+  const std::string folder = fmt::format("{}/checkpoints/step-{}", run_dir, last.step);
+  if (last.step != config.train.steps && !stopped_early(folder, config)) return false;
   try {
-    return path_exists(
-        fmt::format("{}/checkpoints/step-{}/manifest.json", run_dir, config.train.steps));
+    return path_exists(folder + "/manifest.json");
   } catch (const Error&) {
     return false;
   }
@@ -138,10 +149,11 @@ PointStatus read_point_status(const std::string& run_dir, const Config& config,
   status.step = last.step;
   status.loss = last.loss;
   status.score = last.score;
-  for (const EvalMode mode : evaluations) {
-    if (!is_evaluated(run_dir, config, mode, split)) status.missing.push_back(mode);
-  }
   status.trained = is_trained(run_dir, config, last);
+  const int64_t end = status.trained ? last.step : config.train.steps;
+  for (const EvalMode mode : evaluations) {
+    if (!is_evaluated(run_dir, config, mode, split, end)) status.missing.push_back(mode);
+  }
   if (is_locked(run_dir)) {
     status.state = PointState::running;
   } else if (status.trained && status.missing.empty()) {
@@ -170,7 +182,14 @@ void clear_failure(const std::string& run_dir) { remove_tree(failure_path(run_di
 std::vector<std::string> config_differences(const std::string& run_dir, const Config& config) {
   const std::string path = run_dir + "/config.yaml";
   if (!path_exists(path)) return {};
-  constexpr std::array<std::string_view, 13> kHarmless = {"train.log_every",
+  constexpr std::array<std::string_view, 20> kHarmless = {"train.log_every",
+                                                          "train.log_norms",
+                                                          "train.evaluate_first",
+                                                          "train.sample_length",
+                                                          "train.sample_prompt",
+                                                          "train.keep_best",
+                                                          "train.keep_every",
+                                                          "train.max_hours",
                                                           "train.eval_every",
                                                           "train.eval_tokens",
                                                           "train.samples",
@@ -183,8 +202,10 @@ std::vector<std::string> config_differences(const std::string& run_dir, const Co
                                                           "eval.mode",
                                                           "eval.samples",
                                                           "eval.batch_size"};
+  Config now = config;
+  now.train.init_from = stated_path(config.train.init_from);  // as the run has written it
   std::vector<std::string> differences;
-  for (const ConfigDifference& one : config_differences(load_config(path), config)) {
+  for (const ConfigDifference& one : config_differences(load_config(path), now)) {
     const bool harmless = std::ranges::find(kHarmless, one.key) != kHarmless.end();
     if (!harmless) differences.push_back(to_text(one));
   }

@@ -82,6 +82,23 @@ TEST_CASE("training is finished when the last step is validated and saved", "[sw
   CHECK_FALSE(folder.status().trained);
 }
 
+TEST_CASE("a run that train.patience has ended is trained", "[sweep]") {
+  Folder folder;
+  folder.finish_training();
+  folder.metrics("{\"step\":6,\"split\":\"valid\",\"loss\":2.5}\n");
+  const std::string checkpoint = folder.path + "/checkpoints/step-6";
+  std::filesystem::create_directories(checkpoint);
+  write_bytes(checkpoint + "/manifest.json", "{}");
+  write_bytes(checkpoint + "/state.json", "{\"evaluations_since_best\":2}");
+  CHECK_FALSE(folder.status().trained);
+  folder.config.train.patience = 2;
+  CHECK(folder.status().trained);
+  folder.result("renorm", 6, 1);
+  CHECK(folder.status({EvalMode::renorm}).state == PointState::finished);
+  folder.config.train.patience = 3;  // it can go on
+  CHECK_FALSE(folder.status().trained);
+}
+
 TEST_CASE("an evaluation counts for its weights and number of samples only", "[sweep]") {
   const Folder folder;
   folder.finish_training();
