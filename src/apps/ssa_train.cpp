@@ -1,6 +1,7 @@
 // ssa-train: trains a model from a YAML config, or prints what the training would need.
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <iostream>
 
@@ -26,6 +27,7 @@ struct Options {
   std::vector<std::string> set;
   std::string run_dir;
   std::string resume = "none";
+  std::string profile, profile_steps;
   std::string device = "auto";
   bool dry_run = false;
   bool print_config = false;
@@ -52,10 +54,29 @@ void report(const Options& options) {
   }
 }
 
+/// Reads "100-103", or "100" for one step.
+ProfileOptions profile_of(const Options& options) {
+  ProfileOptions profile{.dir = options.profile};
+  const std::string& text = options.profile_steps;
+  if (text.empty()) return profile;
+  const char* const end = text.data() + text.size();
+  const auto [dash, bad_first] = std::from_chars(text.data(), end, profile.first);
+  profile.last = profile.first;
+  const bool has_last = bad_first == std::errc() && dash != end && *dash == '-';
+  const auto [stop, bad_last] = has_last ? std::from_chars(dash + 1, end, profile.last)
+                                         : std::from_chars_result{dash, bad_first};
+  if (bad_last == std::errc() && stop == end && profile.first >= 1 &&
+      profile.last >= profile.first) {
+    return profile;
+  }
+  throw ConfigError("--profile-steps {}: give the first and the last step, such as 100-103", text);
+}
+
 int train(const Config& config, const Options& options, Communicator& host) {
   DeviceRanks on_device(options.device, host);
-  Trainer trainer(config,
-                  {options.run_dir, options.resume, on_device.device(), &on_device.ranks()});
+  TrainOptions how{options.run_dir, options.resume, on_device.device(), &on_device.ranks()};
+  if (!options.profile.empty()) how.profile = profile_of(options);
+  Trainer trainer(config, how);
   const TrainOutcome outcome = trainer.train();
   if (outcome == TrainOutcome::interrupted) return static_cast<int>(ExitCode::interrupted);
   if (host.rank() == 0) report(options);
@@ -155,6 +176,13 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();
+    CLI::Option* const profile = app.add_option(
+        "--profile", options->profile,
+        "Folder for a Chrome trace of a few steps, one file per rank: see ui.perfetto.dev");
+    app.add_option("--profile-steps", options->profile_steps,
+                   "First and last step of the trace, as 100-103 (default: the third to the fifth "
+                   "that are trained)")
+        ->needs(profile);
     app.add_flag("--dry-run", options->dry_run,
                  "Print what the run takes (compute, memory, time, disk), and stop");
     app.add_option("--ranks", options->ranks, "--dry-run: as one of so many ranks")

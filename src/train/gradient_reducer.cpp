@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ssa/backend/backend.h"
+#include "ssa/core/trace_range.h"
 
 #include "train/bucket_layout.h"
 
@@ -16,6 +17,7 @@ struct GradientReducer::Bucket {
   int64_t own_begin = 0, own_end = 0;  // elements whose sums this rank gets
   size_t incomplete = 0;               // parameters, since begin_last_backward()
   Tensor sent;                         // being sent: `gradients`, or its copy in another dtype
+  int64_t sent_at = 0;                 // trace_clock()
   PendingCollective pending;
 
   Tensor own(const Tensor& flat) const { return flat.slice(0, own_begin, own_end - own_begin); }
@@ -132,7 +134,11 @@ void GradientReducer::finish() {
   SSA_CHECK(armed_, "finish(): no backward pass was announced as the step's last");
   armed_ = false;
   while (next_ < buckets_.size()) launch(next_++);
-  for (Bucket& bucket : buckets_) take_sums(bucket);
+  for (size_t number = 0; number < buckets_.size(); ++number) {
+    take_sums(buckets_[number]);
+    trace_beside("sums of gradients", "bucket", static_cast<int64_t>(number),
+                 buckets_[number].sent_at);
+  }
   flags_pending_.wait();
   flags_pending_ = {};
   read_flags();
@@ -156,6 +162,7 @@ void GradientReducer::launch(size_t number) {
     compute.copy(bucket.gradients, bucket.sent);
   }
   std::string what = fmt::format("gradient bucket {} of {}", number + 1, buckets_.size());
+  bucket.sent_at = trace_clock();
   bucket.pending = config_.shard_optimizer
                        ? ranks_.reduce_scatter(buffer_of(bucket.sent), std::move(what))
                        : ranks_.all_reduce(buffer_of(bucket.sent), std::move(what));

@@ -82,6 +82,10 @@ const SafetensorsFile& best_weights(const LoadedCheckpoint& checkpoint) {
   return *checkpoint.average;
 }
 
+LoadedCheckpoint checkpoint_of(const std::string& run_dir, const std::string& name) {
+  return name == "latest" ? latest_checkpoint_of(run_dir) : open_checkpoint(run_dir, name);
+}
+
 LoadedCheckpoint latest_checkpoint_of(const std::string& run_dir) {
   std::vector<std::string> warnings;
   auto checkpoint = find_latest_checkpoint(run_dir, &warnings);

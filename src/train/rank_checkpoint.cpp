@@ -8,7 +8,7 @@
 namespace ssa {
 
 void save_checkpoint(Communicator& ranks, const std::string& run_dir, const CheckpointData& data,
-                     bool sharded, int64_t keep) {
+                     bool sharded, const Retention& keep) {
   const bool leads = ranks.rank() == 0;
   const int shards = sharded ? ranks.size() : 1;
   std::optional<CheckpointSave> save;

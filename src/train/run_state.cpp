@@ -42,31 +42,39 @@ RunState initial_state(const Config& config, const DataIdentity& data) {
   state.batch_size = config.train.batch_size;
   state.micro_batch = config.train.micro_batch;
   state.length = config.data.length;
+  state.evaluation_due = config.train.evaluate_first;
   state.data = data;
   return state;
 }
 
 std::string to_json(const RunState& state) {
-  return as_text({{"step", state.step},
-                  {"tokens", state.tokens},
-                  {"elapsed_seconds", state.elapsed_seconds},
-                  {"skipped_in_a_row", state.consecutive_skips},
-                  {"skipped_samples", state.skipped_samples},
-                  {"evaluation_due", state.evaluation_due},
-                  {"optimizer_updates", state.optimizer_updates},
-                  {"loss_scale", state.loss_scale},
-                  {"loss_scale_good_steps", state.loss_scale_good_steps},
-                  {"seed", state.seed},
-                  {"batch_size", state.batch_size},
-                  {"ranks", state.ranks},
-                  {"micro_batch", state.micro_batch},
-                  {"length", state.length},
-                  {"data_bytes", state.data.bytes},
-                  {"data_checksum", state.data.checksum},
-                  {"data_vocabulary_checksum", state.data.vocabulary_checksum},
-                  {"data_name", state.data.name},
-                  {"data_path", state.data.path},
-                  {"config_changes", json_of(state.config_changes)}});
+  nlohmann::json json{{"step", state.step},
+                      {"tokens", state.tokens},
+                      {"elapsed_seconds", state.elapsed_seconds},
+                      {"skipped_in_a_row", state.consecutive_skips},
+                      {"skipped_samples", state.skipped_samples},
+                      {"evaluation_due", state.evaluation_due},
+                      {"optimizer_updates", state.optimizer_updates},
+                      {"loss_scale", state.loss_scale},
+                      {"loss_scale_good_steps", state.loss_scale_good_steps},
+                      {"seed", state.seed},
+                      {"batch_size", state.batch_size},
+                      {"ranks", state.ranks},
+                      {"micro_batch", state.micro_batch},
+                      {"length", state.length},
+                      {"data_bytes", state.data.bytes},
+                      {"data_checksum", state.data.checksum},
+                      {"data_vocabulary_checksum", state.data.vocabulary_checksum},
+                      {"data_name", state.data.name},
+                      {"data_path", state.data.path},
+                      {"unlogged_loss", state.unlogged_loss},
+                      {"unlogged_steps", state.unlogged_steps},
+                      {"evaluations_since_best", state.evaluations_since_best},
+                      {"init_from", state.init_from},
+                      {"init_checksum", state.init_checksum},
+                      {"config_changes", json_of(state.config_changes)}};
+  if (state.best) json["best"] = {{"step", state.best->step}, {"value", state.best->value}};
+  return as_text(json);
 }
 
 RunState run_state_from_json(const std::string& text, const std::string& path) {
@@ -96,6 +104,14 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     state.micro_batch = whole_or("micro_batch", 0, state.micro_batch);
     state.loss_scale = json.value("loss_scale", state.loss_scale);
     state.loss_scale_good_steps = whole_or("loss_scale_good_steps", 0, state.loss_scale_good_steps);
+    state.unlogged_loss = json.value("unlogged_loss", state.unlogged_loss);
+    state.unlogged_steps = whole_or("unlogged_steps", 0, state.unlogged_steps);
+    if (const auto best = json.find("best"); best != json.end()) {
+      state.best = {whole_number<int64_t>(best->at("step")), best->at("value").get<double>()};
+      state.evaluations_since_best = whole_or("evaluations_since_best", 0, 0);
+    }
+    state.init_from = json.value("init_from", state.init_from);
+    state.init_checksum = json.value("init_checksum", state.init_checksum);
     DataIdentity& data = state.data;
     data.checksum = json.value("data_checksum", data.checksum);
     data.vocabulary_checksum = json.value("data_vocabulary_checksum", data.vocabulary_checksum);

@@ -8,7 +8,7 @@ namespace ssa {
 
 std::vector<Tensor> StepRecorder::run(uint32_t step, const std::vector<double>& kind,
                                       const Work& work) {
-  if (!enabled_) return work();
+  if (!enabled_ || paused_) return work();
   const auto [found, is_new] = entries_.try_emplace(kind);
   Entry& entry = found->second;
   entry.last_used = ++runs_;

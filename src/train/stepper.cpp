@@ -128,7 +128,7 @@ StepResult Stepper::step(int64_t number, const StepItem& item) {
 }
 
 StepResult Stepper::step(int64_t number, const std::function<bool()>& stop,
-                         const std::function<void()>& meanwhile) {
+                         const std::function<void()>& meanwhile, bool with_norms) {
   using Clock = std::chrono::steady_clock;
   const TraceRange range("step", number);
   const auto started = Clock::now();
@@ -148,6 +148,10 @@ StepResult Stepper::step(int64_t number, const std::function<bool()>& stop,
     reducer_.finish();
   }
   own.sum_squares = optimizer_.sum_squares();
+  if (with_norms) {
+    result.layers =
+        layer_norms(optimizer_, ranks_, config_.distributed.shard_optimizer, scaler_.scale());
+  }
   own.stop = stop && stop() ? 1 : 0;
   own.waited_seconds = ranks_.stats().waited_seconds - waited_before;
   result.ranks = exchange(own);

@@ -7,9 +7,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include "ssa/dist/together.h"
-#include "ssa/eval/draw_samples.h"
-#include "ssa/eval/evaluate.h"
+#include "ssa/core/trace_range.h"
 #include "ssa/train/rank_checkpoint.h"
 #include "ssa/train/stop_signal.h"
 
@@ -24,6 +22,9 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
+
+/// 0 has no multiples: never.
+bool is_multiple(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 }  // namespace
 
@@ -44,34 +45,53 @@ TrainOutcome Trainer::run() {
   announce();
   const TrainConfig& train = config_.train;
   progress_ = std::make_unique<Progress>("step", train.steps, state_.step);
-  if (state_.evaluation_due && evaluate()) {
-    state_.evaluation_due = false;
-    save();  // otherwise a run killed before its next checkpoint is evaluated here twice
+  if (options_.profile) {
+    profile_.emplace(*options_.profile, state_.step, options_.device, ranks_.rank());
   }
-  stop_ = ranks_.any(StopSignal::requested(), "whether to stop");
+  evaluate_what_is_due();
+  stop_ = ranks_.any(stop_ || StopSignal::requested(), "whether to stop");
   for (bool done = false; !done;) {
     try {
-      if (state_.step < train.steps && !stopping()) run_steps();
+      if (!at_end() && !stopping()) run_steps();
       require_sound_end();
       done = true;
     } catch (const DivergedError& error) {
       if (roll_back(error)) continue;
-      if (state_.step == train.steps) save();  // in trouble, for whoever wants to look at it
+      if (at_end()) save();  // in trouble, for whoever wants to look at it
       throw;
     }
   }
   if (saved_step_ != state_.step || state_.evaluation_due) save();
   progress_->clear();
-  const bool finished = state_.step == train.steps && !state_.evaluation_due;
+  if (profile_) profile_->finish();
+  const bool finished = at_end() && !state_.evaluation_due;
+  if (finished && out_of_patience()) explain_early_stop();
   if (finished) log_best();
+  if (finished && events_) events_->finished();
+  if (!finished && out_of_time()) {
+    spdlog::info("the {} hours of train.max_hours are nearly over", train.max_hours);
+  }
   spdlog::info("{} at step {} after {} of training; run folder {}",
                finished ? "done" : "stopped and saved", state_.step,
                format_duration(state_.elapsed_seconds), options_.run_dir);
   return finished ? TrainOutcome::finished : TrainOutcome::interrupted;
 }
 
-/// Several ranks stop after the step in which one of them reports a signal.
+/// The last step is done, or train.patience ends the run here.
+bool Trainer::at_end() const { return state_.step == config_.train.steps || out_of_patience(); }
+
+/// Several ranks stop after the step in which one of them reports that it was asked to.
 bool Trainer::stopping() const { return stop_ || (ranks_.size() == 1 && StopSignal::requested()); }
+
+bool Trainer::asked_to_stop() const { return StopSignal::requested() || out_of_time(); }
+
+/// Whether another step and a save may not fit into what is left of train.max_hours. One step is
+/// done in any case, so that a job that is started again and again comes to its end.
+bool Trainer::out_of_time() const {
+  const double limit = config_.train.max_hours * 3600;
+  if (limit == 0 || !has_begun_) return false;
+  return seconds_since(started_) + step_seconds_ + save_seconds_ >= limit;
+}
 
 /// Where the global batch of a step begins in the training set.
 int64_t Trainer::first_example(int64_t step) const {
@@ -85,8 +105,10 @@ StepItem Trainer::item_of_step(int64_t step) const {
   const int64_t first = first_example(step) + ranks_.rank() * share;
   StepItem item;
   for (int64_t done = 0; done < share; done += micro) {
+    const TraceRange range("read batch", step);
     item.micro_batches.push_back(training_->batch(first + done, micro));
   }
+  const TraceRange range("draw plans", step);
   item.plans = plans_of_step(*task_, item.micro_batches, step, ranks_.rank());
   return item;
 }
@@ -97,7 +119,7 @@ void Trainer::run_steps() {
                             config_.train.steps);
   unsent_ = nullptr;
   stepper_.send(items.next());
-  while (state_.step < config_.train.steps && !stopping()) step(items);
+  while (!at_end() && !stopping()) step(items);
 }
 
 /// Sends the inputs of the step after the one that is being computed. If they cannot be read, the
@@ -107,9 +129,14 @@ void Trainer::send_next(ReadAhead<StepItem>& items) {
   if (next == config_.train.steps) return;
   try {
     const auto started = Clock::now();
-    const StepItem item = items.next();
+    std::optional<StepItem> item;
+    {
+      const TraceRange range("wait for data");
+      item = items.next();
+    }
     data_wait_.add_wait(seconds_since(started));
-    stepper_.send(item);
+    const TraceRange range("send inputs");
+    stepper_.send(*item);
   } catch (const std::exception&) {
     unsent_ = std::current_exception();
   }
@@ -123,9 +150,16 @@ void Trainer::step(ReadAhead<StepItem>& items) {
     progress_->clear();
     spdlog::info("+FT: dense attention from here on");
   }
-  const StepResult result =
-      stepper_.step(state_.step, StopSignal::requested, [&] { send_next(items); });
+  has_begun_ = true;
+  if (profile_) {
+    profile_->before(state_.step + 1);
+    stepper_.launch_one_by_one(profile_->active());
+  }
+  const bool norms = train.log_norms && is_logged(state_.step + 1);
+  const StepResult result = stepper_.step(
+      state_.step, [this] { return asked_to_stop(); }, [&] { send_next(items); }, norms);
   const double seconds = seconds_since(started);
+  step_seconds_ = seconds;
   ++state_.step;
   state_.tokens += train.batch_size * task_->terms_per_example();
   state_.elapsed_seconds += seconds;
@@ -136,17 +170,24 @@ void Trainer::step(ReadAhead<StepItem>& items) {
   guard_divergence(result);
 
   const bool last = state_.step == train.steps;
-  const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
-  if (last || due(train.eval_every)) state_.evaluation_due = !evaluate();
-  // A run in trouble keeps the checkpoint from before it, for a rollback.
-  if ((last || due(train.checkpoint_every)) && !in_trouble()) save();
+  if (last || is_multiple(state_.step, train.eval_every)) state_.evaluation_due = !evaluate();
+  save_what_is_due();
+  if (profile_) profile_->after(state_.step);
+}
+
+/// A run in trouble keeps the checkpoint from before it, for a rollback.
+void Trainer::save_what_is_due() {
+  const TrainConfig& train = config_.train;
+  const bool due = at_end() || is_multiple(state_.step, train.checkpoint_every) ||
+                   is_multiple(state_.step, train.keep_every) || (train.keep_best && is_best());
+  if (due && !in_trouble()) save();
 }
 
 /// What is saved now may be ruined.
 bool Trainer::in_trouble() const { return state_.consecutive_skips > 0 || !score_is_finite_; }
 
 void Trainer::require_sound_end() const {
-  if (state_.step < config_.train.steps || state_.evaluation_due || !in_trouble()) return;
+  if (!at_end() || state_.evaluation_due || !in_trouble()) return;
   const std::string what =
       state_.consecutive_skips > 0
           ? fmt::format("the last {} updates were not finite", state_.consecutive_skips)
@@ -208,25 +249,38 @@ bool Trainer::roll_back(const DivergedError& reason) {
   return true;
 }
 
-void Trainer::log_step(const StepResult& result, double seconds) {
+/// Whether a line of the metrics is written after `step` steps.
+bool Trainer::is_logged(int64_t step) const {
   const int64_t every = config_.train.log_every;
-  const bool logged = every > 0 && (state_.step % every == 0 || state_.step == config_.train.steps);
+  return is_multiple(step, every) || (every > 0 && step == config_.train.steps);
+}
+
+void Trainer::log_step(const StepResult& result, double seconds) {
+  const bool logged = is_logged(state_.step);
+  if (std::isfinite(result.loss)) {
+    state_.unlogged_loss += result.loss;
+    ++state_.unlogged_steps;
+  }
+  const double mean_loss = state_.unlogged_loss / static_cast<double>(state_.unlogged_steps);
   const double rate =
       static_cast<double>(config_.train.batch_size * task_->terms_per_example()) / seconds;
   const TaskTraits& traits = task_->traits();
   const Metric& metric = traits.metric();
   const std::string score =
       metric.from_loss ? "  " + metric.text(metric.from_loss(result.loss)) : std::string();
+  const std::string mean =
+      state_.unlogged_steps > 1 ? fmt::format("  mean {:.4f}", mean_loss) : std::string();
   const std::string waited = data_wait_.text().empty() ? "" : "  " + data_wait_.text();
   progress_->update(state_.step,
-                    fmt::format("loss {:.4f}{}  lr {:.2e}{}  {:.0f} {}/s", result.loss, score,
-                                result.learning_rate, waited, rate, traits.rate),
+                    fmt::format("loss {:.4f}{}{}  lr {:.2e}{}  {:.0f} {}/s", result.loss, mean,
+                                score, result.learning_rate, waited, rate, traits.rate),
                     logged);
   if (!logged) return;
   MetricsEvent event;
   event.step = state_.step;
   event.split = "train";
   event.loss = result.loss;
+  if (state_.unlogged_steps > 0) event.mean_loss = mean_loss;
   for (const Metric& one : traits.metrics) {
     if (one.from_loss) event.metrics.emplace_back(one.key, one.from_loss(result.loss));
   }
@@ -237,8 +291,14 @@ void Trainer::log_step(const StepResult& result, double seconds) {
   event.elapsed_seconds = state_.elapsed_seconds;
   event.peak_memory_bytes = allocator(options_.device).stats().peak_total_bytes;
   event.data_wait_seconds = data_wait_.take();
+  for (const LayerNorms& one : result.layers) {
+    event.gradient_norms.emplace_back(one.layer, one.gradient);
+    event.parameter_norms.emplace_back(one.layer, one.parameters);
+  }
   watch_ranks(event);
   record(event);
+  state_.unlogged_loss = 0;
+  state_.unlogged_steps = 0;
 }
 
 /// Adds what is only measured with several ranks.
@@ -258,107 +318,23 @@ void Trainer::watch_ranks(MetricsEvent& event) {
   straggler_ = straggler;
 }
 
-/// Evaluates with the average of the weights if there is one. Returns false if a signal interrupted
-/// it; nothing is recorded then.
-bool Trainer::evaluate() {
-  WeightAverage* const average = stepper_.average();
-  if (average) average->swap();
-  const bool complete = score_and_draw();  // if it throws, the weights are not used again
-  if (average) average->swap();
-  return complete;
-}
-
-/// Scores the validation split in renorm mode, whatever eval.mode says: an ensemble takes too long.
-/// Then draws samples.
-bool Trainer::score_and_draw() {
-  const EvalOptions options{
-      .mode = EvalMode::renorm,
-      .batch_size =
-          config_.eval.batch_size > 0 ? config_.eval.batch_size : config_.train.micro_batch,
-      .ranks = &ranks_,
-      .progress = [this](const EvalProgress& now) {
-        progress_->update(state_.step, fmt::format("evaluating {}/{}", now.done, now.total), false);
-        return !StopSignal::requested();
-      }};
-  if (!validation_) {
-    validation_ = data_->evaluation(config_, Split::valid, config_.train.eval_tokens);
-  }
-  const EvalResult result =
-      ssa::evaluate(stepper_.session().model(), *task_, *validation_, options, options_.device);
-  if (!result.complete) return false;
-  score_is_finite_ = std::isfinite(result.loss);
-  const TaskTraits& traits = task_->traits();
-  progress_->clear();
-  spdlog::info("step {}: valid loss {:.4f}, {} over {} {}", state_.step, result.loss,
-               traits.metric().text(result.metrics.front()), result.terms, traits.terms);
-  if (!draw_samples()) return false;
-  MetricsEvent event;
-  event.step = state_.step;
-  event.split = "valid";
-  event.loss = result.loss;
-  for (size_t i = 0; i < traits.metrics.size(); ++i) {
-    event.metrics.emplace_back(traits.metrics[i].key, result.metrics[i]);
-  }
-  event.tokens = state_.tokens;
-  event.elapsed_seconds = state_.elapsed_seconds;
-  record(event);
-  return true;
-}
-
-/// The best validation beside the last one: papers quote the one or the other.
-void Trainer::log_best() const {
-  if (!leads()) return;
-  const Metric& metric = task_->traits().metric();
-  const std::vector<MetricsEvent> events = read_metrics(folder_->metrics_path());
-  const MetricsEvent* const best = best_event(events, "valid", metric.key, metric.higher_is_better);
-  if (!best) return;
-  const auto score = [&](const MetricsEvent& event) {
-    const auto found = std::ranges::find_if(
-        event.metrics, [&](const auto& one) { return one.first == metric.key; });
-    return metric.text(found->second);
-  };
-  const auto last = std::ranges::find_if(events.rbegin(), events.rend(),
-                                         [](const auto& event) { return event.split == "valid"; });
-  const std::optional<double> epoch = epoch_of_step(config_, best->step);
-  spdlog::info("best validation: {} at step {}{}; last: {}", score(*best), best->step,
-               epoch ? fmt::format(" (epoch {:.4g})", *epoch) : std::string(), score(*last));
-}
-
-/// Draws train.samples samples on rank 0, for which the other ranks wait, however long it takes.
-/// Returns false if a signal interrupted it.
-bool Trainer::draw_samples() {
-  if (config_.train.samples == 0 || !score_is_finite_) return true;
-  using Seconds = std::chrono::duration<double>;
-  std::optional<Sample> sample;
-  ranks_.set_timeout(std::chrono::hours(24 * 365));
-  together(ranks_, "drawing samples", [&] {
-    if (!leads()) return;
-    const SampleOptions how{.count = config_.train.samples,
-                            .next_example = first_example(state_.step),
-                            .device = options_.device,
-                            .progress = [this](const EvalProgress& now) {
-                              progress_->update(
-                                  state_.step,
-                                  fmt::format("drawing samples {}/{}", now.done, now.total), false);
-                              return !StopSignal::requested();
-                            }};
-    sample = ssa::draw_samples(*task_, stepper_.session().model(), *training_, how);
-    progress_->clear();
-    if (!sample) return;
-    folder_->write_sample(state_.step, sample->suffix, sample->bytes);
-    if (sample->suffix == "png") events_->image("samples", state_.step, sample->bytes);
-  });
-  ranks_.set_timeout(Seconds(config_.distributed.timeout_seconds));
-  return !ranks_.any(leads() && !sample, "whether drawing was interrupted");
-}
-
 void Trainer::record(const MetricsEvent& event) {
   if (!leads()) return;
   metrics_->write(event);
   events_->write(event);
 }
 
+/// The checkpoints that stay.
+Retention Trainer::retention() const {
+  Retention keep(config_.train.keep_checkpoints);
+  keep.every = config_.train.keep_every;
+  if (config_.train.keep_best && state_.best) keep.best = state_.best->step;
+  return keep;
+}
+
 void Trainer::save() {
+  const TraceRange range("save");
+  const auto started = Clock::now();
   if (metrics_) metrics_->sync();
   state_.optimizer_updates = stepper_.optimizer().updates();
   state_.loss_scale = stepper_.scaler().scale();
@@ -373,8 +349,8 @@ void Trainer::save() {
   data.state_json = to_json(state_);
   data.config_yaml = dump_config(config_);
   data.in_trouble = in_trouble();
-  save_checkpoint(ranks_, options_.run_dir, data, config_.distributed.shard_optimizer,
-                  config_.train.keep_checkpoints);
+  save_checkpoint(ranks_, options_.run_dir, data, config_.distributed.shard_optimizer, retention());
+  save_seconds_ = std::max(save_seconds_, seconds_since(started));
   saved_step_ = state_.step;
   rollbacks_ = 0;
   spdlog::debug("saved checkpoint of step {}", state_.step);

@@ -94,7 +94,9 @@ std::unique_ptr<TaskData> open_agreed_data(Communicator& ranks, const Config& co
 /// evenly.
 Config checked_config(const Config& config, const TaskData& data, int ranks) {
   share_of_rank(config, ranks);
-  return counted_in_steps(data.settled(config), data);
+  Config resolved = counted_in_steps(data.settled(config), data);
+  resolved.train.init_from = stated_path(config.train.init_from);
+  return resolved;
 }
 
 void warn_of_no_lock(const RunFolder& folder) {
@@ -128,6 +130,16 @@ void require_same_optimizer_state(const Config& there, const Config& now, const 
       "no "
       "use for the state that was saved: put it back, or start a new run",
       path, name(before), name(wanted));
+}
+
+/// A run that goes on began with the weights that its first config named.
+void keep_origin(const Config& there, TrainConfig& now) {
+  if (!now.init_from.empty() && now.init_from != there.train.init_from) {
+    spdlog::warn("train.init_from = {} has no effect: the run goes on from its own checkpoint",
+                 now.init_from);
+  }
+  now.init_from = there.train.init_from;
+  now.init_skip = there.train.init_skip;
 }
 
 /// What an older checkpoint does not say of its data, those that are open now say. Their path is
@@ -164,6 +176,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
   ranks_.set_timeout(std::chrono::duration<double>(config_.distributed.timeout_seconds));
   // Checks come before the folder is made: a wrong config or checkpoint leaves no folder behind.
   if (names_checkpoint(options.resume)) restore(open_checkpoint(options.resume));
+  if (!config_.train.init_from.empty()) start_from_weights();
   together(ranks_, "claiming the run folder", [this] { claim_folder(); });
   log_ = std::make_unique<LogFile>(
       leads() ? folder_->log_path()
@@ -178,6 +191,23 @@ void Trainer::claim_folder() {
   folder_.emplace(options_.run_dir);
   refuse_existing_run(*folder_, options_.resume);
   if (ranks_.size() > 1) make_directories(folder_->path() + "/logs");
+}
+
+/// Loads the weights of train.init_from, unless the run goes on from a checkpoint of its own.
+void Trainer::start_from_weights() {
+  const std::string& from = config_.train.init_from;
+  refuse_own_weights(from, options_.run_dir);
+  const bool goes_on =
+      !resumed_from_.empty() || (options_.resume == "auto" && has_checkpoints(options_.run_dir));
+  if (ranks_.any(goes_on, "whether there is something to resume")) return;
+  together(ranks_, "loading the weights of train.init_from", [&] {
+    initial_weights_ = load_initial_weights(config_, data_->identity(), stepper_.session());
+  });
+  require_agreement(ranks_, {{"train.init_from", initial_weights_->path},
+                             {"checksum of train.init_from", initial_weights_->checksum}});
+  if (WeightAverage* const average = stepper_.average()) average->restart();
+  state_.init_from = initial_weights_->path;
+  state_.init_checksum = initial_weights_->checksum;
 }
 
 /// Changes nothing of a run in the folder before it is clear that this run can continue it.
@@ -196,6 +226,9 @@ void Trainer::open_run() {
   if (leads()) warn_of_no_lock(*folder_);
   if (!resumed_from_.empty()) {
     spdlog::info("resumed from {} (step {})", resumed_from_, state_.step);
+  } else if (initial_weights_) {
+    spdlog::info("{}", initial_weights_->report);
+    if (!initial_weights_->warning.empty()) spdlog::warn("{}", initial_weights_->warning);
   }
   settle_micro_batch();
   note_config_changes();
@@ -205,7 +238,7 @@ void Trainer::open_run() {
                                                                 : to_json(state_.config_changes));
     // A run that was at its end may save no more.
     if (options_.resume == "auto" && !resumed_from_.empty()) {
-      folder_->finish_save(resumed_from_, config_.train.keep_checkpoints);
+      folder_->finish_save(resumed_from_, retention());
     }
   }
   // Makes the named checkpoint the run's newest, before open_records() removes the metrics of later
@@ -217,6 +250,7 @@ void Trainer::open_run() {
 /// Logs and keeps the differences between the config and the one of the checkpoint.
 void Trainer::note_config_changes() {
   if (!saved_config_) return;
+  keep_origin(*saved_config_, config_.train);
   std::string text;
   for (const ConfigDifference& difference : config_differences(*saved_config_, config_)) {
     text += "\n  " + to_text(difference);
@@ -235,6 +269,7 @@ void Trainer::open_records() {
   folder_->remove_samples_after(last_line);
   metrics_ = std::make_unique<MetricsWriter>(folder_->metrics_path(), last_line);
   events_ = std::make_unique<EventWriter>(folder_->path(), last_line);
+  events_->hyperparameters(flatten_config(config_));
 }
 
 /// Path of the run's newest valid checkpoint, as rank 0 finds it; empty: there is none.
@@ -407,7 +442,7 @@ void Trainer::announce() const {
       config_.ssa.finetune_fraction > 0 ? " with +FT" : "",
       static_cast<double>(memory_.peak().total()) / 0x1p20, config_.train.micro_batch,
       config_.train.batch_size);
-  if (config_.train.ema_decay > 0) {
+  if (evaluates_average()) {
     spdlog::info("evaluations use a moving average of the weights (train.ema_decay = {})",
                  config_.train.ema_decay);
   }

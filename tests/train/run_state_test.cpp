@@ -22,6 +22,12 @@ RunState some_state() {
   state.micro_batch = 2;
   state.length = 32;
   state.data = {6000, "0123456789abcdef", "aaaa", "words", "/data/words"};
+  state.unlogged_loss = 3.25;
+  state.unlogged_steps = 2;
+  state.best = {2, 1.5};
+  state.evaluations_since_best = 1;
+  state.init_from = "/runs/a/checkpoints/step-3";
+  state.init_checksum = "bbbb";
   state.config_changes = {{2, {"train.optimizer.lr", "0.01", "0.001"}}};
   return state;
 }
@@ -41,13 +47,16 @@ TEST_CASE("the state of an earlier version is read without what it does not stat
   auto json = nlohmann::json::parse(to_json(some_state()));
   json.erase("micro_batch");
   for (const char* key :
-       {"data_checksum", "data_vocabulary_checksum", "data_name", "data_path", "config_changes"}) {
+       {"best", "unlogged_loss", "unlogged_steps", "init_from", "init_checksum", "data_checksum",
+        "data_vocabulary_checksum", "data_name", "data_path", "config_changes"}) {
     json.erase(key);
   }
   const RunState state = run_state_from_json(json.dump(), "x");
   CHECK(state.step == 3);
   CHECK(state.micro_batch == 0);
   CHECK(state.data.checksum.empty());
+  CHECK_FALSE(state.best.has_value());
+  CHECK(state.evaluations_since_best == 0);  // of no best score
   json["tokens"] = -1;
   CHECK(contains(message_of<CheckpointError>([&] { run_state_from_json(json.dump(), "a/step-3"); }),
                  "a/step-3/state.json: tokens is -1; it must be a whole number from 0 to "));

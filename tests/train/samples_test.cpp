@@ -14,8 +14,8 @@
 #include "dist/thread_ranks.h"
 #include "tasks/majority_task.h"
 #include "train/signal_self.h"
-#include "train/tiny_run.h"
 #include "train/train_run.h"
+#include "train/word_run.h"
 
 using namespace ssa;
 using namespace ssa::testing;
@@ -275,10 +275,52 @@ TEST_CASE("a task may show the training pictures of the coming step") {
   CHECK_THROWS_WITH(NoPictures().picture(7), Catch::Contains("picture of example 7"));
 }
 
-TEST_CASE("text is not drawn, and a config that asks for it is refused") {
+TEST_CASE("texts are drawn after each evaluation, and change no bit of the training") {
+  const TinyRun run;
+  spdlog::set_level(spdlog::level::off);
+  const Overrides drawing = {"train.samples=2", "train.sample_length=20",
+                             "train.sample_prompt=the window"};
+  const std::string with = run.dir / "with", without = run.dir / "without";
+  REQUIRE(train(run.config(drawing), with) == TrainOutcome::finished);
+  REQUIRE(train(run.config(), without) == TrainOutcome::finished);
+  CHECK(losses(with) == losses(without));
+  CHECK((read_bytes(with + "/checkpoints/step-8/model.safetensors") ==
+         read_bytes(without + "/checkpoints/step-8/model.safetensors")));
+  CHECK(steps_of_samples(with) == std::vector<int64_t>{3, 6, 8});
+  const auto text = [&](int step) {
+    return read_bytes(fmt::format("{}/samples/step-{}.txt", with, step));
+  };
+  const std::string last = text(8);
+  CAPTURE(last);
+  const std::string first_line = "===== 1 of 2 =====\nthe window";
+  CHECK(last.starts_with(first_line));
+  const size_t second = last.find("\n\n===== 2 of 2 =====\nthe window");
+  REQUIRE(second != std::string::npos);
+  CHECK(second == first_line.size() + 20);
+  // Other random numbers: another text.
+  CHECK(last.substr(first_line.size(), 20) != last.substr(second + first_line.size() + 2, 20));
+  CHECK(text(3) != last);
+
+  // What the finished model draws, resumed or not.
+  const std::string parts = run.dir / "parts";
+  REQUIRE(train(run.config(drawing), parts, with + "/checkpoints/step-4") ==
+          TrainOutcome::finished);
+  CHECK(read_bytes(parts + "/samples/step-8.txt") == last);
+}
+
+TEST_CASE("words are drawn with blanks between them") {
+  const WordRun run;
+  spdlog::set_level(spdlog::level::off);
+  REQUIRE(train(run.config({"train.samples=1", "train.sample_length=5", "train.steps=1",
+                            "train.schedule.warmup_steps=0", "train.sample_prompt=the window"}),
+                run.dir / "run") == TrainOutcome::finished);
+  const std::string text = read_bytes(run.dir / "run/samples/step-1.txt");
+  CAPTURE(text);
+  CHECK(text.starts_with("===== 1 of 1 =====\nthe window "));
+}
+
+TEST_CASE("a task without samples draws none") {
   const TinyRun text;
-  CHECK_THROWS_WITH(text.config({"train.samples=4"}),
-                    Catch::Contains("train.samples") && Catch::Contains("image_generation"));
   const std::unique_ptr<Task> task = make_task(text.config());
   ModelSession session(*task, Device::cpu);
   CHECK_THROWS_AS(draw_samples(*task, session.model(), NoPictures(), {.count = 4}), ShapeError);

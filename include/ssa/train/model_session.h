@@ -47,6 +47,10 @@ Device device_from_name(const std::string& text);
 /// (train.ema_decay), which the log then says, otherwise the trained weights.
 const SafetensorsFile& best_weights(const LoadedCheckpoint& checkpoint);
 
+/// Opens a checkpoint of a run: `latest` (the newest valid one, as latest_checkpoint_of()), `best`
+/// or `step-N`. For `--run` with `--checkpoint`.
+LoadedCheckpoint checkpoint_of(const std::string& run_dir, const std::string& name);
+
 /// Opens what `--run` or `--checkpoint` names for reading: the newest valid checkpoint of a run
 /// folder. Throws CheckpointError if there is none; warns on the log about damaged ones.
 LoadedCheckpoint latest_checkpoint_of(const std::string& run_dir);

@@ -33,6 +33,8 @@ class Optimizer {
   };
   const std::vector<State>& state() const { return state_; }
   const ParameterStore& store() const { return store_; }
+  /// What step() updates.
+  const std::vector<ParameterPiece>& pieces() const { return pieces_; }
   /// Updates made so far. A resume restores it.
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }

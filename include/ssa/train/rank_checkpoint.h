@@ -14,7 +14,7 @@ namespace ssa {
 /// the same error with its number in front ("rank 2: cannot write …"). Earlier checkpoints then
 /// stay valid.
 void save_checkpoint(Communicator& ranks, const std::string& run_dir, const CheckpointData& data,
-                     bool sharded, int64_t keep);
+                     bool sharded, const Retention& keep);
 
 /// Loads the optimizer's state from a checkpoint, however it was sharded. Throws CheckpointError
 /// naming tensor and file if it does not belong to the same parameters, and DivergedError if an

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,12 @@ struct ConfigChange {
   ConfigDifference difference;
 };
 
+/// The best validation of a run so far, by the task's first metric.
+struct BestScore {
+  int64_t step = 0;
+  double value = 0;
+};
+
 /// What a resume needs beyond parameters and optimizer state: state.json of a checkpoint.
 struct RunState {
   int64_t step = 0;  ///< completed
@@ -27,6 +34,10 @@ struct RunState {
   int64_t optimizer_updates = 0;
   double loss_scale = 1;
   int64_t loss_scale_good_steps = 0;
+  double unlogged_loss = 0;  ///< sum of the finite losses since the last logged line
+  int64_t unlogged_steps = 0;
+  std::optional<BestScore> best;
+  int64_t evaluations_since_best = 0;
 
   // What the bits of the steps to come depend on.
   uint64_t seed = 0;
@@ -37,9 +48,12 @@ struct RunState {
   DataIdentity data;
 
   std::vector<ConfigChange> config_changes;  ///< oldest first
+  std::string init_from;                     ///< checkpoint or file of train.init_from; empty: none
+  std::string init_checksum;                 ///< of the file with those weights
 };
 
-/// The state of a run that has not begun. micro_batch is the config's, 0 for auto.
+/// The state of a run that has not begun. micro_batch is the config's, 0 for auto. With
+/// train.evaluate_first its first evaluation is due.
 RunState initial_state(const Config& config, const DataIdentity& data);
 
 std::string to_json(const RunState& state);

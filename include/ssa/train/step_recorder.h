@@ -24,6 +24,8 @@ class StepRecorder {
   StepRecorder(Device device, bool enabled) : device_(device), enabled_(enabled) {}
 
   bool enabled() const { return enabled_; }
+  /// While `paused`, all kernels are launched one by one, so that a profile sees each.
+  void pause(bool paused) { paused_ = paused; }
   /// Runs work() for this step and returns the tensors that it returned, or those of the captured
   /// call. `kind` are all numbers that work() depends on beside the contents of tensors and
   /// RngKey::step. If capturing fails, the kernels are launched one by one, and nothing is captured
@@ -44,6 +46,7 @@ class StepRecorder {
   static constexpr int kMostTimesWithoutRoom = 3;
   Device device_;
   bool enabled_;
+  bool paused_ = false;
   int times_without_room_ = 0;
   int64_t runs_ = 0;
   std::map<std::vector<double>, Entry> entries_;  // by kind

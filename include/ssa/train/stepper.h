@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ssa/train/gradient_reducer.h"
+#include "ssa/train/layer_norms.h"
 #include "ssa/train/loss_scaler.h"
 #include "ssa/train/model_session.h"
 #include "ssa/train/optimizer.h"
@@ -33,6 +34,7 @@ struct StepResult {
   bool rescaled = false;  ///< not updated because fp16 overflowed; the loss scale was lowered
   bool stop = false;      ///< some rank was asked to stop
   std::vector<RankStep> ranks;
+  std::vector<LayerNorms> layers;  ///< where step() was asked for them
 };
 
 /// Trains a model step by step; knows no files. Each rank computes its share of the global batch;
@@ -50,9 +52,9 @@ class Stepper {
   /// Runs forward and backward over the micro-batches that were sent, clips to train.clip_norm, and
   /// updates. `stop` is called at the end of the step and says whether this rank was asked to stop.
   /// `meanwhile` is called while the device works on the step and the host would only wait: the
-  /// time to send() the next inputs.
+  /// time to send() the next inputs. `with_norms` measures the layers too.
   StepResult step(int64_t number, const std::function<bool()>& stop = {},
-                  const std::function<void()>& meanwhile = {});
+                  const std::function<void()>& meanwhile = {}, bool with_norms = false);
   /// Sends the item and runs its step.
   StepResult step(int64_t number, const StepItem& item);
 
@@ -62,6 +64,8 @@ class Stepper {
   /// Null without train.ema_decay.
   WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   LossScaler& scaler() { return scaler_; }
+  /// Without CUDA graphs from now on, or with them again.
+  void launch_one_by_one(bool one_by_one) { recorder_.pause(one_by_one); }
   Communicator& ranks() { return ranks_; }
 
  private:
