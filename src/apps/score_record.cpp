@@ -32,8 +32,10 @@ bool has_other_data(const ScoreSubject& subject) {
   return !data_difference(subject.run_data, subject.data).empty();
 }
 
+/// The run itself is scored with the weights that its eval.weights names.
 bool uses_other_weights(const ScoreSubject& subject) {
-  return subject.has_average && !subject.uses_average;
+  const bool average = subject.run_config.eval.weights == EvalWeights::average;
+  return subject.has_average && subject.uses_average != average;
 }
 
 /// Part of a split is not its beginning: that of classified pictures is sorted by class.
@@ -62,7 +64,8 @@ std::vector<std::string> differences(const ScoreSubject& subject) {
     found.push_back(fmt::format("step {}, the newest is {}", subject.step, subject.newest_step));
   }
   if (uses_other_weights(subject)) {
-    found.push_back("the trained weights, not their moving average");
+    found.push_back(subject.uses_average ? "the moving average of the weights, not the trained ones"
+                                         : "the trained weights, not their moving average");
   }
   if (has_other_data(subject)) found.push_back("data " + to_text(subject.data));
   if (subject.terms < subject.split_terms) {
@@ -103,7 +106,9 @@ std::string file_name(const ScoreSubject& subject) {
     label += fmt::format(".samples-{}", subject.samples);
   }
   if (subject.step != subject.newest_step) label += fmt::format(".step-{}", subject.step);
-  if (uses_other_weights(subject)) label += ".trained-weights";
+  if (uses_other_weights(subject)) {
+    label += subject.uses_average ? ".average-weights" : ".trained-weights";
+  }
   if (has_other_data(subject)) {
     const std::string& checksum = subject.data.checksum;
     label += fmt::format(".data-{}-{}", subject.data.name,

@@ -13,6 +13,7 @@
 #include "ssa/core/version.h"
 #include "ssa/dist/agreement.h"
 #include "ssa/eval/evaluate.h"
+#include "ssa/storage/tensorboard.h"
 #include "ssa/tasks/analysis_json.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
@@ -176,8 +177,9 @@ void warn_of_nothing_to_draw(EvalMode mode, const Config& config) {
 LoadedCheckpoint checkpoint_for(Communicator& ranks, const Options& options) {
   std::optional<LoadedCheckpoint> chosen;
   if (ranks.rank() == 0) {
-    chosen = options.run.empty() ? open_checkpoint(options.checkpoint)
-                                 : latest_checkpoint_of(options.run);
+    const std::string& name = options.checkpoint;
+    chosen = options.run.empty() ? open_checkpoint(name)
+                                 : checkpoint_of(options.run, name.empty() ? "latest" : name);
   }
   const std::string path = ranks.broadcast(chosen ? chosen->path : "", "the checkpoint to score");
   return chosen ? std::move(*chosen) : open_checkpoint(path);
@@ -193,15 +195,22 @@ int64_t samples_for(const Options& options, const Config& config) {
   return options.samples > 0 ? options.samples : config.eval.samples;
 }
 
+EvalWeights weights_for(const Options& options, const Config& config) {
+  if (options.weights.empty()) return config.eval.weights;
+  return options.weights == "trained" ? EvalWeights::trained : EvalWeights::average;
+}
+
 /// Throws ConfigError for --weights average of a checkpoint without one.
-const SafetensorsFile& weights_for(const Options& options, const LoadedCheckpoint& checkpoint) {
+const SafetensorsFile& weights_of(const LoadedCheckpoint& checkpoint, const Options& options,
+                                  const Config& config) {
   if (options.weights == "average" && !checkpoint.average) {
     throw ConfigError(
         "--weights average: {} has the trained weights only, because its run had train.ema_decay "
         "= 0",
         checkpoint.path);
   }
-  return options.weights == "trained" ? checkpoint.model : best_weights(checkpoint);
+  const bool trained = weights_for(options, config) == EvalWeights::trained;
+  return trained ? checkpoint.model : best_weights(checkpoint);
 }
 
 /// Ranks that differ would each score something else.
@@ -285,7 +294,8 @@ ScoreSubject subject_of(const LoadedCheckpoint& checkpoint, const Config& run_co
   subject.step = checkpoint.step;
   subject.newest_step = checkpoint.newest_step;
   subject.has_average = checkpoint.average.has_value();
-  subject.uses_average = subject.has_average && options.weights != "trained";
+  subject.uses_average =
+      subject.has_average && weights_for(options, config) == EvalWeights::average;
   subject.data = data.identity();
   subject.run_data = run_state_of(checkpoint).data;
   subject.config = config;
@@ -305,6 +315,26 @@ void warn_of_read_only(const std::string& run) {
                std::error_code(errno, std::generic_category()).message());
 }
 
+/// The run's own score as TensorBoard shows it: a run of its own below that of the training, so
+/// that the training's event file stays the newest of its folder.
+void add_to_tensorboard(const Scored& scored, const std::string& run, const TaskTraits& traits) {
+  const ScoreSubject& subject = scored.subject;
+  const std::string prefix =
+      subject.split + "/" +
+      (scored.mode == EvalMode::renorm ? "renorm" : fmt::format("ensemble_{}", subject.samples));
+  try {
+    make_directories(run + "/scores");
+    EventWriter events(run + "/scores", std::nullopt);
+    events.scalar(prefix + "/loss", subject.step, scored.result.loss);
+    for (size_t i = 0; i < traits.metrics.size(); ++i) {
+      events.scalar(fmt::format("{}/{}", prefix, traits.metrics[i].key), subject.step,
+                    scored.result.metrics[i]);
+    }
+  } catch (const CheckpointError& error) {
+    spdlog::warn("{}: TensorBoard will not show this score", error.what());
+  }
+}
+
 void write(const Scored& scored, Predictions& predictions, const Options& options,
            const TaskTraits& traits) {
   const nlohmann::json json = to_json(scored, traits);
@@ -312,7 +342,11 @@ void write(const Scored& scored, Predictions& predictions, const Options& option
   if (scored.has_score() && !options.run.empty() && can_be_written(options.run)) {
     const std::string path = options.run + "/" + file_name(scored.subject);
     write_json(path, json);
-    if (!differences(scored.subject).empty()) spdlog::info("stored in {}", path);
+    if (differences(scored.subject).empty()) {
+      add_to_tensorboard(scored, options.run, traits);
+    } else {
+      spdlog::info("stored in {}", path);
+    }
   }
   if (options.print_text()) print(scored, options, traits);
   if (predictions.file) predictions.file->finish();
@@ -328,9 +362,11 @@ Config config_of_training(const LoadedCheckpoint& checkpoint, const std::string&
 }
 
 Config given_config(const Options& options) {
-  if (options.run.empty() == options.checkpoint.empty() ||
-      options.checkpoint.empty() != options.config.empty()) {
-    throw ConfigError("give either --run DIR, or --checkpoint DIR with --config FILE");
+  const bool of_run = !options.run.empty();
+  if (of_run ? !options.config.empty() : options.checkpoint.empty() || options.config.empty()) {
+    throw ConfigError(
+        "give either --run DIR, with --checkpoint best or step-N for another than its newest, or "
+        "--checkpoint DIR with --config FILE");
   }
   if (options.json == "-" && options.predictions == "-") {
     throw ConfigError("--json - and --predictions -: only one of them fits on standard output");
@@ -352,7 +388,7 @@ int run(Communicator& ranks, const Config& given, const Options& options) {
   require_same_function(run_config, config, checkpoint.path);
   require_same_vocabulary(checkpoint, data->identity());
   ModelSession session(*task, device_of_rank(options.device, ranks));
-  session.load(weights_for(options, checkpoint));
+  session.load(weights_of(checkpoint, options, config));
   session.require_finite(checkpoint.path);
   require_same_files(ranks, checkpoint, data->identity());
   if (first) {
@@ -405,13 +441,15 @@ int main(int argc, char** argv) {
       "ssa-eval", "Score a trained model: renorm (dense) or ensemble of sub-models",
       "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode renorm\n"
       "  ssa-eval --run runs/enwik8_mini_s6_l4 --mode ensemble --samples 50 --split valid --curve\n"
+      "  ssa-eval --run runs/enwik8_mini_s6_l4 --checkpoint best\n"
       "  ssa-eval --checkpoint runs/a/checkpoints/step-600 --config runs/a/config.yaml --json -\n"
       "  ssa-eval --run runs/enwik8_mini_s6_l4 --predictions losses.jsonl\n"
       "  mpirun -n 8 ssa-eval --run runs/enwik8_mini_s6_l4 --mode ensemble"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is scored");
-    app.add_option("--checkpoint", options->checkpoint, "Checkpoint folder, with --config");
+    app.add_option("--checkpoint", options->checkpoint,
+                   "With --run: best, latest or step-N. With --config: a checkpoint folder");
     app.add_option("--config", options->config, "Config of the checkpoint");
     app.add_option("--mode", options->mode, "renorm or ensemble (default: eval.mode)")
         ->check(CLI::IsMember({"renorm", "ensemble"}));
@@ -428,8 +466,8 @@ int main(int argc, char** argv) {
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();
     app.add_option("--weights", options->weights,
-                   "average or trained (default: the moving average of the weights where "
-                   "train.ema_decay keeps one)")
+                   "average or trained (default: eval.weights): the moving average of the weights "
+                   "where train.ema_decay keeps one, or the weights themselves")
         ->check(CLI::IsMember({"average", "trained"}));
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");

@@ -31,6 +31,7 @@ namespace {
 
 struct Options {
   std::string run;
+  std::string checkpoint = "latest";
   std::string prompt;
   int64_t length = -1;  // not given
   SamplingOptions sampling;
@@ -271,7 +272,7 @@ int write_pictures(const Options& options, const Task& task, const ImageDecoder&
 
 int run(const Options& options) {
   const Config config = load_task_config(config_of_run(options.run));
-  const LoadedCheckpoint checkpoint = latest_checkpoint_of(options.run);
+  const LoadedCheckpoint checkpoint = checkpoint_of(options.run, options.checkpoint);
   if (const auto there = config_of(checkpoint)) {
     require_same_function(*there, config, checkpoint.path);
   }
@@ -306,6 +307,8 @@ int main(int argc, char** argv) {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is used")
         ->required();
+    app.add_option("--checkpoint", options->checkpoint, "Of the run: best, latest or step-N")
+        ->capture_default_str();
     app.add_option("--prompt", options->prompt, "Text to continue");
     app.add_option("--length", options->length, "Texts: tokens (bytes or words) to add")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Three or four steps, each saved and but the last removed again; two evaluations.
+/// Three or four steps, each saved and but the last and the best removed again; two evaluations.
 Overrides short_run(int64_t steps) {
   return {"--quiet",
           "--resume",
@@ -28,7 +28,8 @@ Overrides short_run(int64_t steps) {
           fmt::format("train.steps={}", steps),
           "train.eval_every=2",
           "train.checkpoint_every=1",
-          "train.keep_checkpoints=1"};
+          "train.keep_checkpoints=1",
+          "train.keep_best=true"};
 }
 
 /// A run that is attacked again and again, each time from the folder that it began with.
@@ -67,7 +68,8 @@ struct AttackedRun : AppRun {
     for (const auto& entry : fs::recursive_directory_iterator(folder)) {
       const std::string path = fs::relative(entry.path(), folder).string();
       if (path.starts_with("events.out.") || path.starts_with("metrics-")) continue;
-      const bool same_bits = path.ends_with(".safetensors") || path.ends_with("/latest");
+      const bool same_bits =
+          path.ends_with(".safetensors") || path.ends_with("/latest") || path.ends_with("/best");
       found[path] = same_bits ? read_bytes(entry.path().string()) : "";
     }
     found["metrics.jsonl"] = timeless_metrics();
