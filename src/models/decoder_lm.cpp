@@ -4,6 +4,8 @@
 
 #include "ssa/backend/counting.h"
 
+#include "models/likely_classes.h"
+
 namespace ssa {
 
 DecoderLm::DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store)
@@ -84,8 +86,12 @@ Tensor DecoderLm::read(const std::vector<int32_t>& tokens, DecoderCache& cache) 
 
 Variable DecoderLm::losses(const Input& input, const Tensor& targets,
                            const nn::Context& context) const {
-  if (!adaptive_output_) return ops::cross_entropy(logits(input, context), targets);
-  const Variable x = hidden(input, context);
+  return losses_of(hidden(input, context), targets, context);
+}
+
+Variable DecoderLm::losses_of(const Variable& x, const Tensor& targets,
+                              const nn::Context& context) const {
+  if (!adaptive_output_) return ops::cross_entropy(scores(x), targets);
   const VocabularyPart part;
   // The dropout places after those of the blocks.
   return adaptive_output_->losses(x, targets, context, 1 + 2 * model_.layers);
@@ -101,6 +107,21 @@ Variable DecoderLm::losses(const ModelInput& input, const nn::Context& context) 
 Tensor DecoderLm::predictions(const ModelInput& input) const {
   const NoGrad guard;
   return losses(input, nn::Context{}).value();
+}
+
+Tensor DecoderLm::ranked_predictions(const ModelInput& input, int64_t most,
+                                     LikelyClasses& likely) const {
+  const NoGrad guard;
+  const Tensor& ids = input.field("ids");
+  const Shape flat{ids.numel()};
+  const Tensor targets = input.field("targets").view(flat);
+  const Variable x = hidden({ids.dim(0), ids.dim(1), ids.view(flat), &input.plans}, {});
+  likely = likely_classes(x.value(), targets, most, [&](const Tensor& rows) {
+    Tensor logs = scores(Variable(rows)).value();
+    if (!adaptive_output_) ops::log_softmax(logs);
+    return logs;
+  });
+  return losses_of(x, targets, {}).value();
 }
 
 bool DecoderLm::reads_on_host(std::string_view /*field*/) const {

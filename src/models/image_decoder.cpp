@@ -4,6 +4,8 @@
 
 #include "ssa/backend/counting.h"
 
+#include "models/likely_classes.h"
+
 namespace ssa {
 
 ImageDecoder::ImageDecoder(const ModelConfig& model, const PositionShape& grid,
@@ -47,21 +49,41 @@ Variable ImageDecoder::embedded(const Variable& table, const Tensor& inputs) con
   return ops::embedding(table, inputs.view({inputs.numel()}), scale, precision_);
 }
 
-Variable ImageDecoder::losses(const ModelInput& input, const nn::Context& context) const {
-  const Tensor &ids = input.field("ids"), &inputs = input.field("inputs");
+Variable ImageDecoder::hidden(const ModelInput& input, const nn::Context& context) const {
+  const Tensor& inputs = input.field("inputs");
   std::vector<Tensor> starts;
   for (size_t kind = 0; kind < starts_.size(); ++kind) {
     starts.push_back(input.field(start_field(kind)));
   }
   const Variable x = embedded(table_with(starts), inputs);
-  const Variable hidden = (*decoder_)(x, ids.dim(0), input.plans, context);
+  return (*decoder_)(x, inputs.dim(0), input.plans, context);
+}
+
+Variable ImageDecoder::losses_of(const Variable& hidden, const ModelInput& input) const {
+  const Tensor& ids = input.field("ids");
   const VocabularyPart part;
   return ops::cross_entropy(ops::wide_linear(hidden, output_), ids.view({ids.numel()}));
+}
+
+Variable ImageDecoder::losses(const ModelInput& input, const nn::Context& context) const {
+  return losses_of(hidden(input, context), input);
 }
 
 Tensor ImageDecoder::predictions(const ModelInput& input) const {
   const NoGrad guard;
   return losses(input, nn::Context{}).value();
+}
+
+Tensor ImageDecoder::ranked_predictions(const ModelInput& input, int64_t most,
+                                        LikelyClasses& likely) const {
+  const NoGrad guard;
+  const Variable x = hidden(input, {});
+  likely = likely_classes(x.value(), {}, most, [&](const Tensor& rows) {
+    Tensor logs = scores(Variable(rows));
+    ops::log_softmax(logs);
+    return logs;
+  });
+  return losses_of(x, input).value();
 }
 
 DecoderCache ImageDecoder::make_cache(int64_t images) const {

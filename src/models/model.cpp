@@ -11,4 +11,10 @@ const Tensor& ModelInput::field(std::string_view name) const {
   throw ShapeError("model: the input has no field {}, only {}", name, fmt::join(names, ", "));
 }
 
+Tensor Model::ranked_predictions(const ModelInput& input, int64_t /*most*/,
+                                 LikelyClasses& likely) const {
+  likely = {};
+  return predictions(input);
+}
+
 }  // namespace ssa

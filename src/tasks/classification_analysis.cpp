@@ -58,16 +58,7 @@ std::string classification_line(const ItemPrediction& prediction, int64_t label)
 
 ClassificationAnalysis::ClassificationAnalysis(std::vector<std::string> classes,
                                                std::function<int64_t(int64_t)> label)
-    : classes_(std::move(classes)),
-      label_(std::move(label)),
-      bins_(kBins),
-      of_class_(classes_.size()) {}
-
-void ClassificationAnalysis::Count::add(bool is_right, double with_confidence) {
-  ++items;
-  right += is_right ? 1.0 : 0.0;
-  confidence += with_confidence;
-}
+    : classes_(std::move(classes)), label_(std::move(label)), of_class_(classes_.size()) {}
 
 void ClassificationAnalysis::add(const ItemPrediction& prediction) {
   SSA_CHECK(prediction.numbers.size() == classes_.size(), "item {}: {} predictions for {} classes",
@@ -76,31 +67,29 @@ void ClassificationAnalysis::add(const ItemPrediction& prediction) {
   const int64_t predicted = predicted_class(prediction.numbers, label);
   const bool right = predicted == label;
   const double confidence = std::exp(prediction.numbers[static_cast<size_t>(predicted)]);
-  const double bin = std::ceil(confidence * static_cast<double>(kBins)) - 1;
-  all_.add(right, confidence);
-  bins_[static_cast<size_t>(std::clamp(bin, 0.0, static_cast<double>(kBins - 1)))].add(right,
-                                                                                       confidence);
-  of_class_[static_cast<size_t>(label)].add(right, confidence);
+  confidence_.add(right, confidence);
+  Count& of_label = of_class_[static_cast<size_t>(label)];
+  ++of_label.items;
+  of_label.right += right ? 1.0 : 0.0;
   if (!right) ++confused_[{label, predicted}];
   for (int64_t i = 0; i < std::ssize(prediction.numbers); ++i) {
     const double error =
         std::exp(prediction.numbers[static_cast<size_t>(i)]) - (i == label ? 1 : 0);
     brier_ += error * error;
   }
-  if (prediction.spread) spread_.push_back({mutual_information(*prediction.spread), right});
+  if (prediction.spread) spread_.add(mutual_information(*prediction.spread), {right ? 1.0 : 0.0});
 }
 
 std::vector<EvalTable> ClassificationAnalysis::tables() const {
-  if (all_.items == 0) return {};
-  std::vector<EvalTable> tables = {calibration(), accuracy_of_classes(), reliability()};
+  if (confidence_.count() == 0) return {};
+  std::vector<EvalTable> tables = {calibration(), accuracy_of_classes(),
+                                   confidence_.reliability("items")};
   if (!confused_.empty()) tables.push_back(confusions());
   if (!spread_.empty()) tables.push_back(accuracy_by_spread());
   return tables;
 }
 
 EvalTable ClassificationAnalysis::calibration() const {
-  double error = 0;
-  for (const Count& bin : bins_) error += std::abs(bin.right - bin.confidence) / all_.items;
   return {.key = "calibration",
           .title = "Calibration",
           .about =
@@ -111,8 +100,8 @@ EvalTable ClassificationAnalysis::calibration() const {
                       {"brier", "Brier score"},
                       {"confidence", "mean confidence"},
                       {"accuracy", "accuracy"}},
-          .rows = {
-              {error, brier_ / all_.items, all_.confidence / all_.items, all_.right / all_.items}}};
+          .rows = {{confidence_.calibration_error(), brier_ / confidence_.count(),
+                    confidence_.mean_confidence(), confidence_.accuracy()}}};
 }
 
 EvalTable ClassificationAnalysis::accuracy_of_classes() const {
@@ -148,51 +137,18 @@ EvalTable ClassificationAnalysis::confusions() const {
   return table;
 }
 
-EvalTable ClassificationAnalysis::reliability() const {
-  EvalTable table{
-      .key = "reliability",
-      .title = "Reliability",
-      .about =
-          "Items by the confidence of their prediction, in 15 bins. On the dashed "
-          "line the model is right as often as it says; below it, it is too sure.",
-      .drawing = EvalTable::Drawing::curve,
-      .diagonal = true,
-      .columns = {{"confidence", "mean confidence"}, {"accuracy", "accuracy"}, {"items", "items"}}};
-  for (const Count& bin : bins_) {
-    if (bin.items == 0) continue;
-    table.rows.push_back({bin.confidence / bin.items, bin.right / bin.items, bin.items});
-  }
-  return table;
-}
-
 EvalTable ClassificationAnalysis::accuracy_by_spread() const {
-  std::vector<SpreadItem> sorted = spread_;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const SpreadItem& a, const SpreadItem& b) {
-    return a.information < b.information;
-  });
-  EvalTable table{.key = "spread",
-                  .title = "Accuracy against the spread of sub-models",
-                  .about =
-                      "Items by how much the sub-models disagree about them (mutual information "
-                      "of class and sub-model), in ten bins of equally many. Where the curve "
-                      "falls, the spread tells which predictions not to trust.",
-                  .drawing = EvalTable::Drawing::curve,
-                  .columns = {{"mutual_information", "mutual information (nats)"},
-                              {"accuracy", "accuracy"},
-                              {"items", "items"}}};
-  for (size_t bin = 0; bin < kSpreadBins; ++bin) {
-    const size_t begin = bin * sorted.size() / kSpreadBins;
-    const size_t end = (bin + 1) * sorted.size() / kSpreadBins;
-    if (begin == end) continue;
-    double information = 0, right = 0;
-    for (size_t i = begin; i < end; ++i) {
-      information += sorted[i].information;
-      right += sorted[i].right ? 1.0 : 0.0;
-    }
-    const auto items = static_cast<double>(end - begin);
-    table.rows.push_back({information / items, right / items, items});
-  }
-  return table;
+  return {.key = "spread",
+          .title = "Accuracy against the spread of sub-models",
+          .about =
+              "Items by how much the sub-models disagree about them (mutual information "
+              "of class and sub-model), in ten bins of equally many. Where the curve "
+              "falls, the spread tells which predictions not to trust.",
+          .drawing = EvalTable::Drawing::curve,
+          .columns = {{"mutual_information", "mutual information (nats)"},
+                      {"accuracy", "accuracy"},
+                      {"items", "items"}},
+          .rows = spread_.rows()};
 }
 
 }  // namespace ssa

@@ -8,6 +8,7 @@
 #include "ssa/data/permutation.h"
 #include "ssa/models/decoder_plans.h"
 #include "ssa/models/precision.h"
+#include "ssa/tasks/token_analysis.h"
 
 #include "tasks/picture_workers.h"
 #include "tasks/prediction_line.h"
@@ -135,8 +136,17 @@ class PictureEvaluation : public EvalSet {
     }
     return score;
   }
+  std::vector<int32_t> targets(int64_t item) const override {
+    const Picture picture = read_picture(dataset_, images_.begin + item, side_);
+    return {picture.pixels.begin(), picture.pixels.end()};
+  }
   std::string prediction_line(const ItemPrediction& prediction) const override {
     return loss_line(prediction);
+  }
+  std::unique_ptr<Analysis> analysis() const override {
+    return std::make_unique<TokenAnalysis>("sub-pixels", terms(0), [this](int64_t item) {
+      return TokenWindow{0, targets(item)};
+    });
   }
 
  private:
@@ -258,6 +268,12 @@ Config ImageGenerationData::settled(Config config) const {
 
 std::unique_ptr<TrainingSet> ImageGenerationData::training(const Config& config) const {
   return std::make_unique<PictureTraining>(dataset_, config);
+}
+
+bool ImageGenerationData::has_split(const Config& config, Split split) const {
+  const ImageDatasetInfo& info = dataset_.info();
+  const bool is_test = images_of(info, config, split) == images_of(info, config, Split::test);
+  return images_of(info, config, split).size() > 0 && (split == Split::test || !is_test);
 }
 
 std::unique_ptr<EvalSet> ImageGenerationData::evaluation(const Config& config, Split split,

@@ -4,12 +4,11 @@
 #include <cmath>
 #include <filesystem>
 
-#include "ssa/data/eval_windows.h"
 #include "ssa/data/lm_sampler.h"
 #include "ssa/models/decoder_plans.h"
 #include "ssa/models/precision.h"
 
-#include "tasks/prediction_line.h"
+#include "tasks/sliding_windows.h"
 
 namespace ssa {
 
@@ -155,53 +154,6 @@ class LanguageModelTraining : public TrainingSet {
   LmSampler sampler_;
 };
 
-class SlidingWindows : public EvalSet {
- public:
-  SlidingWindows(const TokenDataset& dataset, Split split, int64_t tokens, int64_t length,
-                 int64_t overlap)
-      : dataset_(dataset),
-        split_(split),
-        tokens_(tokens),
-        length_(length),
-        windows_(sliding_windows(tokens, length, overlap)) {}
-
-  int64_t items() const override { return static_cast<int64_t>(windows_.size()); }
-  int64_t terms(int64_t item) const override {
-    return window(item).score_to - window(item).score_from;
-  }
-  int64_t total_terms() const override { return tokens_; }
-  Batch batch(int64_t first, int64_t count) const override {
-    return window_batch(dataset_, split_, windows_, first, count, length_);
-  }
-  Averaging averaging() const override { return Averaging::log_probabilities; }
-
-  /// Log-probabilities of the tokens that the window scores, from the losses of all its tokens.
-  std::vector<double> prediction(int64_t item, std::span<const double> losses) const override {
-    const EvalWindow& one = window(item);
-    const auto scored = losses.subspan(static_cast<size_t>(one.score_from - one.start),
-                                       static_cast<size_t>(terms(item)));
-    std::vector<double> log_probabilities(scored.begin(), scored.end());
-    for (double& value : log_probabilities) value = -value;
-    return log_probabilities;
-  }
-  Score score(int64_t /*item*/, std::span<const double> log_probabilities) const override {
-    Score score;
-    for (const double value : log_probabilities) score.loss += -value;
-    return score;
-  }
-  std::string prediction_line(const ItemPrediction& prediction) const override {
-    return loss_line(prediction);
-  }
-
- private:
-  const EvalWindow& window(int64_t item) const { return windows_[static_cast<size_t>(item)]; }
-
-  TokenDataset dataset_;
-  Split split_;
-  int64_t tokens_, length_;
-  std::vector<EvalWindow> windows_;
-};
-
 }  // namespace
 
 std::unique_ptr<TrainingSet> LanguageModelData::training(const Config& config) const {
@@ -210,14 +162,9 @@ std::unique_ptr<TrainingSet> LanguageModelData::training(const Config& config) c
 
 std::unique_ptr<EvalSet> LanguageModelData::evaluation(const Config& config, Split split,
                                                        int64_t most_terms) const {
-  const int64_t length = config.eval.length > 0 ? config.eval.length : config.data.length;
-  int64_t tokens = dataset_.split_size(split);
-  if (most_terms > 0) tokens = std::min(tokens, most_terms);
-  const int64_t windows = config.ssa.kind == SsaKind::local ? config.ssa.windows : 1;
-  const int64_t whole_text = (tokens + windows - 1) / windows * windows;
-  const int64_t cut = std::min(length, std::max(whole_text, config.data.length));
-  return std::make_unique<SlidingWindows>(dataset_, split, tokens, cut,
-                                          cut < length ? 0 : config.eval.overlap);
+  TokenSequence tokens = tokens_of(dataset_, split);
+  if (most_terms > 0) tokens.size = std::min(tokens.size, most_terms);
+  return std::make_unique<SlidingWindows>(config, std::move(tokens));
 }
 
 }  // namespace ssa

@@ -27,16 +27,13 @@ void RegressionAnalysis::add(const ItemPrediction& prediction) {
       worst_, [error](const Predicted& other) { return other.error() < error; });
   worst_.insert(place, one);
   if (worst_.size() > kWorst) worst_.pop_back();
-  if (prediction.spread) spread_.push_back({prediction.spread->deviations.front(), error});
+  if (prediction.spread) spread_.add(prediction.spread->deviations.front(), {error});
 }
 
 std::vector<EvalTable> RegressionAnalysis::tables() const {
   if (count_ == 0) return {};
   std::vector<EvalTable> tables = {errors(), worst()};
-  // Those of a single sub-model are all 0.
-  const bool differ =
-      std::ranges::any_of(spread_, [](const SpreadItem& item) { return item.spread > 0; });
-  if (differ) tables.push_back(error_by_spread());
+  if (spread_.differ()) tables.push_back(error_by_spread());
   return tables;
 }
 
@@ -70,34 +67,19 @@ EvalTable RegressionAnalysis::worst() const {
 }
 
 EvalTable RegressionAnalysis::error_by_spread() const {
-  std::vector<SpreadItem> sorted = spread_;
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const SpreadItem& a, const SpreadItem& b) { return a.spread < b.spread; });
-  EvalTable table{.key = "spread",
-                  .title = "Error against the spread of sub-models",
-                  .about =
-                      "Items by how much the sub-models disagree about "
-                      "them (standard deviation of "
-                      "their predictions), in ten bins of equally many. "
-                      "Where the curve rises, the "
-                      "spread tells which predictions not to trust.",
-                  .drawing = EvalTable::Drawing::curve,
-                  .columns = {{"spread", "standard deviation over sub-models"},
-                              {"mean_absolute_error", "mean absolute error"},
-                              {"items", "items"}}};
-  for (size_t bin = 0; bin < kSpreadBins; ++bin) {
-    const size_t begin = bin * sorted.size() / kSpreadBins;
-    const size_t end = (bin + 1) * sorted.size() / kSpreadBins;
-    if (begin == end) continue;
-    double spread = 0, error = 0;
-    for (size_t i = begin; i < end; ++i) {
-      spread += sorted[i].spread;
-      error += sorted[i].error;
-    }
-    const auto items = static_cast<double>(end - begin);
-    table.rows.push_back({spread / items, error / items, items});
-  }
-  return table;
+  return {.key = "spread",
+          .title = "Error against the spread of sub-models",
+          .about =
+              "Items by how much the sub-models disagree about "
+              "them (standard deviation of "
+              "their predictions), in ten bins of equally many. "
+              "Where the curve rises, the "
+              "spread tells which predictions not to trust.",
+          .drawing = EvalTable::Drawing::curve,
+          .columns = {{"spread", "standard deviation over sub-models"},
+                      {"mean_absolute_error", "mean absolute error"},
+                      {"items", "items"}},
+          .rows = spread_.rows()};
 }
 
 }  // namespace ssa

@@ -43,6 +43,9 @@ class DecoderLm : public Model {
   Variable losses(const ModelInput& input, const nn::Context& context) const override;
   /// The losses of all tokens, without a gradient. An ensemble averages the tokens' probabilities.
   Tensor predictions(const ModelInput& input) const override;
+  /// The classes are tokens; those of positions with a target.
+  Tensor ranked_predictions(const ModelInput& input, int64_t most,
+                            LikelyClasses& likely) const override;
   /// Token ids and targets, for large vocabularies.
   bool reads_on_host(std::string_view field) const override;
   /// An adaptive embedding on a GPU has shapes that depend on the tokens.
@@ -71,6 +74,7 @@ class DecoderLm : public Model {
   Variable embedded(const Tensor& ids) const;
   Variable hidden(const Input& input, const nn::Context& context) const;
   Variable scores(const Variable& x) const;
+  Variable losses_of(const Variable& x, const Tensor& targets, const nn::Context& context) const;
 
   ModelConfig model_;
   Device device_;

@@ -35,6 +35,9 @@ class ImageDecoder : public Model {
   std::string start_field(size_t kind) const;
   /// The losses without a gradient.
   Tensor predictions(const ModelInput& input) const override;
+  /// The classes are the values of a sub-pixel.
+  Tensor ranked_predictions(const ModelInput& input, int64_t most,
+                            LikelyClasses& likely) const override;
 
   /// A cache for `images` pictures that are read side by side.
   DecoderCache make_cache(int64_t images) const;
@@ -56,6 +59,8 @@ class ImageDecoder : public Model {
   /// Embeddings of sub-pixel values with the start vector of each example behind them.
   Variable table_with(const std::vector<Tensor>& starts) const;
   Variable embedded(const Variable& table, const Tensor& inputs) const;
+  Variable hidden(const ModelInput& input, const nn::Context& context) const;
+  Variable losses_of(const Variable& hidden, const ModelInput& input) const;
   Tensor scores(const Variable& hidden) const;
 
   ModelConfig model_;

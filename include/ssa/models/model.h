@@ -22,6 +22,18 @@ struct ModelInput {
   const Tensor& field(std::string_view name) const;
 };
 
+/// A class that a term may turn out to be, such as a token, and how likely the model finds it.
+struct LikelyClass {
+  int32_t number = 0;
+  float probability = 0;
+};
+
+/// The likeliest classes of each term of a batch. Terms without a target are left out.
+struct LikelyClasses {
+  int64_t per_term = 0;          ///< K; 0: the model does not tell
+  std::vector<LikelyClass> all;  ///< (terms, K), of each term by number
+};
+
 /// A network with its parameters, as training and evaluation see it.
 class Model {
  public:
@@ -32,6 +44,10 @@ class Model {
   /// The predictions that an evaluation scores, equally many numbers per example: f32 or f64. No
   /// gradient.
   virtual Tensor predictions(const ModelInput& input) const = 0;
+  /// predictions(), and in `likely` the `most` likeliest classes of each term, or all classes if
+  /// there are fewer. By default there are none.
+  virtual Tensor ranked_predictions(const ModelInput& input, int64_t most,
+                                    LikelyClasses& likely) const;
   /// Whether the model reads this field in host memory.
   virtual bool reads_on_host(std::string_view /*field*/) const { return false; }
   /// Whether the shapes inside a step follow from the shapes of its input alone, so that it can be

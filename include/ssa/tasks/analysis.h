@@ -23,11 +23,19 @@ struct Spread {
   std::vector<double> information;
 };
 
+/// The class, such as a token, that a term most likely turns out to be.
+struct LikeliestClass {
+  int32_t number = 0;
+  double probability = 0;  ///< of an ensemble: the mean over its sub-models
+  double deviation = 0;    ///< standard deviation of that over the sub-models; 0 for one model
+};
+
 /// What an evaluation predicts for an item.
 struct ItemPrediction {
   int64_t item = 0;
   std::span<const double> numbers;  ///< of EvalSet::prediction(), or their mean over an ensemble
   const Spread* spread = nullptr;   ///< null: there is one model only
+  std::span<const LikeliestClass> likeliest = {};  ///< of each term, if EvalOptions asks for it
 };
 
 /// A table of numbers about an evaluation. Files keep it whole; the report draws it without knowing

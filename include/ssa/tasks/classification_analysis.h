@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "ssa/tasks/prediction_bins.h"
 #include "ssa/tasks/task.h"
 
 namespace ssa {
@@ -30,10 +31,7 @@ std::string classification_line(const ItemPrediction& prediction, int64_t label)
 /// confidence), and of ensembles `spread` (accuracy against the disagreement of the sub-models).
 class ClassificationAnalysis : public Analysis {
  public:
-  /// Confidence p lies in bin ⌈15 p⌉ of 15 equal ones (Guo et al. 2017).
-  static constexpr size_t kBins = 15;
   static constexpr size_t kMostConfusions = 20;
-  static constexpr size_t kSpreadBins = 10;
 
   /// `label` gives the class of an item; what it refers to must outlive the analysis.
   ClassificationAnalysis(std::vector<std::string> classes, std::function<int64_t(int64_t)> label);
@@ -43,27 +41,20 @@ class ClassificationAnalysis : public Analysis {
 
  private:
   struct Count {
-    double items = 0, right = 0, confidence = 0;
-    void add(bool is_right, double with_confidence);
-  };
-  struct SpreadItem {
-    double information = 0;
-    bool right = false;
+    double items = 0, right = 0;
   };
   EvalTable calibration() const;
   EvalTable accuracy_of_classes() const;
   EvalTable confusions() const;
-  EvalTable reliability() const;
   EvalTable accuracy_by_spread() const;
 
   std::vector<std::string> classes_;
   std::function<int64_t(int64_t)> label_;
-  Count all_;
+  ConfidenceBins confidence_;
   double brier_ = 0;                                         // sum over the items
-  std::vector<Count> bins_;                                  // by confidence
   std::vector<Count> of_class_;                              // by label
   std::map<std::pair<int64_t, int64_t>, int64_t> confused_;  // label, predicted class
-  std::vector<SpreadItem> spread_;
+  SpreadBins spread_;
 };
 
 }  // namespace ssa

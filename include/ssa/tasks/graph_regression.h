@@ -57,6 +57,9 @@ class GraphRegressionData : public TaskData {
   Config settled(Config config) const override { return config; }
   /// In each epoch in another order, and with other signs of the encodings.
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
+  bool has_split(const Config& /*config*/, Split split) const override {
+    return molecules_.info.split_size(split) > 0;
+  }
   /// Each molecule once. One without a target is an item of no terms: it is predicted, not scored.
   std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
                                       int64_t most_terms) const override;

@@ -37,6 +37,9 @@ class ImageClassificationData : public TaskData {
   std::vector<std::string> description() const override;
   Config settled(Config config) const override;
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
+  bool has_split(const Config& /*config*/, Split split) const override {
+    return images_.info().split_size(split) > 0;
+  }
   /// Whole pictures, each scored once. With `most_terms`, as many of them, evenly spread: they are
   /// sorted by class. Where there is no test split, "test" is the valid split, as is usual with
   /// ImageNet.

@@ -42,6 +42,7 @@ class ImageGenerationData : public TaskData {
   std::vector<std::string> description() const override;
   Config settled(Config config) const override;
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
+  bool has_split(const Config& config, Split split) const override;
   /// Whole pictures, each scored once.
   std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
                                       int64_t most_terms) const override;

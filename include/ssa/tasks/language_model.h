@@ -44,6 +44,11 @@ int64_t configured_vocabulary(const Config& config);
 /// The same. Throws ConfigError where the config does not say.
 int64_t vocabulary_size(const Config& config);
 
+/// A text of any origin, scored by the same sliding window as a split: see
+/// LanguageModelData::evaluation(). Throws DataError for a text without tokens.
+std::unique_ptr<EvalSet> text_evaluation(const Config& config, const Vocabulary& vocabulary,
+                                         std::vector<int32_t> tokens);
+
 /// A text in three splits, as a task's data.
 class LanguageModelData : public TaskData {
  public:
@@ -55,6 +60,9 @@ class LanguageModelData : public TaskData {
   std::vector<std::string> description() const override;
   Config settled(Config config) const override;
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
+  bool has_split(const Config& /*config*/, Split split) const override {
+    return dataset_.split_size(split) > 0;
+  }
   /// A sliding window of eval.length and eval.overlap: every token of the split is scored once,
   /// with the context that its window gives it. A window that is longer than the text is cut to it,
   /// but never below data.length, nor to what ssa.windows does not divide: attending over a long

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ssa/tasks/analysis.h"
+#include "ssa/tasks/prediction_bins.h"
 
 namespace ssa {
 
@@ -26,7 +26,6 @@ std::string regression_line(const ItemPrediction& prediction, const RegressionIt
 /// sub-models). Items without a target are left out.
 class RegressionAnalysis : public Analysis {
  public:
-  static constexpr size_t kSpreadBins = 10;
   static constexpr size_t kWorst = 10;
 
   explicit RegressionAnalysis(std::vector<RegressionItem> items) : items_(std::move(items)) {}
@@ -40,9 +39,6 @@ class RegressionAnalysis : public Analysis {
     double prediction = 0;
     double error() const { return std::abs(prediction - item.target); }
   };
-  struct SpreadItem {
-    double spread = 0, error = 0;
-  };
   EvalTable errors() const;
   EvalTable worst() const;
   EvalTable error_by_spread() const;
@@ -50,7 +46,7 @@ class RegressionAnalysis : public Analysis {
   std::vector<RegressionItem> items_;
   double count_ = 0, absolute_ = 0, squares_ = 0;  // sums over the items
   std::vector<Predicted> worst_;                   // the worst first
-  std::vector<SpreadItem> spread_;
+  SpreadBins spread_;
 };
 
 }  // namespace ssa

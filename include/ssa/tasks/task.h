@@ -99,6 +99,9 @@ class EvalSet {
   /// Model::predictions() gave for its batch.
   virtual std::vector<double> prediction(int64_t item, std::span<const double> predicted) const = 0;
   virtual Score score(int64_t item, std::span<const double> prediction) const = 0;
+  /// The class, such as a token, that each term of an item turned out to be, where prediction()
+  /// gives the terms' log-probabilities. Empty where it gives something else.
+  virtual std::vector<int32_t> targets(int64_t /*item*/) const { return {}; }
 
   /// The item's line in the file of `ssa-eval --predictions`: a JSON object without line breaks. By
   /// default {"index", "prediction": […]}, of an ensemble also "spread": […].
@@ -120,6 +123,8 @@ class TaskData {
   virtual Config settled(Config config) const = 0;
   /// In the order that train.seed draws. Throws DataError if there is too little to learn from.
   virtual std::unique_ptr<TrainingSet> training(const Config& config) const = 0;
+  /// Whether a split has items of its own. evaluation() refuses one without items.
+  virtual bool has_split(const Config& /*config*/, Split /*split*/) const { return true; }
   /// The items of a split, or the first of them, of `most_terms` terms at most (0: all). Throws
   /// DataError for an empty split.
   virtual std::unique_ptr<EvalSet> evaluation(const Config& config, Split split,
