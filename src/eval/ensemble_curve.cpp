@@ -47,30 +47,49 @@ EnsembleCurve::EnsembleCurve(const EvalSet& set, int64_t samples, size_t counted
                              OnPrediction on_prediction)
     : set_(set),
       on_prediction_(std::move(on_prediction)),
-      together_(static_cast<size_t>(samples - 1), ScoreMeans(counted, {})),
+      together_(static_cast<size_t>(samples - 1), ScoreMeans(counted)),
+      renorm_(counted),
       single_(static_cast<size_t>(samples), 0.0) {
   together_.emplace_back(counted, set.partitions());
 }
 
-EnsembleCurve::Item EnsembleCurve::empty_item() const {
+EnsembleCurve::Item EnsembleCurve::empty_item(int64_t number) const {
   const Averaging averaging = set_.averaging();
-  return {PredictionMean(averaging),
+  return {{},
+          PredictionMean(averaging),
           on_prediction_ ? std::optional<SubModelSpread>(averaging) : std::nullopt,
+          LikelyMean(set_.terms(number)),
           {},
           {}};
 }
 
-void EnsembleCurve::add(int64_t first_item, const std::vector<std::vector<double>>& predictions) {
-  at_hand_.resize(predictions.size(), empty_item());
+void EnsembleCurve::add(int64_t first_item, const std::vector<Predicted>& predictions) {
   for (size_t i = 0; i < predictions.size(); ++i) {
     const int64_t number = first_item + static_cast<int64_t>(i);
-    Item& item = at_hand_[i];
-    item.mean.add(predictions[i]);
-    if (item.spread) item.spread->add(predictions[i]);
-    item.single.push_back(set_.score(number, predictions[i]).loss);
-    item.together.push_back(set_.score(number, item.mean.mean()));
+    if (models_at_hand_ == 0) {
+      at_hand_.push_back(empty_item(number));
+      at_hand_.back().dense = set_.score(number, predictions[i].numbers);
+    } else {
+      add_sub_model(number, at_hand_[i], predictions[i]);
+    }
   }
-  if (++samples_at_hand_ == static_cast<int64_t>(single_.size())) finish_draw(first_item);
+  if (models_at_hand_++ == static_cast<int64_t>(single_.size())) finish_draw(first_item);
+}
+
+void EnsembleCurve::add_sub_model(int64_t number, Item& item, const Predicted& predicted) const {
+  item.mean.add(predicted.numbers);
+  if (item.spread) item.spread->add(predicted.numbers);
+  if (!predicted.likely.empty()) item.likely.add(predicted.likely);
+  item.single.push_back(set_.score(number, predicted.numbers).loss);
+  item.together.push_back(set_.score(number, item.mean.mean()));
+}
+
+void EnsembleCurve::hand_out(int64_t number, const Item& item) const {
+  if (!on_prediction_) return;
+  const std::vector<double> mean = item.mean.mean();
+  const Spread spread = item.spread->spread();
+  const std::vector<LikeliestClass> likeliest = item.likely.likeliest();
+  on_prediction_({number, mean, &spread, likeliest});
 }
 
 void EnsembleCurve::finish_draw(int64_t first_item) {
@@ -78,19 +97,16 @@ void EnsembleCurve::finish_draw(int64_t first_item) {
     const Item& item = at_hand_[i];
     const int64_t number = first_item + static_cast<int64_t>(i);
     const auto terms = static_cast<double>(set_.terms(number));
+    renorm_.add(item.dense, terms);
     for (size_t r = 0; r < single_.size(); ++r) {
       single_[r] += item.single[r];
       together_[r].add(item.together[r], terms);
     }
     terms_ += terms;
-    if (item.spread) {
-      const std::vector<double> mean = item.mean.mean();
-      const Spread spread = item.spread->spread();
-      on_prediction_({number, mean, &spread});
-    }
+    hand_out(number, item);
   }
   at_hand_.clear();
-  samples_at_hand_ = 0;
+  models_at_hand_ = 0;
 }
 
 double EnsembleCurve::spread() const {

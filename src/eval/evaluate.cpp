@@ -8,7 +8,7 @@
 #include "ssa/tasks/model_input.h"
 
 #include "eval/ensemble_curve.h"
-#include "eval/score_means.h"
+#include "eval/predicted.h"
 #include "eval/shared_work.h"
 
 namespace ssa {
@@ -36,32 +36,51 @@ struct Job {
     return std::min(items_per_piece, set.items() - first);
   }
   bool wants_predictions() const { return static_cast<bool>(options.on_prediction); }
-  std::vector<std::vector<double>> predictions(int64_t first, int64_t count, Sources sources,
-                                               const RngKey& key) const;
+  bool wants_likeliest() const { return wants_predictions() && options.likeliest; }
+  /// Computes `count` items from `first` on as one batch.
+  std::vector<Predicted> predictions(int64_t first, int64_t count, Sources sources,
+                                     const RngKey& key) const;
+  std::vector<Predicted> split_into_items(int64_t first, int64_t count, const Tensor& all,
+                                          const LikelyClasses& likely) const;
 };
 
-/// Computes `count` items from `first` on as one batch.
-std::vector<std::vector<double>> Job::predictions(int64_t first, int64_t count, Sources sources,
-                                                  const RngKey& key) const {
+std::vector<Predicted> Job::predictions(int64_t first, int64_t count, Sources sources,
+                                        const RngKey& key) const {
   std::vector<Batch> batch = {set.batch(first, count)};
   const auto plans = to_tensors(task.draw(batch, sources, Use::evaluation, key), device);
-  const Tensor all = model.predictions(to_input(batch.front(), plans, model, device)).on_host();
-  std::vector<double> numbers(static_cast<size_t>(all.numel()));
-  visit_floating(all.dtype(), [&]<class T>(TypeTag<T>) {
-    const T* from = all.data<T>();
+  const ModelInput input = to_input(batch.front(), plans, model, device);
+  const bool beside_ensemble = options.mode == EvalMode::ensemble && sources == Sources::all;
+  if (!wants_likeliest() || beside_ensemble) {
+    return split_into_items(first, count, model.predictions(input), {});
+  }
+  LikelyClasses likely;
+  const int64_t most = options.mode == EvalMode::renorm ? 1 : LikelyMean::kMostPerTerm;
+  const Tensor all = model.ranked_predictions(input, most, likely);
+  return split_into_items(first, count, all, likely);
+}
+
+std::vector<Predicted> Job::split_into_items(int64_t first, int64_t count, const Tensor& all,
+                                             const LikelyClasses& likely) const {
+  const Tensor on_host = all.on_host();
+  std::vector<double> numbers(static_cast<size_t>(on_host.numel()));
+  visit_floating(on_host.dtype(), [&]<class T>(TypeTag<T>) {
+    const T* from = on_host.data<T>();
     std::transform(from, from + numbers.size(), numbers.begin(),
                    [](T number) { return static_cast<double>(number); });
   });
   const size_t per_item = numbers.size() / static_cast<size_t>(count);
-  std::vector<std::vector<double>> result;
+  std::vector<Predicted> result;
+  auto next = likely.all.begin();
   for (int64_t i = 0; i < count; ++i) {
     const std::span<const double> own(numbers.data() + static_cast<size_t>(i) * per_item, per_item);
-    result.push_back(set.prediction(first + i, own));
+    const auto end = next + likely.per_term * set.terms(first + i);
+    result.push_back({set.prediction(first + i, own), {next, end}});
+    next = end;
   }
   return result;
 }
 
-// Ranks send each other scores and predictions as numbers: a prediction with its length in front.
+// Ranks send each other scores as numbers.
 
 void append(std::vector<double>& numbers, const Score& score) {
   numbers.push_back(score.loss);
@@ -74,24 +93,15 @@ Score score_in(std::span<const double> numbers, size_t counted) {
   return {numbers[0], {numbers.begin() + 1, parts}, {parts, numbers.end()}};
 }
 
-void append(std::vector<double>& numbers, const std::vector<double>& prediction) {
-  numbers.push_back(static_cast<double>(prediction.size()));
-  numbers.insert(numbers.end(), prediction.begin(), prediction.end());
-}
-
-/// The prediction that `numbers` begin with.
-std::span<const double> prediction_in(std::span<const double> numbers) {
-  return numbers.subspan(1, static_cast<size_t>(numbers.front()));
-}
-
 /// The final scores of all items.
-void set_scores(EvalResult& result, const Job& job, const ScoreMeans& means) {
+void set_scores(EvalResult& result, const Job& job, ScoreMeans means) {
   result.loss = means.loss().mean();
   for (const MetricValue& metric : means.values(job.metrics())) {
     result.metrics.push_back(metric.value);
     result.errors.push_back(metric.stderr_);
   }
   result.partitions = means.partition_scores(job.metrics().front());
+  result.means = std::move(means);
 }
 
 /// Scores with dense attention. A piece of work is a batch of items; its numbers are their
@@ -110,8 +120,8 @@ EvalResult renorm(const Job& job) {
     const auto predictions = job.predictions(first, count, Sources::all, RngKey{});
     std::vector<double> numbers;
     for (int64_t i = 0; i < count; ++i) {
-      const std::vector<double>& one = predictions[static_cast<size_t>(i)];
-      append(numbers, job.set.score(first + i, one));
+      const Predicted& one = predictions[static_cast<size_t>(i)];
+      append(numbers, job.set.score(first + i, one.numbers));
       if (job.wants_predictions()) append(numbers, one);
     }
     return numbers;
@@ -123,9 +133,9 @@ EvalResult renorm(const Job& job) {
       result.terms += terms;
       numbers = numbers.subspan(numbers_per_score);
       if (job.wants_predictions()) {
-        const std::span<const double> prediction = prediction_in(numbers);
-        job.options.on_prediction({scored, prediction});
-        numbers = numbers.subspan(prediction.size() + 1);
+        const Predicted one = take_predicted(numbers);
+        const auto likeliest = likeliest_of(one.likely, one.likely.empty() ? 0 : terms);
+        job.options.on_prediction({scored, one.numbers, nullptr, likeliest});
       }
       ++scored;
     }
@@ -140,44 +150,42 @@ EvalResult renorm(const Job& job) {
 
 CurvePoint curve_point(const Job& job, const EnsembleCurve& curve, int64_t samples) {
   const ScoreMeans& means = curve.at(samples);
-  return {samples, means.loss().mean(), means.loss().standard_error(), means.values(job.metrics())};
+  return {samples, means.loss().mean(), means.loss().standard_error(), means.values(job.metrics()),
+          means.difference_of_first(curve.renorm(), job.metrics().front())};
 }
 
-std::vector<double> packed(const std::vector<std::vector<double>>& predictions) {
+std::vector<double> packed(const std::vector<Predicted>& predictions) {
   std::vector<double> numbers;
-  for (const std::vector<double>& one : predictions) append(numbers, one);
+  for (const Predicted& one : predictions) append(numbers, one);
   return numbers;
 }
 
-std::vector<std::vector<double>> unpacked(std::span<const double> numbers) {
-  std::vector<std::vector<double>> predictions;
-  while (!numbers.empty()) {
-    const std::span<const double> one = prediction_in(numbers);
-    predictions.emplace_back(one.begin(), one.end());
-    numbers = numbers.subspan(one.size() + 1);
-  }
+std::vector<Predicted> unpacked(std::span<const double> numbers) {
+  std::vector<Predicted> predictions;
+  while (!numbers.empty()) predictions.push_back(take_predicted(numbers));
   return predictions;
 }
 
-/// Scores sub-models. A piece of work is one sample of a draw of items; its numbers are their
-/// predictions.
+/// Scores sub-models, and dense attention on the same items. A piece of work is one model of a draw
+/// of items, the dense one first; its numbers are their predictions.
 EvalResult ensemble(const Job& job) {
   EvalResult result;
-  const int64_t samples = job.options.samples;
+  const int64_t samples = job.options.samples, models = 1 + samples;
   const int64_t items_per_piece = std::max<int64_t>(1, job.set.items_per_draw());
   EnsembleCurve curve(job.set, samples, job.counted_metrics(), job.options.on_prediction);
   int64_t scored = 0;  // items
   double value = 0;
   SharedWork work;
-  work.items = (job.set.items() + items_per_piece - 1) / items_per_piece * samples;
+  work.items = (job.set.items() + items_per_piece - 1) / items_per_piece * models;
   work.compute = [&](int64_t piece) {
-    const int64_t first = piece / samples * items_per_piece;
+    const int64_t first = piece / models * items_per_piece, model = piece % models;
+    const int64_t count = job.count_from(first, items_per_piece);
+    if (model == 0) return packed(job.predictions(first, count, Sources::all, RngKey{}));
     const RngKey key{.seed = job.task.config().train.seed,
                      .purpose = RngPurpose::ensemble,
                      .step = static_cast<uint32_t>(first),
-                     .rank = static_cast<uint16_t>(piece % samples)};
-    return packed(
-        job.predictions(first, job.count_from(first, items_per_piece), Sources::sampled, key));
+                     .rank = static_cast<uint16_t>(model - 1)};
+    return packed(job.predictions(first, count, Sources::sampled, key));
   };
   const auto terms_at_hand = [&] {
     int64_t terms = 0;
@@ -188,17 +196,18 @@ EvalResult ensemble(const Job& job) {
   };
   work.take = [&](const std::vector<double>& numbers) {
     curve.add(scored, unpacked(numbers));
-    if (curve.samples_at_hand() > 0) return;
+    if (curve.models_at_hand() > 0) return;
     result.terms += terms_at_hand();
     scored += job.count_from(scored, items_per_piece);
     value = curve.at(samples).value_of_first(job.metrics().front());
   };
   work.go_on = [&] {
-    const int64_t begun = curve.samples_at_hand();
-    return job.report(result.terms + (begun > 0 ? terms_at_hand() * begun / samples : 0), value);
+    const int64_t begun = curve.models_at_hand();
+    return job.report(result.terms + (begun > 0 ? terms_at_hand() * begun / models : 0), value);
   };
   result.complete = share_work(job.ranks, work);
   for (int64_t r = 1; r <= samples; ++r) result.curve.push_back(curve_point(job, curve, r));
+  result.renorm = {curve.renorm().loss().mean(), curve.renorm().values(job.metrics())};
   set_scores(result, job, curve.at(samples));
   result.spread = curve.spread();
   return result;

@@ -1,4 +1,4 @@
-#include "eval/score_means.h"
+#include "ssa/eval/score_means.h"
 
 #include <cmath>
 
@@ -33,6 +33,39 @@ double ItemMean::standard_error() const {
   return std::sqrt(squares * n / (n - 1)) / terms_;
 }
 
+namespace {
+
+/// How far a metric moves if the mean that it is made of, now at `mean`, moves by `by`.
+double moved(const Metric& metric, double mean, double by) {
+  return metric.deviation ? metric.deviation(mean, by) : metric.scale * by;
+}
+
+double value_at(const Metric& metric, double mean) {
+  return metric.from_loss ? metric.from_loss(mean) : metric.scale * mean;
+}
+
+}  // namespace
+
+MetricValue ItemMean::difference(const ItemMean& other, const Metric& metric) const {
+  SSA_CHECK(items_.size() == other.items_.size(), "difference: {} items against {}", items_.size(),
+            other.items_.size());
+  const double a = mean(), b = other.mean();
+  MetricValue difference{value_at(metric, a) - value_at(metric, b), 0};
+  const auto n = static_cast<double>(items_.size());
+  if (items_.size() < 2) return difference;
+  double squares = 0;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    const Item &own = items_[i], &paired = other.items_[i];
+    SSA_CHECK(own.terms == paired.terms, "difference: item {} has {} terms against {}", i,
+              own.terms, paired.terms);
+    const double residual =
+        moved(metric, a, own.sum - a * own.terms) - moved(metric, b, paired.sum - b * paired.terms);
+    squares += residual * residual;
+  }
+  difference.stderr_ = std::sqrt(squares * n / (n - 1)) / terms_;
+  return difference;
+}
+
 ScoreMeans::ScoreMeans(size_t counted, std::vector<Partition> partitions)
     : counted_(counted), partitions_(std::move(partitions)), parts_(count_parts(partitions_)) {}
 
@@ -64,6 +97,23 @@ std::vector<MetricValue> ScoreMeans::values(const std::vector<Metric>& metrics) 
     }
   }
   return values;
+}
+
+std::vector<MetricValue> ScoreMeans::differences(const ScoreMeans& other,
+                                                 const std::vector<Metric>& metrics) const {
+  std::vector<MetricValue> all;
+  size_t counted = 0;
+  for (const Metric& metric : metrics) {
+    all.push_back(metric.from_loss ? loss_.difference(other.loss_, metric)
+                                   : counted_[counted].difference(other.counted_[counted], metric));
+    if (!metric.from_loss) ++counted;
+  }
+  return all;
+}
+
+MetricValue ScoreMeans::difference_of_first(const ScoreMeans& other, const Metric& first) const {
+  return first.from_loss ? loss_.difference(other.loss_, first)
+                         : counted_.front().difference(other.counted_.front(), first);
 }
 
 std::vector<PartitionScores> ScoreMeans::partition_scores(const Metric& metric) const {

@@ -314,6 +314,16 @@ const Evaluation* dense_beside(const Run& run, const Evaluation& ensemble) {
   return beside == run.evaluations.end() ? nullptr : &*beside;
 }
 
+/// The dense score on the ensemble's items: its own, or that of another evaluation of the same
+/// data.
+std::optional<double> dense_value(const Run& run, const Evaluation& ensemble,
+                                  const Metric& metric) {
+  for (const auto& [key, value] : ensemble.renorm) {
+    if (key == metric.key) return value;
+  }
+  return value_of(metric, dense_beside(run, ensemble));
+}
+
 /// Says in numbers what averaging gains. Empty if it was not measured.
 std::string ensemble_sentence(const Run& run, const Evaluation& ensemble, const Metric& metric) {
   if (ensemble.curve.size() < 2) return {};
@@ -323,8 +333,12 @@ std::string ensemble_sentence(const Run& run, const Evaluation& ensemble, const 
       "<li><b>{}</b> ({}), {}: {} {} with {} sub-model{}, {} with {}", escape(run.scheme),
       escape(run.name), escape(cut(scored_on(ensemble), kMostTitleBytes)), significant(one.value),
       metric.name, one.samples, one.samples == 1 ? "" : "s", significant(all.value), all.samples);
-  if (const auto value = value_of(metric, dense_beside(run, ensemble))) {
+  if (const auto value = dense_value(run, ensemble, metric)) {
     text += fmt::format("; one dense pass {}", significant(*value));
+  }
+  if (ensemble.difference && all.paired_error) {
+    text += fmt::format(": the ensemble less renorm is {} ± {}", significant(*ensemble.difference),
+                        significant(*all.paired_error));
   }
   return text + ".</li>\n";
 }
@@ -344,13 +358,14 @@ Plot ensemble_plot(const Run& run, size_t color, const Evaluation& ensemble, con
     const auto samples = static_cast<double>(point.samples);
     series.points.push_back({samples, point.value});
     band.x.push_back(samples);
-    band.low.push_back(point.value - point.error);
-    band.high.push_back(point.value + point.error);
+    const double error = point.paired_error.value_or(point.error);
+    band.low.push_back(point.value - error);
+    band.high.push_back(point.value + error);
   }
   if (series.points.size() > kMostDots) series.style = LineStyle::plain;
   plot.series.push_back(std::move(series));
   plot.bands.push_back(std::move(band));
-  if (const auto value = value_of(metric, dense_beside(run, ensemble))) {
+  if (const auto value = dense_value(run, ensemble, metric)) {
     plot.horizontal.push_back({*value, color, "renorm"});
   }
   return plot;
@@ -431,9 +446,11 @@ std::string ensemble_section(const std::vector<Run>& runs) {
                      "<p class=\"about\">Score of the mean prediction of sub-models, each with "
                      "freshly drawn source plans: " +
                      std::string(metric.higher_is_better ? "higher" : "lower") +
-                     " is better. The band is one standard error to either side, from how scores "
-                     "vary over the data; curves of the same data move together. Dashed: one dense "
-                     "pass (renorm).</p>\n<ul class=\"about scroll-list\">\n" +
+                     " is better. Dashed: one dense pass (renorm). The band is one standard error "
+                     "to either side, of the difference to renorm on the same data: where the "
+                     "dashed line lies far outside, the two differ by more than chance. Scores of "
+                     "older versions know the error of the score alone, which is wider.</p>\n<ul "
+                     "class=\"about scroll-list\">\n" +
                      sentences + "</ul>\n");
 }
 

@@ -64,12 +64,30 @@ std::vector<EnsemblePoint> read_curve(const json& object) {
     const auto samples = whole(item, "samples");
     const auto value = number(item, "value");
     if (!samples || *samples < 1 || !value) continue;
-    curve.push_back({*samples, *value, std::abs(number(item, "stderr").value_or(0.0))});
+    curve.push_back({*samples, *value, std::abs(number(item, "stderr").value_or(0.0)),
+                     number(item, "difference_stderr")});
     if (curve.size() == kMaxCurvePoints) break;
   }
   std::stable_sort(curve.begin(), curve.end(),
                    [](const auto& a, const auto& b) { return a.samples < b.samples; });
   return curve;
+}
+
+/// The numbers of an object by their keys.
+std::vector<std::pair<std::string, double>> numbers(const json& object) {
+  std::vector<std::pair<std::string, double>> found;
+  for (const auto& [key, value] : object.items()) {
+    if (const auto known = number(object, key.c_str())) found.emplace_back(key, *known);
+  }
+  return found;
+}
+
+void read_renorm(Evaluation& evaluation, const json& object) {
+  const auto renorm = object.find("renorm"), difference = object.find("difference");
+  if (renorm != object.end() && renorm->is_object()) evaluation.renorm = numbers(*renorm);
+  if (difference != object.end() && difference->is_object()) {
+    evaluation.difference = number(*difference, "value");
+  }
 }
 
 /// Returns nothing if the text is not an evaluation.
@@ -92,10 +110,8 @@ std::optional<Evaluation> parse_evaluation(const std::string& file, const std::s
   evaluation.seconds = number(object, "seconds");
   evaluation.curve = read_curve(object);
   if (object.contains("analysis")) evaluation.analysis = tables_from_json(object["analysis"]);
-  for (const auto& [key, value] : object.items()) {
-    if (const auto known = number(object, key.c_str()))
-      evaluation.metrics.emplace_back(key, *known);
-  }
+  evaluation.metrics = numbers(object);
+  read_renorm(evaluation, object);
   return evaluation;
 }
 

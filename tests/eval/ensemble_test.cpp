@@ -14,11 +14,13 @@ struct WindowLosses {
   std::vector<std::vector<double>> of_sample;  // (R, tokens)
 };
 
-/// Every window and sub-model by itself. Plans are keyed by (train.seed, window, sample).
+/// Every window and sub-model by itself. Plans are keyed by (train.seed, window, sample). The
+/// losses of dense attention come behind those of the sub-models.
 std::vector<WindowLosses> losses_by_hand(const TinyModel& tiny, size_t samples) {
   const std::vector<int32_t> text = tiny.text(Split::valid);
   const auto bytes = tiny.dataset.split_size(Split::valid);
   const auto specs = decoder_plan_specs(tiny.config.ssa, 2, kLength);
+  const auto dense = dense_plan_specs(2, kLength);
   std::vector<WindowLosses> windows;
   int64_t scored = 0;
   for (int64_t start = 0; scored < bytes; start += kStride) {
@@ -29,13 +31,13 @@ std::vector<WindowLosses> losses_by_hand(const TinyModel& tiny, size_t samples) 
     }
     const int64_t end = std::min(start + kLength, bytes);
     WindowLosses window;
-    for (size_t r = 0; r < samples; ++r) {
+    for (size_t r = 0; r <= samples; ++r) {
       const RngKey key{.seed = tiny.config.train.seed,
                        .purpose = RngPurpose::ensemble,
                        .step = static_cast<uint32_t>(windows.size()),
                        .rank = static_cast<uint16_t>(r)};
       const std::vector<double> all =
-          tiny.log_probabilities(inputs, targets, draw_plans(specs, key));
+          tiny.log_probabilities(inputs, targets, draw_plans(r < samples ? specs : dense, key));
       window.of_sample.emplace_back();
       for (int64_t i = scored - start; i < end - start; ++i) {
         window.of_sample.back().push_back(-all[static_cast<size_t>(i)]);
@@ -116,6 +118,37 @@ TEST_CASE("an ensemble averages probabilities: each point of its curve against a
   CHECK(result.loss < mean);  // Jensen: the mean of probabilities beats the mean model
 }
 
+TEST_CASE("each point of a curve has its difference to renorm, with the paired standard error") {
+  const TinyModel tiny;
+  constexpr size_t kSamples = 4;
+  const auto windows = losses_by_hand(tiny, kSamples);
+  const EvalResult result = tiny.evaluate({.mode = EvalMode::ensemble, .samples = kSamples});
+  double dense = 0;
+  std::vector<double> of_window;
+  for (const WindowLosses& window : windows) {
+    of_window.push_back(0);
+    for (const double loss : window.of_sample.back()) of_window.back() += loss;
+    dense += of_window.back() / 100;
+  }
+  CHECK(result.renorm.loss == Approx(dense).epsilon(1e-6));
+  CHECK(result.renorm.metrics.front().value == Approx(dense / std::log(2.0)).epsilon(1e-6));
+  CHECK(result.renorm.loss == Approx(tiny.evaluate({.batch_size = 4}).loss).epsilon(1e-6));
+  for (size_t r = 1; r <= kSamples; ++r) {
+    CAPTURE(r);
+    const double difference = over_windows(windows, r).mean - dense;
+    double squares = 0;
+    for (size_t w = 0; w < windows.size(); ++w) {
+      const auto tokens = static_cast<double>(windows[w].of_sample.front().size());
+      squares += std::pow(ensemble_loss(windows[w], r) - of_window[w] - difference * tokens, 2);
+    }
+    const double error = std::sqrt(squares * 6 / 5) / 100;
+    const CurvePoint& point = result.curve[r - 1];
+    CHECK(point.difference.value == Approx(difference / std::log(2.0)).epsilon(1e-4));
+    CHECK(point.difference.stderr_ == Approx(error / std::log(2.0)).epsilon(1e-3));
+    CHECK(point.difference.stderr_ > 0);
+  }
+}
+
 TEST_CASE("an ensemble of dense models is the dense model, however many there are") {
   const TinyModel tiny({"ssa.kind=none"});
   const double renorm = tiny.evaluate({.batch_size = 4}).loss;
@@ -124,6 +157,7 @@ TEST_CASE("an ensemble of dense models is the dense model, however many there ar
         tiny.evaluate({.mode = EvalMode::ensemble, .samples = samples, .batch_size = 4});
     CHECK(result.loss == Approx(renorm).epsilon(1e-6));
     CHECK(result.spread == Approx(0).margin(1e-12));
+    CHECK(result.curve.front().difference.value == Approx(0).margin(1e-12));
     CHECK(result.curve.size() == static_cast<size_t>(samples));
   }
 }
@@ -172,7 +206,9 @@ TEST_CASE("an ensemble can be stopped inside a window, which does not count then
   };
   const EvalResult whole = tiny.evaluate(options);
   CHECK(whole.complete);
-  CHECK(seen == std::vector<int64_t>{16, 32, 40, 48, 56, 64, 72, 80, 88, 96, 98, 100});
+  // Of each window the dense model and two sub-models, one after the other.
+  CHECK(seen == std::vector<int64_t>{10, 21, 32, 37, 42, 48, 53, 58, 64, 69, 74, 80, 85, 90, 96, 97,
+                                     98, 100});
   CHECK(last == whole.metrics.front());
 
   options.progress = [](const EvalProgress& now) { return now.done < 40; };

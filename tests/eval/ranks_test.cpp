@@ -18,7 +18,9 @@ bool same_bits(const EvalResult& a, const EvalResult& b) {
   }
   for (size_t i = 0; i < a.curve.size(); ++i) {
     if (a.curve[i].samples != b.curve[i].samples || a.curve[i].loss != b.curve[i].loss ||
-        a.curve[i].stderr_ != b.curve[i].stderr_) {
+        a.curve[i].stderr_ != b.curve[i].stderr_ ||
+        a.curve[i].difference.value != b.curve[i].difference.value ||
+        a.curve[i].difference.stderr_ != b.curve[i].difference.stderr_) {
       return false;
     }
   }
@@ -89,10 +91,10 @@ TEST_CASE("every rank sees the progress of all ranks") {
   CHECK(seen[0] == std::vector<int64_t>{48, 80, 100});
   CHECK(seen[1] == seen[0]);
   seen = {{}, {}};
-  // Three samples a window: after two, one of the second window, …
-  auto three = ensemble_of(3);
-  three.max_tokens = 48;
-  ranks.evaluate(three, note);
+  // The dense model and two samples of each window: two of the first, one of the second, …
+  auto two = ensemble_of(2);
+  two.max_tokens = 48;
+  ranks.evaluate(two, note);
   CHECK(seen[0] == std::vector<int64_t>{32 * 2 / 3, 32 + 16 / 3, 48});
   CHECK(seen[1] == seen[0]);
 }
@@ -115,10 +117,10 @@ TEST_CASE("a stop on one rank stops all at the same place") {
     CHECK(result.terms == first_round);
     CHECK(result.loss == part.loss);
   }
-  // Asked after the second window's first sample: the first window alone counts.
+  // Asked after the dense pass over the second window: the first window alone counts.
   const EvalResult window = ranks.first().evaluate(
-      {.mode = EvalMode::ensemble, .samples = size * 2 - 1, .max_tokens = 32});
-  for (const EvalResult& result : ranks.evaluate(ensemble_of(size * 2 - 1), stop_behind(33))) {
+      {.mode = EvalMode::ensemble, .samples = size * 2 - 2, .max_tokens = 32});
+  for (const EvalResult& result : ranks.evaluate(ensemble_of(size * 2 - 2), stop_behind(33))) {
     CHECK_FALSE(result.complete);
     CHECK(result.terms == 32);
     CHECK(result.loss == window.loss);

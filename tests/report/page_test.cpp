@@ -2,6 +2,7 @@
 
 #include "ssa/core/error.h"
 #include "ssa/report/report.h"
+#include "ssa/report/run_data.h"
 #include "ssa/storage/file_io.h"
 
 #include "report/report_test_support.h"
@@ -98,6 +99,27 @@ TEST_CASE("the ensemble curve has a band and the renorm line") {
   CHECK(count(ensemble, "class=\"mark c0\"") == 1);
   CHECK(contains(ensemble, ">renorm</text>"));
   CHECK(contains(ensemble, "bits per byte"));
+}
+
+TEST_CASE("an ensemble that knows renorm on its items has that line and the paired band") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  write_bytes(dir + "/eval-ensemble-valid.json",
+              R"({"mode":"ensemble","split":"valid","samples":2,"step":100,"tokens":500,)"
+              R"("loss":2.0625,"bits_per_byte":3.0,"renorm":{"loss":2.1,"bits_per_byte":3.0625},)"
+              R"("difference":{"value":-0.0625,"stderr":0.015625},"curve":[)"
+              R"({"samples":1,"value":3.1,"stderr":0.5,"difference":0.0375,)"
+              R"("difference_stderr":0.03125},)"
+              R"({"samples":2,"value":3.0,"stderr":0.5,"difference":-0.0625,)"
+              R"("difference_stderr":0.015625}]})");
+  const report::Run run = report::load_runs({dir}).front();
+  const report::Evaluation* read = run.evaluation("ensemble", "valid");
+  REQUIRE(read);
+  CHECK(read->curve[1].paired_error == 0.015625);
+  CHECK(read->difference == -0.0625);
+  const std::string ensemble = part(render_report({dir}), "ensemble");
+  CHECK(contains(ensemble, ">renorm</text>"));
+  CHECK(contains(ensemble, "one dense pass 3.062: the ensemble less renorm is -0.0625 ± 0.0156"));
 }
 
 TEST_CASE("sampled sources are shown for the plans there are") {

@@ -18,6 +18,8 @@ struct EnsemblePoint {
   int64_t samples = 0;
   double value = 0;
   double error = 0;  ///< standard error
+  /// Standard error of the difference to renorm on the same items. Older files lack it.
+  std::optional<double> paired_error = {};
 };
 
 /// The contents of an eval-*.json file. A key that it lacks is not set.
@@ -34,6 +36,9 @@ struct Evaluation {
   std::optional<double> spread;  ///< of single sub-models, in the task's metric
   std::optional<double> seconds;
   std::vector<EnsemblePoint> curve;
+  /// What dense attention scores on the items of an ensemble, by metric. Older files lack it.
+  std::vector<std::pair<std::string, double>> renorm;
+  std::optional<double> difference;  ///< of the whole ensemble to renorm, in the task's metric
   std::vector<EvalTable> analysis;
 };
 
