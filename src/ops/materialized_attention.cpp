@@ -2,6 +2,8 @@
 // stored logits, dropout, matrix products. Products read heads in place. The rows of all windows
 // are gathered at once.
 
+#include "ssa/ops/attention_observer.h"
+
 #include "ops/head_ranges.h"
 
 namespace ssa::ops {
@@ -154,6 +156,7 @@ Variable materialized_attention(const AttentionArgs& args, const AttentionSlots&
             args.dropout.group);
   const WindowedProducts products(args);
   const Tensor weights = softmax_weights(args), dropped = dropped_out(args.dropout, weights);
+  AttentionObserver::hand_out(weights);
   const Tensor out = Tensor::empty(args.query.shape(), args.query.dtype(), args.query.device());
   products.mix(dropped, products.sources_of(args.value), out);
   return Variable::record(out, inputs, [args, slots, weights, dropped](const Tensor& grad) {
