@@ -154,12 +154,19 @@ void print_summary(const Options& options, const SweepGrid& grid, bool keep) {
   const bool compared =
       std::any_of(grid.points.begin(), grid.points.end(),
                   [&](const SweepPoint& point) { return published.find(point.config) != nullptr; });
-  if (options.json != "-" && options.csv != "-") std::cout << to_text(table);
+  const SummaryTable seeds = over_seeds(table, grid.points);
+  if (options.json != "-" && options.csv != "-") {
+    std::cout << to_text(table);
+    if (!seeds.empty()) std::cout << "\nmean ± standard deviation over seeds\n" << to_text(seeds);
+  }
   if (compared) spdlog::info("paper: {}", published.source());
   if (!options.json.empty()) write_json(options.json, to_json(table));
   if (options.csv == "-") std::cout << to_csv(table);
   if (!options.csv.empty() && options.csv != "-") write_result(options.csv, to_csv(table));
-  if (keep) write_file_atomically(options.sweep.run_root + "/summary.csv", to_csv(table));
+  if (!keep) return;
+  write_file_atomically(options.sweep.run_root + "/summary.csv", to_csv(table));
+  if (seeds.empty()) return;
+  write_file_atomically(options.sweep.run_root + "/summary-over-seeds.csv", to_csv(seeds));
 }
 
 int run(Options options) {

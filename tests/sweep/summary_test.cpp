@@ -125,6 +125,32 @@ TEST_CASE("M and S are left empty without a dense point of the same size", "[swe
         Approx(0.5));
 }
 
+TEST_CASE("points that differ in their seed only have their mean and spread in one row",
+          "[sweep]") {
+  const WrittenSweep sweep;
+  CHECK(over_seeds(summarize(sweep.options, sweep.points({"ssa.windows=4,8"}), {}),
+                   sweep.points({"ssa.windows=4,8"}))
+            .empty());
+  const auto points = sweep.points({"ssa.windows=4,8", "train.seed=1,2,3"});
+  REQUIRE(points.size() == 6);
+  for (size_t i = 0; i < 5; ++i) sweep.write_run(points[i], i == 0 ? 2.0 : 4.0, 100);
+  const SummaryTable table = over_seeds(summarize(sweep.options, points, {}), points);
+  const json rows = to_json(table);
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0]["ssa.windows"] == "4");
+  CHECK(rows[0]["seeds"] == 3);
+  CHECK(rows[0]["state"] == "3/3 finished");
+  CHECK(rows[0]["test_bits_per_byte"].get<double>() == Approx(3.0));
+  CHECK(rows[0]["test_bits_per_byte_spread"] == 0.0);
+  // 512, 256 and 256 tokens a second.
+  CHECK(rows[0]["tokens_per_second"].get<double>() == Approx(1024.0 / 3));
+  CHECK(rows[0]["tokens_per_second_spread"].get<double>() == Approx(256 / std::sqrt(3.0)));
+  CHECK(rows[1]["state"] == "2/3 finished");
+  CHECK(rows[1]["tokens_per_second"] == 256.0);
+  CHECK_FALSE(rows[0].contains("point"));
+  CHECK(contains(to_text(table), "341 ± 148"));
+}
+
 TEST_CASE("the paper's values stand beside the own ones", "[sweep]") {
   const WrittenSweep sweep;
   write_bytes(sweep.dir / "p.json",

@@ -25,6 +25,10 @@ using SummaryTable = std::vector<std::vector<SummaryCell>>;
 SummaryTable summarize(const SweepOptions& options, const std::vector<SweepPoint>& points,
                        const PublishedResults& published);
 
+/// One row for the points that differ in train.seed only: the mean of each number and, as a cell of
+/// its own named KEY_spread, its standard deviation over the seeds. Empty unless some do.
+SummaryTable over_seeds(const SummaryTable& table, const std::vector<SweepPoint>& points);
+
 /// Aligned columns, without those that are empty in every row.
 std::string to_text(const SummaryTable& table);
 /// A heading and one line per point, quoted as in RFC 4180.
