@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "ssa/eval/score_means.h"
-#include "ssa/eval/score_means.h"
 #include "ssa/models/decoder_plans.h"
 #include "ssa/ops/attention_observer.h"
 #include "ssa/tasks/model_input.h"

@@ -29,8 +29,8 @@ struct EvalWindow {
 };
 
 /// Windows of `length` that advance by length - overlap. A window scores the tokens that no earlier
-/// window scored, so each token is scored exactly once. The last window may run past the end. Throws
-/// ConfigError unless 0 ≤ overlap < length, DataError without tokens.
+/// window scored, so each token is scored exactly once. The last window may run past the end.
+/// Throws ConfigError unless 0 ≤ overlap < length, DataError without tokens.
 std::vector<EvalWindow> sliding_windows(int64_t tokens, int64_t length, int64_t overlap);
 
 /// Windows first … first+count-1 as a batch (count, length); targets that are not scored are
