@@ -36,6 +36,11 @@ Tensor chosen_rows(const Tensor& x, std::span<const int32_t> rows) {
 template <class T>
 std::vector<int32_t> highest(const T* values, int64_t count, int64_t most) {
   std::vector<int32_t> chosen;
+  if (most >= count) {  // all of them, without comparing any
+    chosen.resize(static_cast<size_t>(count));
+    std::iota(chosen.begin(), chosen.end(), 0);
+    return chosen;
+  }
   const auto is_higher = [values](int32_t a, int32_t b) {
     return values[a] != values[b] ? values[a] > values[b] : a < b;
   };
