@@ -10,13 +10,15 @@ namespace ssa {
 
 namespace {
 
-ConfigError unwritable(const std::string& path, const std::string& reason) {
-  return ConfigError("--predictions {}: cannot be written: {}", path, reason);
+ConfigError unwritable(const std::string& option, const std::string& path,
+                       const std::string& reason) {
+  return ConfigError("{} {}: cannot be written: {}", option, path, reason);
 }
 
 }  // namespace
 
-PredictionFile::PredictionFile(const std::string& path) : path_(path) {
+PredictionFile::PredictionFile(const std::string& path, std::string option)
+    : path_(path), option_(std::move(option)) {
   if (path_ == "-") return;
   std::error_code ignored;
   if (std::filesystem::is_fifo(path_, ignored)) {
@@ -27,7 +29,7 @@ PredictionFile::PredictionFile(const std::string& path) : path_(path) {
   try {
     replacement_.emplace(path_);
   } catch (const CheckpointError& error) {
-    throw unwritable(path_, error.what());
+    throw unwritable(option_, path_, error.what());
   }
 }
 
@@ -46,11 +48,11 @@ void PredictionFile::add(std::string_view line) {
 
 void PredictionFile::finish() {
   if (!replacement_) return;  // the program checks standard output at its end
-  if (failure_) throw unwritable(path_, *failure_);
+  if (failure_) throw unwritable(option_, path_, *failure_);
   try {
     replacement_->commit();
   } catch (const CheckpointError& error) {
-    throw unwritable(path_, error.what());
+    throw unwritable(option_, path_, error.what());
   }
 }
 

@@ -77,6 +77,33 @@ TEST_CASE("ssa-eval gives the same result on 1, 2 and 3 ranks, and says it once"
   }
 }
 
+TEST_CASE("ssa-eval writes the same losses and compares alike on 1 and 3 ranks", "[slow]") {
+  const AppRun run;
+  REQUIRE(run.train("a", {"--quiet", "--set", "train.steps=2", "eval.samples=2"}).code == 0);
+  REQUIRE(run.train("b", {"--quiet", "--set", "train.steps=3", "eval.samples=2"}).code == 0);
+  const std::string file = run.dir / "losses.safetensors", result = run.dir / "result.json";
+  std::string losses;
+  json compared;
+  for (const int ranks : {1, 3}) {
+    CAPTURE(ranks);
+    const Overrides ensemble = {"--run", run.dir / "a", "--mode", "ensemble", "--json", result};
+    REQUIRE(run_on(ranks, "ssa-eval", ensemble + Overrides{"--per-token", file}).code == 0);
+    const Finished done =
+        run_on(ranks, "ssa-eval", ensemble + Overrides{"--compare", run.dir / "b"});
+    CAPTURE(done.out);
+    REQUIRE(done.code == 0);
+    CHECK(times(done.out, "A - B: ") == 1);
+    json now = json::parse(read_bytes(result));
+    for (const char* side : {"a", "b"}) now[side].erase("ranks"), now[side].erase("seconds");
+    if (ranks == 1) losses = read_bytes(file), compared = now;
+    CHECK((read_bytes(file) == losses));
+    CHECK(now == compared);
+    CHECK(run_on(ranks, "ssa-eval", ensemble + Overrides{"--compare", file}).code == 0);
+    CHECK(run_on(ranks, "ssa-eval", {"--run", run.dir / "a", "--text", run.text_path, "--per-line"})
+              .code == 0);
+  }
+}
+
 TEST_CASE("ssa-eval tells the score of pictures apart in the same way on 1 and 3 ranks", "[slow]") {
   const PictureFiles files;
   REQUIRE(files.train("run", {"--quiet", "--set", "train.steps=1", "eval.samples=2"}).code == 0);

@@ -68,7 +68,7 @@ TEST_CASE("a model of words is scored in perplexity and writes words") {
   REQUIRE(scored.code == 0);
   CHECK(contains(scored.out, ": perplexity "));
   CHECK(contains(scored.out, " tokens, "));
-  CHECK(contains(scored.out, "samples  perplexity  stderr\n"));
+  CHECK(contains(scored.out, "samples  perplexity  stderr   to renorm  stderr\n"));
   const json result = json::parse(read_bytes(files.dir / "e.json"));
   CHECK_FALSE(result.contains("bits_per_byte"));
   const double perplexity = result["perplexity"].get<double>();
