@@ -48,9 +48,14 @@ void look_at_data(DryRun& run) {
 }
 
 int64_t memory_here(const MeantMachines& machines) {
-  const Device device = device_from_name(machines.device);
-  // A rank has a GPU of its own, but shares the machine's memory.
-  return device == Device::cuda ? usable_memory(device) : usable_memory() / machines.local_ranks;
+  try {
+    const Device device = device_from_name(machines.device);
+    // A rank has a GPU of its own, but shares the machine's memory.
+    return device == Device::cuda ? usable_memory(device) : usable_memory() / machines.local_ranks;
+  } catch (const ConfigError& error) {
+    throw ConfigError("{}. A dry run about another machine needs its memory: --device-memory 80GiB",
+                      error.what());
+  }
 }
 
 std::optional<double> rate_here(const MeantMachines& machines, Precision precision) {

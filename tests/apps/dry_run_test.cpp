@@ -116,6 +116,7 @@ TEST_CASE("options of a dry run that make no sense are code 2") {
   CHECK(contains(refused({"--device-memory", "80"}), "as in 80GiB"));
   CHECK(contains(refused({"--device-memory", "80Gigs"}), "--device-memory"));
   CHECK(contains(refused({"--tflops", "0"}), "--tflops"));
+  CHECK(contains(refused({"--device", "gpu"}), "there are auto, cpu, cuda and reference"));
   const Finished training = run.train("run", {"--ranks", "2"});
   CHECK(training.code == 2);
   CHECK(contains(training.err, "--dry-run"));
