@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/remove_all.h"
 
 #include "list_folder.h"
 
@@ -44,7 +45,7 @@ template <class Patterns>
 void clear_folder(const fs::path& folder, const Patterns& kept, std::error_code& error) {
   for (const fs::path& entry : list_folder(folder, error)) {
     if (error) return;
-    if (!matches(entry, kept)) fs::remove_all(entry, error);
+    if (!matches(entry, kept)) error = remove_all(entry.string());
   }
 }
 
@@ -183,13 +184,13 @@ void FolderWriter::commit() {
     // Swaps the old folder with the new one, so that the name always leads to a complete folder.
     if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
       committed_ = true;
-      fs::remove_all(partial_, error);
+      remove_all(partial_.string());  // what is left over is the old one
       sync_folder(target_.parent_path());
       return;
     }
     if (errno != EINVAL && errno != ENOSYS) fail("replace", target_, errno);
     // This file system cannot swap: remove the old folder first. For a moment there is none.
-    fs::remove_all(target_, error);
+    error = remove_all(target_.string());
     if (error) fail("remove", target_, error.value());
   }
   if (::rename(partial_.c_str(), target_.c_str()) != 0) fail("rename to", target_, errno);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/remove_all.h"
 
 namespace ssa {
 
@@ -297,27 +298,9 @@ std::vector<std::string> list_directory(const std::string& path) {
   return names;
 }
 
-namespace {
-
-void remove_entry(const std::string& path) {
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT) return;
-    fail("remove", path, errno);
-  }
-  const bool folder = S_ISDIR(status.st_mode);
-  if (folder) {
-    for (const std::string& entry : list_directory(path)) remove_entry(path + "/" + entry);
-  }
-  const int result = ::unlinkat(AT_FDCWD, path.c_str(), folder ? AT_REMOVEDIR : 0);
-  if (result != 0 && errno != ENOENT) fail("remove", path, errno);
-}
-
-}  // namespace
-
 void remove_tree(const std::string& path) {
   inject(FileOp::remove, path);
-  remove_entry(path);
+  if (const std::error_code error = remove_all(path)) fail("remove", path, error.value());
 }
 
 bool path_exists(const std::string& path) {
