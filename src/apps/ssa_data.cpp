@@ -29,8 +29,14 @@ namespace {
 
 constexpr const char* kExamples =
     "  ssa-data prepare enwik8 --input enwik8.zip --output data/enwik8\n"
-    "  ssa-data prepare bytes --input book1.txt --input book2.txt.gz --output data/books\n"
+    "  ssa-data prepare bytes --input book1.txt book2.txt.gz --output data/books\n"
+    "  ssa-data prepare bytes --input essays --split 98/1/1 --output data/essays\n"
     "  ssa-data prepare wikitext2 --input wikitext-2.zip --output data/wikitext2\n"
+    "  ssa-data prepare words --input train.txt valid.txt --max-words 20000 --output data/news\n"
+    "  ssa-data prepare words --input other.jsonl --column text --vocabulary runs/news \\\n"
+    "      --output data/other\n"
+    "  ssa-data prepare ids --input train.bin val.bin --dtype u16 --vocabulary 50257 \\\n"
+    "      --output data/ids\n"
     "  ssa-data prepare cifar10 --input cifar-10-binary.tar.gz --output data/cifar10\n"
     "  ssa-data prepare images --input pictures --output data/pictures --on-bad-image skip\n"
     "  ssa-data prepare imagenet --input ILSVRC2012_img_train.tar --input ILSVRC2012_img_val.tar\n"
@@ -107,7 +113,7 @@ void print_info(const DatasetInfo& info) {
     sources += source;
   }
   std::cout << fmt::format("name            {}\nsources         {}\n", info.name, sources);
-  if (info.kind == TokenKind::words) {
+  if (info.kind != TokenKind::bytes) {
     std::cout << fmt::format("tokens          {}\nvocabulary      {}\n", grouped(info.tokens),
                              grouped(info.vocabulary));
   } else {
@@ -116,6 +122,10 @@ void print_info(const DatasetInfo& info) {
   }
   for (const Split split : kSplits) {
     const TokenRange& range = info.splits[static_cast<size_t>(split)];
+    if (range.size() == 0) {
+      std::cout << fmt::format("{:<15} none\n", name(split));
+      continue;
+    }
     const int64_t unknown = info.unknown[static_cast<size_t>(split)];
     std::cout << fmt::format(
         "{:<15} {} {}, from {}{}\n", name(split), grouped(range.size()), info.unit(),
@@ -201,6 +211,21 @@ int show_prepared(const Options& options, const Info& info) {
   return 0;
 }
 
+/// --split says what the data set's kind makes of it.
+void set_split(Options& options) {
+  const std::string& name = options.prepare.name;
+  if (is_molecule_dataset(name)) {
+    options.molecules.split = options.split;
+  } else if (options.split.empty()) {
+    return;
+  } else if (is_encoded_image_dataset(name) || is_image_dataset(name)) {
+    options.prepare.encoded.split =
+        split_from_name(options.split == "val" ? "valid" : options.split);
+  } else {
+    options.prepare.texts.split = SplitShares::from_text(options.split);
+  }
+}
+
 int run_prepare(Options& options) {
   std::optional<PrepareLine> line(std::in_place);
   options.prepare.progress = [&line](const PrepareProgress& now) { line->show(now); };
@@ -208,12 +233,7 @@ int run_prepare(Options& options) {
   options.prepare.note = [](const std::string& text) { spdlog::info("{}", text); };
   StopSignal::requested();  // from here on a stop has something to clean up
   options.prepare.skip_bad_images = options.on_bad_image == "skip";
-  if (is_molecule_dataset(options.prepare.name)) {
-    options.molecules.split = options.split;
-  } else if (!options.split.empty()) {
-    options.prepare.encoded.split =
-        split_from_name(options.split == "val" ? "valid" : options.split);
-  }
+  set_split(options);
   if (is_encoded_image_dataset(options.prepare.name)) {
     const EncodedImagesInfo info = prepare_encoded_images(options.prepare);
     line.reset();
@@ -280,6 +300,48 @@ int run_list() {
                              known.supported ? "supported" : "not supported", known.layout);
   }
   return 0;
+}
+
+/// The options of texts.
+void define_texts(CLI::App& command, Options& options) {
+  TextOptions& texts = options.prepare.texts;
+  const std::string group = "Texts (`bytes`, `words`, `ids`)";
+  command
+      .add_option("--column", texts.column,
+                  "Inputs are tables (.csv, .tsv, .jsonl): the column, or key, of the texts")
+      ->group(group);
+  command
+      .add_option("--vocabulary", texts.vocabulary,
+                  "`words`: a list of words, a line each, or fairseq's dict.txt, or a run whose "
+                  "words are taken. `ids`: how many there are")
+      ->group(group);
+  command
+      .add_option("--min-count", texts.min_count,
+                  "`words`: those that occur less often in train become <unk>")
+      ->check(whole_number_from(1))
+      ->group(group);
+  command
+      .add_option("--max-words", texts.max_words,
+                  "`words`: keep this many at most, the most frequent ones, </s> and <unk> among "
+                  "them")
+      ->check(whole_number_from(3))
+      ->group(group);
+  command
+      .add_option("--dtype", texts.dtype,
+                  "`ids`: their width in files without llm.c's header: u16 (nanoGPT) or u32")
+      ->check(CLI::IsMember({"u16", "u32"}))
+      ->group(group);
+  command
+      .add_option("--names", texts.names,
+                  "`ids`: the text of each, one a line, with \\n, \\t, \\r, \\\\ and \\xHH as "
+                  "escapes")
+      ->group(group);
+  command
+      .add_option("--start-token", texts.start_token,
+                  "`ids`: what a model reads before the first one of a split (default: 0; with "
+                  "llm.c's header <|endoftext|> or <|begin_of_text|>)")
+      ->check(whole_number_from(0))
+      ->group(group);
 }
 
 /// The options of `imagenet` alone.
@@ -359,15 +421,14 @@ CLI::App* define_prepare(CLI::App& app, Options& options) {
       app.add_subcommand("prepare", "Make a prepared folder from plain or packed files");
   command
       ->add_option("NAME", options.prepare.name,
-                   "enwik8, bytes, words, cifar10, images, imagenet … (all: `ssa-data list`)")
+                   "enwik8, bytes, words, ids, cifar10, images, imagenet … (all: `ssa-data list`)")
       ->required();
   command
       ->add_option(
           "--input", options.prepare.inputs,
-          "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds it; "
-          "may be repeated for `bytes`, words, `cifar10` and `imagenet` (folders and tars). "
+          "File (plain, zip, gz, xz, zst, bz2, tar, tar.*) or a folder that holds it; several for "
+          "`bytes`, words, `ids`, `cifar10` and `imagenet` (folders and tars). "
           "`images`: one folder")
-      ->allow_extra_args(false)
       ->required();
   command->add_option("--output", options.prepare.output, "Folder to make")->required();
   command
@@ -377,10 +438,13 @@ CLI::App* define_prepare(CLI::App& app, Options& options) {
                    "left out and counted (skip)")
       ->check(CLI::IsMember({"error", "skip"}))
       ->capture_default_str();
-  command->add_option("--split", options.split,
-                      "`imagenet`: the split of inputs that do not say it by their folders: train, "
-                      "val or test. Molecules: a file of the splits, an .npz of row numbers, or a "
-                      "text of lines like \"train: 0-899, 950\"");
+  command->add_option(
+      "--split", options.split,
+      "Texts: percent of train, valid and test, by default 90/5/5, or none (all is "
+      "train). `imagenet`: the split of inputs that do not say it by their folders: train, "
+      "val or test. Molecules: a file of the splits, an .npz of row numbers, or a "
+      "text of lines like \"train: 0-899, 950\"");
+  define_texts(*command, options);
   define_molecules(*command, options);
   command->add_flag("--replace", options.prepare.replace,
                     "Replace a prepared data set of another name or other sources in --output");

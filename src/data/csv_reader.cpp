@@ -13,14 +13,13 @@ namespace ssa {
 namespace {
 
 constexpr size_t kPieceBytes = size_t{1} << 17;
-/// Of a field. A quote that is never closed would else read the whole file into one.
-constexpr size_t kMostBytes = size_t{1} << 20;
 constexpr size_t kMostFields = 10'000;
 constexpr std::array<uint8_t, 3> kByteOrderMark = {0xef, 0xbb, 0xbf};
 
 }  // namespace
 
-CsvReader::CsvReader(const std::string& path) : path_(path), stream_(path), buffer_(kPieceBytes) {
+CsvReader::CsvReader(const std::string& path, CsvFormat format)
+    : path_(path), format_(format), stream_(path), buffer_(kPieceBytes) {
   if (!stream_.next_member()) throw DataError("archive '{}' holds no file", path_);
   if (peek() == kByteOrderMark.front()) skip_byte_order_mark();
   if (!read_row(columns_))
@@ -68,7 +67,7 @@ bool CsvReader::read_row(std::vector<std::string>& fields) {
     }
     if (count == fields.size()) fields.emplace_back();
     read_field(fields[count++]);
-    if (peek() != ',') break;
+    if (peek() != separator()) break;
     ++position_;
   }
   fields.resize(count);
@@ -78,10 +77,8 @@ bool CsvReader::read_row(std::vector<std::string>& fields) {
 
 void CsvReader::read_field(std::string& field) {
   field.clear();
-  if (peek() == '"') return read_quoted(field);
-  for (int byte = peek(); byte >= 0 && byte != ',' && byte != '\n' && byte != '\r'; byte = peek()) {
-    add(field, byte);
-  }
+  if (peek() == '"' && !format_.tabs) return read_quoted(field);
+  for (int byte = peek(); !ends_field(byte); byte = peek()) add(field, byte);
 }
 
 void CsvReader::read_quoted(std::string& field) {
@@ -100,10 +97,13 @@ void CsvReader::read_quoted(std::string& field) {
     if (peek() != '"') break;
     add(field, '"');
   }
-  const int after = peek();
-  if (after >= 0 && after != ',' && after != '\n' && after != '\r') {
+  if (!ends_field(peek())) {
     throw DataError("'{}', line {}: text behind a closing quote", path_, row_line_);
   }
+}
+
+bool CsvReader::ends_field(int byte) const {
+  return byte < 0 || byte == separator() || byte == '\n' || byte == '\r';
 }
 
 int CsvReader::peek() {
@@ -116,9 +116,9 @@ int CsvReader::peek() {
 }
 
 void CsvReader::add(std::string& field, int byte) {
-  if (field.size() == kMostBytes) {
-    throw DataError("'{}', line {}: a field of more than {} bytes, which no SMILES has", path_,
-                    row_line_, kMostBytes);
+  if (field.size() == format_.most_bytes) {
+    throw DataError("'{}', line {}: a field of more than {} bytes: is a quote never closed?", path_,
+                    row_line_, format_.most_bytes);
   }
   field += static_cast<char>(byte);
   ++position_;

@@ -9,6 +9,14 @@
 
 namespace ssa {
 
+/// What kinds of tables differ in.
+struct CsvFormat {
+  /// Fields are separated by tabs, and quotes are characters like others.
+  bool tabs = false;
+  /// Of a field. A quote that is never closed would else read the whole file into one.
+  size_t most_bytes = size_t{1} << 20;
+};
+
 /// Reads a CSV file, plain or packed, row by row. Fields are separated by commas; a field in
 /// quotes may hold commas, line breaks, and quotes as two of them. The first row names the columns.
 ///
@@ -16,7 +24,7 @@ namespace ssa {
 class CsvReader {
  public:
   /// An archive must hold one file.
-  explicit CsvReader(const std::string& path);
+  explicit CsvReader(const std::string& path, CsvFormat format = {});
 
   const std::vector<std::string>& columns() const { return columns_; }
   /// Number of a column. If there is none of this name, the error lists those that there are.
@@ -38,7 +46,11 @@ class CsvReader {
   void add(std::string& field, int byte);
   void end_line();
 
+  char separator() const { return format_.tabs ? '\t' : ','; }
+  bool ends_field(int byte) const;
+
   std::string path_;
+  CsvFormat format_;
   InputStream stream_;
   std::vector<uint8_t> buffer_;
   size_t position_ = 0;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/data/split_shares.h"
 
 #include "dataset_json.h"
 
@@ -15,20 +16,28 @@ namespace {
 
 constexpr const char* kBytes = "bytes";
 constexpr const char* kWords = "words";
+constexpr const char* kIds = "ids";
+constexpr int64_t kMostTwoByteIds = 65'536;
 
 // Merity et al. 2017, "Pointer Sentinel Mixture Models", with one </s> a line.
 constexpr std::array kPublished = {
     PublishedCounts{"wikitext2", "WikiText-2", {2'088'628, 217'646, 245'569}, 33'278},
     PublishedCounts{"wikitext103", "WikiText-103", {103'227'021, 217'646, 245'569}, 267'735}};
 
-void read_words(DatasetInfo& info, const DatasetReader& reader) {
-  info.kind = TokenKind::words;
+std::string_view kind_name(TokenKind kind) {
+  return kind == TokenKind::bytes ? kBytes : kind == TokenKind::words ? kWords : kIds;
+}
+
+void read_vocabulary(DatasetInfo& info, const DatasetReader& reader) {
   info.tokens = reader.integer("tokens");
   info.vocabulary = reader.integer("vocabulary");
   if (info.vocabulary < 1 || info.vocabulary > std::numeric_limits<int32_t>::max()) {
-    reader.fail("vocabulary", "a number of words that an int32 can count");
+    reader.fail("vocabulary", "a number of tokens that an int32 can count");
   }
   info.vocabulary_checksum = reader.text("vocabulary_xxh3_64");
+}
+
+void read_unknown(DatasetInfo& info, const DatasetReader& reader) {
   const Json& unknown = reader.at("unknown");
   if (!unknown.is_array() || unknown.size() != info.unknown.size()) {
     reader.fail("unknown", "three numbers");
@@ -65,10 +74,17 @@ std::array<TokenRange, 3> split_bytes_90_5_5(int64_t bytes, std::string_view wha
         "{} has {} bytes; at least {} are needed for non-empty train, valid and test splits", what,
         bytes, kSmallestByteDataset);
   }
-  // Divides first: bytes·90 would overflow for absurd sizes.
-  const int64_t train = bytes / 100 * 90 + bytes % 100 * 90 / 100;
-  const int64_t valid = bytes / 100 * 5 + bytes % 100 * 5 / 100;
-  return {TokenRange{0, train}, TokenRange{train, train + valid}, TokenRange{train + valid, bytes}};
+  return SplitShares().ranges(bytes, what, "bytes");
+}
+
+int64_t DatasetInfo::token_width() const {
+  if (kind == TokenKind::bytes) return 1;
+  return kind == TokenKind::ids && vocabulary <= kMostTwoByteIds ? 2 : 4;
+}
+
+std::string_view DatasetInfo::vocabulary_file() const {
+  if (kind == TokenKind::bytes) return {};
+  return kind == TokenKind::words ? kVocabularyFile : kIdFile;
 }
 
 const PublishedCounts* published_counts(std::string_view name) {
@@ -78,7 +94,9 @@ const PublishedCounts* published_counts(std::string_view name) {
 
 bool DatasetInfo::official_split() const {
   if (kind == TokenKind::bytes) {
-    return tokens == kEnwik8Bytes && splits == split_bytes_90_5_5(tokens, name);
+    // Text8 has as many bytes.
+    return name.starts_with("enwik8") && tokens == kEnwik8Bytes &&
+           splits == split_bytes_90_5_5(tokens, name);
   }
   const PublishedCounts* published = published_counts(name);
   if (!published || vocabulary != published->vocabulary) return false;
@@ -95,20 +113,20 @@ std::string DatasetInfo::split_description() const {
 }
 
 std::string dataset_to_json(const DatasetInfo& info) {
-  const bool words = info.kind == TokenKind::words;
-  Json root = dataset_head(info.name, words ? kWords : kBytes, info.sources);
-  if (words) {
-    root["tokens"] = info.tokens;
-    root["vocabulary"] = info.vocabulary;
-    root["unknown"] = info.unknown;
-  } else {
+  Json root = dataset_head(info.name, kind_name(info.kind), info.sources);
+  if (!info.options.empty()) root[kOptionsKey] = info.options;
+  if (info.kind == TokenKind::bytes) {
     root["bytes"] = info.tokens;
     root["distinct_bytes"] = info.distinct_bytes;
+  } else {
+    root["tokens"] = info.tokens;
+    root["vocabulary"] = info.vocabulary;
   }
+  if (info.kind == TokenKind::words) root["unknown"] = info.unknown;
   root["splits"] = splits_to_json(info.splits);
   root["official_split"] = info.official_split();
   root["xxh3_64"] = info.checksum;
-  if (words) root["vocabulary_xxh3_64"] = info.vocabulary_checksum;
+  if (info.kind != TokenKind::bytes) root["vocabulary_xxh3_64"] = info.vocabulary_checksum;
   return to_text(root);
 }
 
@@ -121,19 +139,26 @@ DatasetInfo dataset_from_json(std::string_view json, const std::string& path) {
   if (kind == kMoleculesKind) {
     throw DataError("'{}' describes molecules, not a text. Give another data.path", path);
   }
-  if (kind != kBytes && kind != kWords) reader.fail("kind", "\"bytes\" or \"words\"");
+  const std::array kinds = {TokenKind::bytes, TokenKind::words, TokenKind::ids};
+  const auto* const found =
+      std::ranges::find(kinds, kind, [](TokenKind one) { return std::string(kind_name(one)); });
+  if (found == kinds.end()) reader.fail("kind", "\"bytes\", \"words\" or \"ids\"");
 
   DatasetInfo info;
+  info.kind = *found;
   info.name = reader.text("name");
   info.sources = reader.texts("sources");
-  if (kind == kWords) {
-    read_words(info, reader);
-  } else {
+  if (reader.has(kOptionsKey)) info.options = reader.text(kOptionsKey);
+  if (info.kind == TokenKind::bytes) {
     info.tokens = reader.integer("bytes");
     info.distinct_bytes = reader.integer("distinct_bytes");
+  } else {
+    read_vocabulary(info, reader);
   }
+  if (info.kind == TokenKind::words) read_unknown(info, reader);
   info.checksum = reader.text("xxh3_64");
-  info.splits = read_splits(reader, info.tokens, info.unit(), /*may_be_empty=*/false);
+  info.splits = read_splits(reader, info.tokens, info.unit(), /*may_be_empty=*/true);
+  if (info.splits.front().size() == 0) reader.fail("splits.train", "not empty");
   return info;
 }
 

@@ -63,6 +63,7 @@ class DatasetReader {
     }
     return result;
   }
+  bool has(const char* key) const { return root_.contains(key); }
   const Json& at(const char* key) const {
     const auto found = root_.find(key);
     if (found == root_.end()) throw_data_error(fmt::format("key '{}' is missing", key));

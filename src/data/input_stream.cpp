@@ -84,6 +84,13 @@ void check_zip_end(const std::string& path) {
 
 std::span<const std::string_view> packed_suffixes() { return kSuffixes; }
 
+std::string without_packed_suffix(std::string name) {
+  for (const std::string_view suffix : kSuffixes) {
+    if (name.ends_with(suffix)) name.resize(name.size() - suffix.size());
+  }
+  return name;
+}
+
 std::optional<std::string_view> packed_format(const std::string& path) {
   return format_of(read_head(path));
 }

@@ -12,6 +12,8 @@ namespace ssa {
 
 /// File name endings of the packed files that InputStream reads.
 std::span<const std::string_view> packed_suffixes();
+/// A file's name without the ending of a packed file.
+std::string without_packed_suffix(std::string name);
 /// "zip", "gz", ... by the file's first bytes; nothing for a plain or unreadable file.
 std::optional<std::string_view> packed_format(const std::string& path);
 

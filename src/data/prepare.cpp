@@ -9,24 +9,26 @@
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/core/shell_word.h"
 #include "ssa/data/image_dataset.h"
 #include "ssa/data/molecules.h"
 #include "ssa/data/prepare_molecules.h"
 #include "ssa/data/token_dataset.h"
 
-#include "byte_tally.h"
 #include "encoded_image_files.h"
 #include "encoded_image_writer.h"
 #include "folder_writer.h"
-#include "input_stream.h"
 #include "make_molecules.h"
 #include "prepare_encoded_images.h"
+#include "prepare_ids.h"
 #include "prepare_images.h"
 #include "prepare_inputs.h"
 #include "prepare_report.h"
 #include "prepare_words.h"
 #include "smiles.h"
-#include "word_inputs.h"
+#include "text_copier.h"
+#include "text_inputs.h"
+#include "word_texts.h"
 
 namespace ssa {
 
@@ -35,59 +37,42 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kCifar10 = "cifar10";
-constexpr size_t kPieceBytes = size_t{1} << 16;
-constexpr std::array<std::string_view, 13> kOurFiles = {
-    kDatasetFile, kDataFile, kTokenFile, kVocabularyFile, kPixelFile,    kLabelFile,  kShardPattern,
-    kIndexFile,   kNameFile, kClassFile, kGraphFile,      kMoleculeFile, kSkippedFile};
+constexpr std::string_view kIds = "ids";
+constexpr std::array<std::string_view, 14> kOurFiles = {
+    kDatasetFile, kDataFile,  kTokenFile,    kVocabularyFile, kIdFile,
+    kPixelFile,   kLabelFile, kShardPattern, kIndexFile,      kNameFile,
+    kClassFile,   kGraphFile, kMoleculeFile, kSkippedFile};
 /// What stays of a folder of encoded images when its making is stopped.
 constexpr std::array<std::string_view, 2> kContinuedFiles = {kShardPattern, kJournalFile};
 
-/// Copies inputs into data.bin, and counts their bytes.
-class Copier {
- public:
-  Copier(const PrepareOptions& options, FolderWriter& writer, int64_t input_bytes)
-      : report_(options, input_bytes), writer_(writer), buffer_(kPieceBytes) {}
-
-  void copy(const PrepareInput& input) {
-    const int64_t bytes_before = tally_.bytes();
-    InputStream stream(input.path);
-    while (stream.next_member()) {
-      if (!input.only_member.empty() && stream.member() != input.only_member) continue;
-      while (const size_t got = stream.read(buffer_)) {
-        const std::span<const uint8_t> piece(buffer_.data(), got);
-        writer_.write(piece);
-        tally_.add(piece);
-        report_.at(read_before_ + stream.consumed(), tally_.bytes());
-      }
-    }
-    read_before_ += stream.consumed();
-    report_.at(read_before_, tally_.bytes());
-    if (tally_.bytes() == bytes_before) throw DataError("input '{}' is empty", input.path);
-  }
-  const ByteTally& tally() const { return tally_; }
-
- private:
-  PrepareReport report_;
-  FolderWriter& writer_;
-  std::vector<uint8_t> buffer_;
-  ByteTally tally_;
-  int64_t read_before_ = 0;  // bytes of the inputs before this one
-};
-
 /// What dataset.json will give as sources.
-std::vector<std::string> source_names(const std::vector<PrepareInput>& inputs) {
+std::vector<std::string> source_names(const TextInputs& inputs) {
   std::vector<std::string> names;
-  for (const PrepareInput& input : inputs) {
-    names.push_back(fs::path(input.path).filename().string());
+  for (const TextSource& text : inputs.all()) {
+    // Members of an archive are named where they are splits.
+    const bool archive = text.member.empty() || !inputs.by_name();
+    names.push_back(fs::path(archive ? text.path : text.member).filename().string());
   }
   return names;
 }
-std::vector<std::string> source_names(const std::array<SplitSource, 3>& texts) {
-  std::vector<std::string> names;
-  for (const SplitSource& text : texts) {
-    names.push_back(fs::path(text.member.empty() ? text.path : text.member).filename().string());
-  }
-  return names;
+
+/// The command line's options, for dataset.json.
+std::string options_text(const TextOptions& texts) {
+  std::string text;
+  const auto add = [&](std::string_view option, const std::string& value) {
+    if (value.empty()) return;
+    text += fmt::format("{}{} {}", text.empty() ? "" : " ", option, shell_word(value));
+  };
+  const auto number = [](int64_t value) { return value > 0 ? std::to_string(value) : ""; };
+  add("--split", texts.split ? texts.split->text() : "");
+  add("--column", texts.column);
+  add("--vocabulary", texts.vocabulary);
+  add("--min-count", number(texts.min_count));
+  add("--max-words", number(texts.max_words));
+  add("--dtype", texts.dtype);
+  add("--names", texts.names);
+  add("--start-token", texts.start_token ? std::to_string(*texts.start_token) : "");
+  return text;
 }
 
 /// What tells a data set from others.
@@ -136,21 +121,34 @@ void refuse_other_data(const PrepareOptions& options, const std::vector<std::str
 }
 
 /// Makes data.bin.
-DatasetInfo prepare_bytes(const PrepareOptions& options, const std::vector<PrepareInput>& inputs,
+DatasetInfo prepare_bytes(const PrepareOptions& options, const TextInputs& inputs,
                           FolderWriter& writer) {
   DatasetInfo info;
-  int64_t input_bytes = 0;
-  for (const PrepareInput& input : inputs) {
-    input_bytes += file_size(input.path);
-  }
+  const std::vector<TextSource> sources = inputs.all();
   writer.start_file(kDataFile);
-  Copier copier(options, writer, input_bytes);
-  for (const PrepareInput& input : inputs) copier.copy(input);
+  TextCopier copier(options, sources, writer);
+  for (const TextSource& source : inputs.together) copier.copy(source);
+  for (const Split split : kSplits) {
+    const int64_t begin = copier.tally().bytes();
+    for (const TextSource& source : inputs.of(split)) copier.copy(source);
+    info.splits[static_cast<size_t>(split)] = {begin, copier.tally().bytes()};
+  }
   info.tokens = copier.tally().bytes();
   info.distinct_bytes = copier.tally().distinct();
   info.checksum = copier.tally().checksum();
-  info.splits = split_bytes_90_5_5(info.tokens, fmt::format("'{}'", inputs.front().path));
+  if (inputs.by_name()) return info;
+  const std::string what = fmt::format("'{}'", sources.front().label());
+  info.splits = options.texts.split ? options.texts.split->ranges(info.tokens, what, info.unit())
+                                    : split_bytes_90_5_5(info.tokens, what);
   return info;
+}
+
+DatasetInfo prepare_text(const PrepareOptions& options, const TextInputs& inputs,
+                         FolderWriter& writer) {
+  if (options.name == kIds) return prepare_ids(options, inputs, writer);
+  if (!is_word_dataset(options.name)) return prepare_bytes(options, inputs, writer);
+  const WordTexts texts(options, inputs, writer);
+  return prepare_words(options, texts.sources(), writer);
 }
 
 }  // namespace
@@ -159,10 +157,13 @@ const std::vector<KnownDataset>& known_datasets() {
   static const std::vector<KnownDataset> datasets = {
       {"enwik8", "one file of bytes, plain or packed; split 90/5/5 million (a prefix: 90/5/5%)",
        true},
-      {"bytes", "any files, plain or packed, put together; split 90/5/5% by bytes", true},
+      {"bytes",
+       "any files, plain or packed: {train,valid,test}.txt, or put together, split 90/5/5%", true},
       {"wikitext2", "wiki.{train,valid,test}.tokens in a folder or archive, complete", true},
       {"wikitext103", "wiki.{train,valid,test}.tokens in a folder or archive, complete", true},
-      {"words", "any {train,valid,test}.{tokens,txt}: words between whitespace", true},
+      {"words", "the same as words between whitespace; with --column also CSV, TSV and JSON lines",
+       true},
+      {"ids", "files of numbers that another tokenizer gave: nanoGPT's and llm.c's .bin", true},
       {"cifar10", "data_batch_{1..5} and test_batch, .bin or pickled: a folder, archive or files",
        true},
       {"images", "train/CLASS/FILE (valid/, test/): JPEG or PNG pictures of one size", true},
@@ -231,14 +232,12 @@ DatasetInfo prepare_dataset(const PrepareOptions& options) {
       is_molecule_dataset(options.name)) {
     throw ConfigError("prepare: {} is no data set of texts", options.name);
   }
-  const bool words = is_word_dataset(options.name);
-  const auto texts = words ? settle_word_inputs(options) : std::array<SplitSource, 3>();
-  const auto inputs = words ? std::vector<PrepareInput>() : settle_inputs(options);
-  const auto sources = words ? source_names(texts) : source_names(inputs);
+  const TextInputs inputs = settle_text_inputs(options);
+  const std::vector<std::string> sources = source_names(inputs);
   refuse_other_data(options, sources);
   FolderWriter writer(options.output, kOurFiles);
-  DatasetInfo info =
-      words ? prepare_words(options, texts, writer) : prepare_bytes(options, inputs, writer);
+  DatasetInfo info = prepare_text(options, inputs, writer);
+  info.options = options_text(options.texts);
   info.name = options.name;
   info.sources = sources;
   writer.start_file(kDatasetFile);

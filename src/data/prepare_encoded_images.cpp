@@ -223,8 +223,9 @@ void check_encoded_options(const PrepareOptions& options) {
   const EncodedImageOptions& given = options.encoded;
   if (options.name != "imagenet") {
     if (given.split) {
-      throw ConfigError("--split is for `imagenet`, `pcqm4mv2` and `molecules`, not for `{}`",
-                        options.name);
+      throw ConfigError(
+          "--split is for texts, `imagenet`, `pcqm4mv2` and `molecules`, not for `{}`",
+          options.name);
     }
     if (!given.val_labels.empty() || !given.classes.empty() || given.resize || given.quality ||
         given.workers) {

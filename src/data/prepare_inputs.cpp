@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <utility>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "ssa/core/error.h"
+#include "ssa/data/vocabulary.h"
 
 #include "input_stream.h"
 #include "list_folder.h"
@@ -37,18 +38,18 @@ bool names_enwik8(const std::string& file) {
 std::string choose_in_folder(const PrepareOptions& options, const std::string& folder) {
   refuse_prepared(folder);
   std::error_code error;
-  const bool enwik8 = options.name == kEnwik8;
   std::vector<std::string> candidates;
   for (const fs::path& entry : list_folder(folder, error)) {
     const std::string file = entry.filename().string();
     std::error_code ignored;  // an unreadable entry is not a candidate
-    if (!fs::is_regular_file(entry, ignored) || file.starts_with('.')) continue;
-    if (!enwik8 || names_enwik8(file)) candidates.push_back(entry.string());
+    if (fs::is_regular_file(entry, ignored) && names_enwik8(file)) {
+      candidates.push_back(entry.string());
+    }
   }
   if (error) throw DataError("cannot list '{}': {}", folder, error.message());
   if (candidates.empty()) {
-    throw DataError("'{}' holds no {}: give the file itself as --input", folder,
-                    enwik8 ? "enwik8, enwik8.zip or the like" : "file");
+    throw DataError("'{}' holds no enwik8, enwik8.zip or the like: give the file itself as --input",
+                    folder);
   }
   if (candidates.size() > 1) {
     throw DataError("'{}' holds several candidates; give one as --input:{}", folder,
@@ -97,8 +98,39 @@ void check_name(const std::string& name) {
         name);
   }
   throw ConfigError(
-      "unknown data set '{}'; supported:{} (`bytes` takes any file, `words` any text)", name,
-      supported);
+      "unknown data set '{}'; supported:{} (`bytes` takes any file, `words` any text, `ids` any "
+      "tokenizer's numbers)",
+      name, supported);
+}
+
+/// Options that another data set has are of no effect, and so a mistake.
+void check_text_options(const PrepareOptions& options) {
+  const TextOptions& given = options.texts;
+  const bool bytes = options.name == "bytes", words = options.name == "words";
+  const bool ids = options.name == "ids";
+  const auto require = [&](bool fits, std::string_view option, std::string_view whose) {
+    if (fits) return;
+    throw ConfigError("{} is for {}, not for `{}`", option, whose, options.name);
+  };
+  require(!given.split || bytes || words || ids, "--split 90/5/5 or none",
+          "`bytes`, `words` and `ids`");
+  require(given.column.empty() || bytes || words, "--column", "`bytes` and `words`");
+  require(given.vocabulary.empty() || words || ids, "--vocabulary", "`words` and `ids`");
+  require(given.min_count == 0 || words, "--min-count", "`words`");
+  require(given.max_words == 0 || words, "--max-words", "`words`");
+  require(given.dtype.empty() || ids, "--dtype", "`ids`");
+  require(given.names.empty() || ids, "--names", "`ids`");
+  require(!given.start_token || ids, "--start-token", "`ids`");
+  if (words && !given.vocabulary.empty() && (given.min_count > 0 || given.max_words > 0)) {
+    throw ConfigError(
+        "--vocabulary gives all words: --min-count and --max-words are for a vocabulary that is "
+        "made of the train split. Leave them out");
+  }
+  if (given.min_count < 0) throw ConfigError("--min-count {}: give 1 or more", given.min_count);
+  if (given.max_words != 0 && given.max_words < 3) {
+    throw ConfigError("--max-words {}: give 3 or more, for {} and {} are words, too",
+                      given.max_words, kEndOfLine, kUnknown);
+  }
 }
 
 }  // namespace
@@ -110,6 +142,15 @@ std::string join(const std::vector<std::string>& names) {
     text += fmt::format("\n  … {} more", names.size() - kNamesInMessages);
   }
   return text;
+}
+
+int64_t size_of_files(const std::vector<TextSource>& sources) {
+  std::set<std::string> paths;  // an archive may hold several texts
+  int64_t bytes = 0;
+  for (const TextSource& source : sources) {
+    if (!source.is_none() && paths.insert(source.path).second) bytes += file_size(source.path);
+  }
+  return bytes;
 }
 
 int64_t file_size(const std::string& path) {
@@ -138,6 +179,7 @@ void check_options(const PrepareOptions& options) {
         options.name);
   }
   check_encoded_options(options);
+  check_text_options(options);
   const bool enwik8 = options.name == kEnwik8;
   if (enwik8 && options.inputs.size() > 1) {
     throw ConfigError("enwik8 is made from one file, {} inputs are given; `bytes` takes several",
@@ -155,26 +197,13 @@ void check_options(const PrepareOptions& options) {
   }
 }
 
-std::vector<PrepareInput> settle_inputs(const PrepareOptions& options) {
-  const bool enwik8 = options.name == kEnwik8;
-  std::vector<PrepareInput> inputs;
-  for (const std::string& given : options.inputs) {
-    std::error_code error;
-    PrepareInput input;
-    input.path = fs::is_directory(given, error) ? choose_in_folder(options, given) : given;
-    const std::vector<std::string> members = members_of(input.path);
-    if (enwik8 && !members.empty()) {
-      input.only_member = choose_member(options, input.path, members);
-    } else if (members.size() > 1) {
-      tell(options, fmt::format("putting the {} files in {} together, in this order:{}",
-                                members.size(), input.path, join(members)));
-    }
-    inputs.push_back(std::move(input));
-  }
-  if (inputs.size() > 1) {
-    tell(options, fmt::format("putting {} inputs together, in the order given", inputs.size()));
-  }
-  return inputs;
+TextSource settle_enwik8(const PrepareOptions& options) {
+  const std::string& given = options.inputs.front();
+  std::error_code error;
+  TextSource source{fs::is_directory(given, error) ? choose_in_folder(options, given) : given};
+  const std::vector<std::string> members = members_of(source.path);
+  if (!members.empty()) source.member = choose_member(options, source.path, members);
+  return source;
 }
 
 }  // namespace ssa

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -13,11 +14,11 @@
 #include "ssa/data/vocabulary.h"
 
 #include "byte_tally.h"
+#include "dataset_files.h"
 #include "prepare_inputs.h"
 #include "prepare_report.h"
 #include "token_file.h"
 #include "word_blocks.h"
-#include "word_inputs.h"
 #include "word_text.h"
 
 namespace ssa {
@@ -55,17 +56,27 @@ class WordCounts {
   }
   int64_t total() const { return total_; }
 
-  /// The words by falling frequency.
-  Vocabulary vocabulary(std::string_view origin) const {
-    std::vector<int32_t> order(counts_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::ranges::sort(order, [this](int32_t left, int32_t right) {
-      const auto a = static_cast<size_t>(left), b = static_cast<size_t>(right);
-      return counts_[a] != counts_[b] ? counts_[a] > counts_[b] : first_[a] < first_[b];
-    });
+  /// The words by falling frequency; without those that are rarer than `min_count`, and without the
+  /// rarest where there are more than `max_words` (0: no limit). What is left out counts as
+  /// kUnknown.
+  Vocabulary vocabulary(std::string_view origin, int64_t min_count, int64_t max_words) {
+    add(kUnknown, kNowhere, /*count=*/0);
+    const int32_t unknown = words_.find(kUnknown), line_end = words_.find(kEndOfLine);
+    int64_t room = max_words > 0 ? max_words - 2 : words_.size();
+    std::vector<int32_t> kept;
+    for (const int32_t number : by_frequency()) {
+      const int64_t count = counts_[static_cast<size_t>(number)];
+      const bool special = number == unknown || number == line_end;
+      if (special || (count >= min_count && room-- > 0)) {
+        kept.push_back(number);
+      } else {
+        counts_[static_cast<size_t>(unknown)] += count;
+      }
+    }
+    sort(kept);
     std::vector<std::string> words;
     std::vector<int64_t> counts;
-    for (const int32_t number : order) {
+    for (const int32_t number : kept) {
       words.emplace_back(words_.word(number));
       counts.push_back(counts_[static_cast<size_t>(number)]);
     }
@@ -73,6 +84,19 @@ class WordCounts {
   }
 
  private:
+  void sort(std::vector<int32_t>& numbers) const {
+    std::ranges::sort(numbers, [this](int32_t left, int32_t right) {
+      const auto a = static_cast<size_t>(left), b = static_cast<size_t>(right);
+      return counts_[a] != counts_[b] ? counts_[a] > counts_[b] : first_[a] < first_[b];
+    });
+  }
+  std::vector<int32_t> by_frequency() const {
+    std::vector<int32_t> order(counts_.size());
+    std::iota(order.begin(), order.end(), 0);
+    sort(order);
+    return order;
+  }
+
   WordTable words_;
   std::vector<int64_t> counts_;
   std::vector<int64_t> first_;
@@ -87,7 +111,7 @@ struct EncodedBlock {
 
 class WordPreparer {
  public:
-  WordPreparer(const PrepareOptions& options, const std::array<SplitSource, 3>& sources,
+  WordPreparer(const PrepareOptions& options, const std::array<TextSource, 3>& sources,
                FolderWriter& writer)
       : options_(options),
         writer_(writer),
@@ -99,7 +123,8 @@ class WordPreparer {
   DatasetInfo run() {
     DatasetInfo info;
     info.kind = TokenKind::words;
-    const Vocabulary vocabulary = count_words();
+    const Vocabulary vocabulary =
+        options_.texts.vocabulary.empty() ? count_words() : given_vocabulary();
     write_vocabulary(vocabulary, info);
     TokenFileHeader header;
     writer_.start_file(kTokenFile);
@@ -116,15 +141,14 @@ class WordPreparer {
   void tell(const std::string& text) const {
     if (options_.note) options_.note(text);
   }
-  const SplitSource& source(Split split) const { return sources_[index_of(split)]; }
+  const TextSource& source(Split split) const { return sources_[index_of(split)]; }
 
   /// Bytes read in both passes together.
   int64_t input_bytes() const {
-    std::map<std::string, int64_t> sizes;
-    for (const SplitSource& source : sources_) sizes[source.path] = file_size(source.path);
-    int64_t total = file_size(source(Split::train).path);
-    for (const auto& [path, size] : sizes) total += size;
-    return total;
+    const int64_t second_pass = size_of_files({sources_.begin(), sources_.end()});
+    if (!options_.texts.vocabulary.empty()) return second_pass;
+    const TextSource& train = source(Split::train);
+    return second_pass + (train.end < 0 ? file_size(train.path) : train.end);
   }
 
   void report(const WordReader& reader, int64_t written) {
@@ -135,7 +159,7 @@ class WordPreparer {
     report_.at(total, written);
   }
 
-  void check_utf8(const WordBlock& block, const SplitSource& source) const {
+  void check_utf8(const WordBlock& block, const TextSource& source) const {
     const size_t bad = find_not_utf8(block.text);
     if (bad == std::string::npos) return;
     throw DataError("'{}' is not UTF-8 at byte {}: it is damaged, or not a text", source.label(),
@@ -143,7 +167,7 @@ class WordPreparer {
   }
 
   /// Throws if a count differs from the published one.
-  void check_published(const SplitSource& source, int64_t found, int64_t expected,
+  void check_published(const TextSource& source, int64_t found, int64_t expected,
                        std::string_view what) const {
     if (found == expected) return;
     throw DataError(
@@ -152,6 +176,7 @@ class WordPreparer {
         source.label(), found, what, published_->title, expected);
   }
 
+  Vocabulary given_vocabulary() const;
   Vocabulary count_words();
   void write_vocabulary(const Vocabulary& vocabulary, DatasetInfo& info);
   void write_tokens(Split split, const Vocabulary& vocabulary, DatasetInfo& info, ByteTally& tally);
@@ -159,7 +184,7 @@ class WordPreparer {
 
   const PrepareOptions& options_;
   FolderWriter& writer_;
-  std::array<SplitSource, 3> sources_;
+  std::array<TextSource, 3> sources_;
   const PublishedCounts* published_;
   size_t workers_;
   PrepareReport report_;
@@ -168,9 +193,34 @@ class WordPreparer {
   std::map<std::string, int64_t> consumed_;  // of each file in this pass
 };
 
+/// What --vocabulary names: a list of words, or the vocabulary of a run or of prepared words.
+Vocabulary WordPreparer::given_vocabulary() const {
+  namespace fs = std::filesystem;
+  fs::path path = options_.texts.vocabulary;
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    path /= kVocabularyFile;
+    if (!is_there(path)) {
+      throw DataError(
+          "--vocabulary '{}' holds no {}: give a run of word_lm, a folder of prepared words, or a "
+          "list of words",
+          options_.texts.vocabulary, kVocabularyFile);
+    }
+  }
+  if (!is_there(path)) {
+    throw DataError(
+        "--vocabulary '{}' is not there: give a list of words, a line each, fairseq's dict.txt, a "
+        "run of word_lm or a folder of prepared words",
+        path.string());
+  }
+  Vocabulary vocabulary = vocabulary_from_list(read_text(path), path.string());
+  tell(fmt::format("the vocabulary is that of {}: {} words", path.string(), vocabulary.size()));
+  return vocabulary;
+}
+
 /// First pass: the vocabulary of the train split.
 Vocabulary WordPreparer::count_words() {
-  const SplitSource& train = source(Split::train);
+  const TextSource& train = source(Split::train);
   reader_.open(train);
   std::vector<WordCounts> parts(workers_);
   const auto count = [&](size_t worker, const WordBlock& block) {
@@ -196,8 +246,7 @@ Vocabulary WordPreparer::count_words() {
   for (const WordCounts& part : parts) counts.add(part);
   if (counts.total() == 0) throw DataError("'{}' is empty", train.label());
   if (published_) check_published(train, counts.total(), published_->tokens[0], "tokens");
-  counts.add(kUnknown, kNowhere, /*count=*/0);
-  return counts.vocabulary(train.label());
+  return counts.vocabulary(train.label(), options_.texts.min_count, options_.texts.max_words);
 }
 
 void WordPreparer::write_vocabulary(const Vocabulary& vocabulary, DatasetInfo& info) {
@@ -206,13 +255,11 @@ void WordPreparer::write_vocabulary(const Vocabulary& vocabulary, DatasetInfo& i
     check_published(source(Split::train), info.vocabulary, published_->vocabulary,
                     "different words");
   }
-  if (vocabulary.count(vocabulary.unknown_token()) == 0) {
+  if (options_.texts.vocabulary.empty() && vocabulary.count(vocabulary.unknown_token()) == 0) {
     tell(fmt::format("the train split has no {}: it was added to the vocabulary", kUnknown));
   }
   const std::string text = vocabulary_to_text(vocabulary);
-  ByteTally tally;
-  tally.add({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-  info.vocabulary_checksum = tally.checksum();
+  info.vocabulary_checksum = vocabulary_checksum(text);
   writer_.start_file(kVocabularyFile);
   writer_.write(text);
 }
@@ -234,8 +281,10 @@ EncodedBlock WordPreparer::encode(const WordBlock& block, const Vocabulary& voca
 /// Second pass, for one split.
 void WordPreparer::write_tokens(Split split, const Vocabulary& vocabulary, DatasetInfo& info,
                                 ByteTally& tally) {
-  const SplitSource& text = source(split);
+  const TextSource& text = source(split);
   const int64_t begin = info.tokens;
+  info.splits[index_of(split)] = {begin, begin};
+  if (text.is_none()) return;
   int64_t& unknown = info.unknown[index_of(split)];
   reader_.open(text);
   const auto work = [&](size_t, const WordBlock& block) {
@@ -266,7 +315,7 @@ bool is_word_dataset(std::string_view name) {
   return name == "words" || published_counts(name) != nullptr;
 }
 
-DatasetInfo prepare_words(const PrepareOptions& options, const std::array<SplitSource, 3>& sources,
+DatasetInfo prepare_words(const PrepareOptions& options, const std::array<TextSource, 3>& sources,
                           FolderWriter& writer) {
   return WordPreparer(options, sources, writer).run();
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <filesystem>
 #include <utility>
 #include <vector>
@@ -49,25 +50,25 @@ namespace {
       folder.string(), kDatasetFile);
 }
 
-/// Reads vocab.txt and compares it with what dataset.json says.
+/// Reads the vocabulary of words or ids, and compares it with what dataset.json says.
 Vocabulary read_vocabulary(const fs::path& path, const DatasetInfo& info) {
   if (!is_there(path)) {
-    throw DataError("'{}' is missing; {} words expected. Prepare the data set again.",
+    throw DataError("'{}' is missing; {} tokens expected. Prepare the data set again.",
                     path.string(), info.vocabulary);
   }
   const std::string text = read_text(path);
-  Vocabulary vocabulary = vocabulary_from_text(text, path.string());
+  Vocabulary vocabulary = info.kind == TokenKind::ids ? ids_from_text(text, path.string())
+                                                      : vocabulary_from_text(text, path.string());
   if (vocabulary.size() != info.vocabulary) {
-    throw DataError("'{}' has {} words, but {} are expected. Prepare the data set again.",
+    throw DataError("'{}' has {} tokens, but {} are expected. Prepare the data set again.",
                     path.string(), vocabulary.size(), info.vocabulary);
   }
-  ByteTally tally;
-  tally.add(std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
-  if (tally.checksum() != info.vocabulary_checksum) {
+  if (const std::string checksum = vocabulary_checksum(text);
+      checksum != info.vocabulary_checksum) {
     throw DataError(
         "'{}' is damaged: its XXH3-64 checksum is {}, but {} is expected. Prepare the data set "
         "again.",
-        path.string(), tally.checksum(), info.vocabulary_checksum);
+        path.string(), checksum, info.vocabulary_checksum);
   }
   return vocabulary;
 }
@@ -113,9 +114,9 @@ TokenDataset TokenDataset::open(const std::string& path) {
   auto file = std::make_shared<const MappedFile>(data.string());
   std::array<uint8_t, sizeof(TokenFileHeader)> header{};
   file->read(0, header);
-  check_token_file_header(header, info.tokens, data.string());
+  check_token_file_header(header, info.tokens, info.token_width(), data.string());
   auto vocabulary =
-      std::make_shared<const Vocabulary>(read_vocabulary(place / kVocabularyFile, info));
+      std::make_shared<const Vocabulary>(read_vocabulary(place / info.vocabulary_file(), info));
   return {std::move(file), std::move(info), std::move(vocabulary)};
 }
 
@@ -126,16 +127,27 @@ void TokenDataset::read(Split split, int64_t offset, std::span<int32_t> out) con
             "read of {} {} at {} is outside the {} split ({}) of '{}'", wanted, info_.unit(),
             offset, name(split), size, path());
   const int64_t first = range(split).begin + offset;
-  if (info_.kind == TokenKind::words) return read_words(first, out);
+  if (info_.kind != TokenKind::bytes) return read_tokens(first, out);
   // Reads the bytes into the last quarter of `out`, then widens them to tokens from the front.
   uint8_t* bytes = reinterpret_cast<uint8_t*>(out.data()) + 3 * out.size();
   file_->read(first, {bytes, out.size()});
   for (size_t i = 0; i < out.size(); ++i) out[i] = bytes[i];
 }
 
-void TokenDataset::read_words(int64_t first, std::span<int32_t> out) const {
+void TokenDataset::read_tokens(int64_t first, std::span<int32_t> out) const {
   const auto offset = static_cast<int64_t>(sizeof(TokenFileHeader)) + first * info_.token_width();
-  file_->read(offset, {reinterpret_cast<uint8_t*>(out.data()), out.size_bytes()});
+  if (info_.token_width() == 2) {
+    // Reads into the last half of `out`, then widens from the front.
+    uint16_t* narrow = reinterpret_cast<uint16_t*>(out.data()) + out.size();
+    file_->read(offset, {reinterpret_cast<uint8_t*>(narrow), 2 * out.size()});
+    for (size_t i = 0; i < out.size(); ++i) {
+      uint16_t token = 0;
+      std::memcpy(&token, narrow + i, sizeof(token));
+      out[i] = token;
+    }
+  } else {
+    file_->read(offset, {reinterpret_cast<uint8_t*>(out.data()), out.size_bytes()});
+  }
   for (size_t i = 0; i < out.size(); ++i) {
     if (out[i] >= 0 && out[i] < info_.vocabulary) continue;
     throw DataError(

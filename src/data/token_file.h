@@ -26,10 +26,10 @@ struct TokenFileHeader {
 static_assert(sizeof(TokenFileHeader) == 32);
 static_assert(std::endian::native == std::endian::little, "token files are read as they are");
 
-/// Throws DataError unless `bytes` are the header of a file of `count` tokens of 4 bytes.
-inline void check_token_file_header(std::span<const uint8_t> bytes, int64_t count,
+/// Throws DataError unless `bytes` are the header of a file of `count` tokens of `width` bytes.
+inline void check_token_file_header(std::span<const uint8_t> bytes, int64_t count, int64_t width,
                                     const std::string& path) {
-  const TokenFileHeader expected{.count = count};
+  const TokenFileHeader expected{.width = static_cast<uint32_t>(width), .count = count};
   TokenFileHeader found;
   SSA_CHECK(bytes.size() == sizeof(found), "a token file's header has {} bytes, not {}",
             sizeof(found), bytes.size());

@@ -1,6 +1,7 @@
 #include "ssa/data/vocabulary.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <utility>
 
@@ -8,6 +9,8 @@
 
 #include "ssa/core/error.h"
 
+#include "byte_tally.h"
+#include "id_file.h"
 #include "word_text.h"
 
 namespace ssa {
@@ -26,6 +29,7 @@ Vocabulary Vocabulary::words(const std::vector<std::string>& words, std::vector<
                       words[i]);
     }
   }
+  result.size_ = result.words_.size();
   result.counts_ = std::move(counts);
   result.start_ = result.words_.find(kEndOfLine);
   result.unknown_ = result.words_.find(kUnknown);
@@ -36,17 +40,59 @@ Vocabulary Vocabulary::words(const std::vector<std::string>& words, std::vector<
   return result;
 }
 
+Vocabulary Vocabulary::ids(int64_t size, int32_t start_token, std::vector<std::string> texts) {
+  SSA_CHECK(texts.empty() || std::ssize(texts) == size, "Vocabulary: {} texts for {} ids",
+            texts.size(), size);
+  SSA_CHECK(start_token >= 0 && start_token < size, "Vocabulary: no start token {} among {}",
+            start_token, size);
+  Vocabulary result;
+  result.kind_ = TokenKind::ids;
+  result.size_ = size;
+  result.start_ = start_token;
+  result.texts_ = std::move(texts);
+  return result;
+}
+
 int64_t Vocabulary::count(int32_t token) const {
   SSA_CHECK(token >= 0 && token < size(), "Vocabulary: no token {} among {}", token, size());
   return counts_.empty() ? 0 : counts_[static_cast<size_t>(token)];
 }
 
 int32_t Vocabulary::find(std::string_view word) const {
-  SSA_CHECK(kind_ == TokenKind::words, "Vocabulary: bytes have no words");
+  SSA_CHECK(kind_ == TokenKind::words, "Vocabulary: only words can be found");
   return words_.find(word);
 }
 
+namespace {
+
+/// The ids in a list such as "1, 2 3".
+std::vector<int32_t> listed_ids(std::string_view text, int64_t size) {
+  const auto separates = [](char c) {
+    return c == ',' || std::isspace(static_cast<unsigned char>(c)) != 0;
+  };
+  std::vector<int32_t> ids;
+  for (size_t begin = 0; begin < text.size();) {
+    if (separates(text[begin])) {
+      ++begin;
+      continue;
+    }
+    const auto* const end = std::find_if(text.begin() + begin, text.end(), separates);
+    const std::string_view one(text.data() + begin, end);
+    int32_t id = -1;
+    const auto [stop, error] = std::from_chars(one.data(), one.data() + one.size(), id);
+    if (error != std::errc() || stop != one.data() + one.size() || id < 0 || id >= size) {
+      throw ConfigError("'{}' is no id; give numbers from 0 to {}, as in 1,2,3", one, size - 1);
+    }
+    ids.push_back(id);
+    begin += one.size();
+  }
+  return ids;
+}
+
+}  // namespace
+
 std::vector<int32_t> Vocabulary::encode(std::string_view text) const {
+  if (kind_ == TokenKind::ids) return listed_ids(text, size_);
   std::vector<int32_t> tokens;
   if (kind_ == TokenKind::bytes) {
     for (const char byte : text) tokens.push_back(static_cast<unsigned char>(byte));
@@ -65,12 +111,16 @@ std::vector<int32_t> Vocabulary::encode(std::string_view text) const {
 std::string Vocabulary::decode(int32_t token) const {
   SSA_CHECK(token >= 0 && token < size(), "Vocabulary: no token {} among {}", token, size());
   if (kind_ == TokenKind::bytes) return {static_cast<char>(token)};
+  if (kind_ == TokenKind::ids) {
+    return texts_.empty() ? fmt::format("{} ", token) : texts_[static_cast<size_t>(token)];
+  }
   if (token == start_) return "\n";
   return std::string(words_.word(token)) + ' ';
 }
 
 std::string vocabulary_to_text(const Vocabulary& vocabulary) {
-  SSA_CHECK(vocabulary.kind() == TokenKind::words, "Vocabulary: bytes need no list");
+  SSA_CHECK(vocabulary.kind() != TokenKind::bytes, "Vocabulary: bytes need no file");
+  if (vocabulary.kind() == TokenKind::ids) return ids_to_json(vocabulary);
   std::string text;
   for (int32_t token = 0; token < vocabulary.size(); ++token) {
     text += token == vocabulary.start_token() ? std::string(kEndOfLine) + ' '
@@ -78,6 +128,12 @@ std::string vocabulary_to_text(const Vocabulary& vocabulary) {
     text += fmt::format("{}\n", vocabulary.count(token));
   }
   return text;
+}
+
+std::string vocabulary_checksum(std::string_view file_text) {
+  ByteTally tally;
+  tally.add({reinterpret_cast<const uint8_t*>(file_text.data()), file_text.size()});
+  return tally.checksum();
 }
 
 Vocabulary vocabulary_from_text(std::string_view text, const std::string& path) {

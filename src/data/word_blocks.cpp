@@ -1,6 +1,8 @@
 #include "word_blocks.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <limits>
 
 #include "ssa/core/error.h"
 
@@ -23,10 +25,20 @@ bool WordReader::find_member(const std::string& member) {
   return false;
 }
 
-void WordReader::open(const SplitSource& source) {
+void WordReader::skip(int64_t bytes) {
+  while (bytes > 0) {
+    const auto piece = std::min(buffer_.size(), static_cast<size_t>(bytes));
+    const size_t got = stream_->read(std::span(buffer_).first(piece));
+    if (got == 0) throw DataError("'{}' is gone: the file changed while it was read", label_);
+    bytes -= static_cast<int64_t>(got);
+  }
+}
+
+void WordReader::open(const TextSource& source) {
   label_ = source.label();
   rest_.clear();
-  offset_ = 0;
+  offset_ = source.begin;
+  left_ = source.end < 0 ? std::numeric_limits<int64_t>::max() : source.end - source.begin;
   at_end_ = false;
   line_open_ = false;
   ended_line_ = true;
@@ -38,6 +50,7 @@ void WordReader::open(const SplitSource& source) {
   if (!find_member(source.member)) {
     throw DataError("'{}' is gone: the file changed while it was read", label_);
   }
+  skip(source.begin);
 }
 
 void WordReader::check_rest() {
@@ -47,8 +60,10 @@ void WordReader::check_rest() {
 
 bool WordReader::next(WordBlock& block) {
   while (!at_end_ && rest_.size() < kBlockBytes) {
-    const size_t got = stream_->read(buffer_);
+    const auto piece = static_cast<size_t>(std::min<int64_t>(left_, std::ssize(buffer_)));
+    const size_t got = stream_->read(std::span(buffer_).first(piece));
     rest_.append(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(got));
+    left_ -= static_cast<int64_t>(got);
     at_end_ = got == 0;
   }
   block.offset = offset_;

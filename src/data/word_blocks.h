@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "input_stream.h"
-#include "word_inputs.h"
+#include "text_source.h"
 
 namespace ssa {
 
@@ -26,7 +26,7 @@ class WordReader {
   WordReader();
   /// Goes to the beginning of a text. Like all functions here, throws DataError if the input is
   /// damaged.
-  void open(const SplitSource& source);
+  void open(const TextSource& source);
   /// The next block; false at the end of the text.
   bool next(WordBlock& block);
   /// Reads the rest of an archive, so that all its checksums are checked.
@@ -40,6 +40,7 @@ class WordReader {
 
  private:
   bool find_member(const std::string& member);
+  void skip(int64_t bytes);
 
   std::string path_;   // of stream_
   std::string label_;  // for messages
@@ -47,6 +48,7 @@ class WordReader {
   std::vector<uint8_t> buffer_;
   std::string rest_;  // read, but not returned yet
   int64_t offset_ = 0;
+  int64_t left_ = 0;        // bytes of the text that have not been read; the stream may have fewer
   bool at_end_ = true;      // of the text
   bool exhausted_ = false;  // all members of the archive have been passed
   bool line_open_ = false;  // the returned text ends within a line

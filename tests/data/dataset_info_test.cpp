@@ -39,6 +39,14 @@ TEST_CASE("enwik8 has its official split") {
   CHECK(info.split_description() == "official Enwik8 split");
 }
 
+TEST_CASE("another text of as many bytes is not enwik8") {
+  DatasetInfo info = example();
+  info.name = "bytes";  // such as Text8
+  info.tokens = kEnwik8Bytes;
+  info.splits = split_bytes_90_5_5(kEnwik8Bytes, "text8");
+  CHECK_FALSE(info.official_split());
+}
+
 TEST_CASE("any other size is split 90/5/5 and says so") {
   CHECK_FALSE(example().official_split());
   CHECK(example().split_description() == "prefix/custom split");
@@ -103,6 +111,8 @@ TEST_CASE("a malformed dataset.json is an error that names file and key") {
       {altered("\"bytes\": 1000", "\"bytes\": 1001"), "1001"},
       {altered("\"valid\"", "\"dev\""), "splits"},
       {altered("900", "901"), "splits"},
+      {altered("900", "0"), "splits"},
+      {altered("\"kind\": \"bytes\"", "\"kind\": \"ids\""), "'tokens' is missing"},
       {altered("\"train\": [\n      0,", "\"train\": ["), "splits.train"},
       {altered("\"0123456789abcdef\"", "false"), "xxh3_64"},
       {std::string(100'000, '['), "JSON"},

@@ -183,6 +183,7 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
   int calls = 0;
 
   SECTION("missing split") {
+    options.name = "wikitext2";
     fs::remove(in + "/wiki.test.tokens");
     write_bytes(in + "/wiki.test.raw", "not this");
     parts = {"test split", "wiki.test.tokens", "wiki.valid.tokens"};
@@ -190,11 +191,13 @@ TEST_CASE("texts that cannot be used are errors that say why, and leave nothing"
   SECTION("only train in an archive") {
     write_archive(input / "x.tar", "tar", "none", {{"wiki.train.tokens", kTrain}});
     options.inputs = {input / "x.tar"};
+    options.name = "wikitext2";
     parts = {"valid split", "x.tar (wiki.train.tokens)"};
   }
   SECTION("nothing of the kind") {
     write_bytes(input / "book.txt", "no split is named here\n");
     options.inputs = {input / "book.txt"};
+    options.name = "wikitext2";
     parts = {"train split", "nothing of the kind"};
   }
   SECTION("two files for a split") {

@@ -111,7 +111,7 @@ TEST_CASE_METHOD(Fixture, "damaged word data are told from whole ones") {
   SECTION("a word too few in the vocabulary") {
     std::string text = read_bytes(ready + "/vocab.txt");
     write_bytes(ready + "/vocab.txt", text.erase(text.find("seven"), sizeof("seven 50")));
-    CHECK(contains(open_error(), "8 words, but 9"));
+    CHECK(contains(open_error(), "8 tokens, but 9"));
   }
   SECTION("another word in the vocabulary") {
     std::string text = read_bytes(ready + "/vocab.txt");

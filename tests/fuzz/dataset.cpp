@@ -88,8 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     parts[kNameFile] = names->second;
   }
   write_parts(parts, folder().path(),
-              {kDatasetFile, kDataFile, kTokenFile, kVocabularyFile, kPixelFile, kLabelFile,
-               kIndexFile, kNameFile, "shard-00000.bin"});
+              {kDatasetFile, kDataFile, kTokenFile, kVocabularyFile, kIdFile, kPixelFile,
+               kLabelFile, kIndexFile, kNameFile, "shard-00000.bin"});
   accepted<DataError>(read_tokens);
   accepted<DataError>(read_images);
   accepted<DataError>(read_encoded_images);

@@ -1,6 +1,6 @@
 // Prepares a data set from one input. Its first byte says of which kind; the texts of words stand
-// in "=== train.txt" and so on, the lists and the archive of ImageNet in "=== labels", "===
-// classes" and "=== train.tar".
+// in "=== train.txt" and so on, tables in "=== a.csv", "=== a.tsv" or "=== a.jsonl", the lists and
+// the archive of ImageNet in "=== labels", "=== classes" and "=== train.tar".
 
 #include "ssa/data/prepare.h"
 
@@ -54,6 +54,13 @@ std::string input_archive(const std::string& bytes) {
   return input + "/train.tar";
 }
 
+/// A table, which has a column `text`.
+std::string input_table(const std::string& bytes) {
+  const std::string input = input_folder("table");
+  write_parts(parts_of(bytes, "a.jsonl"), input, {"a.csv", "a.tsv", "a.jsonl"});
+  return input;
+}
+
 /// Without the last output there is none to replace, so each begins afresh.
 PrepareOptions options_for(const std::string& name, const std::string& input) {
   PrepareOptions options;
@@ -65,7 +72,7 @@ PrepareOptions options_for(const std::string& name, const std::string& input) {
 }
 
 void prepare_tokens(const PrepareOptions& options) {
-  const auto info = parsed<DataError>([&] { return prepare_dataset(options); });
+  const auto info = parsed<Error>([&] { return prepare_dataset(options); });
   if (!info) return;
   const TokenDataset tokens = TokenDataset::open(options.output);
   verify(tokens);
@@ -111,6 +118,26 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 'w':
       prepare_tokens(options_for("words", input_texts(bytes)));
       break;
+    case 't': {
+      PrepareOptions options = options_for("words", input_table(bytes));
+      options.texts.column = "text";
+      options.texts.split = SplitShares::from_text("none");
+      prepare_tokens(options);
+      break;
+    }
+    case 'n': {
+      PrepareOptions options = options_for("ids", input_file(bytes));
+      options.texts.vocabulary = "50000";
+      options.texts.split = SplitShares::from_text("none");
+      // With a header the width is known, and otherwise as likely the one as the other.
+      const bool header =
+          bytes.starts_with("\x88\xd8\x34\x01") || bytes.starts_with("\xa1\xd9\x34\x01");
+      if (!header) {
+        options.texts.dtype = bytes.size() % 2 == 0 ? "u16" : "u32";
+      }
+      prepare_tokens(options);
+      break;
+    }
     case 'c':
       prepare_pictures(options_for("cifar10", input_file(bytes)));
       break;

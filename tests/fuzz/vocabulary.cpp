@@ -1,4 +1,5 @@
-// Reads a vocab.txt, and encodes a text ("=== text") with it.
+// Reads a vocab.txt, and encodes a text ("=== text") with it; the same for a list of words of
+// another program ("=== list"), and for ids ("=== ids", a vocabulary.json, and "=== names").
 
 #include "ssa/data/vocabulary.h"
 
@@ -40,6 +41,22 @@ void check_table(const std::string& text) {
   for_each_word(text, add, [](size_t) {});
 }
 
+void check_ids(const Vocabulary& ids) {
+  const std::string file = vocabulary_to_text(ids);
+  const Vocabulary again = ids_from_text(file, "copy");
+  require(vocabulary_to_text(again) == file, "ids survive a round trip");
+  require(again.decode(ids.start_token()) == ids.decode(ids.start_token()),
+          "the text of an id survives a round trip");
+}
+
+/// The texts of ids, which are as many as lines.
+void check_names(const std::string& lines) {
+  auto texts = parsed<DataError>([&] { return id_texts_from_lines(lines, "input"); });
+  if (!texts || texts->empty()) return;
+  const auto size = std::ssize(*texts);
+  check_ids(Vocabulary::ids(size, static_cast<int32_t>(size - 1), std::move(*texts)));
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -49,5 +66,12 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto vocabulary =
       parsed<DataError>([&] { return vocabulary_from_text(parts["vocab.txt"], "input"); });
   if (vocabulary) check(*vocabulary, text);
+  const auto list = parsed<DataError>([&] { return vocabulary_from_list(parts["list"], "input"); });
+  if (list) check(*list, text);
+  if (const auto ids = parsed<DataError>([&] { return ids_from_text(parts["ids"], "input"); })) {
+    accepted<ConfigError>([&] { ids->encode(text); });
+    check_ids(*ids);
+  }
+  check_names(parts["names"]);
   return 0;
 }

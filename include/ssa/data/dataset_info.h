@@ -14,8 +14,8 @@ std::string_view name(Split split);
 /// Throws ConfigError for anything but "train", "valid" and "test".
 Split split_from_name(std::string_view text);
 
-/// What a token stands for.
-enum class TokenKind { bytes, words };
+/// What a token stands for: a byte, a word, or a number that somebody else's tokenizer gave.
+enum class TokenKind { bytes, words, ids };
 
 /// Tokens begin … end-1 of a data set.
 struct TokenRange {
@@ -52,14 +52,18 @@ struct DatasetInfo {
   std::vector<std::string> sources;  ///< file names it was made from
   int64_t tokens = 0;                ///< of the three splits together
   int64_t distinct_bytes = 0;        ///< bytes: how many values occur; 0: not counted
-  int64_t vocabulary = 256;          ///< words: types in the train split
+  int64_t vocabulary = 256;          ///< how many different tokens there can be
   std::string checksum;              ///< XXH3-64 of the tokens as stored, 16 digits; empty: none
-  std::string vocabulary_checksum;   ///< words: XXH3-64 of vocab.txt
+  std::string vocabulary_checksum;   ///< XXH3-64 of vocabulary_file(); empty for bytes
   std::array<int64_t, 3> unknown{};  ///< words: how many of a split became `<unk>`
-  std::array<TokenRange, 3> splits;  ///< in the order of Split
+  std::array<TokenRange, 3> splits;  ///< in the order of Split; only train is never empty
+  std::string options;               ///< of the command that made it, apart from its inputs
 
-  /// Bytes that a token takes in its file: 1, or 4 (int32, little endian) for words.
-  int64_t token_width() const { return kind == TokenKind::bytes ? 1 : 4; }
+  /// Bytes that a token takes in its file, little endian: 1 for bytes; 4 for words; for ids 2, or 4
+  /// where the vocabulary has more than 65,536.
+  int64_t token_width() const;
+  /// The file of the vocabulary; empty for bytes, which have none.
+  std::string_view vocabulary_file() const;
   /// Size of all tokens in their file, its header not counted.
   int64_t bytes() const { return tokens * token_width(); }
   /// The unit of a number of tokens: "bytes" or "tokens".
@@ -73,8 +77,9 @@ struct DatasetInfo {
 
 inline constexpr const char* kDatasetFile = "dataset.json";
 inline constexpr const char* kDataFile = "data.bin";         // bytes
-inline constexpr const char* kTokenFile = "tokens.bin";      // words
+inline constexpr const char* kTokenFile = "tokens.bin";      // words, ids
 inline constexpr const char* kVocabularyFile = "vocab.txt";  // words
+inline constexpr const char* kIdFile = "vocabulary.json";    // ids
 
 std::string dataset_to_json(const DatasetInfo& info);
 /// Reads the text of a dataset.json; messages call it `path`. Throws DataError, naming the key, if

@@ -10,6 +10,7 @@
 #include "ssa/data/dataset_info.h"
 #include "ssa/data/encoded_images.h"
 #include "ssa/data/image_dataset.h"
+#include "ssa/data/split_shares.h"
 
 namespace ssa {
 
@@ -43,21 +44,37 @@ struct EncodedImageOptions {
   static constexpr int64_t kDefaultQuality = 90;
 };
 
+/// What texts have beside the options of all.
+struct TextOptions {
+  /// Of inputs whose names do not state the splits, and of all where it is given. By default
+  /// 90/5/5.
+  std::optional<SplitShares> split;
+  std::string column;  ///< of tables; empty: files are texts
+  /// words: a list of them, or a folder with a vocab.txt, such as a run's; ids: how many there are.
+  std::string vocabulary;
+  int64_t min_count = 0;  ///< words: those that the train split has less often become kUnknown
+  int64_t max_words = 0;  ///< words: the most that the vocabulary has; 0: no limit
+  std::string dtype;      ///< ids without a header: "u16" or "u32"
+  std::string names;      ///< ids: file with the text of each; empty: not known
+  std::optional<int64_t> start_token;  ///< ids: what is read before the first one
+};
+
 struct PrepareOptions {
-  std::string name;                 ///< a supported name of known_datasets()
-  std::vector<std::string> inputs;  ///< several only for `bytes`, which are concatenated
-  std::string output;               ///< folder to make
-  bool skip_bad_images = false;     ///< images, imagenet: leave out files that cannot be decoded
-  bool replace = false;             ///< also a data set of another name or of other sources there
-  EncodedImageOptions encoded;      ///< for `imagenet` only
+  std::string name;  ///< a supported name of known_datasets()
+  std::vector<std::string> inputs;
+  std::string output;            ///< folder to make
+  bool skip_bad_images = false;  ///< images, imagenet: leave out files that cannot be decoded
+  bool replace = false;          ///< also a data set of another name or of other sources there
+  TextOptions texts;             ///< for `bytes`, words and `ids` only
+  EncodedImageOptions encoded;   ///< for `imagenet` only
   std::function<void(const PrepareProgress&)> progress;  ///< called every few hundred KiB
   std::function<bool()> interrupted;             ///< true: stop; only imagenet leaves something
   std::function<void(const std::string&)> note;  ///< choices made, for the user to see
 };
 
-/// Makes a prepared folder (dataset.json, data.bin) from plain or packed files (zip, gz, xz, zst,
-/// bz2, tar, tar.*), streaming. The folder appears under its name complete or not at all: it is
-/// written as `output.partial`, synced and renamed.
+/// Makes a prepared folder (dataset.json; data.bin of bytes, or tokens.bin and the vocabulary) from
+/// plain or packed files (zip, gz, xz, zst, bz2, tar, tar.*), streaming. The folder appears under
+/// its name complete or not at all: it is written as `output.partial`, synced and renamed.
 ///
 /// Replaces a folder with the same data set, made of files of the same names; one with another data
 /// set only if `replace` is set; refuses any other folder that is not empty. Throws ConfigError for

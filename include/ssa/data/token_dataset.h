@@ -17,7 +17,8 @@ struct ByteScan {
   std::string checksum;  ///< XXH3-64, 16 hexadecimal digits
 };
 
-/// A text as tokens, bytes or words, in three splits. Copies share the mapping and the vocabulary.
+/// A text as tokens (bytes, words or ids) in three splits. Copies share the mapping and the
+/// vocabulary.
 class TokenDataset {
  public:
   /// Opens a prepared folder, or any plain file as bytes (split 90/5/5). If a relative path does
@@ -51,7 +52,7 @@ class TokenDataset {
                std::shared_ptr<const Vocabulary> vocabulary);
   static TokenDataset open_plain(const std::string& path);
   const TokenRange& range(Split split) const { return info_.splits[static_cast<size_t>(split)]; }
-  void read_words(int64_t token, std::span<int32_t> out) const;
+  void read_tokens(int64_t token, std::span<int32_t> out) const;
 
   std::shared_ptr<const MappedFile> file_;
   DatasetInfo info_;
