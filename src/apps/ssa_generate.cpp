@@ -13,14 +13,13 @@
 #include <unistd.h>
 
 #include "ssa/data/mapped_file.h"
-#include "ssa/data/token_dataset.h"
 #include "ssa/eval/generate_pictures.h"
 #include "ssa/tasks/image_generation.h"
-#include "ssa/tasks/language_model.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/model_session.h"
 #include "ssa/train/progress.h"
+#include "ssa/train/run_vocabulary.h"
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
@@ -33,6 +32,7 @@ struct Options {
   std::string run;
   std::string checkpoint = "latest";
   std::string prompt;
+  std::string prompt_ids;
   int64_t length = -1;  // not given
   SamplingOptions sampling;
   std::string mode = "renorm";
@@ -47,23 +47,16 @@ struct Options {
   int64_t given_rows = 0;  // half of them
 };
 
-/// The vocabulary of the run's tokens. That of words is in the run's data set; bytes need none.
-Vocabulary vocabulary_of(const Config& config, const LoadedCheckpoint& checkpoint) {
-  if (config.task != TaskKind::word_lm) return Vocabulary::bytes();
-  const std::unique_ptr<TaskData> data = open_data(make_task, config, [&] { return &checkpoint; });
-  data->settled(config);  // checks that they fit
-  require_same_vocabulary(checkpoint, data->identity());
-  return dynamic_cast<const LanguageModelData&>(*data).dataset().vocabulary();
-}
-
 /// How often a word stands in a text, between whitespace.
 int64_t times_of_word(const std::string& text, std::string_view word) {
   std::istringstream words(text);
   return std::count(std::istream_iterator<std::string>(words), {}, word);
 }
 
-/// The prompt's tokens as the model reads them: after the start token, as in training.
-std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const std::string& prompt) {
+/// The prompt's tokens.
+std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const Options& options) {
+  if (vocabulary.kind() == TokenKind::ids) return vocabulary.encode(options.prompt_ids);
+  const std::string& prompt = options.prompt;
   std::vector<int32_t> tokens = vocabulary.encode(prompt);
   // Who writes <unk> means it.
   const int64_t meant = times_of_word(prompt, kUnknown);
@@ -73,8 +66,35 @@ std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const std::s
     spdlog::warn("{} words of the prompt are not in the vocabulary: the model reads {} for them",
                  unknown, kUnknown);
   }
-  tokens.insert(tokens.begin(), vocabulary.start_token());
   return tokens;
+}
+
+/// Throws ConfigError for a prompt that the model cannot read.
+void require_text_options(const Options& options, const Config& config) {
+  const bool ids = config.task == TaskKind::token_lm;
+  if (!options.complete.empty()) throw ConfigError("--complete is for pictures; see --prompt");
+  if (options.length < 0) throw ConfigError("--length N is needed: the tokens to add");
+  if (ids && !options.prompt.empty()) {
+    throw ConfigError(
+        "--prompt is for texts, but a model of task token_lm reads the ids of a tokenizer that is "
+        "not known here: encode the prompt with it, and give --prompt-ids 1,2,3");
+  }
+  if (!ids && !options.prompt_ids.empty()) {
+    throw ConfigError("--prompt-ids is for models of task token_lm; see --prompt");
+  }
+}
+
+/// Writes the prompt as the generated text will go on behind it.
+void write_prompt(std::ostream& out, const Vocabulary& vocabulary, const Options& options,
+                  const std::vector<int32_t>& tokens) {
+  if (vocabulary.kind() == TokenKind::ids) {
+    for (const int32_t token : tokens) out << vocabulary.decode(token);
+    return;
+  }
+  out << options.prompt;
+  // Words are separated by spaces. A prompt of bytes may end inside a word.
+  const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
+  if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
 }
 
 ReadingOptions reading_options(const Options& options, const Config& config) {
@@ -117,9 +137,9 @@ class Pace {
 
 int write_text(const Options& options, const Config& config, const LoadedCheckpoint& checkpoint,
                const DecoderLm& decoder, Device device) {
-  if (!options.complete.empty()) throw ConfigError("--complete is for pictures; see --prompt");
-  if (options.length < 0) throw ConfigError("--length N is needed: the tokens to add");
-  const Vocabulary vocabulary = vocabulary_of(config, checkpoint);
+  require_text_options(options, config);
+  const Vocabulary vocabulary = vocabulary_of_run(config, checkpoint);
+  std::vector<int32_t> tokens = tokens_of_prompt(vocabulary, options);
   if (options.mode == "ensemble") warn_of_nothing_to_draw(config);
   NextToken next(decoder, config, reading_options(options, config), device);
 
@@ -129,10 +149,8 @@ int write_text(const Options& options, const Config& config, const LoadedCheckpo
     if (!file) throw ConfigError("--output {}: cannot be written", options.output);
   }
   std::ostream& out = options.output.empty() ? std::cout : file;
-  out << options.prompt;
-  // Words are separated by spaces. A prompt of bytes may end inside a word.
-  const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
-  if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
+  write_prompt(out, vocabulary, options, tokens);
+  tokens.insert(tokens.begin(), vocabulary.start_token());  // as in training
   Pace pace(std::string(traits_of(config.task).terms), options.length,
             options.output.empty() && ::isatty(STDOUT_FILENO) != 0);
   const auto emit = [&](int32_t token) {
@@ -141,8 +159,7 @@ int write_text(const Options& options, const Config& config, const LoadedCheckpo
     pace.count(1);
     return out && !StopSignal::requested();
   };
-  generate(next, tokens_of_prompt(vocabulary, options.prompt), options.length, options.sampling,
-           emit);
+  generate(next, std::move(tokens), options.length, options.sampling, emit);
   out << '\n';
   out.flush();
   pace.finish();
@@ -212,7 +229,9 @@ PictureOptions picture_options(const Options& options, const Task& task,
 
 void require_picture_options(const Options& options, int64_t side) {
   if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
-  if (!options.prompt.empty()) throw ConfigError("--prompt is for texts; see --complete");
+  if (!options.prompt.empty() || !options.prompt_ids.empty()) {
+    throw ConfigError("--prompt is for texts; see --complete");
+  }
   if (options.length >= 0) throw ConfigError("--length is for texts; see --count");
   if (options.given_rows > 0 && options.complete.empty()) {
     throw ConfigError("--given-rows {}: of which picture? Name it with --complete",
@@ -299,6 +318,7 @@ int main(int argc, char** argv) {
       "  ssa-generate --run runs/enwik8_mini_s6_l4_ft --prompt '== History ==' --length 300\n"
       "  ssa-generate --run runs/a --length 500 --temperature 0.8 --top-p 0.95 --seed 7\n"
       "  ssa-generate --run runs/a --length 500 --mode ensemble --samples 10\n"
+      "  ssa-generate --run runs/ids --prompt-ids 464,3290 --length 100\n"
       "  ssa-generate --run runs/cifar10_mini_s0 --count 64 --columns 8 --output samples.png\n"
       "  ssa-generate --run runs/cifar10_mini_s0 --complete 7 --given-rows 8 --output half.png\n"
       "  ssa-generate --run runs/cifar10_mini_s6_l4 --complete cat.png --mode ensemble --output "
@@ -310,7 +330,9 @@ int main(int argc, char** argv) {
     app.add_option("--checkpoint", options->checkpoint, "Of the run: best, latest or step-N")
         ->capture_default_str();
     app.add_option("--prompt", options->prompt, "Text to continue");
-    app.add_option("--length", options->length, "Texts: tokens (bytes or words) to add")
+    app.add_option("--prompt-ids", options->prompt_ids,
+                   "Ids to continue, for models of task token_lm: 1,2,3");
+    app.add_option("--length", options->length, "Texts: tokens (bytes, words or ids) to add")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
     app.add_option("--temperature", options->sampling.temperature,
                    "Below 1 sharper, above 1 flatter, 0 always the likeliest")

@@ -11,7 +11,7 @@ namespace ssa {
 
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 18;
+constexpr size_t kPieceBytes = size_t{1} << 16;
 static_assert(std::endian::native == std::endian::little, "ids are read as they are");
 
 /// llm.c's header: 256 numbers of 4 bytes, of which the first three are these.

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "ssa/config/config_check.h"
+#include "ssa/data/data_name.h"
 #include "ssa/data/permutation.h"
 #include "ssa/models/activation.h"
 #include "ssa/models/precision.h"
@@ -284,8 +285,13 @@ MoleculeReader MoleculeReader::open(const std::string& folder) {
 DataIdentity GraphRegressionData::identity() const {
   return {.bytes = molecules_.info.bytes,
           .checksum = molecules_.info.checksum,
-          .name = molecules_.info.name,
+          .name = name_of_prepared(molecules_.info.name, path()),
           .path = std::filesystem::absolute(path()).lexically_normal().string()};
+}
+
+Config GraphRegressionData::settled(Config config) const {
+  config.data.name = settled_name(config.data.name, identity().name);
+  return config;
 }
 
 std::vector<std::string> GraphRegressionData::description() const {

@@ -4,6 +4,7 @@
 
 #include "ssa/config/config_check.h"
 #include "ssa/core/philox.h"
+#include "ssa/data/data_name.h"
 #include "ssa/models/precision.h"
 
 #include "tasks/labeled_pictures.h"
@@ -111,9 +112,10 @@ std::unique_ptr<TaskData> ImageClassificationTask::open_data() const {
 
 DataIdentity ImageClassificationData::identity() const {
   const EncodedImagesInfo& info = images_.info();
+  const bool official = info.split_description().starts_with("official");
   return {.bytes = info.bytes,
           .checksum = info.checksum,
-          .name = info.name,
+          .name = official ? info.name : name_of_prepared(info.name, path()),
           .path = std::filesystem::absolute(path()).lexically_normal().string()};
 }
 
@@ -141,6 +143,7 @@ Config ImageClassificationData::settled(Config config) const {
         config.data.classes, path(), classes, classes);
   }
   config.data.classes = classes;
+  config.data.name = settled_name(config.data.name, identity().name);
   return config;
 }
 

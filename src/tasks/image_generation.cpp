@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "ssa/config/config_check.h"
+#include "ssa/data/data_name.h"
 #include "ssa/data/distribution_augmentation.h"
 #include "ssa/data/permutation.h"
 #include "ssa/models/decoder_plans.h"
@@ -234,7 +235,7 @@ DataIdentity ImageGenerationData::identity() const {
   const std::filesystem::path file = std::filesystem::absolute(path()).lexically_normal();
   return {.bytes = info.images() * info.image_bytes(),
           .checksum = info.checksum,
-          .name = info.name,
+          .name = name_of_prepared(info.name, file.parent_path().string()),
           .path = file.parent_path().string()};
 }
 
@@ -263,6 +264,7 @@ Config ImageGenerationData::settled(Config config) const {
     throw ConfigError("data.validation is {}, but data.path '{}' has {} training pictures",
                       config.data.validation, path(), info.split_size(Split::train));
   }
+  config.data.name = settled_name(config.data.name, identity().name);
   return config;
 }
 

@@ -1,9 +1,11 @@
 #include "ssa/tasks/language_model.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 
+#include "ssa/data/data_name.h"
 #include "ssa/data/lm_sampler.h"
 #include "ssa/models/decoder_plans.h"
 #include "ssa/models/precision.h"
@@ -102,39 +104,77 @@ DataIdentity LanguageModelData::identity() const {
   const std::filesystem::path file = std::filesystem::absolute(path()).lexically_normal();
   const bool prepared = !info.checksum.empty();  // then data.path is the folder around the file
   if (checksum_.empty()) checksum_ = prepared ? info.checksum : scan(dataset_).checksum;
-  return {info.bytes(), checksum_, info.vocabulary_checksum, info.name,
+  return {info.bytes(), checksum_, info.vocabulary_checksum, name(),
           (prepared ? file.parent_path() : file).string()};
+}
+
+std::string LanguageModelData::name() const {
+  const DatasetInfo& info = dataset_.info();
+  if (info.checksum.empty()) return info.name;  // of a plain file
+  return name_of_prepared(info.name, std::filesystem::path(path()).parent_path().string());
 }
 
 std::vector<std::string> LanguageModelData::description() const {
   const DatasetInfo& info = dataset_.info();
   std::vector<std::string> lines = {fmt::format("data {}: {} {}, {}", path(), info.tokens,
                                                 info.unit(), info.split_description())};
-  if (info.kind == TokenKind::words) {
-    lines.push_back(fmt::format("vocabulary of {} words", info.vocabulary));
+  if (info.kind != TokenKind::bytes) {
+    lines.push_back(fmt::format("vocabulary of {} {}", info.vocabulary,
+                                info.kind == TokenKind::words ? "words" : "ids"));
+  }
+  if (!has(Split::valid)) {
+    lines.emplace_back("there is no valid split: the training is not validated");
   }
   return lines;
 }
 
+namespace {
+
+/// What a task reads, and how it is made.
+struct TextKind {
+  TokenKind kind;
+  TaskKind task;
+  std::string_view tokens;
+  std::string_view making;
+};
+constexpr std::array kTextKinds = {
+    TextKind{TokenKind::bytes, TaskKind::byte_lm, "bytes",
+             "give any file, or make a folder with `ssa-data prepare bytes`"},
+    TextKind{TokenKind::words, TaskKind::word_lm, "words",
+             "make words of a text with `ssa-data prepare words`"},
+    TextKind{TokenKind::ids, TaskKind::token_lm, "ids",
+             "take over what a tokenizer gave with `ssa-data prepare ids`"}};
+
+/// Throws ConfigError unless the task reads tokens of this kind.
+void require_task(TokenKind kind, TaskKind task, const std::string& path) {
+  const auto held = std::ranges::find(kTextKinds, kind, &TextKind::kind);
+  const auto wanted = std::ranges::find(kTextKinds, task, &TextKind::task);
+  if (held == wanted) return;
+  throw ConfigError("task is {}, but data.path '{}' holds {}. Set task: {}, or {}", name(task),
+                    path, held->tokens, name(held->task), wanted->making);
+}
+
+}  // namespace
+
 Config LanguageModelData::settled(Config config) const {
   const DatasetInfo& info = dataset_.info();
-  const bool words = info.kind == TokenKind::words;
-  if (words != (config.task == TaskKind::word_lm)) {
-    throw ConfigError(
-        "task is {}, but data.path '{}' holds {}. {}", name(config.task), path(),
-        words ? "words" : "bytes",
-        words ? "Set task: word_lm"
-              : "Set task: byte_lm, or make words of a text with `ssa-data prepare words`");
-  }
-  if (!words) return config;
+  require_task(info.kind, config.task, path());
+  config.data.name = settled_name(config.data.name, name());
+  if (info.kind == TokenKind::bytes) return config;
   if (config.data.vocabulary != 0 && config.data.vocabulary != info.vocabulary) {
     throw ConfigError(
-        "data.vocabulary is {}, but the vocabulary of data.path '{}' has {} words. Leave it at 0 "
+        "data.vocabulary is {}, but the vocabulary of data.path '{}' has {} tokens. Leave it at 0 "
         "to take the data's",
         config.data.vocabulary, path(), info.vocabulary);
   }
   config.data.vocabulary = info.vocabulary;
   return config;
+}
+
+std::vector<CompanionFile> LanguageModelData::companions() const {
+  const DatasetInfo& info = dataset_.info();
+  if (info.kind == TokenKind::bytes) return {};
+  return {{std::string(info.vocabulary_file()), vocabulary_to_text(dataset_.vocabulary())}};
 }
 
 namespace {
@@ -163,6 +203,12 @@ std::unique_ptr<TrainingSet> LanguageModelData::training(const Config& config) c
 std::unique_ptr<EvalSet> LanguageModelData::evaluation(const Config& config, Split split,
                                                        int64_t most_terms) const {
   TokenSequence tokens = tokens_of(dataset_, split);
+  if (tokens.size == 0) {
+    throw DataError(
+        "data.path '{}' has no {} split. Score another one with --split, or prepare the data with "
+        "a part for it, such as --split 90/5/5",
+        path(), ssa::name(split));
+  }
   if (most_terms > 0) tokens.size = std::min(tokens.size, most_terms);
   return std::make_unique<SlidingWindows>(config, std::move(tokens));
 }

@@ -19,8 +19,9 @@ int64_t vocabulary_size(const Config& config) {
   const int64_t tokens = configured_vocabulary(config);
   if (tokens > 0) return tokens;
   throw ConfigError(
-      "data.vocabulary: nothing is published for data.name \"{}\" (only for wikitext103 and "
-      "wikitext2); set data.vocabulary to the number of tokens that `ssa-data prepare` counted",
+      "data.vocabulary: the config does not say how many tokens there are, and nothing is "
+      "published for data.name \"{}\" (only for wikitext103 and wikitext2); set data.vocabulary to "
+      "the number that `ssa-data info` shows",
       config.data.name);
 }
 

@@ -45,7 +45,8 @@ void require_same_vocabulary(const LoadedCheckpoint& checkpoint, const DataIdent
   if (trained_with.empty() || trained_with == data.vocabulary_checksum) return;
   throw ConfigError(
       "{}: it was trained with the vocabulary of checksum {}, but that of {} has {}: its words "
-      "stand for other numbers. Point data.path to the run's data",
+      "stand for other numbers. Point data.path to the run's data, or prepare the text with the "
+      "run's words: ssa-data prepare words --vocabulary RUN",
       checkpoint.path, trained_with, data.path,
       data.vocabulary_checksum.empty() ? "none" : data.vocabulary_checksum);
 }

@@ -40,8 +40,9 @@ bool Trainer::evaluates_average() const {
 }
 
 /// Scores the validation split in renorm mode, whatever eval.mode says: an ensemble takes too long.
-/// Then draws samples.
+/// Then draws samples. Without a valid split there is nothing to score.
 bool Trainer::score_and_draw() {
+  if (!data_->has(Split::valid)) return draw_samples();
   const EvalOptions options{
       .mode = EvalMode::renorm,
       .batch_size =

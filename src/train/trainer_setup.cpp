@@ -14,6 +14,7 @@
 #include "ssa/core/version.h"
 #include "ssa/dist/agreement.h"
 #include "ssa/dist/together.h"
+#include "ssa/storage/file_io.h"
 #include "ssa/tasks/cost.h"
 #include "ssa/tasks/rank_draws.h"
 #include "ssa/train/checkpoint_config.h"
@@ -233,6 +234,9 @@ void Trainer::open_run() {
   settle_micro_batch();
   note_config_changes();
   if (leads()) {
+    for (const CompanionFile& file : data_->companions()) {
+      write_file_atomically(folder_->path() + "/" + file.name, file.content);
+    }
     folder_->write_config(dump_config(config_));
     folder_->write_config_changes(state_.config_changes.empty() ? ""
                                                                 : to_json(state_.config_changes));

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <filesystem>
 
 #include <nlohmann/json.hpp>
 
@@ -98,14 +99,45 @@ TEST_CASE("the same words in another order are not taken for the run's") {
   const DatasetInfo now = TokenDataset::open(files.words_path).info();
   REQUIRE(now.vocabulary == WordRun::kVocabulary);
   REQUIRE(now.vocabulary_checksum != before);
-  for (const Overrides& command :
-       {Overrides{"ssa-generate", "--length", "1"}, Overrides{"ssa-eval", "--mode", "renorm"}}) {
-    const Finished refused =
-        run_program(command[0], Overrides{"--run", files.dir / "run", command[1], command[2]});
-    CHECK(refused.code == 2);
-    CHECK(contains(refused.err, "trained with the vocabulary of checksum " + before));
-    CHECK(contains(refused.err, now.vocabulary_checksum));
-  }
+  const std::string run = files.dir / "run";
+  const Finished refused = run_program("ssa-eval", {"--run", run, "--mode", "renorm"});
+  CHECK(refused.code == 2);
+  CHECK(contains(refused.err, "trained with the vocabulary of checksum " + before));
+  CHECK(contains(refused.err, now.vocabulary_checksum));
+  CHECK(contains(refused.err, "ssa-data prepare words --vocabulary RUN"));
+  // The run has its own.
+  CHECK(run_program("ssa-generate", {"--run", run, "--length", "1"}).code == 0);
+  std::filesystem::remove(run + "/vocab.txt");  // as in a run of an older version
+  const Finished older = run_program("ssa-generate", {"--run", run, "--length", "1"});
+  CHECK(older.code == 2);
+  CHECK(contains(older.err, "trained with the vocabulary of checksum " + before));
+}
+
+TEST_CASE("the vocabulary travels with the run, for other texts and without the data") {
+  const WordFiles files;
+  files.train();
+  const std::string run = files.dir / "run", other = files.dir / "other";
+  CHECK(read_bytes(run + "/vocab.txt") == read_bytes(files.words_path + "/vocab.txt"));
+  write_bytes(files.dir / "other.txt", sample_text(900, 7) + "\nzebra zebra\n");
+  const auto prepared =
+      run_program("ssa-data", {"prepare", "words", "--input", files.dir / "other.txt",
+                               "--vocabulary", run, "--split", "80/10/10", "--output", other});
+  REQUIRE(prepared.code == 0);
+  CHECK(contains(prepared.err, "run/vocab.txt: 14 words"));
+  const Finished scored =
+      run_program("ssa-eval", {"--run", run, "--mode", "renorm", "--set", "data.path=" + other});
+  CHECK(scored.code == 0);
+  CHECK(contains(scored.out, "perplexity"));
+
+  std::filesystem::remove_all(files.words_path);
+  const Finished written =
+      run_program("ssa-generate", {"--run", run, "--length", "3", "--prompt", "the plan"});
+  CHECK(written.code == 0);
+  CHECK(written.out.starts_with("the plan "));
+  write_bytes(run + "/vocab.txt", "</s> 1\n<unk> 1\n");
+  const Finished damaged = run_program("ssa-generate", {"--run", run, "--length", "3"});
+  CHECK(damaged.code == 4);
+  CHECK(contains(damaged.err, run + "/vocab.txt"));
 }
 
 TEST_CASE("a prompt that says <unk> means it") {

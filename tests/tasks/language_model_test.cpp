@@ -87,7 +87,7 @@ TEST_CASE("a text that does not fit the task is refused, and the data set the vo
   bytes.task = TaskKind::byte_lm;
   CHECK(contains(message_of<ConfigError>([&] { data->settled(bytes); }), "Set task: word_lm"));
   CHECK(contains(message_of<ConfigError>([&] { data->settled(run.config({"data.vocabulary=9"})); }),
-                 "has 14 words"));
+                 "has 14 tokens"));
 }
 
 TEST_CASE("a typical batch of words has frequent words often, and one of bytes has all bytes") {
@@ -157,4 +157,46 @@ TEST_CASE("epochs of more steps than a run can have are refused by their key") {
   CHECK(contains(refusal({"train.schedule.warmup_epochs=1e6"}), "train.schedule.warmup_epochs: "));
   CHECK(counted_in_steps(run.config({"train.epochs=3"}), HugeData()).train.steps ==
         3 * (int64_t{1} << 38));
+}
+
+TEST_CASE("without a valid split there is nothing to score, and that is said") {
+  const TinyRun run;
+  PrepareOptions options;
+  options.name = "bytes";
+  options.inputs = {run.text_path};
+  options.output = run.dir / "all";
+  options.texts.split = SplitShares::from_text("none");
+  prepare_dataset(options);
+  Config config = run.config({"data.path=" + options.output});
+  config.data.name.clear();
+  const auto data = make_task(config)->open_data();
+  CHECK(data->has(Split::train));
+  CHECK_FALSE(data->has(Split::valid));
+  CHECK(contains(data->description().back(), "not validated"));
+  CHECK(contains(message_of<DataError>([&] { data->evaluation(config, Split::valid, 0); }),
+                 "has no valid split"));
+  CHECK(data->training(config)->examples_per_epoch() > 180);
+  CHECK(data->companions().empty());
+  CHECK(data->settled(config).data.name == "all");
+  CHECK(data->identity().name == "all");
+}
+
+TEST_CASE("the vocabulary of words is to stay with the weights") {
+  const WordRun run;
+  const auto files = make_task(run.config())->open_data()->companions();
+  REQUIRE(files.size() == 1);
+  CHECK(files[0].name == "vocab.txt");
+  CHECK(files[0].content == read_bytes(run.words_path + "/vocab.txt"));
+}
+
+TEST_CASE("data that a config does not mean have their own name") {
+  const TinyRun run;
+  const auto name_with = [&](const std::string& name) {
+    Config config = run.config();
+    config.data.name = name;
+    return make_task(config)->open_data()->settled(config).data.name;
+  };
+  CHECK(name_with("") == "text.txt");
+  CHECK(name_with("enwik8") == "text.txt");
+  CHECK(name_with("novel") == "novel");
 }

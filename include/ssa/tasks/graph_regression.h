@@ -54,7 +54,7 @@ class GraphRegressionData : public TaskData {
   const std::string& path() const override { return molecules_.path; }
   DataIdentity identity() const override;
   std::vector<std::string> description() const override;
-  Config settled(Config config) const override { return config; }
+  Config settled(Config config) const override;
   /// In each epoch in another order, and with other signs of the encodings.
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
   bool has_split(const Config& /*config*/, Split split) const override {

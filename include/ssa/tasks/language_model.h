@@ -6,7 +6,7 @@
 
 namespace ssa {
 
-/// Predicting the next byte or word of a text with a causal decoder.
+/// Predicting the next byte, word or id of a text with a causal decoder.
 ///
 /// Fields of a batch: `ids` and `targets`, (B, N) i32; no target is -1.
 class LanguageModelTask : public Task {
@@ -22,8 +22,8 @@ class LanguageModelTask : public Task {
                                const RngKey& key) const override;
   void check(ConfigCheck& check) const override;
   std::vector<std::string_view> geometry_keys(Use use) const override;
-  /// Words follow Zipf's law, because the work of an adaptive softmax depends on how frequent they
-  /// are. Bytes are uniform.
+  /// Words and ids follow Zipf's law, because the work of an adaptive softmax depends on how
+  /// frequent they are. Bytes are uniform.
   Batch typical_batch(int64_t examples) const override;
   /// Of the right sizes, but not drawn: drawing takes long for long texts.
   std::vector<SourcePlan> typical_plans(std::vector<Batch>& micro_batches,
@@ -38,8 +38,8 @@ class LanguageModelTask : public Task {
   std::vector<PlanSpec> specs_for(Sources sources, int64_t length) const;
 };
 
-/// Tokens of the vocabulary as far as the config says: 256 for bytes; for words `data.vocabulary`,
-/// else what is published for `data.name`. 0 if it does not say.
+/// Tokens of the vocabulary as far as the config says: 256 for bytes; for words and ids
+/// `data.vocabulary`, else what is published for `data.name`. 0 if it does not say.
 int64_t configured_vocabulary(const Config& config);
 /// The same. Throws ConfigError where the config does not say.
 int64_t vocabulary_size(const Config& config);
@@ -59,6 +59,9 @@ class LanguageModelData : public TaskData {
   DataIdentity identity() const override;
   std::vector<std::string> description() const override;
   Config settled(Config config) const override;
+  bool has(Split split) const override { return dataset_.split_size(split) > 0; }
+  /// The vocabulary's file.
+  std::vector<CompanionFile> companions() const override;
   std::unique_ptr<TrainingSet> training(const Config& config) const override;
   bool has_split(const Config& /*config*/, Split split) const override {
     return dataset_.split_size(split) > 0;
@@ -71,6 +74,8 @@ class LanguageModelData : public TaskData {
                                       int64_t most_terms) const override;
 
  private:
+  std::string name() const;
+
   TokenDataset dataset_;
   mutable std::string checksum_;  ///< of a plain file, once it has been asked for
 };

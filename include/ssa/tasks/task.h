@@ -32,8 +32,8 @@ enum class Use { training, evaluation };
 struct DataIdentity {
   int64_t bytes = 0;
   std::string checksum;                  ///< empty: not known
-  std::string vocabulary_checksum = {};  ///< of words; empty: there is none, or it is not known
-  std::string name = {};                 ///< as given to `ssa-data prepare`, or of the plain file
+  std::string vocabulary_checksum = {};  ///< of words, ids; empty: none, or it is not known
+  std::string name = {};                 ///< of the published data set, the folder or the file
   std::string path = {};                 ///< absolute: data.path may be relative
 };
 
@@ -42,6 +42,12 @@ std::string to_text(const DataIdentity& data);
 /// Empty if both may be the same data, else how they differ: "6000 bytes with checksum …, the
 /// run's data …". What one of them does not state is not compared.
 std::string data_difference(const DataIdentity& run, const DataIdentity& data);
+
+/// A small file that has to stay with the weights, such as the vocabulary of a text.
+struct CompanionFile {
+  std::string name;
+  std::string content;
+};
 
 /// The examples that a run learns from.
 class TrainingSet {
@@ -118,9 +124,14 @@ class TaskData {
   virtual DataIdentity identity() const = 0;
   /// Lines for logs: what it is, how much of it, which split.
   virtual std::vector<std::string> description() const = 0;
-  /// The config, completed by what only the data know, such as the size of a vocabulary. Throws
-  /// ConfigError if the config and the data do not fit each other.
+  /// The config, completed by what only the data know, such as their name and the size of a
+  /// vocabulary. Throws ConfigError if the config and the data do not fit each other.
   virtual Config settled(Config config) const = 0;
+  /// Whether there is anything to score in a split. Without a valid split a training is not
+  /// validated.
+  virtual bool has(Split /*split*/) const { return true; }
+  /// What the trainer puts into the run folder, so that the weights are of use without the data.
+  virtual std::vector<CompanionFile> companions() const { return {}; }
   /// In the order that train.seed draws. Throws DataError if there is too little to learn from.
   virtual std::unique_ptr<TrainingSet> training(const Config& config) const = 0;
   /// Whether a split has items of its own. evaluation() refuses one without items.
