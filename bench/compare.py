@@ -17,7 +17,6 @@ after warming up, so that the compiler's memory does not count.
 
 import argparse
 import dataclasses
-import datetime
 import json
 import pathlib
 import shlex
@@ -30,7 +29,8 @@ import machine
 import records
 import tables
 from curves import run_curves
-from rounds import run_case, say
+from records import say
+from rounds import run_case
 
 EXAMPLES = """examples:
   python bench/compare.py                       both cases in fp32 and bf16: takes a while
@@ -59,9 +59,7 @@ def at_least_one(text):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.described(__doc__, EXAMPLES)
     add = parser.add_argument
     default = [case.name for case in cases.TEXTS]
     names = [case.name for case in cases.TEXTS + cases.IMAGES]
@@ -149,17 +147,8 @@ def has_torch(python):
 
 
 def measure(options, command):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    description = machine.describe()
-    if description["load_average"] > 0.5:
-        say(f"warning: the machine is busy (load average {description['load_average']:.1f})")
-    record = {
-        "format": 1,
-        "date": now.isoformat(timespec="seconds"),
-        "command": command,
+    record = records.full_head(command, options.ssa_bench) | {
         "quick": options.quick,
-        "machine": description,
-        "versions": {"ssa": machine.ssa_version(options.ssa_bench)},
         "settings": {
             "threads": options.threads,
             "rounds": options.rounds,
@@ -171,7 +160,7 @@ def measure(options, command):
         "cases": [],
     }
     options.output.mkdir(parents=True, exist_ok=True)
-    path = records.free_path(options.output, machine.file_name(description, now))
+    path = records.free_path(options.output, records.name_of(record))
     with tempfile.TemporaryDirectory(prefix="ssa-compare-") as folder:
         for case in options.cases:
             for precision in options.precisions:

@@ -11,7 +11,8 @@ import statistics
 
 import cases
 import machine
-from rounds import at_most, rotated, say
+from records import say
+from rounds import at_most, rotated
 from sides import SideError, run_ssa_bench, ssa_environment
 
 WINDOW = 256  # positions of a window where its size is fixed

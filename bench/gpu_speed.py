@@ -9,7 +9,6 @@ is over, what was not measured says so.
 Called by scripts/gpu_check.sh. --device cpu --tiny tries the script out; its figures mean nothing.
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -19,6 +18,7 @@ import tempfile
 import time
 
 import cases
+import records
 from gpu_record import Record
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -248,8 +248,7 @@ def table(record):
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = records.described(__doc__)
     add = parser.add_argument
     add("--ssa-bench", default=str(ROOT / "build/cuda/bin/ssa-bench"), metavar="PATH")
     add("--ssa-libraries", metavar="DIR", help="where ssa-bench finds its libraries first")

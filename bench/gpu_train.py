@@ -8,7 +8,6 @@ may, for the first steps and at the end, is in BOUNDS. The CPU has no fp16; its 
 Called by scripts/gpu_check.sh, and by scripts/gpu_bundle.sh with --make-reference.
 """
 
-import argparse
 import json
 import math
 import pathlib
@@ -17,6 +16,7 @@ import statistics
 import subprocess
 import sys
 
+import records
 from gpu_record import Record
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -41,9 +41,7 @@ def say(text):
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.described(__doc__)
     add = parser.add_argument
     add("--bin", type=pathlib.Path, required=True, help="where the programs are")
     add("--text", type=pathlib.Path, required=True, help="plain or packed")

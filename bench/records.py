@@ -14,10 +14,19 @@ RESULTS = ROOT / "bench/results"
 SSA_BENCH = str(ROOT / "build/release/bin/ssa-bench")
 
 
-def parser(about):
-    """With the options of every script that writes one record; `about` is its docstring."""
-    made = argparse.ArgumentParser(description=about,
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def described(about, epilog=None):
+    """A parser of options that prints a script's docstring as it is written."""
+    return argparse.ArgumentParser(description=about, epilog=epilog,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def parser(about):
+    """The same with the options of every script that compares a few sides and writes one record."""
+    made = described(about)
     made.add_argument("--ssa-bench", default=SSA_BENCH, metavar="PATH")
     made.add_argument("--output", type=pathlib.Path, metavar="FILE",
                       help="default: in bench/results, by date and processor")
@@ -30,6 +39,16 @@ def head(options):
     """When it is measured, where, and what of ssa."""
     return {"date": f"{datetime.date.today()}", "machine": machine.describe(),
             "ssa": machine.ssa_version(options.ssa_bench)}
+
+
+def full_head(command, ssa_bench):
+    """The same with the time and the command; says so if the machine is busy."""
+    description = machine.describe()
+    if description["load_average"] > 0.5:
+        say(f"warning: the machine is busy (load average {description['load_average']:.1f})")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {"format": 1, "date": now.isoformat(timespec="seconds"), "command": command,
+            "machine": description, "versions": {"ssa": machine.ssa_version(ssa_bench)}}
 
 
 def versions(**modules):
@@ -49,10 +68,14 @@ def free_path(folder, name):
     return path
 
 
+def name_of(record):
+    """Date and processor, for a file."""
+    return machine.file_name(record["machine"], datetime.datetime.fromisoformat(record["date"]))
+
+
 def path_of(options, record, what):
     """Where the record of a measurement of `what` goes."""
-    date = datetime.date.fromisoformat(record["date"])
-    return options.output or free_path(RESULTS, f"{machine.file_name(record['machine'], date)}-{what}")
+    return options.output or free_path(RESULTS, f"{name_of(record)}-{what}")
 
 
 def save(path, record):

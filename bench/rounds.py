@@ -2,11 +2,11 @@
 
 import dataclasses
 import statistics
-import sys
 import time
 
 import cases
 import machine
+from records import say
 from sides import SideError, SsaSide, TorchSide
 
 
@@ -16,10 +16,6 @@ MEDIANS = (
     "peak_memory_bytes",
     "resident_before_bytes",
 )
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def rotated(sides, number):

@@ -18,7 +18,6 @@ cores they lack.
 
 import argparse
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
@@ -29,9 +28,9 @@ import subprocess
 import sys
 import tempfile
 
-import machine
 import records
 import scaling_model
+from records import say
 
 WORDS = "the of and a window layer source target step loss plan token rank bucket ring".split()
 
@@ -55,9 +54,7 @@ class Side:
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.described(__doc__)
     add = parser.add_argument
     add("--bin", type=pathlib.Path, default=records.ROOT / "build/release/bin", help="where the programs are")
     add("--config", type=pathlib.Path, default=records.ROOT / "configs/enwik8_mini_s6_l4.yaml")
@@ -81,10 +78,6 @@ def parse(arguments):
         parser.error("--steps has to be more than --warmup")
     options.ranks = sorted({1, *options.ranks})
     return options
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def weak_sides(options):
@@ -280,22 +273,14 @@ def generated_text(folder):
 
 
 def measure(options, command):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    description = machine.describe()
-    if description["load_average"] > 0.5:
-        say(f"warning: the machine is busy (load average {description['load_average']:.1f})")
     kept = ("ranks", "study", "sequences", "buckets", "threads", "steps", "warmup", "rounds",
             "launcher", "set")
-    record = {
-        "format": 1, "date": now.isoformat(timespec="seconds"), "command": command,
-        "machine": description,
-        "versions": {"ssa": machine.ssa_version(options.bin / "ssa-bench")},
+    record = records.full_head(command, options.bin / "ssa-bench") | {
         "settings": {key: getattr(options, key) for key in kept},
         "config": options.config.name, "data": options.data.name if options.data else "generated",
         "parameters": parameter_count(options),
     }
-    name = f"{machine.file_name(description, now)}-scaling"
-    output = options.output or records.free_path(records.RESULTS, name)
+    output = records.path_of(options, record, "scaling")
 
     def save():
         records.save(output, record)

@@ -23,13 +23,14 @@ Strong scaling keeps the global batch, weak scaling the batch a rank. `--fit` es
     python3 bench/scaling_model.py --fit collective.json
 """
 
-import argparse
 import dataclasses
 import json
 import math
 import pathlib
 import statistics
 import sys
+
+import records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,9 +203,7 @@ WHY = {
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.described(__doc__)
     add = parser.add_argument
     add("--fit", type=pathlib.Path, metavar="FILE", help="print latency and bandwidth, and stop")
     add("--parameters", type=float)

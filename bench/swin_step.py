@@ -99,7 +99,7 @@ def measure(options, case, precision):
     for peer in options.peers:
         side = TimmSide(peer, CASES[case][1], precision, options.batch)
         turns[peer] = lambda of=side: of.turn(options.repeats)
-    rounds.say(f"{case} {precision}")
+    records.say(f"{case} {precision}")
     measured = rounds.in_turn(turns, options.rounds, lambda seconds: f"{seconds:.3f} s")
     found = {n: {"turns": t, "step_seconds": min(t)} for n, t in measured.items()}
     return {"case": case, "precision": precision, "sides": found}

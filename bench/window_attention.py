@@ -96,7 +96,7 @@ def measure(options, case, precision):
     for peer in options.peers:
         torch_side = TorchSide(peer, geometry, precision)
         turns[peer] = lambda of=torch_side: of.turn(options.repeats)
-    rounds.say(f"{case} {precision}")
+    records.say(f"{case} {precision}")
     measured = rounds.in_turn(turns, options.rounds, lambda turn: f"{1e3 * sum(turn):.2f} ms")
     record = {"case": case, "precision": precision, "geometry": dataclasses.asdict(geometry)}
     record["sides"] = {
