@@ -9,8 +9,9 @@ A plan says which sources each target may attend to (docs/method.md, "Source pla
 and sources (W, S), integers. draw() gives one for each layer of a decoder, or each block of a Swin, and
 None where the layer is dense. Needs torch and nothing else.
 
-The plans of training step t (the first is 0) of rank r have Key(train.seed, PLAN, step=t, rank=r); those
-of sub-model m for item i of an evaluation have Key(train.seed, ENSEMBLE, step=i, rank=m).
+The plans of training step t (the first is 0) of rank r have Key(train.seed, PLAN, step=t, rank=r), until
+the dense end that ssa.finetune_fraction gives a run; those of sub-model m for item i of an evaluation
+have Key(train.seed, ENSEMBLE, step=i, rank=m).
 """
 
 import dataclasses
