@@ -33,6 +33,7 @@ struct Options {
 
   /// Standard output holds text, or what is written there.
   bool print_text() const { return json != "-" && predictions != "-" && coverage != "-"; }
+  bool in_int8() const { return weights == "int8"; }
   bool wants_term_losses() const { return !per_token.empty() || !compare.empty() || per_line; }
 };
 

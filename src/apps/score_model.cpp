@@ -142,6 +142,7 @@ ScoreSubject subject_of(const OpenModel& model, const Target& target, const Opti
   subject.has_average = checkpoint.average.has_value();
   subject.uses_average =
       subject.has_average && weights_for(options, config) == EvalWeights::average;
+  subject.in_int8 = options.in_int8();
   subject.terms = target.set->total_terms();
   subject.split_terms = target.split_terms;
   subject.data = target.data;

@@ -67,6 +67,7 @@ std::vector<std::string> differences(const ScoreSubject& subject) {
     found.push_back(subject.uses_average ? "the moving average of the weights, not the trained ones"
                                          : "the trained weights, not their moving average");
   }
+  if (subject.in_int8) found.push_back("weights rounded to int8");
   if (has_other_data(subject)) found.push_back("data " + to_text(subject.data));
   if (subject.terms < subject.split_terms) {
     const std::string part =
@@ -86,7 +87,8 @@ nlohmann::json to_json(const ScoreSubject& subject) {
                       {"split_tokens", subject.split_terms},
                       {"overrides", subject.overrides},
                       {"differences", differences(subject)},
-                      {"weights", subject.uses_average ? "average" : "trained"}};
+                      {"weights", subject.uses_average ? "average" : "trained"},
+                      {"int8", subject.in_int8}};
   json["data"] = {{"name", subject.data.name},
                   {"path", subject.data.path},
                   {"bytes", subject.data.bytes},
@@ -109,6 +111,7 @@ std::string file_name(const ScoreSubject& subject) {
   if (uses_other_weights(subject)) {
     label += subject.uses_average ? ".average-weights" : ".trained-weights";
   }
+  if (subject.in_int8) label += ".int8";
   if (has_other_data(subject)) {
     const std::string& checksum = subject.data.checksum;
     label += fmt::format(".data-{}-{}", subject.data.name,

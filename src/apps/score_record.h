@@ -20,6 +20,7 @@ struct ScoreSubject {
   int64_t newest_step = 0;   ///< of the run's checkpoints, valid or not
   bool has_average = false;  ///< the checkpoint has a moving average of the weights
   bool uses_average = false;
+  bool in_int8 = false;     ///< the weights are rounded
   int64_t terms = 0;        ///< that were scored
   int64_t split_terms = 0;  ///< all there are
   DataIdentity data, run_data;

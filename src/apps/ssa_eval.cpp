@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "ssa/dist/agreement.h"
+#include "ssa/ops/packed_weights.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/device_ranks.h"
@@ -29,7 +30,7 @@ int64_t samples_for(const Options& options, const Config& config) {
 }
 
 EvalWeights weights_for(const Options& options, const Config& config) {
-  if (options.weights.empty()) return config.eval.weights;
+  if (options.weights.empty() || options.in_int8()) return config.eval.weights;
   return options.weights == "trained" ? EvalWeights::trained : EvalWeights::average;
 }
 
@@ -186,6 +187,8 @@ Config config_for(const Config& given, const Options& options) {
 }
 
 int scored(Communicator& ranks, const OpenModel& model, const Options& options) {
+  std::optional<ops::UseInt8Weights> int8;
+  if (options.in_int8()) int8.emplace();
   if (!options.coverage.empty()) return study_coverage(ranks, model, options);
   const bool all = options.text.empty() && options.split == "all";
   return all ? score_all_splits(ranks, model, options) : score_one(ranks, model, options);
@@ -243,8 +246,9 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--weights", options->weights,
                    "average or trained (default: eval.weights): the moving average of the weights "
-                   "where train.ema_decay keeps one, or the weights themselves")
-        ->check(CLI::IsMember({"average", "trained"}));
+                   "where train.ema_decay keeps one, or the weights themselves; int8: the default "
+                   "ones, rounded as for ssa-generate --weights int8")
+        ->check(CLI::IsMember({"average", "trained", "int8"}));
     app.add_flag("--curve", options->curve, "Print the score for 1, 2, … samples");
     app.add_option("--json", options->json, "Write the result to a file (- is standard output)");
     app.add_flag("--no-analysis", options->no_analysis,

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
 #include <spdlog/spdlog.h>
@@ -14,6 +15,7 @@
 
 #include "ssa/data/mapped_file.h"
 #include "ssa/eval/generate_pictures.h"
+#include "ssa/ops/packed_weights.h"
 #include "ssa/tasks/image_generation.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
@@ -39,6 +41,7 @@ struct Options {
   int64_t samples = 0;
   int64_t slide = 0;
   std::string device = "auto";
+  std::string weights = "full";
   std::string output;
   // Pictures:
   int64_t count = 16;
@@ -299,6 +302,8 @@ int run(const Options& options) {
   ModelSession session(*task, device_from_name(options.device));
   session.load(best_weights(checkpoint));
   session.require_finite(checkpoint.path);
+  std::optional<ops::UseInt8Weights> int8;
+  if (options.weights == "int8") int8.emplace();
   if (const auto* text = dynamic_cast<const DecoderLm*>(&session.model())) {
     return write_text(options, config, checkpoint, *text, session.device());
   }
@@ -358,6 +363,11 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
         ->capture_default_str();
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
+        ->capture_default_str();
+    app.add_option("--weights", options->weights,
+                   "full, or int8: matrices rounded to 8 bits, of which a quarter as many bytes as "
+                   "of f32 are read for each token (CPU)")
+        ->check(CLI::IsMember({"full", "int8"}))
         ->capture_default_str();
     app.add_option("--output", options->output,
                    "File for the text (default: standard output), or PNG file for the pictures");
