@@ -1,5 +1,6 @@
 #include "ssa/storage/metrics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string_view>
@@ -15,16 +16,14 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr uint64_t kMaxMetricsBytes = uint64_t{1} << 34;
+constexpr size_t kChunk = size_t{1} << 20;
+constexpr size_t kLongestLine = size_t{1} << 20;  // what is longer is no event
 
-/// Visits the optional fields in the order of the line; `metrics` stands after the loss, and the
-/// numbers of layers, an object each, at the end.
-template <class Event, class Visit, class VisitMetrics, class VisitLayers>
-void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics,
-                  VisitLayers&& visit_layers) {
+/// Visits the optional fields in the order of the line; `metrics` stands after the loss.
+template <class Event, class Visit, class VisitMetrics>
+void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics) {
   visit("loss", event.loss);
   visit_metrics(event.metrics);
-  visit("mean_loss", event.mean_loss);
   visit("lr", event.lr);
   visit("grad_norm", event.grad_norm);
   visit("tokens", event.tokens);
@@ -32,8 +31,6 @@ void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics,
   visit("elapsed_seconds", event.elapsed_seconds);
   visit("peak_memory_bytes", event.peak_memory_bytes);
   visit("data_wait_seconds", event.data_wait_seconds);
-  visit_layers("gradient_norms", event.gradient_norms);
-  visit_layers("parameter_norms", event.parameter_norms);
 }
 
 ordered_json number(double value) {
@@ -41,73 +38,176 @@ ordered_json number(double value) {
 }
 ordered_json number(int64_t value) { return value; }
 
-void read_number(const json& value, std::optional<double>& result) {
-  if (value.is_number()) result = value.get<double>();
-  if (value.is_null()) result = std::numeric_limits<double>::quiet_NaN();
-}
-void read_number(const json& value, std::optional<int64_t>& result) {
-  if (value.is_number_integer()) result = value.get<int64_t>();
-}
+/// A value of a line, as far as an event can take it over.
+struct LineValue {
+  enum class Kind { whole, real, null, other };
+  Kind kind = Kind::other;
+  int64_t whole = 0;
+  double real = 0;  ///< of whole numbers too
+};
 
-/// The members of an object that are numbers. nlohmann::json sorts them by name.
-void read_numbers(const json& object, std::vector<std::pair<std::string, double>>& result) {
-  if (!object.is_object()) return;
-  for (const auto& [key, value] : object.items()) {
-    std::optional<double> found;
-    read_number(value, found);
-    if (found) result.emplace_back(key, *found);
+void assign(const LineValue& value, std::optional<double>& field) {
+  field.reset();
+  if (value.kind == LineValue::Kind::null) field = std::numeric_limits<double>::quiet_NaN();
+  if (value.kind == LineValue::Kind::whole || value.kind == LineValue::Kind::real) {
+    field = value.real;
   }
 }
-
-std::optional<MetricsEvent> parse_event(std::string_view line) {
-  json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object() || !object.contains("step") || !object.contains("split") ||
-      !object["step"].is_number_integer() || !object["split"].is_string()) {
-    return std::nullopt;
-  }
-  MetricsEvent event;
-  event.step = object["step"].get<int64_t>();
-  event.split = object["split"].get<std::string>();
-  object.erase("step");
-  object.erase("split");
-  const auto take = [&](const char* key, auto& field) {
-    if (const auto found = object.find(key); found != object.end()) {
-      read_number(*found, field);
-      object.erase(found);
-    }
-  };
-  const auto take_layers = [&](const char* key, auto& layers) {
-    if (const auto found = object.find(key); found != object.end()) {
-      read_numbers(*found, layers);
-      object.erase(found);
-    }
-  };
-  visit_fields(
-      event, take, [](auto&) {}, take_layers);
-  read_numbers(object, event.metrics);
-  return event;
+void assign(const LineValue& value, std::optional<int64_t>& field) {
+  field.reset();
+  if (value.kind == LineValue::Kind::whole) field = value.whole;
 }
 
-/// Calls visit(line, event) for each complete line that is an event.
+/// Makes events of lines. It takes the parser's values one by one: building a tree of each line
+/// takes twice the time.
+class EventReader final : public nlohmann::json_sax<json> {
+ public:
+  /// The event of a line, valid until the next call. Null: the line is no event.
+  const MetricsEvent* read(std::string_view line) {
+    auto metrics = std::move(event_.metrics);  // keeps the memory
+    metrics.clear();
+    event_ = {};
+    event_.metrics = std::move(metrics);
+    depth_ = 0;
+    is_object_ = has_step_ = has_split_ = false;
+    const bool whole = json::sax_parse(line.begin(), line.end(), this);
+    return whole && is_object_ && has_step_ && has_split_ ? &event_ : nullptr;
+  }
+
+  bool null() override { return take({LineValue::Kind::null}); }
+  bool boolean(bool) override { return take({}); }
+  bool number_integer(number_integer_t value) override {
+    return take({LineValue::Kind::whole, value, static_cast<double>(value)});
+  }
+  bool number_unsigned(number_unsigned_t value) override {
+    return take({LineValue::Kind::whole, static_cast<int64_t>(value), static_cast<double>(value)});
+  }
+  bool number_float(number_float_t value, const string_t&) override {
+    return take({LineValue::Kind::real, 0, value});
+  }
+  bool string(string_t& value) override {
+    if (depth_ != 1 || key_ != "split") return take({});
+    event_.split = value;
+    return has_split_ = true;
+  }
+  bool binary(binary_t&) override { return take({}); }
+  bool key(string_t& name) override {
+    if (depth_ == 1) key_ = name;
+    return true;
+  }
+  bool start_object(size_t) override {
+    if (depth_ == 0) is_object_ = true;
+    return start();
+  }
+  bool start_array(size_t) override { return start(); }
+  bool end_object() override { return end(); }
+  bool end_array() override { return end(); }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
+  }
+
+ private:
+  bool start() {
+    if (depth_ > 0) take({});
+    ++depth_;
+    return true;
+  }
+  bool end() {
+    --depth_;
+    return true;
+  }
+
+  bool take(const LineValue& value) {
+    if (depth_ != 1) return true;
+    if (key_ == "step") {
+      has_step_ = value.kind == LineValue::Kind::whole;
+      event_.step = value.whole;
+    } else if (key_ == "split") {
+      has_split_ = false;
+    } else {
+      take_number(value);
+    }
+    return true;
+  }
+
+  void take_number(const LineValue& value) {
+    bool known = false;
+    const auto match = [&](std::string_view name, auto& field) {
+      if (name != key_) return;
+      assign(value, field);
+      known = true;
+    };
+    visit_fields(event_, match, [](auto&) {});
+    if (known) return;
+    std::optional<double> metric;
+    assign(value, metric);
+    if (metric) event_.metrics.emplace_back(key_, *metric);
+  }
+
+  MetricsEvent event_;
+  std::string key_;
+  int depth_ = 0;
+  bool is_object_ = false, has_step_ = false, has_split_ = false;
+};
+
+/// Calls visit(line, ended) for each line of a file; `ended` is false for a last line without a
+/// newline. Holds a few chunks, however large the file is: a line that is too long is cut.
 template <class Visit>
-void for_each_event(std::string_view text, Visit&& visit) {
-  while (!text.empty()) {
-    const size_t end = text.find('\n');
-    const std::string_view line = text.substr(0, end);
-    if (const auto event = parse_event(line)) visit(line, *event);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+void for_each_line(const std::string& path, Visit&& visit) {
+  const InputFile file(path);
+  std::string text;       // from the start of the line that is being read
+  bool skipping = false;  // the rest of a line that was cut
+  for (uint64_t offset = 0; offset < file.bytes();) {
+    const size_t before = text.size();
+    text.resize(before + std::min<uint64_t>(kChunk, file.bytes() - offset));
+    file.read(text.data() + before, text.size() - before, offset);
+    offset += text.size() - before;
+    size_t begin = 0, from = before;  // there is no newline before `from`
+    for (size_t end; (end = text.find('\n', from)) != std::string::npos; begin = from = end + 1) {
+      if (!skipping) visit(std::string_view(text).substr(begin, end - begin), true);
+      skipping = false;
+    }
+    text.erase(0, begin);
+    if (text.size() > kLongestLine) {
+      if (!skipping) visit(std::string_view(text), true);
+      skipping = true;
+    }
+    if (skipping) text.clear();
   }
+  if (!text.empty()) visit(std::string_view(text), false);
+}
+
+/// Calls visit(line, ended, event) for each line; `event` is null if the line is none.
+template <class Visit>
+void for_each_event(const std::string& path, Visit&& visit) {
+  EventReader reader;
+  for_each_line(path,
+                [&](std::string_view line, bool ended) { visit(line, ended, reader.read(line)); });
+}
+
+/// Whether the file has anything but whole lines of events until `last_step`.
+bool must_be_cut(const std::string& path, int64_t last_step) {
+  bool found = false;
+  for_each_event(path, [&](std::string_view line, bool ended, const MetricsEvent* event) {
+    found = found || !ended || line.size() > kLongestLine || !event || event->step > last_step;
+  });
+  return found;
 }
 
 /// Removes events after `last_step` from the file. Returns the path.
 const std::string& truncate_metrics(const std::string& path, int64_t last_step) {
-  if (!path_exists(path)) return path;
-  const std::string text = read_text_file(path, kMaxMetricsBytes);
-  std::string kept;
-  for_each_event(text, [&](std::string_view line, const MetricsEvent& event) {
-    if (event.step <= last_step) kept.append(line).push_back('\n');
+  if (!path_exists(path) || !must_be_cut(path, last_step)) return path;
+  replace_file(path, [&](OutputFile& file) {
+    std::string kept;
+    for_each_event(path, [&](std::string_view line, bool, const MetricsEvent* event) {
+      if (!event || event->step > last_step) return;
+      kept.append(line).push_back('\n');
+      if (kept.size() < kChunk) return;
+      file.write(kept);
+      kept.clear();
+    });
+    file.write(kept);
   });
-  if (kept != text) write_file_atomically(path, kept);
   return path;
 }
 
@@ -118,13 +218,9 @@ std::string to_json_line(const MetricsEvent& event) {
   const auto put = [&](const char* key, const auto& field) {
     if (field) line[key] = number(*field);
   };
-  const auto put_metrics = [&](const auto& metrics) {
+  visit_fields(event, put, [&](const auto& metrics) {
     for (const auto& [key, value] : metrics) line[key] = number(value);
-  };
-  const auto put_layers = [&](const char* key, const auto& layers) {
-    for (const auto& [layer, value] : layers) line[key][layer] = number(value);
-  };
-  visit_fields(event, put, put_metrics, put_layers);
+  });
   return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
@@ -133,15 +229,9 @@ std::vector<std::pair<std::string, double>> numbers(const MetricsEvent& event) {
   const auto put = [&](const char* key, const auto& field) {
     if (field) result.emplace_back(key, static_cast<double>(*field));
   };
-  const auto put_metrics = [&](const auto& metrics) {
+  visit_fields(event, put, [&](const auto& metrics) {
     result.insert(result.end(), metrics.begin(), metrics.end());
-  };
-  const auto put_layers = [&](const char* key, const auto& layers) {
-    for (const auto& [layer, value] : layers) {
-      result.emplace_back(fmt::format("{}/{}", key, layer), value);
-    }
-  };
-  visit_fields(event, put, put_metrics, put_layers);
+  });
   return result;
 }
 
@@ -155,28 +245,16 @@ void MetricsWriter::write(const MetricsEvent& event) {
   torn_ = false;
 }
 
-std::vector<MetricsEvent> read_metrics(const std::string& path) {
-  const std::string text = read_text_file(path, kMaxMetricsBytes);
-  std::vector<MetricsEvent> events;
-  for_each_event(text,
-                 [&](std::string_view, const MetricsEvent& event) { events.push_back(event); });
-  return events;
+void visit_metrics(const std::string& path, const std::function<void(const MetricsEvent&)>& visit) {
+  for_each_event(path, [&](std::string_view, bool, const MetricsEvent* event) {
+    if (event) visit(*event);
+  });
 }
 
-const MetricsEvent* best_event(const std::vector<MetricsEvent>& events, std::string_view split,
-                               std::string_view key, bool higher_is_better) {
-  const MetricsEvent* best = nullptr;
-  double best_value = 0;
-  for (const MetricsEvent& event : events) {
-    if (event.split != split) continue;
-    for (const auto& [name, value] : numbers(event)) {
-      if (name != key || !std::isfinite(value)) continue;
-      if (best && (higher_is_better ? value <= best_value : value >= best_value)) continue;
-      best = &event;
-      best_value = value;
-    }
-  }
-  return best;
+std::vector<MetricsEvent> read_metrics(const std::string& path) {
+  std::vector<MetricsEvent> events;
+  visit_metrics(path, [&](const MetricsEvent& event) { events.push_back(event); });
+  return events;
 }
 
 }  // namespace ssa

@@ -116,6 +116,41 @@ TEST_CASE("the reader skips what is no event") {
   require_checkpoint_error([&] { read_metrics(dir / "none"); }, {dir / "none"});
 }
 
+TEST_CASE("lines that lie across the reader's chunks, and those that are too long") {
+  const TempDir dir;
+  const std::string path = dir / "metrics.jsonl";
+  std::string text;
+  std::vector<MetricsEvent> written;
+  while (text.size() < (size_t{5} << 19)) {  // 2.5 chunks of a MiB
+    written.push_back(train_event(static_cast<int64_t>(written.size())));
+    text += to_json_line(written.back()) + "\n";
+  }
+  const std::string too_long = "{\"step\":1,\"split\":\"" + std::string(3 << 20, 'x') + "\"}\n";
+  write_bytes(path, too_long + text + too_long + to_json_line(valid_event(9)));
+  written.push_back(valid_event(9));
+  REQUIRE(read_metrics(path) == written);
+  MetricsWriter(path, 1 << 20).write(valid_event(10));
+  REQUIRE(read_bytes(path) ==
+          text + to_json_line(valid_event(9)) + "\n" + to_json_line(valid_event(10)) + "\n");
+}
+
+TEST_CASE("what stands deeper in a line, or has another type, is no number of the event") {
+  const TempDir dir;
+  write_bytes(dir / "metrics.jsonl",
+              R"({"step":3,"inner":{"step":9,"loss":1,"split":"test"},"list":[1,{"a":2}],)"
+              R"("split":"train","loss":"x","tokens":1.5,"flag":true,"top1":null,"z":7})"
+              "\n[{\"step\":1,\"split\":\"train\"}]\n{\"step\":1.5,\"split\":\"train\"}\n");
+  const auto events = read_metrics(dir / "metrics.jsonl");
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].step == 3);
+  CHECK(events[0].split == "train");
+  CHECK_FALSE(events[0].loss);
+  CHECK_FALSE(events[0].tokens);
+  REQUIRE(events[0].metrics.size() == 2);
+  CHECK(events[0].metrics[0].first == "top1");
+  CHECK(events[0].metrics[1] == std::pair<std::string, double>("z", 7.0));
+}
+
 TEST_CASE("an event that could be written only in part does not spoil the next one") {
   const TempDir dir;
   MetricsWriter writer(dir / "metrics.jsonl", -1);

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cmath>
+#include <concepts>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,13 +61,31 @@ class MetricsWriter {
   bool torn_ = false;  // the last line may be incomplete
 };
 
-/// All events of a file. Lines that are not events, such as an incomplete last line, are skipped.
-/// Throws CheckpointError if the file cannot be read.
+/// Calls `visit` for each event of a file, in its order, without holding the file in memory. Lines
+/// that are not events, such as an incomplete last line, are skipped, as is what is longer than a
+/// MiB. Throws CheckpointError if the file cannot be read.
+void visit_metrics(const std::string& path, const std::function<void(const MetricsEvent&)>& visit);
+
+/// All events of a file, as visit_metrics() visits them.
 std::vector<MetricsEvent> read_metrics(const std::string& path);
 
 /// The event of a split at which a number, given by its key in the line, is best; of equal ones the
 /// first. Null if no event of the split has a finite one.
-const MetricsEvent* best_event(const std::vector<MetricsEvent>& events, std::string_view split,
-                               std::string_view key, bool higher_is_better);
+template <std::derived_from<MetricsEvent> Event>
+const Event* best_event(const std::vector<Event>& events, std::string_view split,
+                        std::string_view key, bool higher_is_better) {
+  const Event* best = nullptr;
+  double best_value = 0;
+  for (const Event& event : events) {
+    if (event.split != split) continue;
+    for (const auto& [name, value] : numbers(event)) {
+      if (name != key || !std::isfinite(value)) continue;
+      if (best && (higher_is_better ? value <= best_value : value >= best_value)) continue;
+      best = &event;
+      best_value = value;
+    }
+  }
+  return best;
+}
 
 }  // namespace ssa
