@@ -54,10 +54,43 @@ TEST_CASE("the nearest key is offered", "[config]") {
       {"modle", "model"},
       {"learning_rate", "train.optimizer.lr"},  // another program's name
       {"model.embed_dim", "model.width"},
+      {"model.n_layer", "model.layers"},
+      {"n_head", "model.heads"},
+      {"n_embd", "model.width"},
+      {"num_hidden_layers", "model.layers"},
+      {"num_attention_heads", "model.heads"},
+      {"block_size", "data.length"},
+      {"max_iters", "train.steps"},
+      {"train.max_steps", "train.steps"},
+      {"num_train_epochs", "train.epochs"},
+      {"epochs", "train.epochs"},
+      {"batch", "train.batch_size"},
+      {"warmup", "train.schedule.warmup_steps"},
+      {"train.warmup_iters", "train.schedule.warmup_steps"},
+      {"lr", "train.optimizer.lr"},
+      {"train.weight_decay", "train.optimizer.weight_decay"},
+      {"train.dropout", "model.dropout"},
+      {"dtype", "train.precision"},
+      {"train.betas", "train.optimizer.betas"},
+      {"model.swin.depth", "model.swin.depths"},  // a slip, and elsewhere the number of layers
+      {"save_total_limit", "train.keep_checkpoints"},
+      {"eval_interval", "train.eval_every"},
+      {"vocab_size", "data.vocabulary"},
   }));
   CAPTURE(given);
   CHECK(unknown_key_message(fields, given) ==
         "unknown key; did you mean " + std::string(nearest) + "?");
+}
+
+TEST_CASE("a name that is counted in another way says how", "[config]") {
+  Config config;
+  FieldList fields;
+  config.fields(fields);
+  CHECK(unknown_key_message(fields, "train.gradient_accumulation_steps") ==
+        "unknown key; did you mean train.micro_batch? (batch_size / micro_batch is the number of "
+        "accumulated parts)");
+  CHECK(unknown_key_message(fields, "bfloat16") ==
+        "unknown key; did you mean train.precision? (as in precision: bf16)");
 }
 
 TEST_CASE("with nothing near, the section's keys are listed", "[config]") {
