@@ -151,6 +151,70 @@ TEST_CASE("what stands deeper in a line, or has another type, is no number of th
   CHECK(events[0].metrics[1] == std::pair<std::string, double>("z", 7.0));
 }
 
+TEST_CASE("lines are read alike whether or not they have the form that is written") {
+  const TempDir dir;
+  // A blank behind the brace leads to the JSON parser.
+  const auto events_of = [&](const std::string& rest, const std::string& brace) {
+    write_bytes(dir / "metrics.jsonl", brace + R"("step":7,"split":"train",)" + rest + "}\n");
+    std::vector<std::string> lines;
+    for (const MetricsEvent& event : read_metrics(dir / "metrics.jsonl")) {
+      lines.push_back(to_json_line(event));
+    }
+    return lines;
+  };
+  for (const std::string number : {"1",
+                                   "-1",
+                                   "-0",
+                                   "0",
+                                   "00",
+                                   "01",
+                                   "-01",
+                                   "1.",
+                                   ".5",
+                                   "-.5",
+                                   "1.5",
+                                   "+1",
+                                   "1e5",
+                                   "1E+5",
+                                   "1e",
+                                   "1e-400",
+                                   "1e999",
+                                   "-1e999",
+                                   "0.1",
+                                   "0.30000000000000004",
+                                   "5e-324",
+                                   "0.5e-3",
+                                   "1.5.2",
+                                   "--1",
+                                   "1-2",
+                                   "9223372036854775807",
+                                   "9223372036854775808",
+                                   "-9223372036854775809",
+                                   "18446744073709551616",
+                                   "null",
+                                   "nul",
+                                   "nullx",
+                                   "true",
+                                   "NaN",
+                                   "inf",
+                                   "",
+                                   "1e5.5",
+                                   "0e1"}) {
+    for (const std::string key : {"loss", "tokens", "top1", "step"}) {
+      const std::string rest = "\"" + key + "\":" + number;
+      CAPTURE(rest);
+      CHECK(events_of(rest, "{") == events_of(rest, "{ "));
+    }
+  }
+  for (const std::string rest :
+       {R"("a\"b":1)", R"("split":"val\u0069d")", "\"\xff\":1", "\"\xc3\xa9\":1", R"("a":1,)",
+        R"("a":1,,"b":2)", R"("a":1 )", R"("a":"x","a":2)", R"("":3)", R"("split":3)", "\"\t\":1",
+        R"("a":[1],"b":2)", R"("a":1}})", R"("a":1}{)"}) {
+    CAPTURE(rest);
+    CHECK(events_of(rest, "{") == events_of(rest, "{ "));
+  }
+}
+
 TEST_CASE("an event that could be written only in part does not spoil the next one") {
   const TempDir dir;
   MetricsWriter writer(dir / "metrics.jsonl", -1);
