@@ -25,7 +25,7 @@ constexpr size_t kMostTextBytes = 80;
 struct Found {
   const EvalTable* table;
   std::string caption;
-  size_t color;  ///< of the run
+  size_t style;  ///< of the run
 };
 
 std::string caption(const std::vector<Run>& runs, const Run& run, const Evaluation& evaluation) {
@@ -44,7 +44,7 @@ std::vector<Found> find_tables(const std::vector<Run>& runs, const std::string& 
       if (!evaluation) continue;
       for (const EvalTable& table : evaluation->analysis) {
         if (table.key != key || table.rows.empty()) continue;
-        found.push_back({&table, caption(runs, runs[i], *evaluation), i});
+        found.push_back({&table, caption(runs, runs[i], *evaluation), runs[i].style});
       }
     }
   }
@@ -110,7 +110,7 @@ std::string draw_curve(const Found& found) {
   const EvalTable& table = *found.table;
   Plot plot{
       .title = found.caption, .x_label = table.columns[0].label, .y_label = table.columns[1].label};
-  Series series{found.caption, found.color, LineStyle::marked, {}};
+  Series series{found.caption, found.style, LineStyle::marked, {}};
   double low = 0, high = 0;
   for (const auto& row : table.rows) {
     const Point point{number_in(row[0]), number_in(row[1])};
@@ -124,7 +124,7 @@ std::string draw_curve(const Found& found) {
                    [](const Point& a, const Point& b) { return a.x < b.x; });
   if (series.points.empty()) return {};
   if (table.diagonal) {
-    plot.series.push_back({"", kNoColor, LineStyle::dashed, {{low, low}, {high, high}}});
+    plot.series.push_back({"", kNoStyle, LineStyle::dashed, {{low, low}, {high, high}}});
   }
   plot.series.push_back(std::move(series));
   return render(plot);
@@ -153,7 +153,7 @@ std::string about_row(const EvalTable& table, const std::vector<EvalTable::Cell>
 
 std::string draw_bars(const Found& found, const std::vector<std::string>& labels, double longest) {
   const EvalTable& table = *found.table;
-  BarChart chart{.title = found.caption, .color = found.color, .longest = longest};
+  BarChart chart{.title = found.caption, .style = found.style, .longest = longest};
   for (const std::string& label : labels) {
     const auto row = std::find_if(table.rows.begin(), table.rows.end(),
                                   [&](const auto& cells) { return text_in(cells[0]) == label; });

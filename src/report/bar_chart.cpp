@@ -33,7 +33,7 @@ std::string row(const BarChart& chart, const Bar& bar, double y) {
       R"(<g><title>{}</title><text x="{}" y="{:.1f}" text-anchor="end" class="tick">{}</text>)"
       R"(<rect class="bar {}" x="{}" y="{:.1f}" width="{:.1f}" height="{}"/>)"
       R"(<text x="{:.1f}" y="{:.1f}" class="tick">{}</text></g>)",
-      escape(bar.about), kLabels, text, escape(short_label(bar.label)), color_class(chart.color),
+      escape(bar.about), kLabels, text, escape(short_label(bar.label)), color_class(chart.style),
       kLabels + kGap, y, length, kBarHeight, kLabels + kGap + length + 4, text,
       significant(bar.value, 3));
 }

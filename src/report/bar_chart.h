@@ -14,7 +14,7 @@ struct Bar {
 /// Horizontal bars below each other, each with its label and value.
 struct BarChart {
   std::string title = {};
-  size_t color = 0;    ///< see color_class()
+  size_t style = 0;    ///< see color_class()
   double longest = 1;  ///< the value of a bar of full length
   std::vector<Bar> bars = {};
 };

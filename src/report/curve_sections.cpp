@@ -23,33 +23,59 @@ using Position = std::function<double(const Run&, const MetricsEvent&)>;
 using Value = std::function<std::optional<double>(const MetricsEvent&)>;
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-constexpr size_t kCrowd = 6;             // more training curves than this are hard to tell apart
-constexpr size_t kMostDots = 60;         // a curve with more points is a plain line
-constexpr size_t kMostEnsembles = 24;    // charts
-constexpr size_t kMostTitleBytes = 200;  // what a score is of may be a long list
+constexpr size_t kCrowd = 6;       // more training curves than this are hard to tell apart
+constexpr size_t kMostRanges = 2;  // of training losses
 
 /// The number of points of a training curve, so that a page with many runs stays small.
 size_t most_points(size_t runs) { return std::clamp<size_t>(2400 / runs, 40, 300); }
 
-/// Replaces groups of neighbouring points by their means, so that at most `most` points are left.
-std::vector<Point> smoothed(const std::vector<Point>& points, size_t most) {
+/// What a training curve shows of one or more lines of the log.
+struct Stretch {
+  double x = 0, y = 0;  ///< means
+  double low = 0, high = 0;
+  double lines = 1;
+};
+
+/// Joins neighbours, so that at most `most` are left. Points that are not finite stay only where
+/// they have no others to be joined with.
+std::vector<Stretch> joined(const std::vector<Stretch>& points, size_t most) {
   if (points.size() <= most) return points;
-  std::vector<Point> result;
+  std::vector<Stretch> result;
   for (size_t i = 0; i < most; ++i) {
     const size_t begin = i * points.size() / most, end = (i + 1) * points.size() / most;
-    Point sum;
-    double count = 0;
+    Stretch all{.low = kInfinity, .high = -kInfinity, .lines = 0};
     for (size_t j = begin; j < end; ++j) {
-      if (!std::isfinite(points[j].y)) continue;
-      sum.x += points[j].x;
-      sum.y += points[j].y;
-      ++count;
+      const Stretch& one = points[j];
+      if (!std::isfinite(one.y)) continue;
+      all.x += one.x * one.lines;
+      all.y += one.y * one.lines;
+      all.low = std::min(all.low, one.low);
+      all.high = std::max(all.high, one.high);
+      all.lines += one.lines;
     }
-    result.push_back(count > 0 ? Point{sum.x / count, sum.y / count}
-                               : Point{points[begin].x, kUnknown});
+    if (all.lines > 0) all.x /= all.lines, all.y /= all.lines;
+    result.push_back(all.lines > 0 ? all : Stretch{points[begin].x, kUnknown, kUnknown, kUnknown});
   }
   return result;
+}
+
+std::vector<Point> line_of(const std::vector<Stretch>& stretches) {
+  std::vector<Point> points;
+  for (const Stretch& one : stretches) points.push_back({one.x, one.y});
+  return points;
+}
+
+/// From the lowest to the highest line of the log in each stretch.
+Band range_of(const std::vector<Stretch>& stretches, size_t style) {
+  Band band{.style = style};
+  for (const Stretch& one : stretches) {
+    band.x.push_back(one.x);
+    band.low.push_back(one.low);
+    band.high.push_back(one.high);
+  }
+  return band;
 }
 
 /// At most `most` of the points, with the last one.
@@ -72,6 +98,22 @@ std::vector<Point> points_of(const Run& run, std::string_view split, const Posit
   std::stable_sort(points.begin(), points.end(),
                    [](const Point& a, const Point& b) { return a.x < b.x; });
   return points;
+}
+
+/// The same of the training, joined for a chart.
+std::vector<Stretch> training_of(const Run& run, const Position& position, const Value& value,
+                                 size_t most) {
+  std::vector<Stretch> points;
+  for (const LoggedEvent& event : run.events) {
+    if (event.split != "train") continue;
+    const auto y = value(event);
+    const double x = position(run, event);
+    if (!y || !std::isfinite(x)) continue;
+    points.push_back({x, *y, event.lowest_loss.value_or(*y), event.highest_loss.value_or(*y),
+                      static_cast<double>(event.lines)});
+  }
+  std::ranges::stable_sort(points, {}, &Stretch::x);
+  return joined(points, most);
 }
 
 double at_step(const Run&, const MetricsEvent& event) { return static_cast<double>(event.step); }
@@ -100,14 +142,14 @@ double largest(const std::vector<Run>& runs, const Position& position) {
 }
 
 /// Marks the start of +FT if the run has reached it.
-void mark_finetuning(Plot& plot, const Run& run, size_t color, const Position& position) {
+void mark_finetuning(Plot& plot, const Run& run, const Position& position) {
   const int64_t start = run.finetune_start;
   if (start <= 0 || start >= run.config.train.steps) return;
   double at = kUnknown;  // of the last event before dense attention
   for (const MetricsEvent& event : run.events) {
     if (event.split == "train" && event.step <= start) at = position(run, event);
   }
-  if (std::isfinite(at) && run.last_step() > start) plot.vertical.push_back({at, color, "+FT"});
+  if (std::isfinite(at) && run.last_step() > start) plot.vertical.push_back({at, run.style, "+FT"});
 }
 
 /// The upper end of the loss axis. The first few losses lie far above the rest and are cut off.
@@ -133,18 +175,21 @@ Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std
             .x_label = x_label,
             .y_label = unit.empty() ? "loss" : fmt::format("loss ({})", unit.substr(1))};
   const Value loss = [](const MetricsEvent& event) { return event.loss; };
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const size_t most = most_points(runs.size());
-    plot.series.push_back(
-        {"", i, LineStyle::thin, smoothed(points_of(runs[i], "train", position, loss), most)});
-    mark_finetuning(plot, runs[i], i, position);
+  const size_t most = most_points(runs.size());
+  for (const Run& run : runs) {
+    const std::vector<Stretch> training = training_of(run, position, loss, most);
+    if (runs.size() <= kMostRanges) plot.bands.push_back(range_of(training, run.style));
+    // Where no validations mark the run, its training is marked.
+    const bool validated = run.losses_of("valid").size() > 1;
+    plot.series.push_back({validated ? "" : run.name, run.style,
+                           validated ? LineStyle::thin : LineStyle::spaced, line_of(training)});
+    mark_finetuning(plot, run, position);
   }
   plot.crowded = runs.size() > kCrowd;
   plot.y_most = upper_end(plot);
-  for (size_t i = 0; i < runs.size(); ++i) {
-    plot.series.push_back(
-        {runs[i].name, i, LineStyle::marked,
-         thinned(points_of(runs[i], "valid", position, loss), most_points(runs.size()) / 4)});
+  for (const Run& run : runs) {
+    plot.series.push_back({run.name, run.style, LineStyle::marked,
+                           thinned(points_of(run, "valid", position, loss), most / 4)});
   }
   return plot;
 }
@@ -158,11 +203,11 @@ Plot metric_plot(const std::vector<Run>& runs, const Metric& metric, const std::
             .x_label = axis,
             .y_label = std::string(metric.name)};
   const Value value = [&metric](const MetricsEvent& event) { return value_of(metric, event); };
-  for (size_t i = 0; i < runs.size(); ++i) {
+  for (const Run& run : runs) {
     plot.series.push_back(
-        {runs[i].name, i, LineStyle::marked,
-         thinned(points_of(runs[i], "valid", position, value), most_points(runs.size()) / 4)});
-    mark_finetuning(plot, runs[i], i, position);
+        {run.name, run.style, LineStyle::marked,
+         thinned(points_of(run, "valid", position, value), most_points(runs.size()) / 4)});
+    mark_finetuning(plot, run, position);
   }
   return plot;
 }
@@ -185,15 +230,6 @@ Position divided(Position position, double size) {
   };
 }
 
-/// The charts that are not empty, side by side.
-std::string grid(const std::vector<Plot>& plots) {
-  std::string html;
-  for (const Plot& plot : plots) {
-    if (!is_empty(plot)) html += render(plot);
-  }
-  return html.empty() ? html : "<div class=\"charts\">\n" + html + "</div>\n";
-}
-
 Plot over_time(const std::vector<Run>& runs, const std::string& title, const std::string& y_label,
                const Value& value) {
   const Unit time = time_unit(largest(runs, at_second));
@@ -202,24 +238,25 @@ Plot over_time(const std::vector<Run>& runs, const std::string& title, const std
             .x_label = fmt::format("training time ({})", time.name),
             .y_label = y_label,
             .y_from_zero = true};
-  for (size_t i = 0; i < runs.size(); ++i) {
+  for (const Run& run : runs) {
     plot.series.push_back(
-        {runs[i].name, i, LineStyle::plain,
-         smoothed(points_of(runs[i], "train", position, value), most_points(runs.size()) / 2)});
-    mark_finetuning(plot, runs[i], i, position);
+        {run.name, run.style, LineStyle::spaced,
+         line_of(training_of(run, position, value, most_points(runs.size()) / 2))});
+    mark_finetuning(plot, run, position);
   }
   return plot;
 }
 
 /// The part of each stretch of steps between two logs that was spent waiting for data, in percent.
-std::vector<Point> waiting_of(const Run& run) {
-  std::vector<Point> points;
+std::vector<Stretch> waiting_of(const Run& run) {
+  std::vector<Stretch> points;
   double before = 0;
   for (const MetricsEvent& event : run.events) {
     if (event.split != "train" || !event.elapsed_seconds) continue;
     const double seconds = *event.elapsed_seconds - std::exchange(before, *event.elapsed_seconds);
     if (!event.data_wait_seconds || seconds <= 0) continue;
-    points.push_back({static_cast<double>(event.step), 100 * *event.data_wait_seconds / seconds});
+    points.push_back(
+        {.x = static_cast<double>(event.step), .y = 100 * *event.data_wait_seconds / seconds});
   }
   return points;
 }
@@ -232,13 +269,13 @@ Plot waiting_plot(const std::vector<Run>& runs) {
             .y_label = "% of the step time",
             .y_from_zero = true};
   bool noticeable = false;
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const std::vector<Point> points = waiting_of(runs[i]);
-    noticeable = noticeable || std::ranges::any_of(points, [](const Point& point) {
+  for (const Run& run : runs) {
+    const std::vector<Stretch> points = waiting_of(run);
+    noticeable = noticeable || std::ranges::any_of(points, [](const Stretch& point) {
                    return point.y > kNoticeable;
                  });
-    plot.series.push_back(
-        {runs[i].name, i, LineStyle::plain, smoothed(points, most_points(runs.size()) / 2)});
+    plot.series.push_back({run.name, run.style, LineStyle::spaced,
+                           line_of(joined(points, most_points(runs.size()) / 2))});
   }
   if (!noticeable) plot.series.clear();
   return plot;
@@ -279,98 +316,6 @@ std::string loss_sentence(const std::vector<Run>& runs) {
                      100 * (highest / lowest - 1));
 }
 
-/// The ensembles of a split whose curves are shown: the run's own, or where there is none those of
-/// something else, such as a part of the split.
-std::vector<const Evaluation*> ensembles_of(const Run& run, std::string_view split) {
-  std::vector<const Evaluation*> found;
-  if (const Evaluation* own = run.evaluation("ensemble", split)) {
-    found.push_back(own);
-  } else {
-    for (const Evaluation& other : run.evaluations) {
-      if (other.mode == "ensemble" && other.split == split) found.push_back(&other);
-    }
-  }
-  std::erase_if(found, [](const Evaluation* ensemble) { return ensemble->curve.empty(); });
-  return found;
-}
-
-/// "test split"; of a score of something else also what is different.
-std::string scored_on(const Evaluation& ensemble) {
-  std::string text = ensemble.split + " split";
-  for (const std::string& difference : ensemble.differences) text += "; " + difference;
-  return text;
-}
-
-/// The dense score of the same data as an ensemble's; null if there is none.
-const Evaluation* dense_beside(const Run& run, const Evaluation& ensemble) {
-  if (ensemble.differences.empty()) {
-    const Evaluation* renorm = run.evaluation("renorm", ensemble.split);
-    return renorm && is_comparable(*renorm, ensemble) ? renorm : nullptr;
-  }
-  const auto beside = std::ranges::find_if(run.evaluations, [&](const Evaluation& other) {
-    return other.mode == "renorm" && other.differences == ensemble.differences &&
-           is_comparable(other, ensemble);
-  });
-  return beside == run.evaluations.end() ? nullptr : &*beside;
-}
-
-/// The dense score on the ensemble's items: its own, or that of another evaluation of the same
-/// data.
-std::optional<double> dense_value(const Run& run, const Evaluation& ensemble,
-                                  const Metric& metric) {
-  for (const auto& [key, value] : ensemble.renorm) {
-    if (key == metric.key) return value;
-  }
-  return value_of(metric, dense_beside(run, ensemble));
-}
-
-/// Says in numbers what averaging gains. Empty if it was not measured.
-std::string ensemble_sentence(const Run& run, const Evaluation& ensemble, const Metric& metric) {
-  if (ensemble.curve.size() < 2) return {};
-  const EnsemblePoint& one = ensemble.curve.front();
-  const EnsemblePoint& all = ensemble.curve.back();
-  std::string text = fmt::format(
-      "<li><b>{}</b> ({}), {}: {} {} with {} sub-model{}, {} with {}", escape(run.scheme),
-      escape(run.name), escape(cut(scored_on(ensemble), kMostTitleBytes)), significant(one.value),
-      metric.name, one.samples, one.samples == 1 ? "" : "s", significant(all.value), all.samples);
-  if (const auto value = dense_value(run, ensemble, metric)) {
-    text += fmt::format("; one dense pass {}", significant(*value));
-  }
-  if (ensemble.difference && all.paired_error) {
-    text += fmt::format(": the ensemble less renorm is {} ± {}", significant(*ensemble.difference),
-                        significant(*all.paired_error));
-  }
-  return text + ".</li>\n";
-}
-
-/// One chart per score: the gain from averaging is small compared with the differences between
-/// runs.
-Plot ensemble_plot(const Run& run, size_t color, const Evaluation& ensemble, const Metric& metric) {
-  Plot plot{
-      .title = std::string(cut(fmt::format("{} {}, {}", run.scheme, run.name, scored_on(ensemble)),
-                               kMostTitleBytes)),
-      .x_label = "sub-models averaged",
-      .y_label = std::string(metric.name),
-      .x_whole = true};
-  Series series{ensemble.mode, color, LineStyle::marked, {}};
-  Band band{.color = color};
-  for (const EnsemblePoint& point : ensemble.curve) {
-    const auto samples = static_cast<double>(point.samples);
-    series.points.push_back({samples, point.value});
-    band.x.push_back(samples);
-    const double error = point.paired_error.value_or(point.error);
-    band.low.push_back(point.value - error);
-    band.high.push_back(point.value + error);
-  }
-  if (series.points.size() > kMostDots) series.style = LineStyle::plain;
-  plot.series.push_back(std::move(series));
-  plot.bands.push_back(std::move(band));
-  if (const auto value = dense_value(run, ensemble, metric)) {
-    plot.horizontal.push_back({*value, color, "renorm"});
-  }
-  return plot;
-}
-
 }  // namespace
 
 std::string loss_section(const std::vector<Run>& runs) {
@@ -384,14 +329,17 @@ std::string loss_section(const std::vector<Run>& runs) {
                 divided(at_flop, flop.size)),
   };
   std::ranges::move(metric_plots(runs), std::back_inserter(plots));
-  const std::string charts = grid(plots);
+  const std::string charts = chart_grid(plots);
   if (charts.empty()) return {};
   return section(
       "loss", "Loss",
       legend(runs, true) + charts + "<p class=\"about\">" + loss_sentence(runs) +
           "Runs that lie together against steps but apart against time or compute learn the same "
           "at different cost. Validation is dense (renorm). Long training curves are smoothed: "
-          "each point is the mean of neighbouring logs. Compute counts the forward matrix "
+          "each point is the mean of neighbouring lines of the log, and the band of a page with "
+          "one "
+          "or two runs goes from the lowest of them to the highest. Compute counts the forward "
+          "matrix "
           "products without the vocabulary layer; +FT marks where attention becomes dense. The "
           "first losses may lie above the axis.</p>\n");
 }
@@ -406,7 +354,7 @@ std::string speed_section(const std::vector<Run>& runs) {
     for (const MetricsEvent& event : run.events) most = std::max(most, memory(event).value_or(0));
   }
   const Unit unit = memory_unit(most);
-  const std::string charts = grid({
+  const std::string charts = chart_grid({
       over_time(runs, "Throughput", fmt::format("{} per second", common_rate(runs)),
                 [](const MetricsEvent& event) { return event.tokens_per_second; }),
       over_time(runs, "Peak memory", fmt::format("peak memory ({})", unit.name),
@@ -424,34 +372,6 @@ std::string speed_section(const std::vector<Run>& runs) {
           "samples and saving. Memory is the most that tensors have held so far. A dip in speed "
           "may be another program on the machine; where +FT begins, a step costs more. A run that "
           "waits for its data needs more data.workers, or faster files.</p>\n");
-}
-
-std::string ensemble_section(const std::vector<Run>& runs) {
-  const Metric& metric = common_metric(runs);
-  std::vector<Plot> plots;
-  std::string sentences;
-  for (const std::string split : {"valid", "test"}) {
-    for (size_t i = 0; i < runs.size(); ++i) {
-      for (const Evaluation* ensemble : ensembles_of(runs[i], split)) {
-        sentences += ensemble_sentence(runs[i], *ensemble, metric);
-        Plot plot = ensemble_plot(runs[i], i, *ensemble, metric);
-        if (!is_empty(plot) && plots.size() < kMostEnsembles) plots.push_back(std::move(plot));
-      }
-    }
-  }
-  const std::string charts = grid(plots);
-  if (charts.empty()) return {};
-  return section("ensemble", "Ensemble of sub-models",
-                 charts +
-                     "<p class=\"about\">Score of the mean prediction of sub-models, each with "
-                     "freshly drawn source plans: " +
-                     std::string(metric.higher_is_better ? "higher" : "lower") +
-                     " is better. Dashed: one dense pass (renorm). The band is one standard error "
-                     "to either side, of the difference to renorm on the same data: where the "
-                     "dashed line lies far outside, the two differ by more than chance. Scores of "
-                     "older versions know the error of the score alone, which is wider.</p>\n<ul "
-                     "class=\"about scroll-list\">\n" +
-                     sentences + "</ul>\n");
 }
 
 }  // namespace ssa::report

@@ -19,7 +19,7 @@ Figures scores_and_compute(const Run& run) {
   figures.whole_valid = value_of(metric, run.evaluation("renorm", "valid"));
   if (run.config.train.eval_tokens == 0) {
     if (!figures.whole_valid) figures.whole_valid = figures.valid;
-    const MetricsEvent* const best = best_validation(run, metric);
+    const LoggedEvent* const best = best_validation(run, metric);
     if (best) figures.best_valid = value_of(metric, *best);
   }
   figures.test = value_of(metric, run.evaluation("renorm", "test"));

@@ -1,6 +1,7 @@
 #include "report/html.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -124,10 +125,31 @@ std::string render(const Table& table) {
   return html + "\n</table></div>\n";
 }
 
-std::string color_class(size_t index) {
-  if (index == kNoColor) return "none";
-  const char* dashes = index < 8 ? "" : index / 8 % 2 == 1 ? " again" : " dotted";
-  return fmt::format("c{}{}", index % 8, dashes);
+std::string color_class(size_t style) {
+  return style == kNoStyle ? "none" : fmt::format("c{}", style % kColors);
+}
+
+std::string marker(size_t style, double x, double y, const std::string& about) {
+  struct Shape {
+    double left, up;  // from the centre to the start of the outline
+    const char* outline;
+  };
+  static constexpr std::array<Shape, kMarkers> kShapes = {
+      {{3.3, 0, "a3.3 3.3 0 1 0 6.6 0a3.3 3.3 0 1 0-6.6 0z"},             // circle
+       {3, 3, "h6v6h-6z"},                                                // square
+       {0, 4.2, "l4.1 7h-8.2z"},                                          // triangle
+       {0, 4.5, "l4.5 4.5-4.5 4.5-4.5-4.5z"},                             // diamond
+       {0, -4.2, "l4.1-7h-8.2z"},                                         // triangle upside down
+       {1.3, 4.5, "h2.6v3.2h3.2v2.6h-3.2v3.2h-2.6v-3.2h-3.2v-2.6h3.2z"},  // plus
+       {4.4, 2.6,
+        "l1.8-1.8 2.6 2.6 2.6-2.6 1.8 1.8-2.6 2.6 2.6 2.6-1.8 1.8"  // cross
+        "-2.6-2.6-2.6 2.6-1.8-1.8 2.6-2.6z"}}};
+  const Shape& shape = kShapes[style == kNoStyle ? 0 : style % kMarkers];
+  const std::string path =
+      fmt::format(R"(<path class="dot {}" d="M{:.1f} {:.1f}{}")", color_class(style),
+                  x - shape.left, y - shape.up, shape.outline);
+  if (about.empty()) return path + "/>";
+  return fmt::format("{}><title>{}</title></path>", path, escape(about));
 }
 
 }  // namespace ssa::report

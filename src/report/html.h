@@ -27,11 +27,17 @@ struct Table {
 std::string render(const Table& table);
 Table transposed(const Table& table);
 
-/// For color_class(): not the colour of a run.
-inline constexpr size_t kNoColor = static_cast<size_t>(-1);
+/// A style tells runs apart: one of eight colours, and one of seven markers for readers who see
+/// colours differently. So 56 styles look different; then they repeat.
+inline constexpr size_t kColors = 8, kMarkers = 7;
 
-/// Class names that give an element the colour of run `index`. There are eight colours. Lines are
-/// dashed from the ninth run on, dotted from the seventeenth, and so on in turn.
-std::string color_class(size_t index);
+/// For color_class() and marker(): not a run, drawn in grey.
+inline constexpr size_t kNoStyle = static_cast<size_t>(-1);
+
+/// The class name that gives an element the colour of a style.
+std::string color_class(size_t style);
+
+/// The marker of a style as an SVG element, centred on a point. `about` is shown under the mouse.
+std::string marker(size_t style, double x, double y, const std::string& about = {});
 
 }  // namespace ssa::report

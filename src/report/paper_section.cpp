@@ -67,10 +67,10 @@ std::string valid_text(const Metric& metric, const Figures& figures) {
   return fmt::format("{} (best {})", last, score_text(metric, figures.best_valid));
 }
 
-std::vector<std::string> row_of(const Run& run, size_t index, const Figures& figures,
+std::vector<std::string> row_of(const Run& run, const Figures& figures,
                                 const PublishedMatch& match) {
   const Metric& metric = traits_of(run.config.task).metric();
-  return {run_chip(run, index),
+  return {run_chip(run),
           valid_text(metric, figures),
           score_text(metric, figures.test),
           score_text(metric, figures.ensemble_test),
@@ -160,7 +160,7 @@ std::string paper_section(const std::vector<Run>& runs, const PublishedResults& 
       table.rows.push_back(headings(metric));
     }
     for (const size_t i : group.runs) {
-      table.rows.push_back(row_of(runs[i], i, figures[i], group.match));
+      table.rows.push_back(row_of(runs[i], figures[i], group.match));
     }
     table.set_off.push_back(table.rows.size());
     table.rows.push_back(row_of(group.match, metric));

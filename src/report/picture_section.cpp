@@ -78,7 +78,7 @@ std::string samples_of_kind(const std::vector<Run>& runs, SampleKind kind) {
     const bool has_texts = kind == SampleKind::drawn_texts;
     if (traits_of(run.config.task).samples != kind) continue;
     if (has_texts ? run.texts.empty() : run.pictures.empty()) continue;
-    html += fmt::format("<p class=\"legend\">{}</p>\n", run_chip(run, i)) +
+    html += fmt::format("<p class=\"legend\">{}</p>\n", run_chip(run)) +
             (has_texts ? texts_of(run, with_earlier) : pictures_of(run, with_earlier));
   }
   return html.empty() ? html : fmt::format("<p class=\"about\">{}</p>\n{}", about(kind), html);

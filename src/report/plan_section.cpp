@@ -93,7 +93,7 @@ std::string maps_of(const Run& run, const PlanGroup& group, int draws) {
 
 std::string names_of(const std::vector<Run>& runs, const PlanGroup& group) {
   std::string names;
-  for (const size_t i : group.runs) names += run_chip(runs[i], i) + "\n";
+  for (const size_t i : group.runs) names += run_chip(runs[i]) + "\n";
   return names;
 }
 
@@ -163,25 +163,28 @@ std::string pathway_section(const std::vector<Run>& runs) {
             .x_from_zero = false,
             .x_whole = true,
             .y_from_zero = true};
-  std::string names, sentences;
+  std::string names;
+  std::vector<std::string> sentences;
   double most_layers = 1;
   for (const PlanGroup& group : group_runs(runs)) {
     const size_t index = group.runs.front();
     const Connectivity pathways = estimate_connectivity(
         group.specs, static_cast<int64_t>(group.first_layer), key_of(runs[index]), kPathwayDraws);
     if (pathways.draws == 0) continue;
-    Series series{
-        fmt::format("{} {}", runs[index].scheme, runs[index].name), index, LineStyle::marked, {}};
+    Series series{fmt::format("{} {}", runs[index].scheme, runs[index].name),
+                  runs[index].style,
+                  LineStyle::marked,
+                  {}};
     for (size_t n = 0; n < pathways.reached.size(); ++n) {
       series.points.push_back({static_cast<double>(n + 1), 100 * pathways.reached[n]});
     }
     most_layers = std::max(most_layers, static_cast<double>(pathways.reached.size()));
     plot.series.push_back(std::move(series));
     names += names_of(runs, group);
-    sentences += "<li>" + pathway_sentence(runs[index], pathways.reached) + "</li>\n";
+    sentences.push_back(pathway_sentence(runs[index], pathways.reached));
   }
   if (plot.series.empty()) return {};
-  plot.horizontal.push_back({100, kNoColor, "dense"});
+  plot.horizontal.push_back({100, kNoStyle, "dense"});
   // A single layer is a dot in the middle of the axis.
   if (most_layers == 1) plot.x_from_zero = true;
   return section(
@@ -192,8 +195,8 @@ std::string pathway_section(const std::vector<Run>& runs) {
           "of sampled connections, or of residual ones, leads to it: mean over all targets "
           "and up to {} drawn stacks of plans. Dense attention (dashed) reaches all of them "
           "in one layer. Layers that do not sample are left out.</p>\n"
-          "<ul class=\"about scroll-list\">\n{}</ul></div></div>\n",
-          names, render(plot), kPathwayDraws, sentences));
+          "{}</div></div>\n",
+          names, render(plot), kPathwayDraws, bullet_list(sentences, "about")));
 }
 
 }  // namespace ssa::report

@@ -15,6 +15,8 @@
 #include "ssa/tasks/analysis_json.h"
 #include "ssa/tasks/task.h"
 
+#include "report/event_thinner.h"
+
 namespace ssa::report {
 
 namespace {
@@ -98,6 +100,7 @@ std::optional<Evaluation> parse_evaluation(const std::string& file, const std::s
   evaluation.file = file;
   evaluation.mode = word(object, "mode");
   evaluation.split = word(object, "split");
+  evaluation.weights = word(object, "weights");
   if (evaluation.mode.empty() || evaluation.split.empty()) return std::nullopt;
   evaluation.step = whole(object, "step");
   evaluation.samples = whole(object, "samples");
@@ -158,6 +161,22 @@ void read_config_changes(Run& run) {
   }
 }
 
+void read_start(Run& run) {
+  const std::string path = run.dir + "/start.json";
+  if (!path_exists(path)) return;
+  const json start = json::parse(read_text_file(path, kMaxFileBytes), nullptr, false);
+  if (!start.is_object()) {
+    run.missing.push_back("start.json is damaged");
+    return;
+  }
+  run.start.date = word(start, "date").substr(0, 10);
+  run.start.device = word(start, "device");
+  run.start.ranks = whole(start, "ranks");
+  if (const auto data = start.find("data"); data != start.end() && data->is_object()) {
+    run.start.data_bytes = whole(*data, "bytes");
+  }
+}
+
 /// Whether a text begins and ends as PNG files do. A browser decodes the rest.
 bool is_whole_png(std::string_view text) {
   return text.starts_with("\x89PNG\r\n\x1a\n") && text.ends_with("IEND\xae\x42\x60\x82");
@@ -196,16 +215,17 @@ void read_pictures(Run& run) {
   }
 }
 
-/// Gives an event without a time the time of the event before it: evaluations may lack one.
-void fill_in_times(std::vector<MetricsEvent>& events) {
+/// An event without a time gets that of the event before it: evaluations may lack one.
+void read_events(Run& run, const std::string& path) {
+  EventThinner thinner;
   std::optional<double> last;
-  for (MetricsEvent& event : events) {
-    if (event.elapsed_seconds) {
-      last = event.elapsed_seconds;
-    } else {
-      event.elapsed_seconds = last;
-    }
-  }
+  visit_metrics(path, [&](const MetricsEvent& event) {
+    if (event.elapsed_seconds) last = event.elapsed_seconds;
+    MetricsEvent timed = event;
+    timed.elapsed_seconds = last;
+    thinner.add(std::move(timed));
+  });
+  run.events = thinner.events();
 }
 
 Run load_run(const std::string& dir) {
@@ -224,14 +244,14 @@ Run load_run(const std::string& dir) {
   Run run = planned_run(load_config(dir + "/config.yaml"));
   run.dir = dir;
   if (path_exists(dir + "/metrics.jsonl")) {
-    tolerate(run, "metrics.jsonl", [&] { run.events = read_metrics(dir + "/metrics.jsonl"); });
-    fill_in_times(run.events);
+    tolerate(run, "metrics.jsonl", [&] { read_events(run, dir + "/metrics.jsonl"); });
     if (run.events.empty()) run.missing.push_back("metrics.jsonl has no events yet");
   } else {
     run.missing.push_back("no metrics.jsonl: no curves");
   }
   read_evaluations(run);
   tolerate(run, "config-changes.json", [&] { read_config_changes(run); });
+  tolerate(run, "start.json", [&] { read_start(run); });
   tolerate(run, "samples", [&] {
     read_pictures(run);
     read_texts(run);
@@ -258,6 +278,22 @@ void name_runs(std::vector<Run>& runs) {
   }
 }
 
+/// Runs that differ in the seed only share a style, unless that is all that differs.
+void style_runs(std::vector<Run>& runs) {
+  const auto without_seed = [](Config config) {
+    config.train.seed = 0;
+    return config;
+  };
+  std::vector<Config> seen;
+  for (Run& run : runs) {
+    const Config config = without_seed(run.config);
+    run.style = static_cast<size_t>(std::ranges::find(seen, config) - seen.begin());
+    if (run.style == seen.size()) seen.push_back(config);
+  }
+  if (seen.size() > 1) return;
+  for (size_t i = 0; i < runs.size(); ++i) runs[i].style = i;
+}
+
 }  // namespace
 
 Run planned_run(const Config& config) {
@@ -271,13 +307,11 @@ Run planned_run(const Config& config) {
   return run;
 }
 
-std::vector<const MetricsEvent*> Run::losses_of(std::string_view split) const {
-  std::vector<const MetricsEvent*> result;
-  for (const MetricsEvent& event : events) {
+std::vector<const LoggedEvent*> Run::losses_of(std::string_view split) const {
+  std::vector<const LoggedEvent*> result;
+  for (const LoggedEvent& event : events) {
     if (event.split == split && event.loss) result.push_back(&event);
   }
-  std::stable_sort(result.begin(), result.end(),
-                   [](const auto* a, const auto* b) { return a->step < b->step; });
   return result;
 }
 
@@ -405,7 +439,24 @@ std::vector<Run> load_runs(const std::vector<std::string>& run_dirs) {
     runs.push_back(load_run(dir));
   }
   name_runs(runs);
+  style_runs(runs);
   return runs;
+}
+
+std::vector<std::vector<size_t>> style_groups(const std::vector<Run>& runs) {
+  std::vector<std::vector<size_t>> groups;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const auto same = [&](const std::vector<size_t>& group) {
+      return runs[group.front()].style == runs[i].style;
+    };
+    const auto group = std::ranges::find_if(groups, same);
+    if (group == groups.end()) {
+      groups.push_back({i});
+    } else {
+      group->push_back(i);
+    }
+  }
+  return groups;
 }
 
 const Metric& common_metric(const std::vector<Run>& runs) {
@@ -458,7 +509,7 @@ std::optional<double> value_of(const Metric& metric, const Evaluation* evaluatio
   return stored_or_derived(metric, evaluation->metrics, evaluation->loss);
 }
 
-const MetricsEvent* best_validation(const Run& run, const Metric& metric) {
+const LoggedEvent* best_validation(const Run& run, const Metric& metric) {
   if (const auto* best = best_event(run.events, "valid", metric.key, metric.higher_is_better)) {
     return best;
   }

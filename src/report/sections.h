@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ssa/report/published.h"
@@ -11,8 +12,13 @@ namespace ssa::report {
 // The sections of the page, in its order, as HTML. A section is empty if the runs have no data for
 // it.
 
-/// Title, one line per run with its colour, and a list of what is missing.
-std::string header_section(const std::vector<Run>& runs);
+/// Title, what was run, how well it did and on what machine, and a list of what is missing.
+/// `left_out` are names of runs that the page does not show.
+std::string header_section(const std::vector<Run>& runs, const std::vector<std::string>& left_out);
+/// The sections of a page, as links to their headings. Empty if there are few.
+std::string contents_of(const std::string& page);
+/// The score against each value that differs between the runs, seeds put together.
+std::string sweep_section(const std::vector<Run>& runs);
 /// Final scores and costs, with one column (or, with many runs, row) per run.
 std::string summary_section(const std::vector<Run>& runs);
 /// Scores that are not the runs' own: of other data, a part of a split, another config.
@@ -46,9 +52,17 @@ inline constexpr size_t kMostColumns = 4;
 
 /// A section of the page with its heading; `body` is HTML.
 std::string section(const std::string& id, const std::string& title, const std::string& body);
-/// The name of a run with a sample of its colour.
-std::string run_chip(const Run& run, size_t index);
-/// The chips of all runs, and optionally the line styles of training and validation curves.
+/// A piece of line in the colour of a style, with its marker.
+std::string line_sample(size_t style);
+/// The name of a run with its colour and marker.
+std::string run_chip(const Run& run);
+/// The same for runs of one style: indices.
+std::string group_chip(const std::vector<Run>& runs, const std::vector<size_t>& group);
+/// The chips of all runs, and optionally the line styles of training and validation curves. Runs of
+/// one style stand together.
 std::string legend(const std::vector<Run>& runs, bool line_styles);
+/// A list with the class `style`, whose items are HTML. What is beyond the first two dozen is
+/// folded.
+std::string bullet_list(const std::vector<std::string>& items, std::string_view style);
 
 }  // namespace ssa::report

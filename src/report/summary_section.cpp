@@ -65,7 +65,7 @@ std::string metric_text(const Metric& metric, const Evaluation* evaluation) {
 
 /// The best of several validations, and when it was: "81.20 (epoch 288)".
 std::string best_text(const Run& run, const Metric& metric) {
-  const MetricsEvent* const best = best_validation(run, metric);
+  const LoggedEvent* const best = best_validation(run, metric);
   if (!best || run.losses_of("valid").size() < 2) return significant(std::nullopt);
   const std::string score = significant(value_of(metric, *best));
   const auto epoch = epoch_of_step(run.config, best->step);
@@ -83,7 +83,7 @@ class Summary {
   explicit Summary(const std::vector<Run>& runs) : runs_(runs) {
     table_.numbers = true;
     std::vector<std::string> heads = {"run"};
-    for (size_t i = 0; i < runs.size(); ++i) heads.push_back(run_chip(runs[i], i));
+    for (size_t i = 0; i < runs.size(); ++i) heads.push_back(run_chip(runs[i]));
     table_.rows.push_back(std::move(heads));
   }
 

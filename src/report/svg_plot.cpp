@@ -21,6 +21,8 @@ constexpr double kLeft = 46, kRight = 14, kTop = 26, kBottom = 42;
 constexpr double kInnerWidth = kWidth - kLeft - kRight;
 constexpr double kInnerHeight = kHeight - kTop - kBottom;
 constexpr double kTickGap = 6;
+constexpr double kCharacter = 6.5;  // about the width of one in a tick's label
+constexpr size_t kSpacedMarkers = 4;
 constexpr double kLargest = 1e300;  // larger values cannot be scaled and are not shown
 
 class Extent {
@@ -65,7 +67,8 @@ class Drawing {
     }
     for (const Series& series : plot_.series) draw_series(series);
     out_ += "</svg>";
-    for (const Series& series : plot_.series) draw_dots(series);
+    for (const Series& series : plot_.series) draw_markers(series);
+    if (plot_.best && inside(*plot_.best)) draw_best(*plot_.best);
     draw_vertical_labels();
     draw_horizontal_labels();
     return out_ + "</svg></figure>\n";
@@ -83,6 +86,7 @@ class Drawing {
   }
 
   Range x_range() const {
+    if (!plot_.x_names.empty()) return {-0.3, static_cast<double>(plot_.x_names.size()) - 0.7};
     Extent extent;
     for (const Series& series : plot_.series) {
       for (const Point& point : series.points) {
@@ -96,7 +100,10 @@ class Drawing {
   Range y_range() const {
     Extent extent;
     for (const Series& series : plot_.series) {
-      for (const Point& point : series.points) extent.add(point.y);
+      for (const Point& point : series.points) {
+        extent.add(point.y - point.spread);
+        extent.add(point.y + point.spread);
+      }
     }
     for (const Band& band : plot_.bands) {
       for (const double y : band.low) extent.add(y);
@@ -128,8 +135,8 @@ class Drawing {
   }
 
   void draw_axes() {
-    const std::vector<double> y_ticks = nice_ticks(y_, 7), x_ticks = ticks_along_x();
-    const std::vector<std::string> y_labels = tick_labels(y_ticks), x_labels = tick_labels(x_ticks);
+    const std::vector<double> y_ticks = nice_ticks(y_, 7);
+    const std::vector<std::string> y_labels = tick_labels(y_ticks);
     std::string grid;
     for (size_t i = 0; i < y_ticks.size(); ++i) {
       const double y = py(y_ticks[i]);
@@ -137,14 +144,34 @@ class Drawing {
       text(kLeft - kTickGap, y + 4, "end", "tick", y_labels[i]);
     }
     out_ += fmt::format(R"(<path class="grid" d="{}"/>)", grid);
-    std::string axis = fmt::format("M{} {}h{}", kLeft, bottom(), kInnerWidth);
-    for (size_t i = 0; i < x_ticks.size(); ++i) {
-      axis += fmt::format("M{:.1f} {}v4", px(x_ticks[i]), bottom());
-      text(px(x_ticks[i]), bottom() + 17, "middle", "tick", x_labels[i]);
+    if (plot_.x_names.empty()) {
+      draw_x_axis(ticks_along_x(), tick_labels(ticks_along_x()));
+    } else {
+      draw_x_axis(named_ticks(), plot_.x_names);
     }
-    out_ += fmt::format(R"(<path class="axis" d="{}"/>)", axis);
     text(4, 13, "start", "label", plot_.y_label);
     text(kLeft + kInnerWidth / 2, kHeight - 6, "middle", "label", plot_.x_label);
+  }
+
+  std::vector<double> named_ticks() const {
+    std::vector<double> ticks;
+    for (size_t i = 0; i < plot_.x_names.size(); ++i) ticks.push_back(static_cast<double>(i));
+    return ticks;
+  }
+
+  /// Labels that are too wide to stand side by side take turns in two rows.
+  void draw_x_axis(const std::vector<double>& ticks, const std::vector<std::string>& labels) {
+    std::string axis = fmt::format("M{} {}h{}", kLeft, bottom(), kInnerWidth);
+    size_t longest = 0;
+    for (const std::string& label : labels) longest = std::max(longest, label.size());
+    const double room = kInnerWidth / static_cast<double>(std::max<size_t>(1, ticks.size()));
+    const bool crowded = static_cast<double>(longest + 1) * kCharacter > room;
+    for (size_t i = 0; i < ticks.size(); ++i) {
+      axis += fmt::format("M{:.1f} {}v4", px(ticks[i]), bottom());
+      const double row = crowded ? (i % 2 == 0 ? 13 : 24) : 17;
+      text(px(ticks[i]), bottom() + row, "middle", "tick", labels[i]);
+    }
+    out_ += fmt::format(R"(<path class="axis" d="{}"/>)", axis);
   }
 
   void draw_band(const Band& band) {
@@ -158,12 +185,12 @@ class Drawing {
     }
     if (upper.empty()) return;
     out_ +=
-        fmt::format(R"(<path class="band {}" d="{}{}Z"/>)", color_class(band.color), upper, lower);
+        fmt::format(R"(<path class="band {}" d="{}{}Z"/>)", color_class(band.style), upper, lower);
   }
 
   void draw_line(double x1, double y1, double x2, double y2, const Mark& mark) {
     out_ += fmt::format(R"(<path class="mark {}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>)",
-                        color_class(mark.color), x1, y1, x2, y2);
+                        color_class(mark.style), x1, y1, x2, y2);
   }
 
   void draw_series(const Series& series) {
@@ -178,27 +205,66 @@ class Drawing {
       pen_down = true;
     }
     if (path.empty()) return;
-    const char* style = series.style == LineStyle::thin     ? "thin"
-                        : series.style == LineStyle::dashed ? "dashed"
-                                                            : "line";
-    out_ += fmt::format(R"(<path class="{} {}" d="{}")", style, color_class(series.color), path);
+    const char* const style = series.line == LineStyle::thin     ? "thin"
+                              : series.line == LineStyle::dashed ? "dashed"
+                                                                 : "line";
+    out_ += fmt::format(R"(<path class="{} {}" d="{}")", style, color_class(series.style), path);
     out_ += series.label.empty() ? "/>"
                                  : fmt::format("><title>{}</title></path>", escape(series.label));
   }
 
-  void draw_dots(const Series& series) {
-    // A line of one point has no length to be seen by.
-    const bool lone = series.style != LineStyle::thin &&
-                      std::ranges::count_if(series.points, drawable_point) == 1;
-    if (series.style != LineStyle::marked && !lone) return;
+  void draw_markers(const Series& series) {
+    std::vector<const Point*> points;
     for (const Point& point : series.points) {
-      if (!inside(point)) continue;
-      out_ += fmt::format(R"(<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3">)"
-                          R"(<title>{}: {} at {}</title></circle>)",
-                          color_class(series.color), px(point.x), py(point.y), escape(series.label),
-                          significant(point.y),
-                          plot_.x_whole ? grouped(std::llround(point.x)) : grouped_number(point.x));
+      if (inside(point)) points.push_back(&point);
     }
+    // A line of one point has no length to be seen by.
+    if (series.line == LineStyle::thin || series.line == LineStyle::dashed) points.clear();
+    if (series.line == LineStyle::spaced) points = spread_out(points, series.style);
+    for (const Point* const point : points) {
+      if (point->spread > 0) draw_whisker(*point, series.style);
+      out_ += marker(series.style, px(point->x), py(point->y), about(*point, series.label));
+    }
+  }
+
+  /// A few of the points, at other places for each style, so that lines which run together show
+  /// all their markers.
+  static std::vector<const Point*> spread_out(const std::vector<const Point*>& points,
+                                              size_t style) {
+    if (points.size() <= kSpacedMarkers) return points;
+    std::vector<const Point*> few;
+    const double shift = static_cast<double>(style % kMarkers + 1) / (kMarkers + 1);
+    for (size_t i = 0; i < kSpacedMarkers; ++i) {
+      const double part = (static_cast<double>(i) + shift) / static_cast<double>(kSpacedMarkers);
+      few.push_back(points[static_cast<size_t>(part * static_cast<double>(points.size()))]);
+    }
+    return few;
+  }
+
+  /// "S0: 2.161 ± 0.002 at 400"
+  std::string about(const Point& point, const std::string& label) const {
+    const std::string spread =
+        point.spread > 0 ? fmt::format(" ± {}", significant(point.spread, 2)) : std::string();
+    return fmt::format("{}: {}{} at {}", label, significant(point.y), spread, x_text(point.x));
+  }
+
+  std::string x_text(double x) const {
+    const auto index = static_cast<size_t>(std::llround(std::max(0.0, x)));
+    if (index < plot_.x_names.size()) return plot_.x_names[index];
+    return plot_.x_whole ? grouped(std::llround(x)) : grouped_number(x);
+  }
+
+  void draw_whisker(const Point& point, size_t style) {
+    const double x = px(point.x), low = py(point.y - point.spread),
+                 high = py(point.y + point.spread);
+    out_ += fmt::format(R"(<path class="whisker {}" d="M{:.1f} {:.1f}h6m-3 0V{:.1f}m-3 0h6"/>)",
+                        color_class(style), x - 3, high, low);
+  }
+
+  void draw_best(const Point& point) {
+    const double x = px(point.x), y = py(point.y);
+    out_ += fmt::format(R"(<circle class="best" cx="{:.1f}" cy="{:.1f}" r="7.5"/>)", x, y);
+    text(x, y < kTop + 24 ? y + 20 : y - 11, "middle", "note", "best");
   }
 
   /// Labels of vertical marks, above the curves. One that would overlap an earlier one is left out.
@@ -254,5 +320,13 @@ bool is_empty(const Plot& plot) {
 }
 
 std::string render(const Plot& plot) { return Drawing(plot).render(); }
+
+std::string chart_grid(const std::vector<Plot>& plots) {
+  std::string html;
+  for (const Plot& plot : plots) {
+    if (!is_empty(plot)) html += render(plot);
+  }
+  return html.empty() ? html : "<div class=\"charts\">\n" + html + "</div>\n";
+}
 
 }  // namespace ssa::report

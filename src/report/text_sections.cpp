@@ -5,6 +5,7 @@
 
 #include "ssa/core/shell_word.h"
 #include "ssa/report/numbers.h"
+#include "ssa/storage/file_io.h"
 
 #include "report/html.h"
 #include "report/sections.h"
@@ -43,7 +44,7 @@ Table differences(const std::vector<Run>& runs) {
       if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
       configs.back()[key] = value;
     }
-    table.rows.front().push_back(run_chip(runs[i], i));
+    table.rows.front().push_back(run_chip(runs[i]));
   }
   for (const std::string& key : keys) {
     std::vector<std::string> row = {fmt::format("<code>{}</code>", escape(key))};
@@ -65,7 +66,7 @@ std::string changes_on_the_way(const std::vector<Run>& runs) {
   table.rows.push_back({"run", "after step", "key", "before", "after"});
   for (size_t i = 0; i < runs.size(); ++i) {
     for (const ConfigChange& change : runs[i].config_changes) {
-      table.rows.push_back({run_chip(runs[i], i), grouped(change.after_step),
+      table.rows.push_back({run_chip(runs[i]), grouped(change.after_step),
                             fmt::format("<code>{}</code>", escape(change.key)),
                             escape(cut(change.before, kMostValueBytes)),
                             escape(cut(change.after, kMostValueBytes))});
@@ -101,7 +102,7 @@ std::string other_scores_section(const std::vector<Run>& runs) {
         return number ? grouped(*number) : significant(std::nullopt);
       };
       table.rows.push_back(
-          {run_chip(runs[i], i), escape(score.split), escape(inference),
+          {run_chip(runs[i]), escape(score.split), escape(inference),
            fmt::format("{} {}", significant(value_of(metric, &score)), metric.name),
            count(score.step), count(score.tokens),
            escape(cut(joined(score.differences, "; "), kMostValueBytes))});
@@ -128,7 +129,7 @@ std::string config_section(const std::vector<Run>& runs) {
   std::string configs;
   for (size_t i = 0; i < runs.size(); ++i) {
     const std::string yaml = dump_config(runs[i].config);
-    configs += details("All of " + run_chip(runs[i], i),
+    configs += details("All of " + run_chip(runs[i]),
                        escape(cut(yaml, share(runs.size(), kMostTextBytes))));
   }
   body += folded(runs, "The configs in full", configs);
@@ -142,36 +143,69 @@ std::string sample_section(const std::vector<Run>& runs) {
     const std::string_view text = cut(runs[i].sample, share(runs.size(), kMostSampleBytes));
     body += fmt::format(
         "<p class=\"legend\">{}</p>\n<pre class=\"sample\" tabindex=\"0\">{}{}</pre>\n",
-        run_chip(runs[i], i), escape(text), text.size() < runs[i].sample.size() ? "\n…" : "");
+        run_chip(runs[i]), escape(text), text.size() < runs[i].sample.size() ? "\n…" : "");
   }
   return section("sample", "Generated text", body);
 }
 
+namespace {
+
+/// A folder beside the run's that does not exist yet: ssa-train refuses one that has a run.
+std::string new_folder(const std::string& dir) {
+  const std::string base = dir.substr(0, dir.find_last_not_of('/') + 1) + "-again";
+  std::string folder = base;
+  for (int i = 2; path_exists(folder); ++i) folder = fmt::format("{}-{}", base, i);
+  return folder;
+}
+
+/// What is scored: the newest checkpoint of the new folder, or that of an earlier step.
+std::string subject_of(const Evaluation& evaluation, const std::string& dir) {
+  const bool earlier = std::ranges::any_of(
+      evaluation.differences, [](const std::string& one) { return one.starts_with("step "); });
+  if (!earlier || !evaluation.step) return "--run " + shell_word(dir);
+  return fmt::format("--checkpoint {} --config {}",
+                     shell_word(fmt::format("{}/checkpoints/step-{}", dir, *evaluation.step)),
+                     shell_word(dir + "/config.yaml"));
+}
+
+std::string eval_command(const Run& run, const Evaluation& evaluation, const std::string& dir) {
+  std::string command = fmt::format("ssa-eval {} --mode {}", subject_of(evaluation, dir),
+                                    shell_word(evaluation.mode));
+  if (evaluation.mode == "ensemble" && evaluation.samples) {
+    command += fmt::format(" --samples {}", *evaluation.samples);
+  }
+  command += fmt::format(" --split {}", shell_word(evaluation.split));
+  if (evaluation.tokens && evaluation.split_tokens &&
+      *evaluation.tokens < *evaluation.split_tokens) {
+    command += fmt::format(" --max-tokens {}", *evaluation.tokens);
+  }
+  if (run.config.train.ema_decay > 0 && !evaluation.weights.empty()) {
+    command += " --weights " + shell_word(evaluation.weights);
+  }
+  if (!evaluation.overrides.empty()) command += " --set";
+  for (const std::string& text : evaluation.overrides) command += " " + shell_word(text);
+  return command + "\n";
+}
+
+}  // namespace
+
 std::string commands_section(const std::vector<Run>& runs) {
   std::string commands, all;
   for (const Run& run : runs) {
-    const std::string dir = shell_word(run.dir);
+    const std::string dir = new_folder(run.dir);
+    if (run.start.ranks.value_or(1) > 1) commands += fmt::format("mpirun -n {} ", *run.start.ranks);
     commands += fmt::format("ssa-train --config {} --run-dir {}\n",
-                            shell_word(run.dir + "/config.yaml"), dir);
+                            shell_word(run.dir + "/config.yaml"), shell_word(dir));
     for (const Evaluation& evaluation : run.evaluations) {
-      commands += fmt::format("ssa-eval --run {} --mode {}", dir, shell_word(evaluation.mode));
-      if (evaluation.mode == "ensemble" && evaluation.samples) {
-        commands += fmt::format(" --samples {}", *evaluation.samples);
-      }
-      commands += fmt::format(" --split {}", shell_word(evaluation.split));
-      if (evaluation.tokens && evaluation.split_tokens &&
-          *evaluation.tokens < *evaluation.split_tokens) {
-        commands += fmt::format(" --max-tokens {}", *evaluation.tokens);
-      }
-      if (!evaluation.overrides.empty()) commands += " --set";
-      for (const std::string& text : evaluation.overrides) commands += " " + shell_word(text);
-      commands += '\n';
+      commands += eval_command(run, evaluation, dir);
     }
-    all += " " + dir;
+    all += " " + shell_word(dir);
   }
   commands += "ssa-report" + all + "\n";
-  const std::string body =
-      fmt::format("<pre tabindex=\"0\">{}</pre>\n", escape(cut(commands, kMostTextBytes)));
+  const std::string body = fmt::format(
+      "<p class=\"about\">From the folder that this page was made in. The runs go to new folders, "
+      "for ssa-train begins none where there is one.</p>\n<pre tabindex=\"0\">{}</pre>\n",
+      escape(cut(commands, kMostTextBytes)));
   return section("commands", "Commands",
                  folded(runs, "How to make the runs and this page again", body));
 }

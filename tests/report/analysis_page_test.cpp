@@ -92,7 +92,7 @@ TEST_CASE("the analysis of predictions is drawn for renorm and ensemble side by 
 
   const std::string spread = block(section, "Accuracy against the spread of sub-models");
   CHECK(count(spread, "<figure>") == 1);
-  CHECK(count(spread, "<circle") == 10);
+  CHECK(count(spread, "class=\"dot ") == 10);
   CHECK_FALSE(contains(spread, "class=\"dashed"));
   check_self_contained(page);
 }
@@ -137,7 +137,7 @@ TEST_CASE("an analysis of another form is left out, and one without numbers draw
 TEST_CASE("a bar is as long as its value") {
   const std::string html =
       report::render(report::BarChart{.title = "T <",
-                                      .color = 3,
+                                      .style = 3,
                                       .longest = 2,
                                       .bars = {{"half", 1, "about"},
                                                {"none", std::nan(""), ""},

@@ -1,5 +1,7 @@
 #include "report/html.h"
 
+#include <set>
+
 #include <catch2/catch.hpp>
 
 #include "report/report_test_support.h"
@@ -44,10 +46,14 @@ TEST_CASE("tables have heading cells in the first row and column") {
   CHECK(turned.numbers);
 }
 
-TEST_CASE("colours repeat, but look different the second time") {
+TEST_CASE("the first 56 runs have a colour and a marker that no other has") {
   CHECK(color_class(0) == "c0");
   CHECK(color_class(7) == "c7");
-  CHECK(color_class(8) == "c0 again");
+  CHECK(color_class(8) == "c0");
+  std::set<std::string> looks;
+  for (size_t style = 0; style < 60; ++style) looks.insert(marker(style, 0, 0));
+  CHECK(looks.size() == 56);
+  CHECK(contains(marker(0, 1, 2, "<b>"), "<title>&lt;b&gt;</title>"));
 }
 
 TEST_CASE("bytes are written in 64 characters") {

@@ -46,7 +46,7 @@ TEST_CASE("the summary of a run says its numbers") {
   const std::string dir = make_run(folder, "a", tiny_config(kLocal + ", finetune_fraction: 0.1"));
   add_evaluations(dir);
   const std::string page = render_report({dir});
-  CHECK(contains(page, "<h1>S1-L4+FT</h1>"));
+  CHECK(contains(page, "<h1>S1-L4+FT on tiny</h1>"));
   CHECK(cell(page, "training loss, nats (last 10 logs)") == "2.045");
   CHECK(cell(page, "validation loss, nats") == "2.100");
   CHECK(cell(page, "validation bits per byte") == "3.030");
@@ -75,7 +75,7 @@ TEST_CASE("curves of all runs are drawn, with +FT where a run has it") {
   CHECK(contains(loss, "forward compute (MFLOP)"));
   for (const char* run : {"c0", "c1"}) {
     CHECK(count(loss, fmt::format("<path class=\"thin {}\"", run)) == 3);
-    CHECK(count(loss, fmt::format("<circle class=\"dot {}\"", run)) == 8);
+    CHECK(count(loss, fmt::format("<path class=\"dot {}\"", run)) == 9);  // one in the legend
   }
   CHECK(contains(loss, "Bits per byte against steps"));
   CHECK(contains(loss, "bits per byte against step. a ends at 3.030. b ends at 3.030."));
@@ -94,7 +94,7 @@ TEST_CASE("the ensemble curve has a band and the renorm line") {
   CHECK(part(render_report({dir}), "ensemble").empty());
   add_evaluations(dir);
   const std::string ensemble = part(render_report({dir}), "ensemble");
-  CHECK(count(ensemble, "<circle") == 3);
+  CHECK(count(ensemble, "class=\"dot c0\"") == 4);  // one in the legend
   CHECK(count(ensemble, "class=\"band c0\"") == 1);
   CHECK(count(ensemble, "class=\"mark c0\"") == 1);
   CHECK(contains(ensemble, ">renorm</text>"));
@@ -233,7 +233,7 @@ TEST_CASE("accuracies have curves over steps and epochs, the best one beside the
   }
   CHECK(cell(page, "validation top-1 accuracy (%)") == "44.00");
   CHECK(cell(page, "best validation top-1 accuracy (%)") == "45.68 (epoch 6)");
-  CHECK(contains(page, "<h1>W4-S0</h1>"));
+  CHECK(contains(page, "<h1>W4-S0 on imagenet</h1>"));
   CHECK(contains(page, "100 steps (10 epochs)"));
   check_self_contained(page);
 }
@@ -580,4 +580,105 @@ TEST_CASE("what a run's config was before is told with the step at which it chan
   CHECK(nesting_problem(page).empty());
   write_bytes(dir + "/config-changes.json", "[{");
   CHECK(contains(render_report({dir}, ""), "config-changes.json is damaged"));
+}
+
+TEST_CASE("the head says what was run, how well it did, and on what") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal + ", finetune_fraction: 0.1"));
+  std::string page = render_report({dir});
+  std::string head = page.substr(0, page.find("</header>"));
+  CHECK(contains(head, "the last of two layers, four local windows, σ 0.1; dense in the last 10%"));
+  CHECK(contains(head, "best validation, step 100"));
+  add_evaluations(dir);
+  write_bytes(dir + "/start.json",
+              R"({"date":"2026-11-29T10:00:00Z","device":"cpu, 2 threads","ranks":3,)"
+              R"("data":{"bytes":1048576}})");
+  page = render_report({dir});
+  head = page.substr(0, page.find("</header>"));
+  CHECK(contains(head, "byte_lm on tiny (1.00 MiB): 2 layers"));
+  CHECK(contains(head, "<b>2.976</b> bits per byte"));  // of renorm and ensemble the better
+  CHECK(contains(head, "valid split, ensemble of 3, 500 bytes"));
+  CHECK(contains(head, "10.0 s"));
+  CHECK(contains(head, "cpu, 2 threads, 3 ranks<br><span class=\"about\">started 2026-11-29<"));
+  CHECK(contains(part(page, "commands"), "mpirun -n 3 ssa-train"));
+  write_bytes(dir + "/start.json", "[");
+  CHECK(contains(render_report({dir}), "start.json is damaged"));
+}
+
+TEST_CASE("curves come before details, and the contents lead to all sections") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  add_evaluations(dir);
+  const std::string page = render_report({dir});
+  size_t before = 0;
+  for (const char* id : {"loss", "ensemble", "summary", "speed", "sources", "config", "commands"}) {
+    CAPTURE(id);
+    const size_t at = page.find(fmt::format("<section id=\"{}\">", id));
+    REQUIRE(at != std::string::npos);
+    CHECK(at > before);
+    CHECK(count(page, fmt::format("href=\"#{}\"", id)) == 2);  // beside the page, or above it
+    before = at;
+  }
+}
+
+TEST_CASE("runs without metrics and scores are left out, with a note, unless there are no others") {
+  const TempDir folder;
+  const std::string whole = make_run(folder, "whole", tiny_config("kind: none"));
+  const std::string begun = make_run(folder, "begun", tiny_config(kLocal));
+  const std::string imported = make_run(folder, "imported", tiny_config(kLocal));
+  std::filesystem::remove(begun + "/metrics.jsonl");
+  std::filesystem::remove(imported + "/metrics.jsonl");
+  add_evaluations(imported);
+  const std::string page = render_report({whole, begun, imported});
+  CHECK(contains(page, "<b>Left out</b>, without metrics and scores so far: begun<"));
+  CHECK(contains(part(page, "summary"), "imported"));
+  CHECK_FALSE(contains(part(page, "summary"), "begun"));
+  CHECK_FALSE(contains(render_report({begun}), "Left out"));
+}
+
+TEST_CASE("the commands name folders that do not exist yet, and all options") {
+  const TempDir folder;
+  const std::string config = tiny_config(kLocal) + "eval: {weights: average}\n";
+  std::string with_average = config;
+  with_average.replace(with_average.find("steps: 100"), 10, "steps: 100, ema_decay: 0.9");
+  const std::string dir = make_run(folder, "run", with_average);
+  write_bytes(dir + "/eval-renorm-test.step-50.json",
+              R"({"mode":"renorm","split":"test","step":50,"loss":2,"weights":"trained",)"
+              R"("differences":["step 50, the newest is 100"]})");
+  std::string commands = part(render_report({dir}), "commands");
+  CHECK(contains(commands, "--config " + dir + "/config.yaml --run-dir " + dir + "-again\n"));
+  CHECK(
+      contains(commands, "--checkpoint " + dir + "-again/checkpoints/step-50 --config " + dir +
+                             "-again/config.yaml --mode renorm --split test --weights trained\n"));
+  std::filesystem::create_directories(dir + "-again");
+  commands = part(render_report({dir + "/"}), "commands");
+  CHECK(contains(commands, "--run-dir " + dir + "-again-2\n"));
+}
+
+TEST_CASE("long lists are folded in sight, never cut") {
+  const TempDir folder;
+  std::vector<std::string> dirs;
+  for (int i = 1; i <= 30; ++i) {
+    dirs.push_back(
+        make_run(folder, fmt::format("run{}", i),
+                 tiny_config(fmt::format("kind: local, windows: 4, sigma: 0.{:02}", i))));
+  }
+  const std::string page = render_report(dirs);
+  const std::string head = page.substr(0, page.find("</header>"));
+  CHECK(contains(head, "<details><summary>6 more</summary>"));
+  CHECK(contains(head, "run30"));
+  CHECK(contains(part(page, "sweep"), "Against ssa.sigma<"));
+  check_self_contained(page);
+}
+
+TEST_CASE("ensembles of several runs share a chart") {
+  const TempDir folder;
+  const std::string a = make_run(folder, "a", tiny_config(kLocal));
+  const std::string b = make_run(folder, "b", tiny_config("kind: unbiased"));
+  add_evaluations(a);
+  add_evaluations(b);
+  const std::string ensemble = part(render_report({a, b}), "ensemble");
+  CHECK(count(ensemble, "<figure>") == 1);
+  CHECK(count(ensemble, "class=\"band ") == 2);
+  CHECK(contains(ensemble, "S1-L4 a ends at 2.976. S2-U50 b ends at 2.976."));
 }

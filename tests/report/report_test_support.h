@@ -120,10 +120,11 @@ inline std::string part(const std::string& page, const std::string& id) {
 /// A page holds all it needs, and is well formed.
 inline void check_self_contained(const std::string& page) {
   CHECK(nesting_problem(page).empty());
-  for (const char* outside : {"http:", "https:", "href=", "url(", "@import", "<script"}) {
+  for (const char* outside : {"http:", "https:", "url(", "@import", "<script"}) {
     INFO(outside);
     CHECK_FALSE(contains(page, outside));
   }
+  CHECK(count(page, "href=") == count(page, "href=\"#"));  // to its own sections
   CHECK(count(page, "src=") == count(page, "src=\"data:image/png;base64,"));
   CHECK_FALSE(contains(page, ">nan"));
 }

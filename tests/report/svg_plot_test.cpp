@@ -16,7 +16,7 @@ namespace {
 
 const double kNan = std::numeric_limits<double>::quiet_NaN();
 
-Plot one_line(std::vector<Point> points, LineStyle style = LineStyle::plain) {
+Plot one_line(std::vector<Point> points, LineStyle style = LineStyle::spaced) {
   Plot plot;
   plot.title = "T";
   plot.series.push_back({"line", 2, style, std::move(points)});
@@ -55,14 +55,39 @@ TEST_CASE("marked lines have a dot at each point that can be seen") {
   Plot plot = one_line({{0, 1}, {1, 2}, {2, kNan}, {3, 500}}, LineStyle::marked);
   plot.y_most = 3;
   const std::string svg = render(plot);
-  CHECK(count(svg, "<circle") == 2);
+  CHECK(count(svg, "class=\"dot") == 2);
   CHECK(contains(svg, "<title>line: 2.000 at 1.00</title>"));
 }
 
 TEST_CASE("a line of a single point is a dot") {
-  CHECK(count(render(one_line({{0, kNan}, {1, 2}})), "<circle") == 1);
-  CHECK(count(render(one_line({{0, 1}, {1, 2}})), "<circle") == 0);
-  CHECK(count(render(one_line({{1, 2}}, LineStyle::thin)), "<circle") == 0);  // beside a marked one
+  CHECK(count(render(one_line({{0, kNan}, {1, 2}})), "class=\"dot") == 1);
+  CHECK(count(render(one_line({{1, 2}}, LineStyle::thin)), "class=\"dot") == 0);
+}
+
+TEST_CASE("a long line has a few markers, at other places for each style") {
+  std::vector<Point> points;
+  for (int i = 0; i < 300; ++i) points.push_back({static_cast<double>(i), 1});
+  Plot plot = one_line(points);
+  plot.series.push_back({"other", 3, LineStyle::spaced, points});
+  const std::string svg = render(plot);
+  CHECK(count(svg, "class=\"dot c2\"") == 4);
+  CHECK(count(svg, "class=\"dot c3\"") == 4);
+  CHECK(contains(svg, "<title>line: 1.000 at 28.0</title>"));  // 3/8 of the first quarter
+  CHECK_FALSE(contains(svg, "<title>other: 1.000 at 28.0</title>"));
+}
+
+TEST_CASE("named values stand at equal distances, with whiskers and the best one marked") {
+  Plot plot = one_line({{0, 5, 0.5}, {1, 4}, {2, 6}}, LineStyle::marked);
+  plot.x_names = {"2", "4", "none"};
+  plot.best = Point{1, 4};
+  const std::string svg = render(plot);
+  CHECK(contains(svg, ">none</text>"));
+  CHECK(count(svg, "class=\"whisker c2\"") == 1);
+  CHECK(count(svg, "class=\"best\"") == 1);
+  CHECK(contains(svg, ">best</text>"));
+  CHECK(contains(svg, "<title>line: 5.000 ± 0.50 at 2</title>"));
+  CHECK(contains(svg, "<title>line: 6.000 at none</title>"));
+  CHECK(nesting_problem(svg).empty());
 }
 
 TEST_CASE("a band goes along the upper curve and back along the lower one") {

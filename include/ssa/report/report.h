@@ -13,15 +13,19 @@ namespace ssa {
 /// attention has windows of its own have their side in front: "W14-S10-L4".
 std::string scheme_name(const Config& config);
 
+/// The same for readers who do not know the names: "the last six of 16 layers, four local windows,
+/// σ 0.02 to 0.1".
+std::string scheme_in_words(const Config& config);
+
 /// A self-contained HTML page (inline CSS, SVG and PNG, no scripts, no requests) about run folders.
-/// A sweep folder stands for the runs in it. The page has a summary table, published results, loss
-/// curves, pictures drawn in training, throughput and memory, the ensemble curve, the
-/// analysis of predictions, the sampled sources and how far information travels through the layers,
-/// the differences between the configs, and generated text.
+/// A sweep folder stands for the runs in it. First the page says what was run and how well it did;
+/// then come the scores against swept values, curves, pictures drawn in training, ensembles, the
+/// analysis of predictions and published results; then details.
 ///
-/// A run folder needs a config.yaml; the page lists what else is missing or unreadable. `published`
-/// is the file of PublishedResults to compare with; empty: none. Throws ConfigError naming a folder
-/// that is not a run folder, or a config or published table that cannot be read.
+/// A run folder needs a config.yaml; the page lists what else is missing or unreadable, and leaves
+/// out runs among others that have neither metrics nor scores. `published` is the file of
+/// PublishedResults to compare with; empty: none. Throws ConfigError naming a folder that is not a
+/// run folder, or a config or published table that cannot be read.
 std::string render_report(const std::vector<std::string>& run_dirs,
                           const std::string& published = {});
 

@@ -27,6 +27,7 @@ struct Evaluation {
   std::string file;
   std::string mode;  ///< renorm or ensemble
   std::string split;
+  std::string weights;  ///< trained or average
   std::optional<int64_t> step, samples, tokens;
   std::optional<int64_t> split_tokens;   ///< of which `tokens` were scored
   std::vector<std::string> differences;  ///< from what the run itself is scored on, in words
@@ -48,6 +49,13 @@ struct ConfigChange {
   std::string key, before, after;
 };
 
+/// A line of metrics.jsonl. Of a training with very many lines it stands for several in a row: it
+/// is the last of them, with the mean loss and speed, the most memory and all of the waiting.
+struct LoggedEvent : MetricsEvent {
+  int64_t lines = 1;
+  std::optional<double> lowest_loss = {}, highest_loss = {};  ///< of the training, if finite
+};
+
 /// A PNG in the run's samples/.
 struct SamplePicture {
   int64_t step = 0;
@@ -60,13 +68,22 @@ struct SampleTexts {
   std::string text;
 };
 
+/// The run folder's start.json: what the run was last started on. Older folders have none.
+struct RunStart {
+  std::string date;    ///< "2026-11-29"
+  std::string device;  ///< with its number of threads
+  std::optional<int64_t> ranks, data_bytes;
+};
+
 /// Everything that a page about a run needs from its folder.
 struct Run {
   std::string dir;
   std::string name;    ///< last part of the path, or the whole path if that is not unique
   std::string scheme;  ///< scheme_name()
+  size_t style = 0;    ///< colour and marker: runs that differ in the seed only share one
   Config config;
-  std::vector<MetricsEvent> events;
+  std::vector<LoggedEvent> events;  ///< by step
+  RunStart start;
   std::vector<ConfigChange> config_changes;  ///< oldest first
   std::vector<Evaluation> evaluations;
   std::string sample;  ///< generated text
@@ -80,7 +97,7 @@ struct Run {
   int64_t finetune_start = 0;     ///< first dense step of +FT; config.train.steps if there is none
 
   /// Events of a split that have a loss, in the order of their steps.
-  std::vector<const MetricsEvent*> losses_of(std::string_view split) const;
+  std::vector<const LoggedEvent*> losses_of(std::string_view split) const;
   /// The last step of any event.
   int64_t last_step() const;
   /// An evaluation of the run itself, not of other data or another config: that of the latest step,
@@ -114,6 +131,9 @@ bool is_comparable(const Evaluation& a, const Evaluation& b);
 /// and part of it.
 bool is_comparable(const Run& a, const Run& b);
 
+/// The runs of each style, in the order of their first ones: indices.
+std::vector<std::vector<size_t>> style_groups(const std::vector<Run>& runs);
+
 /// A run that has not begun: what is known from its config.
 Run planned_run(const Config& config);
 
@@ -131,7 +151,7 @@ std::string_view common_loss_unit(const std::vector<Run>& runs);
 std::optional<double> value_of(const Metric& metric, const MetricsEvent& event);
 std::optional<double> value_of(const Metric& metric, const Evaluation* evaluation);
 /// The validation of the training at which the metric is best. Null: there is none.
-const MetricsEvent* best_validation(const Run& run, const Metric& metric);
+const LoggedEvent* best_validation(const Run& run, const Metric& metric);
 /// The metric at the last event of a split that has a loss.
 std::optional<double> last_value(const Run& run, std::string_view split, const Metric& metric);
 
