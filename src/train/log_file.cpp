@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string_view>
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -35,6 +36,28 @@ void attach_files() {
   spdlog::default_logger()->flush_on(spdlog::level::debug);
 }
 
+/// "warning: " or "error: " in front of such a message.
+class LevelWord final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& line) override {
+    const std::string_view word = message.level == spdlog::level::warn  ? "warning: "
+                                  : message.level == spdlog::level::err ? "error: "
+                                                                        : "";
+    line.append(word.data(), word.data() + word.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<LevelWord>();
+  }
+};
+
+/// For messages on the console; %* stands for the word of the level.
+std::unique_ptr<spdlog::formatter> formatter(const std::string& pattern) {
+  auto made = std::make_unique<spdlog::pattern_formatter>();
+  made->add_flag<LevelWord>('*').set_pattern(pattern);
+  return made;
+}
+
 }  // namespace
 
 void set_up_console_log(const std::string& level) {
@@ -42,7 +65,7 @@ void set_up_console_log(const std::string& level) {
   console = color;
   const char* no_color = std::getenv("NO_COLOR");  // no-color.org: set and not empty
   if (no_color && *no_color) color->set_color_mode(spdlog::color_mode::never);
-  console->set_pattern("%^%v%$");
+  console->set_formatter(formatter("%^%*%v%$"));
   console->set_level(spdlog::level::from_str(level));
   auto logger = std::make_shared<spdlog::logger>("ssa", console);
   logger->set_level(spdlog::level::debug);
@@ -51,7 +74,7 @@ void set_up_console_log(const std::string& level) {
 
 void log_as_rank(int rank, int size) {
   if (!console || rank == 0 || size == 1) return;
-  console->set_pattern(fmt::format("%^rank {}: %v%$", rank));
+  console->set_formatter(formatter(fmt::format("%^rank {}: %*%v%$", rank)));
   console->set_level(std::max(console->level(), spdlog::level::warn));
 }
 

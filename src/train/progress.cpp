@@ -65,7 +65,7 @@ std::string fit_line(const std::string& line, int columns) {
 std::string fit_line(std::vector<std::string> parts, int columns) {
   const auto line = [&] { return fmt::format("{}", fmt::join(parts, "  ")); };
   while (parts.size() > 2 && width_of(line()) > columns) {
-    parts.erase(parts.size() > 3 ? parts.end() - 3 : parts.begin());
+    parts.erase(parts.size() > 4 ? parts.end() - 3 : parts.end() - 2);
   }
   return fit_line(line(), columns);
 }

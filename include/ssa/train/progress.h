@@ -13,8 +13,9 @@ std::string format_duration(double seconds);
 /// Cuts a line of UTF-8 to `columns` characters.
 std::string fit_line(const std::string& line, int columns);
 
-/// Cuts a line that is made of `parts`, which two blanks separate. Parts in the middle go first,
-/// the last of them before the others; speed and time left, which are at the end, stay longest.
+/// Cuts a line that is made of `parts`, which two blanks separate: a counter, details with the most
+/// important first and the speed last, and the time left. Whole parts are left out: first the
+/// details but for the first one, from their end; then the speed, then that detail.
 std::string fit_line(std::vector<std::string> parts, int columns);
 
 /// Shows the progress of a long job: on a terminal as one line that is rewritten in place,
