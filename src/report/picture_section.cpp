@@ -73,8 +73,7 @@ std::string texts_of(const Run& run, bool with_earlier) {
 std::string samples_of_kind(const std::vector<Run>& runs, SampleKind kind) {
   const bool with_earlier = runs.size() <= kMostColumns;
   std::string html;
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const Run& run = runs[i];
+  for (const Run& run : runs) {
     const bool has_texts = kind == SampleKind::drawn_texts;
     if (traits_of(run.config.task).samples != kind) continue;
     if (has_texts ? run.texts.empty() : run.pictures.empty()) continue;

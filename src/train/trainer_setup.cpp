@@ -23,6 +23,7 @@
 #include "ssa/train/rank_share.h"
 #include "ssa/train/trainer.h"
 
+#include "train/start_record.h"
 #include "train/with_errors_in.h"
 
 namespace ssa {
@@ -238,6 +239,9 @@ void Trainer::open_run() {
       write_file_atomically(folder_->path() + "/" + file.name, file.content);
     }
     folder_->write_config(dump_config(config_));
+    write_file_atomically(
+        options_.run_dir + "/start.json",
+        start_record(backend(options_.device).description(), ranks_.size(), data_->identity()));
     folder_->write_config_changes(state_.config_changes.empty() ? ""
                                                                 : to_json(state_.config_changes));
     // A run that was at its end may save no more.
