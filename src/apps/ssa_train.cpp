@@ -7,7 +7,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/config/differences.h"
+#include "ssa/config/idle_keys.h"
 #include "ssa/core/out_of_memory.h"
+#include "ssa/core/shell_word.h"
 #include "ssa/dist/launch.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
@@ -72,13 +75,27 @@ ProfileOptions profile_of(const Options& options) {
   throw ConfigError("--profile-steps {}: give the first and the last step, such as 100-103", text);
 }
 
+/// What goes on with a stopped run, in one line for a shell.
+std::string resume_command(const Options& options, int ranks) {
+  std::string command = ranks > 1 ? fmt::format("mpirun -n {} ", ranks) : std::string();
+  command += "ssa-train --config " + shell_word(options.config);
+  if (!options.set.empty()) command += " --set";
+  for (const std::string& text : options.set) command += " " + shell_word(text);
+  command += fmt::format(" --run-dir {} --resume auto", shell_word(options.run_dir));
+  if (options.device != "auto") command += " --device " + shell_word(options.device);
+  return command;
+}
+
 int train(const Config& config, const Options& options, Communicator& host) {
   DeviceRanks on_device(options.device, host);
   TrainOptions how{options.run_dir, options.resume, on_device.device(), &on_device.ranks()};
   if (!options.profile.empty()) how.profile = profile_of(options);
   Trainer trainer(config, how);
   const TrainOutcome outcome = trainer.train();
-  if (outcome == TrainOutcome::interrupted) return static_cast<int>(ExitCode::interrupted);
+  if (outcome == TrainOutcome::interrupted) {
+    spdlog::info("to go on: {}", resume_command(options, on_device.ranks().size()));
+    return static_cast<int>(ExitCode::interrupted);
+  }
   if (host.rank() == 0) report(options);
   return 0;
 }
@@ -95,6 +112,25 @@ void describe(const Config& config, const Options& options, const MeantMachines&
 Config load(const Options& options) {
   if (options.config.empty()) throw ConfigError("--config FILE is needed; see --help");
   return load_task_config(options.config, options.set);
+}
+
+/// Says which keys change nothing. What epochs have set is right already: a run's own config has
+/// both.
+void note_idle_keys(const Config& given, const Config& counted) {
+  for (const IdleKey& idle : idle_keys(given)) {
+    const bool counts_epochs = value_of_key(given, idle.key) != value_of_key(counted, idle.key);
+    const bool is_step_count =
+        idle.key == "train.steps" || idle.key == "train.schedule.warmup_steps";
+    if (is_step_count && !counts_epochs) continue;
+    spdlog::info("{}: {} has no effect, because {}", idle.key, idle.value, idle.reason);
+  }
+}
+
+Config config_of(const Options& options) {
+  const Config given = load(options);
+  Config counted = counted_in_steps(given);
+  if (detect_launch().rank == 0) note_idle_keys(given, counted);
+  return counted;
 }
 
 int run(Options options, Communicator& ranks, const Config& config) {
@@ -141,11 +177,11 @@ int run(const Options& options) {
   if (options.print_config || options.dry_run) {  // which takes no other rank
     const LaunchInfo launch = detect_launch();
     if (launch.rank > 0) return 0;
-    const Config config = options.dry_run ? load(options) : counted_in_steps(load(options));
+    const Config config = options.dry_run ? load(options) : config_of(options);
     describe(config, options, meant_machines(options, launch));
     return 0;
   }
-  const EarlyConfig config([&] { return counted_in_steps(load(options)); });
+  const EarlyConfig config([&] { return config_of(options); });
   return run_on_ranks("ssa-train", config, [&](Communicator& ranks, const Config& given) {
     return run(options, ranks, given);
   });

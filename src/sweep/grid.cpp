@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "ssa/config/idle_keys.h"
 #include "ssa/core/error.h"
 #include "ssa/storage/checksum.h"
 #include "ssa/tasks/load.h"
@@ -107,7 +108,7 @@ void name_points(std::vector<SweepPoint>& points, const std::vector<Variation>& 
   std::map<std::string, int> names;
   for (SweepPoint& point : points) {
     for (const auto& [key, value] : point.varied) {
-      if (!key_matters(key, point.config.ssa)) continue;
+      if (!has_effect(point.config, key)) continue;
       const std::string shown = uses[short_key(key)] > 1 ? key : short_key(key);
       point.name += fmt::format("{}{}-{}", point.name.empty() ? "" : "_", shown, file_safe(value));
     }
@@ -220,14 +221,6 @@ void check_keys(const std::vector<Variation>& variations) {
 }
 
 }  // namespace
-
-bool key_matters(const std::string& key, const SsaConfig& ssa) {
-  if (!key.starts_with("ssa.") || key == "ssa.kind") return true;
-  if (ssa.kind == SsaKind::none) return false;
-  if (key == "ssa.drop") return ssa.kind == SsaKind::unbiased;
-  if (key == "ssa.windows" || key.starts_with("ssa.sigma")) return ssa.kind == SsaKind::local;
-  return true;
-}
 
 Variation parse_variation(const std::string& text) {
   const size_t equals = text.find('=');

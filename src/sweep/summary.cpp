@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "ssa/config/idle_keys.h"
 #include "ssa/core/error.h"
 #include "ssa/report/figures.h"
 #include "ssa/report/numbers.h"
@@ -123,7 +124,7 @@ SummaryTable summarize(const SweepOptions& options, const std::vector<SweepPoint
     Row row;
     row.text("point", "", point.name);
     for (const auto& [key, value] : point.varied) {
-      row.text(key, key, key_matters(key, point.config.ssa) ? value : "");
+      row.text(key, key, has_effect(point.config, key) ? value : "");
     }
     row.text("scheme", "scheme", scheme_name(point.config));
     row.text("state", "state", std::string(name(status.state)));

@@ -76,6 +76,8 @@ TEST_CASE("Ctrl-C twice still saves: code 75 and a checkpoint that loads") {
   const Finished stopped = child.wait();
   CHECK(stopped.code == 75);
   CHECK(contains(stopped.err, "stopping"));
+  CHECK(contains(stopped.err, "to go on: ssa-train --config "));
+  CHECK(contains(stopped.err, "--run-dir " + run.dir / "run" + " --resume auto"));
   CHECK(run_program("ssa-generate",
                     {"--run", run.dir / "run", "--length", "2", "--output", run.dir / "text.out"})
             .code == 0);

@@ -26,9 +26,6 @@ struct SweepPoint {
   Config config;
 };
 
-/// Whether a key affects a run with this kind of sampling. ssa.windows does not affect a dense run.
-bool key_matters(const std::string& key, const SsaConfig& ssa);
-
 struct SweepGrid {
   std::vector<SweepPoint> points;
   std::vector<std::string> notes;  ///< for the log: which points were left out
