@@ -6,6 +6,7 @@
 #include <limits>
 #include <string_view>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "ssa/core/error.h"
@@ -20,11 +21,14 @@ using nlohmann::ordered_json;
 constexpr size_t kChunk = size_t{1} << 20;
 constexpr size_t kLongestLine = size_t{1} << 20;  // what is longer is no event
 
-/// Visits the optional fields in the order of the line; `metrics` stands after the loss.
-template <class Event, class Visit, class VisitMetrics>
-void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics) {
+/// Visits the optional fields in the order of the line; `metrics` stands after the loss, and the
+/// numbers of layers, an object each, at the end.
+template <class Event, class Visit, class VisitMetrics, class VisitLayers>
+void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics,
+                  VisitLayers&& visit_layers) {
   visit("loss", event.loss);
   visit_metrics(event.metrics);
+  visit("mean_loss", event.mean_loss);
   visit("lr", event.lr);
   visit("grad_norm", event.grad_norm);
   visit("tokens", event.tokens);
@@ -32,6 +36,8 @@ void visit_fields(Event& event, Visit&& visit, VisitMetrics&& visit_metrics) {
   visit("elapsed_seconds", event.elapsed_seconds);
   visit("peak_memory_bytes", event.peak_memory_bytes);
   visit("data_wait_seconds", event.data_wait_seconds);
+  visit_layers("gradient_norms", event.gradient_norms);
+  visit_layers("parameter_norms", event.parameter_norms);
 }
 
 ordered_json number(double value) {
@@ -93,10 +99,12 @@ class EventReader final : public nlohmann::json_sax<json> {
   bool binary(binary_t&) override { return take({}); }
   bool key(string_t& name) override {
     if (depth_ == 1) key_ = name;
+    if (depth_ == 2) layer_ = name;
     return true;
   }
   bool start_object(size_t) override {
     if (depth_ == 0) is_object_ = true;
+    if (depth_ == 1 && (layers_ = layers_of(key_))) layers_->clear();
     return start();
   }
   bool start_array(size_t) override { return start(); }
@@ -113,6 +121,7 @@ class EventReader final : public nlohmann::json_sax<json> {
     event_ = {};
     event_.metrics = std::move(metrics);
     depth_ = 0;
+    layers_ = nullptr;
     is_object_ = has_step_ = has_split_ = false;
   }
 
@@ -185,11 +194,12 @@ class EventReader final : public nlohmann::json_sax<json> {
     return true;
   }
   bool end() {
-    --depth_;
+    if (--depth_ == 1) layers_ = nullptr;
     return true;
   }
 
   bool take(const LineValue& value) {
+    if (depth_ == 2 && layers_) take_layer(value);
     if (depth_ != 1) return true;
     if (key_ == "step") {
       has_step_ = value.kind == LineValue::Kind::whole;
@@ -209,15 +219,38 @@ class EventReader final : public nlohmann::json_sax<json> {
       assign(value, field);
       known = true;
     };
-    visit_fields(event_, match, [](auto&) {});
-    if (known) return;
+    visit_fields(
+        event_, match, [](auto&) {}, [](std::string_view, auto&) {});
+    if (known || layers_of(key_)) return;
     std::optional<double> metric;
     assign(value, metric);
     if (metric) event_.metrics.emplace_back(key_, *metric);
   }
 
+  using Layers = std::vector<std::pair<std::string, double>>;
+
+  /// Null if the key is not that of an object of layers.
+  Layers* layers_of(std::string_view key) {
+    Layers* found = nullptr;
+    visit_fields(
+        event_, [](std::string_view, auto&) {}, [](auto&) {},
+        [&](std::string_view name, Layers& layers) {
+          if (name == key) found = &layers;
+        });
+    return found;
+  }
+
+  void take_layer(const LineValue& value) {
+    std::erase_if(*layers_, [&](const auto& layer) { return layer.first == layer_; });
+    std::optional<double> norm;
+    assign(value, norm);
+    if (norm) layers_->emplace_back(layer_, *norm);
+  }
+
   MetricsEvent event_;
   std::string key_;
+  Layers* layers_ = nullptr;  // of the object that is being read
+  std::string layer_;
   int depth_ = 0;
   bool is_object_ = false, has_step_ = false, has_split_ = false;
 };
@@ -290,9 +323,13 @@ std::string to_json_line(const MetricsEvent& event) {
   const auto put = [&](const char* key, const auto& field) {
     if (field) line[key] = number(*field);
   };
-  visit_fields(event, put, [&](const auto& metrics) {
+  const auto put_metrics = [&](const auto& metrics) {
     for (const auto& [key, value] : metrics) line[key] = number(value);
-  });
+  };
+  const auto put_layers = [&](const char* key, const auto& layers) {
+    for (const auto& [layer, value] : layers) line[key][layer] = number(value);
+  };
+  visit_fields(event, put, put_metrics, put_layers);
   return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
@@ -301,9 +338,15 @@ std::vector<std::pair<std::string, double>> numbers(const MetricsEvent& event) {
   const auto put = [&](const char* key, const auto& field) {
     if (field) result.emplace_back(key, static_cast<double>(*field));
   };
-  visit_fields(event, put, [&](const auto& metrics) {
+  const auto put_metrics = [&](const auto& metrics) {
     result.insert(result.end(), metrics.begin(), metrics.end());
-  });
+  };
+  const auto put_layers = [&](const char* key, const auto& layers) {
+    for (const auto& [layer, value] : layers) {
+      result.emplace_back(fmt::format("{}/{}", key, layer), value);
+    }
+  };
+  visit_fields(event, put, put_metrics, put_layers);
   return result;
 }
 
