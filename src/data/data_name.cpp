@@ -28,7 +28,10 @@ std::string name_of_prepared(std::string_view prepared_as, const std::string& fo
 }
 
 std::string settled_name(const std::string& configured, const std::string& own) {
-  return configured.empty() || is_published(configured) ? own : configured;
+  if (configured.empty()) return own;
+  if (!is_published(configured)) return configured;
+  // A part of it may have a longer name: enwik8_first_4154064.
+  return own.starts_with(configured + "_") ? configured : own;
 }
 
 }  // namespace ssa

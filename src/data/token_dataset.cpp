@@ -46,8 +46,8 @@ namespace {
         prepare_command(name.starts_with("wiki") ? folder : entry, asked_for + "-prepared"));
   }
   throw DataError(
-      "'{}' is a folder without {}, so not a prepared data set. Make one with `ssa-data prepare`.",
-      folder.string(), kDatasetFile);
+      "'{}' is a folder without {}, so not a prepared data set. Make one of the files in it:\n  {}",
+      folder.string(), kDatasetFile, prepare_command(folder, asked_for + "-prepared"));
 }
 
 /// Reads the vocabulary of words or ids, and compares it with what dataset.json says.

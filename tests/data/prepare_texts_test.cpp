@@ -57,6 +57,12 @@ TEST_CASE_METHOD(Fixture, "a folder is one text in the order of its names") {
   CHECK(info.splits == split_bytes_90_5_5(35, "text"));
 }
 
+TEST_CASE_METHOD(Fixture, "a folder that is not prepared names the command that does it") {
+  write_bytes(input / "a.txt", "text");
+  const std::string error = error_of(ExitCode::data, [&] { TokenDataset::open(input.path()); });
+  CHECK(contains(error, "ssa-data prepare bytes --input " + input.path() + " --output"));
+}
+
 TEST_CASE_METHOD(Fixture, "files that are named for a split are that split") {
   write_bytes(input / "train.txt", "train train");
   write_bytes(input / "val.txt", "valid");

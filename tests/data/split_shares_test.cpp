@@ -47,5 +47,7 @@ TEST_CASE("data are called by the published data set, the folder or what the con
   CHECK(settled_name("", "book.txt") == "book.txt");
   CHECK(settled_name("enwik8", "book.txt") == "book.txt");
   CHECK(settled_name("enwik8", "enwik8") == "enwik8");
+  CHECK(settled_name("enwik8", "enwik8_first_4154064") == "enwik8");
+  CHECK(settled_name("imagenet", "imagenet-100") == "imagenet-100");
   CHECK(settled_name("my novel", "book.txt") == "my novel");
 }

@@ -12,7 +12,8 @@ namespace ssa {
 std::string name_of_prepared(std::string_view prepared_as, const std::string& folder);
 
 /// The name that a config gives to its data, unless that is the name of a published data set and
-/// the data are not this one: then, and if the config gives none, the data's own name.
+/// the data are neither this one nor a part of it: then, and if the config gives none, the data's
+/// own name.
 std::string settled_name(const std::string& configured, const std::string& own);
 
 }  // namespace ssa
