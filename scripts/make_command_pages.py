@@ -220,8 +220,8 @@ def completion(name, help_, subcommands, keys):
 
 
 def output_of(program, *arguments):
-    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL).stdout
+    return subprocess.run([program, *arguments], check=True, stdout=subprocess.PIPE,
+                          encoding="utf-8", stdin=subprocess.DEVNULL).stdout
 
 
 def version_of(program):
