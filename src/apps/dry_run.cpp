@@ -87,6 +87,7 @@ std::string whose(const RunForecast& forecast) {
 
 /// What is assumed of data that are not there.
 std::string assumption(const Config& config) {
+  if (kGraphRegression.has(config.task)) return "counted with graphs of PCQM4Mv2's mean size";
   if (!kLanguageModels.has(config.task)) return "the config says all else that is counted";
   const int64_t tokens = vocabulary_size(config);
   if (config.task == TaskKind::byte_lm) return "counted with all 256 bytes";
