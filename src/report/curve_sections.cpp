@@ -181,8 +181,8 @@ Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std
     if (runs.size() <= kMostRanges) plot.bands.push_back(range_of(training, run.style));
     // Where no validations mark the run, its training is marked.
     const bool validated = run.losses_of("valid").size() > 1;
-    plot.series.push_back({validated ? "" : run.name, run.style,
-                           validated ? LineStyle::thin : LineStyle::spaced, line_of(training)});
+    plot.series.push_back(
+        {validated ? "" : run.name, run.style, LineStyle::thin, line_of(training)});
     mark_finetuning(plot, run, position);
   }
   plot.crowded = runs.size() > kCrowd;

@@ -218,9 +218,10 @@ class Drawing {
     for (const Point& point : series.points) {
       if (inside(point)) points.push_back(&point);
     }
-    // A line of one point has no length to be seen by.
-    if (series.line == LineStyle::thin || series.line == LineStyle::dashed) points.clear();
-    if (series.line == LineStyle::spaced) points = spread_out(points, series.style);
+    // A thin line without a label of its own belongs to a marked one.
+    const bool beside_another = series.line == LineStyle::thin && series.label.empty();
+    if (beside_another || series.line == LineStyle::dashed) points.clear();
+    if (series.line != LineStyle::marked) points = spread_out(points, series.style);
     for (const Point* const point : points) {
       if (point->spread > 0) draw_whisker(*point, series.style);
       out_ += marker(series.style, px(point->x), py(point->y), about(*point, series.label));

@@ -61,7 +61,10 @@ TEST_CASE("marked lines have a dot at each point that can be seen") {
 
 TEST_CASE("a line of a single point is a dot") {
   CHECK(count(render(one_line({{0, kNan}, {1, 2}})), "class=\"dot") == 1);
-  CHECK(count(render(one_line({{1, 2}}, LineStyle::thin)), "class=\"dot") == 0);
+  Plot beside_a_marked_one = one_line({{1, 2}}, LineStyle::thin);
+  CHECK(count(render(beside_a_marked_one), "class=\"dot") == 1);
+  beside_a_marked_one.series.front().label.clear();
+  CHECK(count(render(beside_a_marked_one), "class=\"dot") == 0);
 }
 
 TEST_CASE("a long line has a few markers, at other places for each style") {
