@@ -7,14 +7,14 @@
 
 namespace ssa {
 
-TokenSequence tokens_of(const TokenDataset& dataset, Split split) {
+TokenSequence sequence_of(const TokenDataset& dataset, Split split) {
   return {dataset.split_size(split), dataset.vocabulary().start_token(),
           [dataset, split](int64_t offset, std::span<int32_t> out) {
             dataset.read(split, offset, out);
           }};
 }
 
-TokenSequence tokens_of(std::vector<int32_t> text, int32_t start_token) {
+TokenSequence sequence_of(std::vector<int32_t> text, int32_t start_token) {
   const auto size = static_cast<int64_t>(text.size());
   return {size, start_token, [text = std::move(text)](int64_t offset, std::span<int32_t> out) {
             std::copy_n(text.begin() + offset, out.size(), out.begin());

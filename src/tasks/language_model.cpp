@@ -202,7 +202,7 @@ std::unique_ptr<TrainingSet> LanguageModelData::training(const Config& config) c
 
 std::unique_ptr<EvalSet> LanguageModelData::evaluation(const Config& config, Split split,
                                                        int64_t most_terms) const {
-  TokenSequence tokens = tokens_of(dataset_, split);
+  TokenSequence tokens = sequence_of(dataset_, split);
   if (tokens.size == 0) {
     throw DataError(
         "data.path '{}' has no {} split. Score another one with --split, or prepare the data with "

@@ -64,7 +64,7 @@ std::unique_ptr<Analysis> SlidingWindows::analysis() const {
 std::unique_ptr<EvalSet> text_evaluation(const Config& config, const Vocabulary& vocabulary,
                                          std::vector<int32_t> tokens) {
   return std::make_unique<SlidingWindows>(config,
-                                          tokens_of(std::move(tokens), vocabulary.start_token()));
+                                          sequence_of(std::move(tokens), vocabulary.start_token()));
 }
 
 }  // namespace ssa

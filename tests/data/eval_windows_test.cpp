@@ -48,7 +48,7 @@ TEST_CASE("window batches score each byte once and agree with brute force") {
     CAPTURE(length, overlap);
     const auto windows = sliding_windows(45, length, overlap);
     const auto count = static_cast<int64_t>(windows.size());
-    const Batch batch = window_batch(tokens_of(dataset, Split::valid), windows, 0, count, length);
+    const Batch batch = window_batch(sequence_of(dataset, Split::valid), windows, 0, count, length);
     REQUIRE(batch.examples() == count);
     REQUIRE(batch.field(kIdsField).shape() == Shape{count, length});
     const std::vector<int32_t> all_inputs = numbers(batch, kIdsField);
@@ -74,7 +74,7 @@ TEST_CASE("window batches score each byte once and agree with brute force") {
     // In pieces: the same.
     std::vector<int32_t> inputs, targets;
     for (int64_t first = 0; first < count; first += 3) {
-      const Batch part = window_batch(tokens_of(dataset, Split::valid), windows, first,
+      const Batch part = window_batch(sequence_of(dataset, Split::valid), windows, first,
                                       std::min<int64_t>(3, count - first), length);
       for (const int32_t input : numbers(part, kIdsField)) inputs.push_back(input);
       for (const int32_t target : numbers(part, kTargetsField)) targets.push_back(target);
@@ -96,7 +96,7 @@ TEST_CASE("windows that make no sense are refused") {
   const auto windows = sliding_windows(10, 4, 2);
   const auto batch = [&](const std::vector<EvalWindow>& of, int64_t first, int64_t count,
                          int64_t length) {
-    return window_batch(tokens_of(dataset, Split::test), of, first, count, length);
+    return window_batch(sequence_of(dataset, Split::test), of, first, count, length);
   };
   CHECK_NOTHROW(batch(windows, 0, 4, 4));
   CHECK_THROWS_AS(batch(windows, 0, 5, 4), ShapeError);
@@ -111,8 +111,8 @@ TEST_CASE("a file that shrinks during evaluation is an error") {
   const TokenDataset dataset = TokenDataset::open(folder / "text");
   const auto windows = sliding_windows(dataset.split_size(Split::test), 64, 32);
   std::filesystem::resize_file(folder / "text", 9'000);
-  CHECK(
-      contains(error_of(ExitCode::data,
-                        [&] { window_batch(tokens_of(dataset, Split::test), windows, 0, 2, 64); }),
-               "shrunk"));
+  CHECK(contains(
+      error_of(ExitCode::data,
+               [&] { window_batch(sequence_of(dataset, Split::test), windows, 0, 2, 64); }),
+      "shrunk"));
 }

@@ -74,7 +74,7 @@ TEST_CASE_METHOD(Fixture, "batches of words begin behind </s>") {
                                                               tokens[3], tokens[3], tokens[4],
                                                               tokens[5], tokens[6]});
   const auto windows = sliding_windows(10, 6, 2);
-  const Batch scored = window_batch(tokens_of(dataset, Split::valid), windows, 1, 1, 6);
+  const Batch scored = window_batch(sequence_of(dataset, Split::valid), windows, 1, 1, 6);
   CHECK(numbers(scored, kIdsField) ==
         std::vector<int32_t>{tokens[3], tokens[4], tokens[5], tokens[6], tokens[7], tokens[8]});
   CHECK(numbers(scored, kTargetsField) ==

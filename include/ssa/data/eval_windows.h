@@ -16,8 +16,8 @@ struct TokenSequence {
   /// Copies tokens offset … offset+out.size()-1.
   std::function<void(int64_t offset, std::span<int32_t> out)> read;
 };
-TokenSequence tokens_of(const TokenDataset& dataset, Split split);
-TokenSequence tokens_of(std::vector<int32_t> text, int32_t start_token);
+TokenSequence sequence_of(const TokenDataset& dataset, Split split);
+TokenSequence sequence_of(std::vector<int32_t> text, int32_t start_token);
 
 /// One sequence of a sliding-window evaluation, in positions of the tokens. It covers targets start
 /// … start+length-1, and scores score_from … score_to-1.
