@@ -164,7 +164,7 @@ void add_to_tensorboard(const Scored& scored, const std::string& run) {
   const TaskTraits& traits = traits_of(subject.config.task);
   const std::string prefix =
       subject.split + "/" +
-      (scored.mode == EvalMode::renorm ? "renorm" : fmt::format("ensemble_{}", subject.samples));
+      (subject.mode == "ensemble" ? fmt::format("ensemble_{}", subject.samples) : subject.mode);
   try {
     make_directories(run + "/scores");
     EventWriter events(run + "/scores", std::nullopt);
