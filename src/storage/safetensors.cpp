@@ -38,19 +38,22 @@ void check_whole(const Tensor& tensor, const std::string& name) {
             "safetensors: tensor '{}' must be defined and contiguous", name);
 }
 
-std::vector<const NamedTensor*> in_file_order(const std::vector<NamedTensor>& tensors,
-                                              const std::string& path) {
-  std::vector<const NamedTensor*> order;
-  for (const NamedTensor& named : tensors) {
-    check_whole(named.tensor, named.name);
-    if (named.name == "__metadata__") {
+uint64_t bytes_of(const TensorToWrite& tensor) {
+  return static_cast<uint64_t>(tensor.shape.numel()) * size_of(tensor.dtype);
+}
+
+std::vector<const TensorToWrite*> in_file_order(const std::vector<TensorToWrite>& tensors,
+                                                const std::string& path) {
+  std::vector<const TensorToWrite*> order;
+  for (const TensorToWrite& tensor : tensors) {
+    if (tensor.name == "__metadata__") {
       throw CheckpointError("cannot write {}: '__metadata__' is a reserved name", path);
     }
-    order.push_back(&named);
+    order.push_back(&tensor);
   }
-  const auto by_size_and_name = [](const NamedTensor* a, const NamedTensor* b) {
-    const size_t size_a = size_of(a->tensor.dtype());
-    const size_t size_b = size_of(b->tensor.dtype());
+  const auto by_size_and_name = [](const TensorToWrite* a, const TensorToWrite* b) {
+    const size_t size_a = size_of(a->dtype);
+    const size_t size_b = size_of(b->dtype);
     return std::tie(size_b, a->name) < std::tie(size_a, b->name);
   };
   std::sort(order.begin(), order.end(), by_size_and_name);
@@ -58,19 +61,19 @@ std::vector<const NamedTensor*> in_file_order(const std::vector<NamedTensor>& te
 }
 
 /// The header after its size, padded with spaces so that the elements begin at a multiple of 8.
-std::string header_text(const std::vector<const NamedTensor*>& order,
+std::string header_text(const std::vector<const TensorToWrite*>& order,
                         const SafetensorsMetadata& metadata, const std::string& path) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t offset = 0;
-  for (const NamedTensor* named : order) {
-    const uint64_t end = offset + named->tensor.bytes();
-    if (header.contains(named->name)) {
-      throw CheckpointError("cannot write {}: two tensors are called '{}'", path, named->name);
+  for (const TensorToWrite* tensor : order) {
+    const uint64_t end = offset + bytes_of(*tensor);
+    if (header.contains(tensor->name)) {
+      throw CheckpointError("cannot write {}: two tensors are called '{}'", path, tensor->name);
     }
-    header[named->name] = {{"dtype", safetensors_name(named->tensor.dtype())},
-                           {"shape", named->tensor.shape().dims()},
-                           {"data_offsets", {offset, end}}};
+    header[tensor->name] = {{"dtype", safetensors_name(tensor->dtype)},
+                            {"shape", tensor->shape.dims()},
+                            {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string json;
@@ -87,14 +90,28 @@ std::string header_text(const std::vector<const NamedTensor*>& order,
 
 }  // namespace
 
-void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors,
+void write_safetensors(OutputFile& file, const std::vector<TensorToWrite>& tensors,
                        const SafetensorsMetadata& metadata) {
   const auto order = in_file_order(tensors, file.path());
   file.write(header_text(order, metadata, file.path()));
-  for (const NamedTensor* named : order) {
-    const Tensor elements = named->tensor.on_host();
+  for (const TensorToWrite* tensor : order) {
+    const Tensor elements = tensor->make().on_host();
+    SSA_CHECK(elements.dtype() == tensor->dtype && elements.shape() == tensor->shape,
+              "safetensors: tensor '{}' is {} {}, announced as {} {}", tensor->name,
+              name(elements.dtype()), to_string(elements.shape()), name(tensor->dtype),
+              to_string(tensor->shape));
     file.write(elements.raw(), elements.bytes());
   }
+}
+
+void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors,
+                       const SafetensorsMetadata& metadata) {
+  std::vector<TensorToWrite> to_write;
+  for (const auto& [name, tensor] : tensors) {
+    check_whole(tensor, name);
+    to_write.push_back({name, tensor.dtype(), tensor.shape(), [&tensor] { return tensor; }});
+  }
+  write_safetensors(file, to_write, metadata);
 }
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
@@ -132,7 +149,13 @@ const SafetensorsEntry& SafetensorsFile::entry(const std::string& name) const {
     throw CheckpointError("{} has no tensor '{}' ({} others): was it written for another model?",
                           path(), name, index_.size());
   }
-  return header_.entries[found->second];
+  const SafetensorsEntry& found_entry = header_.entries[found->second];
+  if (!found_entry.unreadable.empty()) {
+    throw CheckpointError(
+        "{}: tensor '{}' has dtype {}; F64, F32, BF16, F16, I32 and U8 can be read", path(), name,
+        found_entry.unreadable);
+  }
+  return found_entry;
 }
 
 Tensor SafetensorsFile::load(const std::string& name, Device device,

@@ -23,14 +23,24 @@ template <class... Args>
   throw HeaderProblem{fmt::format(format, std::forward<Args>(args)...)};
 }
 
-DType parse_dtype(const std::string& text, const std::string& tensor) {
+std::optional<DType> parse_dtype(const std::string& text) {
   if (text == "F64") return DType::f64;
   if (text == "F32") return DType::f32;
   if (text == "BF16") return DType::bf16;
   if (text == "F16") return DType::f16;
   if (text == "I32") return DType::i32;
   if (text == "U8") return DType::u8;
-  reject("tensor '{}' has dtype '{}'; F64, F32, BF16, F16, I32 and U8 can be read", tensor, text);
+  return std::nullopt;
+}
+
+/// Bytes of an element of a dtype that is not read. Other programs' files have such tensors beside
+/// their weights.
+size_t size_of_unreadable(const std::string& text, const std::string& tensor) {
+  if (text == "I64" || text == "U64") return 8;
+  if (text == "U32") return 4;
+  if (text == "I16" || text == "U16") return 2;
+  if (text == "I8" || text == "BOOL" || text == "F8_E4M3" || text == "F8_E5M2") return 1;
+  reject("tensor '{}' has dtype '{}', which is not known", tensor, text);
 }
 
 /// A tensor's entry in the header, not yet checked.
@@ -135,8 +145,8 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
 /// The bytes of a tensor. Every product of extents must fit, even beside a zero extent, because
 /// strides are computed from them.
-uint64_t checked_bytes(const RawEntry& raw, DType dtype) {
-  int64_t bytes = static_cast<int64_t>(size_of(dtype));
+uint64_t checked_bytes(const RawEntry& raw, size_t element) {
+  auto bytes = static_cast<int64_t>(element);
   bool empty = false;
   for (const uint64_t extent : *raw.shape) {
     if (extent == 0) {
@@ -157,13 +167,16 @@ SafetensorsEntry checked_entry(const RawEntry& raw, uint64_t data_bytes) {
   }
   SafetensorsEntry entry;
   entry.name = raw.name;
-  entry.dtype = parse_dtype(*raw.dtype, raw.name);
+  const std::optional<DType> dtype = parse_dtype(*raw.dtype);
+  if (!dtype) entry.unreadable = *raw.dtype;
+  entry.dtype = dtype.value_or(DType::u8);
   entry.begin = (*raw.offsets)[0];
   entry.end = (*raw.offsets)[1];
   if (entry.begin > entry.end || entry.end > data_bytes) {
     reject("tensor '{}' lies at bytes {} … {} of {}", raw.name, entry.begin, entry.end, data_bytes);
   }
-  const uint64_t bytes = checked_bytes(raw, entry.dtype);
+  const uint64_t bytes =
+      checked_bytes(raw, dtype ? size_of(*dtype) : size_of_unreadable(*raw.dtype, raw.name));
   entry.shape = Shape(std::vector<int64_t>(raw.shape->begin(), raw.shape->end()));
   if (bytes != entry.end - entry.begin) {
     reject("tensor '{}' is {} {} ({} bytes) but has {} bytes in the file", raw.name, *raw.dtype,

@@ -132,6 +132,48 @@ TEST_CASE("tensors of every dtype come back bit by bit") {
   }
 }
 
+TEST_CASE("tensors of dtypes that are not read may lie beside others") {
+  const TempDir dir;
+  const std::string header = R"({"steps":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},)"
+                             R"("mask":{"dtype":"BOOL","shape":[3],"data_offsets":[16,19]},)"
+                             R"("weight":{"dtype":"U8","shape":[1],"data_offsets":[19,20]}})";
+  write_bytes(dir / "file", file_with(header, 20));
+  const SafetensorsFile file(dir / "file");
+  CHECK(file.names().size() == 3);
+  CHECK(file.entries()[0].unreadable == "I64");
+  CHECK(file.entries()[2].unreadable.empty());
+  CHECK(file.load("weight", Device::cpu, MemoryCategory::data).data<uint8_t>()[0] == 1);
+  require_checkpoint_error([&] { file.load("mask", Device::cpu, MemoryCategory::data); },
+                           {"'mask' has dtype BOOL", dir / "file"});
+  require_refused(file_with(R"({"a":{"dtype":"I64","shape":[1],"data_offsets":[0,4]}})", 4),
+                  {"(8 bytes) but has 4"});
+}
+
+TEST_CASE("tensors are made one by one while they are written") {
+  const TempDir dir;
+  const NamedTensor one{"one", random_tensor({4, 2}, DType::f32, 1)};
+  const NamedTensor two{"two", random_tensor({3}, DType::bf16, 2)};
+  int made = 0;
+  const auto lazily = [&](const NamedTensor& named, const Shape& shape) {
+    return TensorToWrite{named.name, named.tensor.dtype(), shape, [&made, &named] {
+                           ++made;
+                           return named.tensor;
+                         }};
+  };
+  replace_file(dir / "lazy", [&](OutputFile& file) {
+    write_safetensors(file, {lazily(two, {3}), lazily(one, {4, 2})}, {});
+  });
+  write_safetensors(dir / "eager", {one, two}, {});
+  CHECK(made == 2);
+  CHECK(read_bytes(dir / "lazy") == read_bytes(dir / "eager"));
+  CHECK_THROWS_AS(replace_file(dir / "wrong",
+                               [&](OutputFile& file) {
+                                 write_safetensors(file, {lazily(one, {2, 4})}, {});
+                               }),
+                  ShapeError);
+  CHECK_FALSE(path_exists(dir / "wrong"));
+}
+
 TEST_CASE("the bytes are what the format says") {
   const TempDir dir;
   const std::vector<NamedTensor> tensors = {

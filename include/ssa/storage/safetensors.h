@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,6 +19,14 @@ struct NamedTensor {
   Tensor tensor;
 };
 
+/// A tensor that is made when it is written, so that a file may be larger than the memory.
+struct TensorToWrite {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+  std::function<Tensor()> make;
+};
+
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
 /// Writes contiguous host tensors of any dtype. The file's bytes do not depend on the order of
@@ -31,10 +40,15 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
 void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors,
                        const SafetensorsMetadata& metadata);
 
+/// The same with tensors that are made one by one. Throws ShapeError if one is not as announced.
+void write_safetensors(OutputFile& file, const std::vector<TensorToWrite>& tensors,
+                       const SafetensorsMetadata& metadata);
+
 /// A header's entry for one tensor.
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::f32;
+  std::string unreadable = {};  ///< a dtype that no Tensor has, such as "I64"; usually empty
   Shape shape;
   uint64_t begin = 0;  ///< offset of its elements from the end of the header
   uint64_t end = 0;
