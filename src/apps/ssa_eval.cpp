@@ -7,6 +7,7 @@
 
 #include "ssa/dist/agreement.h"
 #include "ssa/ops/packed_weights.h"
+#include "ssa/storage/weights_file.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/device_ranks.h"
@@ -71,6 +72,10 @@ const SafetensorsFile& weights_of(const LoadedCheckpoint& checkpoint, const Opti
         "--weights average: {} has the trained weights only, because its run had train.ema_decay "
         "= 0",
         checkpoint.path);
+  }
+  if (options.weights == "trained" && checkpoint.only_average) {
+    throw ConfigError("--weights trained: {} has the moving average of the weights only",
+                      checkpoint.path);
   }
   const bool trained = weights_for(options, config) == EvalWeights::trained;
   return trained ? checkpoint.model : best_weights(checkpoint);
@@ -139,17 +144,23 @@ bool is_language_model(TaskKind task) {
 }  // namespace
 
 Config given_config(const Options& options) {
-  const bool of_run = !options.run.empty();
-  if (of_run ? !options.config.empty() : options.checkpoint.empty() || options.config.empty()) {
+  const bool has_config =
+      options.run.empty() && options.config.empty() && names_weights_file(options.checkpoint);
+  const bool of_run = !options.run.empty() && options.config.empty();
+  const bool of_checkpoint =
+      options.run.empty() && !options.checkpoint.empty() && !options.config.empty();
+  if (!has_config && !of_run && !of_checkpoint) {
     throw ConfigError(
-        "give either --run DIR, with --checkpoint best or step-N for another than its newest, or "
-        "--checkpoint DIR with --config FILE");
+        "give either --run DIR, with --checkpoint best or step-N for another than its newest; or "
+        "--checkpoint DIR with --config FILE; or as --checkpoint a file that `ssa-convert export "
+        "--layout ssa` has written");
   }
   if (options.json == "-" && options.predictions == "-") {
     throw ConfigError("--json - and --predictions -: only one of them fits on standard output");
   }
   check_one_split(options);
   check_text(options);
+  if (has_config) return config_in_weights_file(options.checkpoint, options.set);
   return load_task_config(options.run.empty() ? options.config : config_of_run(options.run),
                           options.set);
 }
@@ -228,7 +239,8 @@ int main(int argc, char** argv) {
     auto options = std::make_shared<ssa::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is scored");
     app.add_option("--checkpoint", options->checkpoint,
-                   "With --run: best, latest or step-N. With --config: a checkpoint folder");
+                   "With --run: best, latest or step-N. With --config: a checkpoint folder. Or a "
+                   "file of ssa-convert, which has its own config");
     app.add_option("--config", options->config, "Config of the checkpoint");
     app.add_option("--mode", options->mode, "renorm or ensemble (default: eval.mode)")
         ->check(CLI::IsMember({"renorm", "ensemble"}));

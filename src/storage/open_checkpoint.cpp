@@ -5,6 +5,7 @@
 
 #include "ssa/core/error.h"
 #include "ssa/storage/checkpoint.h"
+#include "ssa/storage/weights_file.h"
 
 #include "storage/checkpoint_folder.h"
 
@@ -89,6 +90,25 @@ LoadedCheckpoint open_folder(const std::string& folder) {
           manifest.in_trouble};
 }
 
+/// A file of weights has no optimizer's state, and no checksums.
+LoadedCheckpoint open_file(const std::string& path) {
+  SafetensorsFile model(path);
+  const WeightsFileInfo info = weights_file_info(model);
+  LoadedCheckpoint checkpoint{.path = path,
+                              .step = info.step,
+                              .model = std::move(model),
+                              .average = {},
+                              .optimizer = ShardedTensors({}),
+                              .state_json = info.state,
+                              .engine_version = info.commit,
+                              .engine_commit = info.commit,
+                              .config_yaml = info.config,
+                              .newest_step = info.step};
+  if (info.is_average) checkpoint.average.emplace(path);
+  checkpoint.only_average = info.is_average;
+  return checkpoint;
+}
+
 /// Newer ones than the one that is used, which are whole but in trouble.
 std::vector<std::string> passed_over(const std::vector<Candidate>& candidates,
                                      const Candidate& used) {
@@ -152,6 +172,7 @@ LoadedCheckpoint open_checkpoint(const std::string& path) {
   const bool is_pointer = given.filename() == kLatest || given.filename() == kBest;
   if (!is_pointer || std::filesystem::is_directory(given, error)) {
     if (!path_exists(path)) throw CheckpointError("there is no checkpoint '{}'", path);
+    if (names_weights_file(path)) return open_file(path);
     if (std::filesystem::is_directory(checkpoints_dir(path), error) && has_checkpoints(path)) {
       throw CheckpointError(
           "{} is a run folder, not a checkpoint: name one of its checkpoints, such as {}", path,

@@ -22,7 +22,8 @@ std::string to_text(const DataIdentity& data) {
 }
 
 std::string data_difference(const DataIdentity& run, const DataIdentity& data) {
-  if (run.bytes != data.bytes || differ(run.checksum, data.checksum)) {
+  const bool is_known = run.bytes > 0 || !run.checksum.empty();  // not of imported weights
+  if ((is_known && run.bytes != data.bytes) || differ(run.checksum, data.checksum)) {
     return fmt::format("{}, the run's data {}", size_text(data), size_text(run));
   }
   if (differ(run.vocabulary_checksum, data.vocabulary_checksum)) {

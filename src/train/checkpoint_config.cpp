@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 
 #include "ssa/storage/file_io.h"
+#include "ssa/storage/weights_file.h"
+#include "ssa/tasks/load.h"
 #include "ssa/train/run_state.h"
 
 namespace ssa {
@@ -26,6 +28,11 @@ std::optional<Config> config_of(const LoadedCheckpoint& checkpoint) {
         checkpoint.path, checkpoint.engine_version, error.what());
     return std::nullopt;
   }
+}
+
+Config config_in_weights_file(const std::string& path, const std::vector<std::string>& overrides) {
+  return parse_config(weights_file_info(SafetensorsFile(path)).config, path + ": config", overrides,
+                      [](ConfigCheck& check) { check_task(check); });
 }
 
 void require_same_function(const Config& there, const Config& now, const std::string& path) {

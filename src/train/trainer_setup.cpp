@@ -122,6 +122,16 @@ void keep_old_records(const RunFolder& folder) {
       folder.path(), kept());
 }
 
+/// Throws ConfigError for weights that ssa-convert has imported or exported.
+void require_optimizer_state(const LoadedCheckpoint& checkpoint) {
+  if (!checkpoint.optimizer.names().empty()) return;
+  throw ConfigError(
+      "{} holds weights without the state of an optimizer, as ssa-convert makes them: there is no "
+      "training to resume. Start one from these weights, in another run folder: --set "
+      "train.init_from={}",
+      checkpoint.path, checkpoint.path);
+}
+
 /// adam and adamw keep the same state, sgd another. Throws ConfigError if the saved one cannot be
 /// used.
 void require_same_optimizer_state(const Config& there, const Config& now, const std::string& path) {
@@ -321,6 +331,7 @@ void Trainer::check_state(const RunState& saved, const std::string& path) const 
 }
 
 void Trainer::restore(const LoadedCheckpoint& checkpoint) {
+  require_optimizer_state(checkpoint);
   RunState saved = run_state_of(checkpoint);
   check_state(saved, checkpoint.path);
   saved_config_ = config_of(checkpoint);

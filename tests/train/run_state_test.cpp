@@ -98,6 +98,7 @@ TEST_CASE("data differ by size, or by checksum where both state one") {
   const DataIdentity run = some_state().data;
   CHECK(data_difference(run, data(6000, run.checksum)).empty());
   CHECK(data_difference(run, data(6000, "")).empty());
+  CHECK(data_difference({}, data(6000, run.checksum)).empty());  // of imported weights
   const std::string size = data_difference(run, data(5000, ""));
   CHECK(contains(size, "5000 bytes, the run's data 6000 bytes with checksum 0123456789abcdef"));
   const std::string content = data_difference(run, data(6000, "fedcba9876543210"));

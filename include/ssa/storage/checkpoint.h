@@ -52,6 +52,7 @@ struct LoadedCheckpoint {
   std::string config_yaml;  ///< empty: saved by an engine that did not keep it yet
   int64_t newest_step = 0;  ///< another than `step` if find_latest_checkpoint() found that damaged
   bool in_trouble = false;
+  bool only_average = false;  ///< the trained weights are not known: `model` is the average too
 };
 
 /// Saves RUN/checkpoints/step-N, then removes the checkpoints that `keep` does not name. Of those
@@ -123,7 +124,8 @@ bool has_checkpoints(const std::string& run_dir);
 bool has_best_checkpoint(const std::string& run_dir);
 
 /// Opens a checkpoint folder, or the one that a `latest` or `best` file names, after verifying
-/// every file. Throws CheckpointError naming the file, with the expected and the actual size or
+/// every file. Or a file of weights with their config (weights_file.h), which has no optimizer's
+/// state. Throws CheckpointError naming the file, with the expected and the actual size or
 /// checksum, and for a folder whose name gives another step than its manifest.
 LoadedCheckpoint open_checkpoint(const std::string& path);
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ssa/config/differences.h"
 #include "ssa/storage/checkpoint.h"
@@ -17,6 +18,11 @@ namespace ssa {
 /// The config that a checkpoint was saved under. Nothing, with a note on the log, if it was saved
 /// by a version that did not keep it, or if this version cannot read it.
 std::optional<Config> config_of(const LoadedCheckpoint& checkpoint);
+
+/// The config in the metadata of a file of weights (storage/weights_file.h), with overrides. Throws
+/// ConfigError as load_task_config() does, CheckpointError for another program's file.
+Config config_in_weights_file(const std::string& path,
+                              const std::vector<std::string>& overrides = {});
 
 /// Throws ConfigError listing every key of `now` that would make another function of the weights
 /// that were trained under `there`; `path` names the checkpoint.
