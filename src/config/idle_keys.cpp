@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -117,7 +118,14 @@ std::vector<IdleKey> idle_keys(const Config& config) {
     if (value == defaults.value(field.path)) continue;
     const Condition* const obstacle = given.obstacle(field.path);
     if (!obstacle) continue;
-    idle.push_back({field.path, value, reason_of(*obstacle, given.value(obstacle->master))});
+    IdleKey key{field.path, value, reason_of(*obstacle, given.value(obstacle->master))};
+    // One number that stands for all keys of a section, as in `sigma: 0.3`, is one key.
+    const Field* const section = given.fields().find(field.parent());
+    if (section && section->number_sets_all) {
+      const auto same = [&](const Field* member) { return given.value(member->path) == value; };
+      if (std::ranges::all_of(given.fields().members(section->path), same)) key.key = section->path;
+    }
+    if (idle.empty() || idle.back().key != key.key) idle.push_back(std::move(key));
   }
   return idle;
 }

@@ -24,8 +24,8 @@ using Texts = std::vector<std::string>;
 TEST_CASE("keys that change nothing are found with the reason", "[config]") {
   CHECK(idle("task: byte_lm\nssa: {kind: unbiased, sigma: 0.3, windows: 8}") ==
         Texts{"ssa.windows: 8, because ssa.kind is unbiased",
-              "ssa.sigma.first: 0.3, because ssa.kind is unbiased",
-              "ssa.sigma.last: 0.3, because ssa.kind is unbiased"});
+              "ssa.sigma: 0.3, because ssa.kind is unbiased"});
+  CHECK(idle("task: byte_lm\nssa: {sigma: {first: 0.2, last: 0.3}}").size() == 2);
   CHECK(idle("task: byte_lm\nssa: {layers: 2, finetune_fraction: 0.1}") ==
         Texts{"ssa.layers: 2, because ssa.kind is none",
               "ssa.finetune_fraction: 0.1, because ssa.kind is none"});
