@@ -199,6 +199,8 @@ int main(int argc, char** argv) {
       "  ssa-train --config configs/enwik8_mini_s6_l4.yaml --resume auto\n"
       "  ssa-train --config configs/enwik8_s16_l4.yaml --dry-run --ranks 8 --device-memory 80GiB "
       "--tflops 150\n"
+      "  ssa-train --config my.yaml --set train.init_from=runs/enwik8_mini_s0\n"
+      "  ssa-train --config my.yaml --profile profile --profile-steps 100-102\n"
       "  mpirun -n 2 ssa-train --config configs/enwik8_mini_s6_l4.yaml"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
     auto options = std::make_shared<ssa::Options>();
