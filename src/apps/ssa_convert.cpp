@@ -48,9 +48,9 @@ CLI::App* define_import(CLI::App& app, ImportOptions& options) {
 CLI::App* define_export(CLI::App& app, ExportOptions& options) {
   auto* command =
       app.add_subcommand("export", "Write the weights of a checkpoint as one safetensors file");
-  auto* run =
-      command->add_option("--run", options.run, "Run folder; its newest valid checkpoint is taken");
-  command->add_option("--checkpoint", options.checkpoint, "Checkpoint folder")->excludes(run);
+  command->add_option("--run", options.run, "Run folder; its newest valid checkpoint is taken");
+  command->add_option("--checkpoint", options.checkpoint,
+                      "With --run: best, latest or step-N. Alone: a checkpoint folder");
   command->add_option("--layout", options.layout, "How to call the tensors: ssa-convert list")
       ->check(CLI::IsMember(layout_names()))
       ->required();

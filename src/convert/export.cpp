@@ -118,11 +118,14 @@ SafetensorsMetadata metadata_of(const LoadedCheckpoint& checkpoint, const Config
 }
 
 LoadedCheckpoint given_checkpoint(const ExportOptions& options) {
-  if (options.run.empty() == options.checkpoint.empty()) {
-    throw ConfigError("give either --run DIR or --checkpoint DIR");
+  const std::string& name = options.checkpoint;
+  if (options.run.empty() && name.empty()) {
+    throw ConfigError(
+        "give --run DIR, with --checkpoint best or step-N for another than its newest, or "
+        "--checkpoint DIR alone");
   }
-  return options.run.empty() ? open_checkpoint(options.checkpoint)
-                             : latest_checkpoint_of(options.run);
+  return options.run.empty() ? open_checkpoint(name)
+                             : checkpoint_of(options.run, name.empty() ? "latest" : name);
 }
 
 bool takes_average(const ExportOptions& options, const LoadedCheckpoint& checkpoint) {
