@@ -84,7 +84,6 @@ std::vector<TensorToWrite> tensors_to_write(const SafetensorsFile& weights, cons
 std::string json_of(const DataIdentity& data) {
   using Handler = nlohmann::json::error_handler_t;  // names may have any bytes; JSON is UTF-8
   return nlohmann::json{{"name", data.name},
-                        {"path", data.path},
                         {"bytes", data.bytes},
                         {"checksum", data.checksum},
                         {"vocabulary_checksum", data.vocabulary_checksum}}
@@ -108,12 +107,14 @@ std::string vocabulary_of(const LoadedCheckpoint& checkpoint, const Config& conf
 
 SafetensorsMetadata metadata_of(const LoadedCheckpoint& checkpoint, const Config& config,
                                 bool is_average) {
+  RunState state = run_state_of(checkpoint);
+  state.data.path.clear();  // the file is to be passed on: this machine's folders are private
   return to_metadata({.config = config_json(config),
                       .step = checkpoint.step,
                       .commit = checkpoint.engine_commit,
-                      .data = json_of(run_state_of(checkpoint).data),
+                      .data = json_of(state.data),
                       .is_average = is_average,
-                      .state = checkpoint.state_json,
+                      .state = to_json(state),
                       .vocabulary = vocabulary_of(checkpoint, config)});
 }
 

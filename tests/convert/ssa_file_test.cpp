@@ -59,7 +59,9 @@ TEST_CASE("a file of the layout ssa is a checkpoint") {
   CHECK(same_tensors(checkpoint.model, run.data.model));
   CHECK_FALSE(checkpoint.average);
   CHECK(checkpoint.optimizer.names().empty());
-  CHECK(checkpoint.state_json == run.data.state_json);
+  const RunState state = run_state_of(checkpoint);
+  CHECK(state.step == 7);
+  CHECK(state.data.checksum == "0123");
   CHECK(*config_of(checkpoint) == parse_config(run.data.config_yaml, "config.yaml"));
   CHECK(config_in_weights_file(run.file, {"eval.samples=3"}).eval.samples == 3);
 }
@@ -77,6 +79,9 @@ TEST_CASE("the metadata of the layout ssa say what the weights are") {
   const json data = json::parse(metadata.at("data"));
   CHECK(data["bytes"] == 6000);
   CHECK(data["name"] == "words");
+  CHECK(read_bytes(run.dir / "run/checkpoints/step-7/state.json").find("text.txt") !=
+        std::string::npos);
+  CHECK(metadata.at("state").find("text.txt") == std::string::npos);  // a path of this machine
   const json config = json::parse(metadata.at("config"));
   CHECK(config["task"] == "byte_lm");
   CHECK(config["model"]["width"] == 16);
