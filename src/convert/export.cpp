@@ -13,6 +13,7 @@
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/model_session.h"
 #include "ssa/train/run_state.h"
+#include "ssa/train/run_vocabulary.h"
 
 namespace ssa {
 
@@ -90,15 +91,11 @@ std::string json_of(const DataIdentity& data) {
       .dump(-1, ' ', false, Handler::replace);
 }
 
-/// The words that the model's numbers stand for; empty for other models. They are not in the
-/// checkpoint, but in its data.
+/// What the model's numbers stand for: words, ids; empty for other models.
 std::string vocabulary_of(const LoadedCheckpoint& checkpoint, const Config& config) {
-  if (config.task != TaskKind::word_lm) return {};
+  if (!kLanguageModels.has(config.task) || config.task == TaskKind::byte_lm) return {};
   try {
-    const auto data = open_data(make_task, config, [&] { return &checkpoint; });
-    require_same_vocabulary(checkpoint, data->identity());
-    const auto& text = dynamic_cast<const LanguageModelData&>(*data);
-    return vocabulary_to_text(text.dataset().vocabulary());
+    return vocabulary_to_text(vocabulary_of_run(config, checkpoint));
   } catch (const Error& error) {
     spdlog::warn("the file will not have the vocabulary: {}", error.what());
     return {};

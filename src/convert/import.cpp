@@ -9,6 +9,7 @@
 
 #include "ssa/convert/convert.h"
 #include "ssa/core/error.h"
+#include "ssa/storage/file_io.h"
 #include "ssa/storage/run_folder.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/tasks/load.h"
@@ -207,6 +208,17 @@ void write_run(const std::string& run_dir, const Config& config, const DataIdent
   save_checkpoint(run_dir, checkpoint, config.train.keep_checkpoints);
 }
 
+/// A file of this engine brings the words or ids that its weights were trained with.
+void keep_vocabulary(const std::string& run_dir, const Config& config,
+                     const SafetensorsFile& file) {
+  const auto vocabulary = file.metadata().find("vocabulary");
+  if (vocabulary == file.metadata().end() || !kLanguageModels.has(config.task)) return;
+  DatasetInfo info;
+  info.kind = config.task == TaskKind::word_lm ? TokenKind::words : TokenKind::ids;
+  replace_file(run_dir + "/" + std::string(info.vocabulary_file()),
+               [&](OutputFile& out) { out.write(vocabulary->second); });
+}
+
 }  // namespace
 
 void import_weights(const ImportOptions& options) {
@@ -223,6 +235,7 @@ void import_weights(const ImportOptions& options) {
   for (const ParameterSource& source : matching.sources) reader.fill(source);
   reader.log(matching, layout);
   write_run(options.run_dir, config, data, parameters);
+  keep_vocabulary(options.run_dir, config, file);
   spdlog::info("{}/checkpoints/step-0 holds them", options.run_dir);
 }
 

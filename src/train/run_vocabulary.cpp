@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ssa/storage/file_io.h"
+#include "ssa/storage/weights_file.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/run_state.h"
@@ -14,16 +15,34 @@ namespace {
 
 constexpr uint64_t kMostBytes = uint64_t{1} << 32;
 
-/// What the run folder keeps, checked against the checkpoint; nothing if there is no such file.
-std::optional<Vocabulary> kept_vocabulary(TokenKind kind, const LoadedCheckpoint& checkpoint) {
+struct NamedText {
+  std::string path, text;
+};
+
+/// The vocabulary that was kept with the weights: in their file (storage/weights_file.h), or in the
+/// run folder. Nothing if there is none.
+std::optional<NamedText> kept_text(TokenKind kind, const LoadedCheckpoint& checkpoint) {
+  if (names_weights_file(checkpoint.path)) {
+    std::string text = weights_file_info(checkpoint.model).vocabulary;
+    if (text.empty()) return std::nullopt;
+    return NamedText{checkpoint.path, std::move(text)};
+  }
   DatasetInfo info;
   info.kind = kind;
   // RUN/checkpoints/step-N
   const std::filesystem::path run =
       std::filesystem::weakly_canonical(checkpoint.path).parent_path().parent_path();
-  const std::string path = (run / info.vocabulary_file()).string();
+  std::string path = (run / info.vocabulary_file()).string();
   if (!path_exists(path)) return std::nullopt;
-  const std::string text = read_text_file(path, kMostBytes);
+  std::string text = read_text_file(path, kMostBytes);
+  return NamedText{std::move(path), std::move(text)};
+}
+
+/// The same, checked against the checkpoint.
+std::optional<Vocabulary> kept_vocabulary(TokenKind kind, const LoadedCheckpoint& checkpoint) {
+  const std::optional<NamedText> kept = kept_text(kind, checkpoint);
+  if (!kept) return std::nullopt;
+  const auto& [path, text] = *kept;
   const std::string expected = run_state_of(checkpoint).data.vocabulary_checksum;
   const std::string found = vocabulary_checksum(text);
   if (!expected.empty() && found != expected) {
