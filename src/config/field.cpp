@@ -4,6 +4,12 @@
 
 namespace ssa {
 
+namespace {
+
+constexpr size_t kUsualKeys = 256;  // more than a config has
+
+}  // namespace
+
 std::string_view Field::name() const {
   const size_t dot = path.rfind('.');
   return std::string_view(path).substr(dot == std::string::npos ? 0 : dot + 1);
@@ -30,6 +36,7 @@ std::vector<const Field*> FieldList::members(std::string_view section) const {
 
 void FieldList::add(std::string_view name, FieldRef value, const Rule& rule,
                     std::string_view comment) {
+  if (fields_.empty()) fields_.reserve(kUsualKeys);
   fields_.push_back({prefix_ + std::string(name), comment, rule, value, false});
   fields_.back().rule.tasks = rule.tasks & tasks_;
 }
