@@ -24,6 +24,9 @@ using report::grouped;
 
 double real(int64_t number) { return static_cast<double>(number); }
 
+/// Goes on in the column of the texts.
+const std::string kNextLine = "\n" + std::string(16, ' ');
+
 // ---- what is known ------------------------------------------------------------------------------
 
 /// Opens the data, and completes the config by what they know.
@@ -37,8 +40,12 @@ void look_at_data(DryRun& run) {
   }
   if (data) {
     config = counted_in_steps(data->settled(config), *data);
-    run.data = {fmt::format("{}", fmt::join(data->description(), "; ")),
-                data->training(config)->examples_per_epoch()};
+    run.data = {fmt::format("{}", fmt::join(data->description(), "; ")), std::nullopt};
+    try {
+      run.data->examples_per_epoch = data->training(config)->examples_per_epoch();
+    } catch (const DataError& error) {  // there is too little to learn from
+      run.data->description += std::string("; ") + error.what();
+    }
   } else if (config.train.epochs > 0 || config.train.schedule.warmup_epochs > 0) {
     throw DataError(
         "{}\nThe run is as long as so many epochs of these data. Without them, give its length in "
@@ -71,9 +78,6 @@ std::optional<double> rate_here(const MeantMachines& machines, Precision precisi
 std::string line(std::string_view what, const std::string& text) {
   return fmt::format("{:15} {}\n", what, text);
 }
-
-/// Goes on in the column of the texts.
-const std::string kNextLine = "\n" + std::string(16, ' ');
 
 /// 1.2e15 -> "1.200 PFLOP".
 std::string flop_text(double flop, int digits = 4) {
@@ -120,9 +124,9 @@ std::string batch_text(const DryRun& run) {
 }
 
 std::optional<double> epochs(const DryRun& run) {
-  if (!run.data) return std::nullopt;
+  if (!run.data || !run.data->examples_per_epoch) return std::nullopt;
   const TrainConfig& train = run.config.train;
-  return real(train.steps) * real(train.batch_size) / real(run.data->examples_per_epoch);
+  return real(train.steps) * real(train.batch_size) / real(*run.data->examples_per_epoch);
 }
 
 std::string length_text(const DryRun& run) {
@@ -132,8 +136,9 @@ std::string length_text(const DryRun& run) {
                   report::with_prefix(real(steps) * real(run.forecast.terms_per_step)),
                   traits_of(run.config.task).terms);
   if (const auto passes = epochs(run)) {
-    text += fmt::format(", {} epochs of {} {}", report::significant(*passes, 3),
-                        grouped(run.data->examples_per_epoch), traits_of(run.config.task).examples);
+    text +=
+        fmt::format(", {} epochs of {} {}", report::significant(*passes, 3),
+                    grouped(*run.data->examples_per_epoch), traits_of(run.config.task).examples);
   }
   return text;
 }
@@ -324,7 +329,7 @@ json to_json(const DryRun& run) {
                  {"checkpoints_bytes", forecast.disk.most_bytes}};
   result["data"] = {{"found", run.data.has_value()},
                     {"description", run.data ? run.data->description : run.no_data}};
-  result["examples_per_epoch"] = run.data ? json(run.data->examples_per_epoch) : json();
+  result["examples_per_epoch"] = run.data ? or_null(run.data->examples_per_epoch) : json();
   result["vocabulary"] = kLanguageModels.has(config.task) ? json(vocabulary_size(config)) : json();
   add_time(run, result);
   return result;

@@ -23,15 +23,14 @@ struct MeantMachines {
 
 /// What `ssa-train --dry-run` tells.
 struct DryRun {
-  /// The data's directory and what they are; nothing if they cannot be opened here.
   struct Data {
     std::string description;
-    int64_t examples_per_epoch = 0;
+    std::optional<int64_t> examples_per_epoch;  ///< nothing: there is too little to learn from
   };
 
-  Config config;  ///< completed by the data, where they are there
-  std::optional<Data> data;
-  std::string no_data;  ///< why not
+  Config config;             ///< completed by the data, where they are there
+  std::optional<Data> data;  ///< nothing: they cannot be opened here
+  std::string no_data;       ///< why not
   RunForecast forecast;
   int64_t device_memory = 0;
   bool this_machine = false;  ///< whose memory it is

@@ -77,6 +77,10 @@ TEST_CASE("a dry run without the data says what it assumes, or what it needs") {
   CHECK(contains(bytes.out, "no data at"));
   CHECK(contains(bytes.out, "counted with all 256 bytes"));
 
+  const json short_text = dry_run_json(run.config_path, {"--set", "data.length=100000"});
+  CHECK(short_text["data"]["found"] == true);
+  CHECK(short_text["epochs"].is_null());
+
   const std::string words = "task=word_lm data.name=wikitext2";
   const Finished published = dry_run(run.config_path, with(words));
   CHECK(contains(published.out, "a vocabulary of 33278, published for wikitext2"));
