@@ -98,6 +98,8 @@ TEST_CASE("the moving average of the weights is scored where there is one, and s
   CHECK(trained["weights"] == "trained");
   CHECK(trained["loss"] != average["loss"]);
   CHECK(trained["differences"] == json{"the trained weights, not their moving average"});
+  REQUIRE(run.score({"--set", "eval.weights=trained"}).code == 0);
+  CHECK(run.stored("eval-renorm-test.trained-weights.json")["loss"] == trained["loss"]);
 }
 
 TEST_CASE("a score of data whose path is not UTF-8 is written, and is the run's own") {

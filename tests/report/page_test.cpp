@@ -192,6 +192,24 @@ TEST_CASE("the last of the drawn pictures is shown large, some of those before s
   check_self_contained(page);
 }
 
+TEST_CASE("drawn texts are shown, those of earlier steps folded") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  std::filesystem::create_directories(dir + "/samples");
+  write_bytes(dir + "/samples/step-50.txt", "an early <text>\xff");
+  write_bytes(dir + "/samples/step-1000.txt", "a late text");
+  const std::string page = render_report({dir});
+  const std::string samples = part(page, "pictures");
+  CAPTURE(samples);
+  CHECK(contains(samples, "Continued by the model during training"));
+  const size_t folded = samples.find("<details><summary>step 50</summary>");
+  REQUIRE(folded != std::string::npos);
+  CHECK(contains(samples.substr(0, folded), "<h4>step 1,000</h4>"));
+  CHECK(contains(samples.substr(0, folded), "a late text"));
+  CHECK(contains(samples.substr(folded), "an early &lt;text&gt;\uFFFD"));
+  check_self_contained(page);
+}
+
 TEST_CASE("training pictures are shown as such") {
   const TempDir folder;
   const std::string dir = make_run(folder, "a", classification_config());
