@@ -44,7 +44,7 @@ EvalWeights weights_for(const Options& options, const Config& config);
 /// A trained model, and the data that it was made for.
 struct OpenModel {
   LoadedCheckpoint checkpoint;
-  std::unique_ptr<TaskData> data;  ///< null: a text of bytes is scored, which needs none
+  std::unique_ptr<TaskData> data;  ///< null: a text is scored, which needs none
   std::unique_ptr<Task> task;
   Config run_config;
   ModelSession session;

@@ -18,6 +18,7 @@
 #include "ssa/tasks/language_model.h"
 #include "ssa/train/progress.h"
 #include "ssa/train/run_state.h"
+#include "ssa/train/run_vocabulary.h"
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
@@ -190,16 +191,13 @@ void store(const Scored& scored, const Options& options) {
   }
 }
 
-/// The vocabulary of the run's tokens. That of words is in the run's data set; bytes need none.
 Vocabulary vocabulary_of(const OpenModel& model) {
-  if (!model.data) return Vocabulary::bytes();
-  return dynamic_cast<const LanguageModelData&>(*model.data).dataset().vocabulary();
+  return vocabulary_of_run(model.task->config(), model.checkpoint);
 }
 
 Target text_target(const OpenModel& model, GivenText text) {
   const Vocabulary vocabulary = vocabulary_of(model);
-  const std::string vocabulary_checksum =
-      model.data ? model.data->identity().vocabulary_checksum : std::string();
+  const std::string vocabulary_checksum = run_state_of(model.checkpoint).data.vocabulary_checksum;
   encode(text, vocabulary);
   return {"text", text_evaluation(model.task->config(), vocabulary, text.tokens),
           text.identity(vocabulary_checksum), std::ssize(text.tokens), std::move(text)};

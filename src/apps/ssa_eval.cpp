@@ -169,9 +169,8 @@ OpenModel open_model(Communicator& ranks, const Config& given, const Options& op
   const std::string config_path =
       options.run.empty() ? options.config : options.run + "/config.yaml";
   LoadedCheckpoint checkpoint = checkpoint_for(ranks, options);
-  const bool needs_data = options.text.empty() || given.task != TaskKind::byte_lm;
   std::unique_ptr<TaskData> data;
-  if (needs_data) data = open_data(make_task, given, [&] { return &checkpoint; });
+  if (options.text.empty()) data = open_data(make_task, given, [&] { return &checkpoint; });
   std::unique_ptr<Task> task = make_task(data ? data->settled(given) : given);
   Config run_config = config_of_training(checkpoint, config_path, data.get());
   require_same_function(run_config, task->config(), checkpoint.path);
