@@ -165,7 +165,8 @@ Complaint parse(const YamlNode& node, const Rule& rule, std::vector<T>& target) 
                     node);
   }
   if (rule.items > 0 && node.items.size() != rule.items) {
-    return fmt::format("expected a list of {} values, got {}", rule.items, node.items.size());
+    return fmt::format("expected a list of {} {}, got {}", rule.items,
+                       std::is_same_v<T, std::string> ? "texts" : "numbers", node.items.size());
   }
   std::vector<T> values(node.items.size());
   for (size_t i = 0; i < values.size(); ++i) {

@@ -30,7 +30,8 @@ std::string alias_bomb() {
 TEST_CASE("what is no config is refused with one message", "[config]") {
   CHECK(problem("") ==
         "c.yaml: is empty; a config gives at least task and data.path\n"
-        "c.yaml: task: required key is missing; give one of byte_lm, word_lm, image_generation, "
+        "c.yaml: task: required key is missing; give one of byte_lm, word_lm, token_lm, "
+        "image_generation, "
         "image_classification, graph_regression\n"
         "c.yaml: data.path: required key is missing; give text");
   CHECK(problem("# nothing\n", {"task=byte_lm", "data.path=d"}) ==

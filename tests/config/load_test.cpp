@@ -77,7 +77,8 @@ TEST_CASE("tasks that need other models are valid configs", "[config]") {
 
 TEST_CASE("missing required keys are problems", "[config]") {
   CHECK(problem("train: {steps: 5}\n") ==
-        "c.yaml: task: required key is missing; give one of byte_lm, word_lm, image_generation, "
+        "c.yaml: task: required key is missing; give one of byte_lm, word_lm, token_lm, "
+        "image_generation, "
         "image_classification, graph_regression\n"
         "c.yaml: data.path: required key is missing; give text");
   CHECK(problem("task: byte_lm\ndata: {path: ''}\n") == "c.yaml:2: data.path: must not be empty");
@@ -92,7 +93,7 @@ train:
 eval: {mode: renrom}
 )");
   CHECK(text ==
-        "c.yaml:1: task: expected one of byte_lm, word_lm, image_generation, "
+        "c.yaml:1: task: expected one of byte_lm, word_lm, token_lm, image_generation, "
         "image_classification, graph_regression, got 'byte_ml'\n"
         "c.yaml:2: model.width: expected a whole number, got 'wide'\n"
         "c.yaml:2: model.heads: 0 is out of range; valid: 1 to 65536\n"

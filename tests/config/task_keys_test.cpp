@@ -25,10 +25,12 @@ TEST_CASE("keys of another task are refused with line, key and the tasks that ha
       "eval: {overlap: 5}\n",
       {"model.softmax_dropout=0.5", "eval.length=9"});
   const std::string only =
-      "only for task byte_lm or word_lm; this config's task is graph_regression. Remove the ";
+      "only for task byte_lm, word_lm or token_lm; this config's task is graph_regression. Remove "
+      "the ";
   CHECK(message ==
         "c.yaml:8: model.widht: unknown key; did you mean model.width?\n"
-        "c.yaml:5: model.embedding: only for task byte_lm, word_lm or image_generation; this "
+        "c.yaml:5: model.embedding: only for task byte_lm, word_lm, token_lm or image_generation; "
+        "this "
         "config's task is graph_regression. Remove the section\n"
         "--set model.softmax_dropout: " +
             only +
@@ -45,7 +47,8 @@ TEST_CASE("keys of another task are refused with line, key and the tasks that ha
 
 TEST_CASE("a key that is given inside another task's section is refused by itself", "[config]") {
   CHECK(problem("task: image_generation\ndata: {path: d}\n", {"model.embedding.factor=2"}) ==
-        "--set model.embedding.factor: only for task byte_lm or word_lm; this config's task is "
+        "--set model.embedding.factor: only for task byte_lm, word_lm or token_lm; this config's "
+        "task is "
         "image_generation. Remove the key");
 }
 
@@ -141,9 +144,9 @@ TEST_CASE("a schema says which tasks have a key; a section says it for its membe
 
 TEST_CASE("sets of tasks are named as one says them", "[config]") {
   CHECK(TaskSet{TaskKind::word_lm}.names() == "word_lm");
-  CHECK(kLanguageModels.names("`") == "`byte_lm` or `word_lm`");
+  CHECK(kLanguageModels.names("`") == "`byte_lm`, `word_lm` or `token_lm`");
   CHECK(TaskSet{TaskKind::byte_lm, TaskKind::word_lm, TaskKind::image_generation}.names() ==
-        "byte_lm, word_lm or image_generation");
+        "byte_lm, word_lm, token_lm or image_generation");
 }
 
 TEST_CASE("rules from outside see the config and report beside the schema's own", "[config]") {
