@@ -49,7 +49,7 @@ std::vector<double> loss_tensor(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("--split all scores each split, as one table and one JSON") {
+TEST_CASE("ssa-eval --split all scores each split, as one table and one JSON") {
   const TwoRuns runs;
   const json all = runs.printed(runs.a, {"--split", "all", "--max-tokens", "500"});
   CHECK(all["split"] == "all");
@@ -74,7 +74,7 @@ TEST_CASE("--split all scores each split, as one table and one JSON") {
   runs.check_refused({"--split", "al"}, 2, "--split");
 }
 
-TEST_CASE("--per-token writes the loss of each token with what it is of") {
+TEST_CASE("ssa-eval --per-token writes the loss of each token with what it is of") {
   const TwoRuns runs;
   const std::string file = runs.dir / "losses.safetensors";
   for (const std::string mode : {"renorm", "ensemble"}) {
@@ -104,7 +104,7 @@ TEST_CASE("--per-token writes the loss of each token with what it is of") {
   runs.check_refused({"--per-token", runs.dir / "no/such"}, 2, "no/such: cannot be written");
 }
 
-TEST_CASE("--compare gives the difference of two runs with its paired standard error") {
+TEST_CASE("ssa-eval --compare gives the difference of two runs with its paired standard error") {
   const TwoRuns runs;
   const std::string of_a = runs.dir / "a.safetensors", of_b = runs.dir / "b.safetensors";
   const json a = runs.printed(runs.a, {"--per-token", of_a});
@@ -221,7 +221,7 @@ TEST_CASE("another text is scored with a model of bytes, line by line, without t
   runs.check_refused({"--per-line"}, 2, "--per-line is for a text");
 }
 
-TEST_CASE("--coverage writes a line for each window and sub-model") {
+TEST_CASE("ssa-eval --coverage writes a line for each window and sub-model") {
   const TwoRuns runs;
   const std::string file = runs.dir / "coverage.jsonl";
   const json result = runs.printed(runs.a, {"--coverage", file, "--samples", "3"});

@@ -42,6 +42,10 @@ void ruin_weights(const std::string& folder, int64_t step, const std::string& na
     if (contains(tensor, name)) std::fill_n(values.data<float>(), values.numel(), value);
     data.model.push_back({tensor, values});
   }
+  const SafetensorsFile moments(path + "/optimizer.safetensors");
+  for (const std::string& tensor : moments.names()) {
+    data.optimizer.push_back({tensor, moments.load(tensor, Device::cpu, MemoryCategory::data)});
+  }
   save_checkpoint(folder, data, 20);
 }
 

@@ -59,7 +59,7 @@ TEST_CASE("ssa-convert refuses what it cannot do") {
     CHECK(contains(finished.err, part));
   };
   const std::string out = run.dir / "out.safetensors";
-  refused({"export", "--layout", "ssa", "--output", out}, 2, "--run DIR or --checkpoint");
+  refused({"export", "--layout", "ssa", "--output", out}, 2, "give --run DIR");
   refused({"export", "--run", "x", "--layout", "timm", "--output", out}, 2, "timm_swin");
   refused({"export", "--run", run.dir / "none", "--layout", "ssa", "--output", out}, 4, "none");
   refused({"import", "--layout", "ssa", "--weights", run.text_path, "--run-dir", out}, 4,

@@ -146,7 +146,7 @@ TEST_CASE("sets of tasks are named as one says them", "[config]") {
   CHECK(TaskSet{TaskKind::word_lm}.names() == "word_lm");
   CHECK(kLanguageModels.names("`") == "`byte_lm`, `word_lm` or `token_lm`");
   CHECK(TaskSet{TaskKind::byte_lm, TaskKind::word_lm, TaskKind::image_generation}.names() ==
-        "byte_lm, word_lm, token_lm or image_generation");
+        "byte_lm, word_lm or image_generation");
 }
 
 TEST_CASE("rules from outside see the config and report beside the schema's own", "[config]") {

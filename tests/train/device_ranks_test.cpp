@@ -26,12 +26,12 @@ Device device_of(const std::vector<bool>& with) {
 
 }  // namespace
 
-TEST_CASE("--device auto is a GPU if every rank has one, the processor if none has") {
+TEST_CASE("the option --device auto is a GPU if every rank has one, the processor if none has") {
   CHECK(device_of({true, true, true}) == Device::cuda);
   CHECK(device_of({false, false, false}) == Device::cpu);
 }
 
-TEST_CASE("--device auto is refused where some ranks have a GPU and others not") {
+TEST_CASE("the option --device auto is refused where some ranks have a GPU and others not") {
   std::string message;
   try {
     device_of({true, true, true, false, false});

@@ -189,8 +189,8 @@ TEST_CASE("a run that is stopped in its first evaluation begins with it again") 
   {
     const StopSignal stop;
     StopSignal::requested();  // so that the signal does not end this program
-    signal_self(SIGUSR1);
     Trainer trainer(config, {run.dir / "run", "none", Device::cpu});
+    signal_self(SIGUSR1);
     REQUIRE(trainer.train() == TrainOutcome::interrupted);
   }
   CHECK(open_checkpoint(run.dir / "run", "latest").step == 0);

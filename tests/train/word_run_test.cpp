@@ -103,6 +103,6 @@ TEST_CASE("task and data that do not fit are refused, and leave no run folder") 
   CHECK(contains(bytes, "ssa-data prepare words"));
   const std::string other = config_error(run.config({"data.vocabulary=15"}), folder);
   CHECK(contains(other, "data.vocabulary is 15"));
-  CHECK(contains(other, "has 14 words"));
+  CHECK(contains(other, "has 14 tokens"));
   CHECK_FALSE(path_exists(folder));
 }

@@ -8,12 +8,20 @@
 namespace ssa::cpu::SSA_KERNEL_ISA {
 namespace {
 
-using ByteVec [[gnu::vector_size(kLanes)]] = int8_t;
-
+/// kLanes weights. GCC 12 takes a conversion of byte vectors apart, lane by lane.
 SSA_INLINE Vec widen(const int8_t* from) {
-  ByteVec bytes;
-  __builtin_memcpy(&bytes, from, sizeof bytes);
-  return __builtin_convertvector(__builtin_convertvector(bytes, IntVec), Vec);
+#if defined(__AVX512F__)
+  // The form without a mask makes GCC 12 warn of an uninitialised variable in its own header.
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  const auto wide = reinterpret_cast<IntVec>(_mm512_maskz_cvtepi8_epi32(0xffff, bytes));
+#elif defined(__AVX2__)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  const auto wide = reinterpret_cast<IntVec>(_mm256_cvtepi8_epi32(bytes));
+#else
+  IntVec wide;
+  for (int64_t lane = 0; lane < kLanes; ++lane) wide[lane] = from[lane];
+#endif
+  return __builtin_convertvector(wide, Vec);
 }
 
 constexpr int64_t kSums = 4;  // of each element: additions overlap
