@@ -102,6 +102,9 @@ std::string hash_of(const SweepPoint& point) {
   return checksum.hex().substr(0, 8);
 }
 
+/// Of a point to which nothing that varies does anything: its run needs a folder of its own too.
+constexpr const char* kNoEffectName = "the-config";
+
 void name_points(std::vector<SweepPoint>& points, const std::vector<Variation>& variations) {
   std::map<std::string, int> uses;  // of short keys
   for (const Variation& variation : variations) ++uses[short_key(variation.key)];
@@ -112,6 +115,7 @@ void name_points(std::vector<SweepPoint>& points, const std::vector<Variation>& 
       const std::string shown = uses[short_key(key)] > 1 ? key : short_key(key);
       point.name += fmt::format("{}{}-{}", point.name.empty() ? "" : "_", shown, file_safe(value));
     }
+    if (point.name.empty()) point.name = kNoEffectName;
     if (point.name.size() > kMaxNameLength) {
       point.name = point.name.substr(0, kMaxNameLength) + "_" + hash_of(point);
     }
@@ -267,6 +271,11 @@ SweepGrid make_grid(const std::string& config_path, const std::vector<std::strin
     if (!left_out[i].empty()) grid.notes.push_back(same_run_note(left_out[i], grid.points[i]));
   }
   name_points(grid.points, variations);
+  if (!variations.empty() && grid.points.size() == 1 && grid.points[0].name == kNoEffectName) {
+    grid.notes.push_back(fmt::format(
+        "what varies does nothing to this config{}: there is one point",
+        grid.points[0].config.ssa.kind == SsaKind::none ? " (ssa.kind is none: dense)" : ""));
+  }
   return grid;
 }
 

@@ -117,6 +117,15 @@ TEST_CASE("points that would train the same model are trained once", "[sweep]") 
         Strings{"kind-unbiased_drop-0.5", "kind-unbiased_drop-0.75"});
 }
 
+TEST_CASE("a point to which nothing does anything has a name too", "[sweep]") {
+  const GridRun run;
+  const SweepGrid grid = run.grid({"ssa.windows=2,4,8"}, {"ssa.kind=none"});
+  REQUIRE(grid.points.size() == 1);
+  CHECK(grid.points[0].name == "the-config");
+  CHECK(grid.notes.back() ==
+        "what varies does nothing to this config (ssa.kind is none: dense): there is one point");
+}
+
 TEST_CASE("all points are checked before any is started, in one message", "[sweep]") {
   const GridRun run;
   const std::string text = run.problem({"ssa.windows=4,5,7", "train.seed=1,2"});
