@@ -102,7 +102,11 @@ std::string assumption(const Config& config) {
 }
 
 std::string data_text(const DryRun& run) {
-  if (run.data) return run.data->description;
+  if (run.data) {
+    std::string_view text = run.data->description;
+    if (text.starts_with("data ")) text.remove_prefix(5);  // the line's name says it
+    return std::string(text);
+  }
   const std::string& why = run.no_data;
   const std::string sentence = why.substr(0, std::min(why.find(". "), why.find('\n')));
   return sentence + kNextLine + assumption(run.config);
@@ -154,7 +158,8 @@ std::string step_text(const RunForecast& forecast, TaskKind task) {
     if (!text.empty()) text += "," + kNextLine + "in the dense +FT phase ";
     text += of(*forecast.finetune_step);
   }
-  return text + (kSequences.has(task) ? kNextLine + "the vocabulary's products included" : "");
+  return text +
+         (kSequences.has(task) ? "," + kNextLine + "the vocabulary's products included" : "");
 }
 
 std::string memory_text(const DryRun& run) {
@@ -176,6 +181,22 @@ std::string memory_text(const DryRun& run) {
       text(plan.activations), text(plan.workspace));
 }
 
+/// What the config does not do yet.
+std::vector<std::string> ways_to_need_less(const DryRun& run) {
+  const Config& config = run.config;
+  std::vector<std::string> ways;
+  if (config.train.activation_checkpointing != Checkpointing::block) {
+    ways.emplace_back("train.activation_checkpointing: block");
+  }
+  if (config.train.precision == Precision::fp32) ways.emplace_back("train.precision: bf16");
+  if (run.forecast.ranks > 1 && !config.distributed.shard_optimizer) {
+    ways.emplace_back("distributed.shard_optimizer: true");
+  }
+  if (kLanguageModels.has(config.task)) ways.emplace_back("a shorter data.length");
+  ways.emplace_back("a smaller model");
+  return ways;
+}
+
 std::string micro_batch_text(const DryRun& run) {
   const RunForecast& forecast = run.forecast;
   const bool automatic = run.config.train.micro_batch == 0;
@@ -183,10 +204,9 @@ std::string micro_batch_text(const DryRun& run) {
       automatic ? fmt::format("auto takes {}, at most half of the memory", forecast.micro_batch)
                 : fmt::format("train.micro_batch is {}", forecast.micro_batch);
   if (!forecast.largest_micro_batch) {
-    return fmt::format(
-        "none fits: even 1 takes more than {:.0f}% of {}. To need less:{}"
-        "train.activation_checkpointing: block, train.precision: bf16, a shorter data.length",
-        100 * kPlannedPart, bytes_text(real(run.device_memory)), kNextLine);
+    return fmt::format("none fits: even 1 takes more than {:.0f}% of {}. To need less:{}{}",
+                       100 * kPlannedPart, bytes_text(real(run.device_memory)), kNextLine,
+                       fmt::join(ways_to_need_less(run), ", "));
   }
   return fmt::format("{}{}; the largest that fits is {}, at most {:.0f}% of it", taken,
                      forecast.fits ? "" : ", which does not fit", *forecast.largest_micro_batch,

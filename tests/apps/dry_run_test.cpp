@@ -60,7 +60,14 @@ TEST_CASE("a dry run answers for the machines that are meant, not for this one")
   std::vector<std::string> small = kCluster;
   small[3] = "1MiB";
   small.insert(small.end(), {"--set", "model.width=256"});
-  CHECK(contains(dry_run(run.config_path, small).out, "none fits"));
+  const std::string none = dry_run(run.config_path, small).out;
+  CHECK(contains(none, "none fits"));
+  CHECK(contains(none,
+                 "train.activation_checkpointing: block, train.precision: bf16, "
+                 "distributed.shard_optimizer: true, a shorter data.length"));
+  small.insert(small.end(), {"train.precision=bf16", "train.activation_checkpointing=block",
+                             "distributed.shard_optimizer=true"});
+  CHECK(contains(dry_run(run.config_path, small).out, "need less:\n                a shorter"));
 }
 
 TEST_CASE("a dry run without the data says what it assumes, or what it needs") {
