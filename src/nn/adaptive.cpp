@@ -17,7 +17,8 @@ std::vector<Band> vocabulary_bands(int64_t vocabulary, const std::vector<int64_t
       throw ConfigError(
           "model.embedding.cutoffs: {} after {}: cutoffs must ascend, stay below the vocabulary's "
           "{} tokens, and leave their band a width (model.width divided by "
-          "model.embedding.factor for each cutoff)",
+          "model.embedding.factor for each cutoff). A small vocabulary needs none: "
+          "model.embedding.kind: plain, model.embedding.cutoffs: []",
           cutoff, before.first, vocabulary);
     }
     before.size = cutoff - before.first;
