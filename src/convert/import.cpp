@@ -11,6 +11,7 @@
 #include "ssa/core/error.h"
 #include "ssa/storage/file_io.h"
 #include "ssa/storage/run_folder.h"
+#include "ssa/storage/weights_file.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
@@ -165,14 +166,51 @@ void require_same_words(const Layout& layout, const TaskData& data) {
   }
 }
 
+/// The words or ids that a file of this engine brings. Empty for those of other programs.
+struct BroughtVocabulary {
+  std::string text;      ///< as in the prepared data; empty: the file has none
+  std::string checksum;  ///< of the vocabulary that the weights were trained with; empty: unknown
+};
+
+/// Throws CheckpointError where the text is not that of the checksum: it would name the rows wrong.
+BroughtVocabulary vocabulary_in(const SafetensorsFile& file) {
+  const auto format = file.metadata().find("format");
+  if (format == file.metadata().end() || format->second != "ssa") return {};
+  const WeightsFileInfo info = weights_file_info(file);
+  BroughtVocabulary brought{info.vocabulary,
+                            run_state_from_json(info.state, file.path()).data.vocabulary_checksum};
+  if (brought.text.empty()) return brought;
+  const std::string found = vocabulary_checksum(brought.text);
+  if (brought.checksum.empty()) brought.checksum = found;
+  if (found == brought.checksum) return brought;
+  throw CheckpointError(
+      "{}: the vocabulary in its metadata has checksum {}, but its weights were trained with that "
+      "of {}: the file was changed. Export it again",
+      file.path(), found, brought.checksum);
+}
+
+void require_trained_vocabulary(const std::string& trained_with, const SafetensorsFile& file,
+                                const DataIdentity& data) {
+  if (trained_with.empty() || trained_with == data.vocabulary_checksum) return;
+  throw ConfigError(
+      "{}: its weights were trained with the vocabulary of checksum {}, but that of {} has {}: its "
+      "words stand for other numbers. Give the data of the training, or a path without data: --set "
+      "data.path=…",
+      file.path(), trained_with, data.path,
+      data.vocabulary_checksum.empty() ? "none" : data.vocabulary_checksum);
+}
+
 /// The config with what its data know, and which words the weights will be of. Without data, which
-/// nobody needs for the weights alone, what the config says.
+/// nobody needs for the weights alone, what the config and the file say.
 struct Prepared {
   Config config;
   DataIdentity data;
 };
 
-Prepared prepare(const Config& given, const Layout& layout) {
+Prepared prepare(const Config& given, const Layout& layout, const SafetensorsFile& file,
+                 const std::string& trained_with) {
+  DataIdentity unknown;  // what the weights were trained on, except for the numbers of the words
+  unknown.vocabulary_checksum = trained_with;
   std::unique_ptr<TaskData> data;
   try {
     data = make_task(given)->open_data();
@@ -180,11 +218,10 @@ Prepared prepare(const Config& given, const Layout& layout) {
     spdlog::info(
         "data.path '{}' leads to no data: how many classes or words there are, the config says",
         given.data.path);
-    return {given, {}};
+    return {given, unknown};
   }
   require_same_words(layout, *data);
-  // What the weights were trained on is not known, except for the numbers of the words.
-  DataIdentity unknown;
+  require_trained_vocabulary(trained_with, file, data->identity());
   unknown.vocabulary_checksum = data->identity().vocabulary_checksum;
   unknown.path = data->identity().path;
   return {data->settled(given), unknown};
@@ -208,15 +245,12 @@ void write_run(const std::string& run_dir, const Config& config, const DataIdent
   save_checkpoint(run_dir, checkpoint, config.train.keep_checkpoints);
 }
 
-/// A file of this engine brings the words or ids that its weights were trained with.
-void keep_vocabulary(const std::string& run_dir, const Config& config,
-                     const SafetensorsFile& file) {
-  const auto vocabulary = file.metadata().find("vocabulary");
-  if (vocabulary == file.metadata().end() || !kLanguageModels.has(config.task)) return;
+void keep_vocabulary(const std::string& run_dir, const Config& config, const std::string& text) {
+  if (text.empty() || !kLanguageModels.has(config.task)) return;
   DatasetInfo info;
   info.kind = config.task == TaskKind::word_lm ? TokenKind::words : TokenKind::ids;
   replace_file(run_dir + "/" + std::string(info.vocabulary_file()),
-               [&](OutputFile& out) { out.write(vocabulary->second); });
+               [&](OutputFile& out) { out.write(text); });
 }
 
 }  // namespace
@@ -227,7 +261,8 @@ void import_weights(const ImportOptions& options) {
   const SafetensorsFile file(options.weights);
   const Config given = given_config(options, file);
   const Layout& layout = layout_for(options.layout, given.task);
-  const auto [config, data] = prepare(given, layout);
+  const BroughtVocabulary vocabulary = vocabulary_in(file);
+  const auto [config, data] = prepare(given, layout, file, vocabulary.checksum);
   ParameterStore parameters(Device::cpu, DType::f32, config.train.seed);
   const std::unique_ptr<Model> model = make_task(config)->make_model(parameters);
   const Matching matching = match(file, layout, parameters.all(), config, options.skip);
@@ -235,7 +270,7 @@ void import_weights(const ImportOptions& options) {
   for (const ParameterSource& source : matching.sources) reader.fill(source);
   reader.log(matching, layout);
   write_run(options.run_dir, config, data, parameters);
-  keep_vocabulary(options.run_dir, config, file);
+  keep_vocabulary(options.run_dir, config, vocabulary.text);
   spdlog::info("{}/checkpoints/step-0 holds them", options.run_dir);
 }
 
