@@ -1,5 +1,6 @@
 // From a checkpoint to a file of weights.
 
+#include <filesystem>
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 #include "ssa/config/config_json.h"
 #include "ssa/convert/convert.h"
 #include "ssa/core/error.h"
+#include "ssa/storage/file_io.h"
 #include "ssa/storage/weights_file.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/train/checkpoint_config.h"
@@ -136,6 +138,14 @@ bool takes_average(const ExportOptions& options, const LoadedCheckpoint& checkpo
   return checkpoint.average && options.weights != "trained";
 }
 
+/// Weights under other names, or of other precision, would make the checkpoint useless.
+void refuse_checkpoint(const std::string& output) {
+  const std::filesystem::path folder = std::filesystem::absolute(output).parent_path();
+  if (!path_exists((folder / "manifest.json").string())) return;
+  throw ConfigError("--output {}: this file is part of a checkpoint: name a file somewhere else",
+                    output);
+}
+
 Config config_of_export(const LoadedCheckpoint& checkpoint) {
   if (const auto config = config_of(checkpoint)) return *config;
   throw CheckpointError("{} does not say which config it was saved under", checkpoint.path);
@@ -144,6 +154,7 @@ Config config_of_export(const LoadedCheckpoint& checkpoint) {
 }  // namespace
 
 void export_weights(const ExportOptions& options) {
+  refuse_checkpoint(options.output);
   const LoadedCheckpoint checkpoint = given_checkpoint(options);
   const Config config = config_of_export(checkpoint);
   const Layout& layout = layout_for(options.layout, config.task);
