@@ -123,6 +123,10 @@ class Matcher {
   }
 
   void report() const {
+    if (found_ == 0 && missing_.empty() && !skip_.empty()) {
+      throw ConfigError("--skip leaves out every tensor of {}: nothing would be imported",
+                        file_.path());
+    }
     if (found_ == 0) refuse_other_layout();
     if (missing_.empty() && problems_.empty()) return;
     std::string text;
