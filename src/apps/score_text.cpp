@@ -18,12 +18,14 @@ constexpr size_t kMostShown = 60;  // bytes of a line
 
 std::string read_all(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+  std::error_code ignored;  // then it cannot be read either
+  if (std::filesystem::is_directory(path, ignored)) {
+    throw DataError("--text {} is a folder: name a file", path);
+  }
   std::ifstream file(path, std::ios::binary);
   std::string text;
   if (file) text.assign(std::istreambuf_iterator<char>(file), {});
-  if (!file || std::filesystem::is_directory(path)) {
-    throw DataError("--text {}: there is no such file, or it cannot be read", path);
-  }
+  if (!file) throw DataError("--text {}: there is no such file, or it cannot be read", path);
   return text;
 }
 
@@ -75,7 +77,11 @@ GivenText read_text(Communicator& ranks, const std::string& path) {
 }
 
 void encode(GivenText& text, const Vocabulary& vocabulary) {
-  text.tokens = vocabulary.encode(text.text);
+  try {
+    text.tokens = vocabulary.encode(text.text);
+  } catch (const ConfigError& error) {
+    throw DataError("--text: {}: {}", text.name, error.what());
+  }
   if (text.tokens.empty()) {
     throw DataError("--text: there is no word in {}: there is nothing to score", text.name);
   }
