@@ -187,6 +187,18 @@ TextInputs put_together(std::vector<Candidate> candidates, const PrepareOptions&
   return inputs;
 }
 
+/// Whoever gives a table rarely means its commas.
+void tell_of_tables(const TextInputs& inputs, const PrepareOptions& options) {
+  if (!options.texts.column.empty() || options.name == "ids") return;
+  const std::vector<TextSource> sources = inputs.all();
+  const auto table = std::ranges::find_if(
+      sources, [](const TextSource& one) { return table_format_of(one.label()).has_value(); });
+  if (table == sources.end()) return;
+  tell(options, fmt::format("{} is taken as it is, with its separators; --column NAME takes one "
+                            "column of a table",
+                            table->label()));
+}
+
 }  // namespace
 
 std::vector<TextSource> TextInputs::all() const {
@@ -202,8 +214,11 @@ TextInputs settle_text_inputs(const PrepareOptions& options) {
     return inputs;
   }
   std::vector<Candidate> candidates = candidates_in(options);
-  return names_state_splits(candidates, options) ? divided_by_name(std::move(candidates), options)
-                                                 : put_together(std::move(candidates), options);
+  TextInputs inputs = names_state_splits(candidates, options)
+                          ? divided_by_name(std::move(candidates), options)
+                          : put_together(std::move(candidates), options);
+  tell_of_tables(inputs, options);
+  return inputs;
 }
 
 }  // namespace ssa

@@ -202,8 +202,14 @@ TEST_CASE_METHOD(Fixture, "a column of a table is a text, a row a line") {
     how.name = "words";
     prepare_dataset(how);
     CHECK(text(Split::train) == "the cat, \"Tom\" \nsat \n");
+    CHECK_FALSE(contains(told, "taken as it is"));
     how.texts.column = "title";
     CHECK(contains(prepare_error(ExitCode::data, how), "'title'"));
+    how.texts.column.clear();
+    prepare_dataset(how);
+    CHECK(contains(told, "/" + name + " is taken as it is"));
+    CHECK(contains(told, "--column NAME"));
+    told.clear();
   }
   write_archive(input / "train.jsonl.gz", "raw", "gzip", {{"x", jsonl}});
   write_bytes(input / "test.jsonl", "{\"text\": \"the mouse\"}\n");
