@@ -33,7 +33,10 @@ install(TARGETS ${apps} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa)
 install(PROGRAMS scripts/launch_local.sh scripts/ogb_submission.py
         DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa/scripts)
-install(FILES scripts/ssa_torch.py DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa/scripts OPTIONAL)
+install(FILES scripts/ssa_torch.py scripts/ssa_plans.py scripts/ssa_graphs.py
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa/scripts)
+install(FILES scripts/kubernetes/jobset.yaml scripts/kubernetes/pytorchjob.yaml
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa/scripts/kubernetes)
 install(FILES scripts/slurm/train.sbatch scripts/slurm/sweep.sbatch
         DESTINATION ${CMAKE_INSTALL_DATADIR}/ssa/scripts/slurm)
 # The links between these files stay good.

@@ -25,7 +25,9 @@ run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
 require_files(
   share/doc/ssa/LICENSE share/doc/ssa/README.md share/doc/ssa/docs/reference/cli.md
   share/ssa/configs/enwik8_mini_s0.yaml share/ssa/configs/published_results.json
-  share/ssa/scripts/launch_local.sh share/ssa/scripts/slurm/train.sbatch)
+  share/ssa/scripts/launch_local.sh share/ssa/scripts/slurm/train.sbatch
+  share/ssa/scripts/kubernetes/jobset.yaml share/ssa/scripts/ssa_torch.py
+  share/ssa/scripts/ssa_plans.py share/ssa/scripts/ssa_graphs.py)
 
 file(GLOB programs RELATIVE ${prefix}/bin ${prefix}/bin/*)
 if(NOT "ssa-train" IN_LIST programs)
