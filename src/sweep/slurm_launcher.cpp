@@ -92,8 +92,9 @@ void submit_slurm(const SweepOptions& options, const std::vector<const SweepPoin
   const std::string sbatch = options.submit ? find_on_path("sbatch") : "";
   if (sbatch.empty()) {
     spdlog::log(options.submit ? spdlog::level::warn : spdlog::level::info,
-                "{}{} points are prepared. To submit them on the cluster, in {}:\n  sbatch {}",
-                options.submit ? "there is no sbatch here. " : "", points.size(),
+                "{}{} prepared. To submit on the cluster, in {}:\n  sbatch {}",
+                options.submit ? "there is no sbatch here. " : "",
+                points.size() == 1 ? "1 point is" : fmt::format("{} points are", points.size()),
                 fs::current_path().string(), shell_line({script}));
     return;
   }
