@@ -23,12 +23,25 @@ void count(long bytes) {
 
 }  // namespace
 
-void* operator new(size_t bytes) {
+// All forms: a sanitizer has functions of its own for those that are not replaced, and refuses
+// memory that one form has taken and another gives back.
+
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
   void* const memory = std::malloc(std::max<size_t>(1, bytes));
-  if (!memory) throw std::bad_alloc();
-  count(static_cast<long>(malloc_usable_size(memory)));
+  if (memory) count(static_cast<long>(malloc_usable_size(memory)));
   return memory;
 }
+
+void* operator new(size_t bytes) {
+  void* const memory = ::operator new(bytes, std::nothrow);
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept {
+  return ::operator new(bytes, std::nothrow);
+}
+void* operator new[](size_t bytes) { return ::operator new(bytes); }
 
 void operator delete(void* memory) noexcept {
   if (memory) count(-static_cast<long>(malloc_usable_size(memory)));
@@ -36,6 +49,10 @@ void operator delete(void* memory) noexcept {
 }
 
 void operator delete(void* memory, size_t) noexcept { ::operator delete(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { ::operator delete(memory); }
+void operator delete[](void* memory) noexcept { ::operator delete(memory); }
+void operator delete[](void* memory, size_t) noexcept { ::operator delete(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { ::operator delete(memory); }
 
 namespace ssa::testing {
 
