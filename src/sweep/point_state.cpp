@@ -122,10 +122,17 @@ bool stopped_early(const std::string& folder, const Config& config) {
          since->get<int64_t>() >= config.train.patience;
 }
 
+/// Whether the checkpoint in `folder` was saved after its step's evaluation, which without a valid
+/// split leaves no score.
+bool is_evaluated_or_cannot_be(const std::string& folder) {
+  const auto state = read_object(folder + "/state.json");
+  return state && state->contains("evaluation_due") && (*state)["evaluation_due"] == false;
+}
+
 bool is_trained(const std::string& run_dir, const Config& config, const LastEvent& last) {
   // A run validates after its last step, and then saves.
-  if (!last.valid_split) return false;
   const std::string folder = fmt::format("{}/checkpoints/step-{}", run_dir, last.step);
+  if (!last.valid_split && !is_evaluated_or_cannot_be(folder)) return false;
   if (last.step != config.train.steps && !stopped_early(folder, config)) return false;
   try {
     return path_exists(folder + "/manifest.json");

@@ -72,6 +72,19 @@ TEST_CASE("a point's state is what its folder says", "[sweep]") {
   CHECK(folder.status(both).missing == both);
 }
 
+TEST_CASE("training without a valid split is finished when the last step is saved", "[sweep]") {
+  const Folder folder;
+  folder.finish_training();
+  folder.metrics("{\"step\":8,\"split\":\"train\",\"loss\":2.5}\n");
+  const std::string state = folder.path + "/checkpoints/step-8/state.json";
+  write_bytes(state, "{\"evaluation_due\":true}");  // stopped before it
+  CHECK(folder.status().state == PointState::waiting);
+  write_bytes(state, "{\"evaluation_due\":false}");
+  CHECK(folder.status().state == PointState::finished);
+  folder.metrics("{\"step\":6,\"split\":\"train\",\"loss\":2.5}\n");
+  CHECK(folder.status().state == PointState::waiting);
+}
+
 TEST_CASE("training is finished when the last step is validated and saved", "[sweep]") {
   const Folder folder;
   folder.finish_training();
