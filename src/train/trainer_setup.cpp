@@ -172,6 +172,15 @@ void note_other_ranks(const Config& config, int64_t step, int64_t before, int64_
                           : "gradients are summed in another order");
 }
 
+/// What an evaluation would decide does not happen where none is possible.
+void warn_of_no_validation(const TrainConfig& train) {
+  for (const auto& [key, is_set] :
+       {std::pair("patience", train.patience > 0), std::pair("keep_best", train.keep_best),
+        std::pair("evaluate_first", train.evaluate_first)}) {
+    if (is_set) spdlog::warn("train.{} has no effect: the data have no valid split", key);
+  }
+}
+
 }  // namespace
 
 Trainer::Trainer(const Config& config, const TrainOptions& options)
@@ -453,6 +462,7 @@ void Trainer::announce() const {
   spdlog::info("ssa {} ({}), {}", version(), git_commit(), backend(options_.device).description());
   if (ranks_.size() > 1) spdlog::info("{}", ranks_.description());
   for (const std::string& line : data_->description()) spdlog::info("{}", line);
+  if (!data_->has(Split::valid)) warn_of_no_validation(config_.train);
   spdlog::info(
       "{:.2f}M parameters, {:.1f} MFLOP per {} forward ({:.2f} of dense{}), about "
       "{:.0f} MiB, micro-batch {} of {}",

@@ -42,8 +42,10 @@ struct IdFiles : TinyRun {
     words.insert(words.end(), more.begin(), more.end());
     return run_program("ssa-data", words);
   }
-  Finished train() const {
-    return run_program("ssa-train", {"--config", config_path, "--run-dir", dir / "run"});
+  Finished train(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> words = {"--config", config_path, "--run-dir", dir / "run"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_program("ssa-train", words);
   }
 };
 
@@ -70,6 +72,12 @@ TEST_CASE("a model of ids is trained, scored, and writes ids") {
   const Finished no_test = run_program("ssa-eval", {"--run", run});
   CHECK(no_test.code == 3);
   CHECK(contains(no_test.err, "has no test split"));
+
+  write_bytes(files.dir / "ids.txt", "1 2 28 3\n");
+  const Finished unknown =
+      run_program("ssa-eval", {"--run", run, "--mode", "renorm", "--text", files.dir / "ids.txt"});
+  CHECK(unknown.code == 3);
+  CHECK(contains(unknown.err, "--text: ids.txt: '28' is no id"));
 
   std::filesystem::remove_all(files.ids_path);
   const Finished written =
@@ -112,10 +120,14 @@ TEST_CASE("data of another kind than the task's are refused with what helps") {
 TEST_CASE("everything may be train: then nothing is validated, and that is said") {
   const IdFiles files;
   REQUIRE(files.prepare({"--split", "none"}).code == 0);
-  const Finished trained = files.train();
+  const Finished trained = files.train({"--set", "train.keep_best=true", "train.patience=1"});
   CAPTURE(trained.err);
   CHECK(trained.code == 0);
   CHECK(contains(trained.err, "the training is not validated"));
+  for (const char* key : {"keep_best", "patience"}) {
+    CHECK(contains(trained.err, "warning: train." + std::string(key) + " has no effect"));
+  }
+  CHECK_FALSE(contains(trained.err, "evaluate_first"));
   CHECK_FALSE(contains(trained.err, "valid loss"));
   CHECK(path_exists(files.dir / "run/report.html"));
 }
