@@ -7,6 +7,7 @@
 
 #include "ssa/dist/agreement.h"
 #include "ssa/ops/packed_weights.h"
+#include "ssa/storage/file_io.h"
 #include "ssa/storage/weights_file.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
@@ -149,6 +150,9 @@ Config given_config(const Options& options) {
   const bool of_run = !options.run.empty() && options.config.empty();
   const bool of_checkpoint =
       options.run.empty() && !options.checkpoint.empty() && !options.config.empty();
+  if (options.run.empty() && !options.checkpoint.empty() && !path_exists(options.checkpoint)) {
+    throw CheckpointError("there is no checkpoint '{}'", options.checkpoint);
+  }
   if (!has_config && !of_run && !of_checkpoint) {
     throw ConfigError(
         "give either --run DIR, with --checkpoint best or step-N for another than its newest; or "
@@ -245,9 +249,10 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"renorm", "ensemble"}));
     app.add_option("--samples", options->samples, "Sub-models drawn (default: eval.samples)")
         ->check(CLI::Range(int64_t{1}, ssa::kMostSamples));
-    app.add_option("--split", options->split, "Part of the data to score; all: each of them")
-        ->check(CLI::IsMember({"train", "valid", "test", "all"}))
-        ->capture_default_str();
+    auto* const split =
+        app.add_option("--split", options->split, "Part of the data to score; all: each of them")
+            ->check(CLI::IsMember({"train", "valid", "test", "all"}))
+            ->capture_default_str();
     app.add_option("--max-tokens", options->max_tokens,
                    "Score only N tokens, images or graphs of the split (0: all)")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
@@ -272,7 +277,8 @@ int main(int argc, char** argv) {
                    "Score this run too, or take its file of --per-token: the difference with its "
                    "paired standard error");
     app.add_option("--text", options->text,
-                   "Score this file of text in place of the data (- is standard input)");
+                   "Score this file of text in place of the data (- is standard input)")
+        ->excludes(split);
     app.add_option("--coverage", options->coverage,
                    "Write a JSON line for each window and sub-model: its loss, and which part of "
                    "the strongest connections its plans have sampled (- is standard output)");

@@ -218,6 +218,8 @@ TEST_CASE("another text is scored with a model of bytes, line by line, without t
   runs.check_refused({"--text", runs.dir / "empty.txt"}, 3, "the text is empty");
   runs.check_refused({"--text", "-"}, 3, "the text is empty");  // the test gives no input
   runs.check_refused({"--text", runs.dir / "nothing.txt"}, 3, "there is no such file");
+  runs.check_refused({"--text", runs.dir / "."}, 3, "is a folder");
+  runs.check_refused({"--text", runs.text_path, "--split", "valid"}, 2, "--split");
   runs.check_refused({"--per-line"}, 2, "--per-line is for a text");
 }
 

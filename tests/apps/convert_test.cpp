@@ -66,6 +66,19 @@ TEST_CASE("ssa-convert refuses what it cannot do") {
           "no valid safetensors file");
   refused({"import", "--layout", "fairseq_lm", "--weights", out, "--run-dir", run.dir / "a"}, 4,
           "out.safetensors");
+  REQUIRE(run.train("run").code == 0);
+  const std::string own = run.dir / "run/checkpoints/step-8/model.safetensors";
+  const std::string before = read_bytes(own);
+  refused({"export", "--run", run.dir / "run", "--layout", "ssa", "--output", own}, 2,
+          "is part of a checkpoint");
+  CHECK(read_bytes(own) == before);
+  refused({"export", "--run", run.dir / "run", "--layout", "ssa", "--output", out}, 0, "");
+  refused(
+      {"import", "--layout", "ssa", "--weights", out, "--run-dir", run.dir / "a", "--skip", "*"}, 2,
+      "--skip leaves out every tensor");
+  const Finished gone = run_program("ssa-eval", {"--checkpoint", run.dir / "gone.safetensors"});
+  CHECK(gone.code == 4);
+  CHECK(contains(gone.err, "there is no checkpoint '" + run.dir / "gone.safetensors"));
   CHECK(contains(run_program("ssa-convert", {"list"}).out, "fairseq_lm   transformer_lm"));
   CHECK(run_program("ssa-eval", {"--checkpoint", run.text_path}).code == 4);
 }
