@@ -54,6 +54,7 @@ class JsonColumn : public ColumnReader {
  private:
   std::string text_in_line() const {
     const nlohmann::json row = nlohmann::json::parse(line_, nullptr, /*allow_exceptions=*/false);
+    if (row.is_discarded()) fail("no valid JSON: it is cut short, or has bytes that are no UTF-8");
     if (!row.is_object()) fail("a JSON object is expected");
     const auto found = row.find(column_);
     if (found == row.end()) {

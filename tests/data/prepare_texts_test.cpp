@@ -227,7 +227,7 @@ TEST_CASE_METHOD(Fixture, "a malformed table is an error that names file and lin
       {"a.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}\n", "line 2: 'text' is no text"},
       {"a.jsonl", "{\"text\": \"a\"}\n{\"title\": \"b\"}\n", "line 2: there is no 'text'"},
       {"a.jsonl", "{\"text\": \"a\"}\n\n[1]\n", "line 3: a JSON object is expected"},
-      {"a.jsonl", "{\"text\": \"a\n", "line 1: a JSON object is expected"},
+      {"a.jsonl", "{\"text\": \"a\n", "line 1: no valid JSON"},
       {"a.jsonl", "", "is empty"},
       {"a.csv", "id,text\n1\n", "line 2: 1 fields"},
       {"a.csv", "id,text\n1,\"a\n", "never closed"},
