@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -155,6 +157,17 @@ MeantMachines meant_machines(const Options& options, const LaunchInfo& launch) {
   return machines;
 }
 
+/// Checks that a text begins with a finite number above 0. The message of CLI11's own check ends
+/// with the largest double, in 309 digits, and it takes nan.
+CLI::Validator above_zero(std::string_view expected) {
+  return {[expected](std::string& text) -> std::string {
+            const double value = std::strtod(text.c_str(), nullptr);
+            if (std::isfinite(value) && value > 0) return {};
+            return fmt::format("'{}' should be {}", text, expected);
+          },
+          ""};
+}
+
 void check(const Options& options) {
   if (options.describes_machines() && !options.dry_run) {
     throw ConfigError(
@@ -227,11 +240,12 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 65536));
     app.add_option("--device-memory", options->device_memory,
                    "--dry-run: memory of each rank's device, as in 80GiB (default: this machine's)")
-        ->transform(CLI::AsSizeValue(true));
+        ->transform(CLI::AsSizeValue(true))
+        ->transform(ssa::above_zero("a size such as 80GiB"));  // looks first
     app.add_option("--tflops", options->tflops,
                    "--dry-run: 10^12 operations a second that each rank reaches (default: this "
                    "machine's matrix products, measured)")
-        ->check(CLI::PositiveNumber);
+        ->check(ssa::above_zero("a number above 0"));
     app.add_flag("--print-config", options->print_config, "Print the resolved config, and stop");
     app.add_flag("--config-reference", options->config_reference,
                  "Print every config key in Markdown, and stop");

@@ -126,7 +126,12 @@ TEST_CASE("options of a dry run that make no sense are code 2") {
   CHECK(contains(refused({"--ranks", "3"}), "numbers of ranks that can: 1, 2, 4"));
   CHECK(contains(refused({"--device-memory", "80"}), "as in 80GiB"));
   CHECK(contains(refused({"--device-memory", "80Gigs"}), "--device-memory"));
-  CHECK(contains(refused({"--tflops", "0"}), "--tflops"));
+  for (const std::string size : {"0", "-1GiB", "infGiB"}) {
+    CHECK(contains(refused({"--device-memory", size}), "should be a size such as 80GiB"));
+  }
+  for (const std::string rate : {"0", "-3", "nan", "inf", "x"}) {
+    CHECK(contains(refused({"--tflops", rate}), "'" + rate + "' should be a number above 0"));
+  }
   CHECK(contains(refused({"--device", "gpu"}), "there are auto, cpu, cuda and reference"));
   const Finished training = run.train("run", {"--ranks", "2"});
   CHECK(training.code == 2);
