@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ssa/data/token_dataset.h"
+#include "ssa/storage/safetensors.h"
 
 #include "apps/child_process.h"
 #include "train/word_run.h"
@@ -138,6 +139,53 @@ TEST_CASE("the vocabulary travels with the run, for other texts and without the 
   const Finished damaged = run_program("ssa-generate", {"--run", run, "--length", "3"});
   CHECK(damaged.code == 4);
   CHECK(contains(damaged.err, run + "/vocab.txt"));
+}
+
+TEST_CASE("an import keeps the words that the weights were trained with") {
+  const WordFiles files;
+  files.train();
+  const std::string file = files.dir / "words.safetensors";
+  const std::string trained_with = TokenDataset::open(files.words_path).info().vocabulary_checksum;
+  const auto import = [&](const std::string& weights, const std::string& name,
+                          const std::string& data_path) {
+    return run_program("ssa-convert",
+                       {"import", "--layout", "ssa", "--weights", weights, "--run-dir",
+                        files.dir / name, "--set", "data.path=" + data_path});
+  };
+  REQUIRE(run_program("ssa-convert",
+                      {"export", "--run", files.dir / "run", "--layout", "ssa", "--output", file})
+              .code == 0);
+  std::string text = sample_text(4000, 9);
+  text.resize(text.find_last_of(" \n"));
+  write_bytes(files.dir / "train.txt", text + "\n");
+  const std::string other = files.dir / "other";  // as many words in another order
+  REQUIRE(files.prepare("words", other).code == 0);
+  REQUIRE(TokenDataset::open(other).info().vocabulary == WordRun::kVocabulary);
+
+  const Finished refused = import(file, "refused", other);
+  CHECK(refused.code == 2);
+  CHECK(contains(refused.err, "trained with the vocabulary of checksum " + trained_with));
+  CHECK_FALSE(path_exists(files.dir / "refused"));
+  REQUIRE(import(file, "without", files.dir / "none").code == 0);  // remembers it without data
+  const Finished scored = run_program("ssa-eval", {"--run", files.dir / "without", "--mode",
+                                                   "renorm", "--set", "data.path=" + other});
+  CHECK(scored.code == 2);
+  CHECK(contains(scored.err, "trained with the vocabulary of checksum " + trained_with));
+  CHECK(import(file, "same", files.words_path).code == 0);
+
+  const SafetensorsFile stored(file);
+  std::vector<NamedTensor> tensors;
+  for (const std::string& name : stored.names()) {
+    tensors.push_back({name, stored.load(name, Device::cpu, MemoryCategory::data)});
+  }
+  SafetensorsMetadata metadata = stored.metadata();
+  metadata["vocabulary"] = "</s> 1\n<unk> 1\n";
+  const std::string changed = files.dir / "changed.safetensors";
+  write_safetensors(changed, tensors, metadata);
+  const Finished damaged = import(changed, "damaged", files.dir / "none");
+  CHECK(damaged.code == 4);
+  CHECK(contains(damaged.err, "changed.safetensors: the vocabulary in its metadata"));
+  CHECK_FALSE(path_exists(files.dir / "damaged"));
 }
 
 TEST_CASE("a prompt that says <unk> means it") {
