@@ -57,7 +57,7 @@ std::string seeds_of(const std::vector<Run>& runs) {
   std::vector<uint64_t> seeds;
   for (const Run& run : runs) seeds.push_back(run.config.train.seed);
   std::ranges::sort(seeds);
-  seeds.erase(std::ranges::unique(seeds).begin(), seeds.end());
+  seeds.erase(std::unique(seeds.begin(), seeds.end()), seeds.end());
   return fmt::format("seed{} {}", seeds.size() == 1 ? "" : "s", fmt::join(seeds, ", "));
 }
 

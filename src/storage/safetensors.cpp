@@ -107,9 +107,10 @@ void write_safetensors(OutputFile& file, const std::vector<TensorToWrite>& tenso
 void write_safetensors(OutputFile& file, const std::vector<NamedTensor>& tensors,
                        const SafetensorsMetadata& metadata) {
   std::vector<TensorToWrite> to_write;
-  for (const auto& [name, tensor] : tensors) {
-    check_whole(tensor, name);
-    to_write.push_back({name, tensor.dtype(), tensor.shape(), [&tensor] { return tensor; }});
+  for (const NamedTensor& named : tensors) {
+    const Tensor& tensor = named.tensor;
+    check_whole(tensor, named.name);
+    to_write.push_back({named.name, tensor.dtype(), tensor.shape(), [&tensor] { return tensor; }});
   }
   write_safetensors(file, to_write, metadata);
 }
