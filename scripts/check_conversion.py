@@ -2,19 +2,22 @@
 """Holds ssa-convert against other programs: the same weights give the same predictions there and here.
 
     pip install torch timm safetensors pillow
-    python scripts/check_conversion.py [--bin build/release/bin] [timm|fairseq …]
+    python scripts/check_conversion.py [--bin build/release/bin] [--fairseq FOLDER]
 
 timm     swin_tiny with random weights and 10 classes, on pictures made up here: timm's
          log-probabilities against those of ssa-eval, then the export loaded into timm again.
-fairseq  a small transformer_lm with fairseq's names, adaptive and plain, written here in PyTorch: its
-         losses on a made-up text against those of ssa-eval, then the export against the file.
+fairseq  with --fairseq, a checkout of its ALiBi fork (ofirpress/attention_with_linear_biases; pip install
+         omegaconf hydra-core regex sacrebleu bitarray): a small transformer_lm with random weights,
+         adaptive and plain, on a text made up here: its losses against those of ssa-eval, then the export
+         loaded into it again.
 
 Prints the largest differences, and ends with code 1 if one is larger than rounding explains.
 """
 
 import argparse
+import builtins
+import dataclasses
 import json
-import math
 import pathlib
 import subprocess
 import sys
@@ -123,157 +126,123 @@ def check_timm(check):
 
 WIDTH, HEADS, LAYERS, FFN = 32, 4, 2, 64
 CUTOFFS, FACTOR = (8, 16), 2
+TOKENS = 40  # of the text that is scored, as one sequence
 
 
-class Language(torch.nn.Module):
-    """A transformer_lm of fairseq's ALiBi fork: pre-norm, GELU, with fairseq's names of weights."""
+def import_fairseq(folder):
+    """The fork is of 2021: what Python 3.11 and NumPy 2 no longer have is put back before it is imported."""
+    strict = dataclasses.dataclass
 
-    def __init__(self, words, adaptive):
-        super().__init__()
-        self.words, self.adaptive = words, adaptive
-        linear, weights = torch.nn.Linear, {}
-        if adaptive:
-            bounds = (0, *CUTOFFS, words)
-            for band, (first, end) in enumerate(zip(bounds, bounds[1:])):
-                narrow = WIDTH // FACTOR**band
-                weights[f"embed_tokens.embeddings.{band}.0.weight"] = (end - first, narrow)
-                weights[f"embed_tokens.embeddings.{band}.1.weight"] = (WIDTH, narrow)
-            weights["adaptive_softmax.head.class_proj.weight"] = (len(CUTOFFS), WIDTH)
-        else:
-            weights["embed_tokens.weight"] = (words, WIDTH)
-        self.table = torch.nn.ParameterDict(
-            {name.replace(".", "/"): torch.randn(shape) / shape[1] ** 0.5
-             for name, shape in weights.items()})
-        self.layers = torch.nn.ModuleList()
-        for _ in range(LAYERS):
-            attention = {f"{of}_proj": linear(WIDTH, WIDTH) for of in ("k", "v", "q", "out")}
-            self.layers.append(torch.nn.ModuleDict({
-                "self_attn": torch.nn.ModuleDict(attention),
-                "self_attn_layer_norm": torch.nn.LayerNorm(WIDTH),
-                "fc1": linear(WIDTH, FFN), "fc2": linear(FFN, WIDTH),
-                "final_layer_norm": torch.nn.LayerNorm(WIDTH)}))
-        self.layer_norm = torch.nn.LayerNorm(WIDTH)
+    def dataclass(cls=None, **options):
+        if cls is None:
+            return lambda of: dataclass(of, **options)
+        if cls.__module__.startswith("fairseq") and "__hash__" not in vars(cls):
+            options.setdefault("unsafe_hash", True)  # else no instance may be a field's default
+        return strict(cls, **options)
 
-    def weight(self, name):
-        return self.table[name.replace(".", "/")]
-
-    def state(self):
-        """The state dict that fairseq would save, tied weights twice."""
-        own = {name.removeprefix("table.").replace("/", "."): tensor.detach().clone()
-               for name, tensor in self.state_dict().items()}
-        if self.adaptive:
-            embedding, softmax = "embed_tokens.embeddings", "adaptive_softmax"
-            own[f"{softmax}.head.word_proj.weight"] = own[f"{embedding}.0.0.weight"].clone()
-            for band in range(1, len(CUTOFFS) + 1):
-                for theirs, ours in ((0, 1), (2, 0)):
-                    tied = own[f"{embedding}.{band}.{ours}.weight"].clone()
-                    own[f"{softmax}.tail.{band - 1}.{theirs}.weight"] = tied
-            own[f"{softmax}.version"] = torch.tensor([1])
-        else:
-            own["output_projection.weight"] = own["embed_tokens.weight"].clone()
-        own["version"] = torch.tensor([3.0])
-        return {f"decoder.{name}": tensor for name, tensor in own.items()}
-
-    def embedded(self, ids):
-        if not self.adaptive:
-            return self.weight("embed_tokens.weight")[ids]
-        bounds, rows = (0, *CUTOFFS, self.words), []
-        for band in range(len(CUTOFFS) + 1):
-            name = f"embed_tokens.embeddings.{band}"
-            rows.append(self.weight(f"{name}.0.weight") @ self.weight(f"{name}.1.weight").T)
-        return torch.cat(rows)[ids]
-
-    def log_probabilities(self, x):
-        if not self.adaptive:
-            return F.log_softmax(x @ self.weight("embed_tokens.weight").T, -1)
-        name = "embed_tokens.embeddings"
-        head = torch.cat([self.weight(f"{name}.0.0.weight"),
-                          self.weight("adaptive_softmax.head.class_proj.weight")])
-        head = F.log_softmax(x @ head.T, -1)
-        parts = [head[:, : CUTOFFS[0]]]
-        for band in range(1, len(CUTOFFS) + 1):
-            narrow = x @ self.weight(f"{name}.{band}.1.weight")
-            within = F.log_softmax(narrow @ self.weight(f"{name}.{band}.0.weight").T, -1)
-            parts.append(head[:, CUTOFFS[0] + band - 1, None] + within)
-        return torch.cat(parts, -1)
-
-    def forward(self, ids):
-        places = torch.arange(len(ids))
-        slopes = 2.0 ** (-8 * torch.arange(1, HEADS + 1, dtype=torch.float64) / HEADS)
-        bias = -slopes[:, None, None] * (places[:, None] - places)
-        bias = bias.masked_fill(places > places[:, None], -math.inf)
-        x = self.embedded(ids) * WIDTH**0.5
-        for layer in self.layers:
-            normed, maps = layer["self_attn_layer_norm"](x), layer["self_attn"]
-            query, key, value = (maps[f"{of}_proj"](normed).view(len(ids), HEADS, -1).transpose(0, 1)
-                                 for of in "qkv")
-            scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5 + bias.to(x.dtype)
-            x = x + maps["out_proj"]((scores.softmax(-1) @ value).transpose(0, 1).flatten(1))
-            x = x + layer["fc2"](F.gelu(layer["fc1"](layer["final_layer_norm"](x))))
-        return self.log_probabilities(self.layer_norm(x))
+    dataclasses.dataclass = dataclass
+    for name in ("float", "int", "bool", "object"):
+        setattr(np, name, getattr(builtins, name))
+    sys.path.insert(0, str(folder))
+    import fairseq.data
+    import fairseq.models.transformer_lm
+    dataclasses.dataclass = strict
+    return fairseq
 
 
-def make_text(check, tokens=40):
-    """A prepared text of words. Returns the numbers of the test split's words, and how many words
-    there are."""
+def language_model(fairseq, dictionary, adaptive):
+    options = argparse.Namespace(
+        decoder_layers=LAYERS, decoder_embed_dim=WIDTH, decoder_ffn_embed_dim=FFN,
+        decoder_attention_heads=HEADS, decoder_normalize_before=True, activation_fn="gelu",
+        no_token_positional_embeddings=True, tokens_per_sample=TOKENS, max_tokens=TOKENS,
+        max_target_positions=TOKENS)
+    if adaptive:
+        options.adaptive_input = True
+        options.adaptive_input_cutoff = options.adaptive_softmax_cutoff = ",".join(map(str, CUTOFFS))
+        options.adaptive_input_factor = options.adaptive_softmax_factor = FACTOR
+        options.tie_adaptive_weights = options.tie_adaptive_proj = True
+    else:
+        options.share_decoder_input_output_embed = True
+    task = argparse.Namespace(source_dictionary=dictionary, target_dictionary=dictionary)
+    fairseq.models.transformer_lm.base_lm_architecture(options)
+    model = fairseq.models.transformer_lm.TransformerLanguageModel.build_model(options, task).eval()
+    perturb(model, lambda name: 0.3 if "embed" in name else 0.1)
+    return model
+
+
+def make_text(check):
+    """A prepared text of the words of a dict.txt. Returns the words of the split test."""
     random = np.random.default_rng(2)
     words = [f"w{i}" for i in range(22)]
-    for split, lines in (("train", 60), ("valid", 5), ("test", 5)):
+    (check.folder / "dict.txt").write_text("".join(f"{word} {99 - i}\n" for i, word in enumerate(words)))
+    for split, lines in (("train", 60), ("valid", TOKENS // 8), ("test", TOKENS // 8)):
         rows = [" ".join(random.choice(words, 7)) for _ in range(lines)]
         (check.folder / f"{split}.txt").write_text("\n".join(rows + [""]))
     inputs = [word for split in ("train", "valid", "test") for word in ("--input", f"{split}.txt")]
-    check.run("ssa-data", "prepare", "words", *inputs, "--output", "words")
-    listed = [line.split()[0] for line in open(check.folder / "words" / "vocab.txt")]
-    text = (check.folder / "test.txt").read_text().replace("\n", " </s> ").split()
-    return [listed.index(word) for word in text], len(listed)
+    check.run("ssa-data", "prepare", "words", *inputs, "--vocabulary", "dict.txt", "--output", "words")
+    return (check.folder / "test.txt").read_text().replace("\n", " </s> ").split()
 
 
-def check_fairseq(check):
-    ids, words = make_text(check)
-    end = [line.split()[0] for line in open(check.folder / "words/vocab.txt")].index("</s>")
+def losses_of_fairseq(model, ids, end):
+    with torch.no_grad():
+        features = model.double()(torch.tensor([[end, *ids[:-1]]]))
+        scores = model.get_normalized_probs(features, log_probs=True, sample={"target": None})[0]
+    model.float()
+    return -scores[torch.arange(len(ids)), torch.tensor(ids)]
+
+
+def check_fairseq(check, fairseq):
+    text = make_text(check)
+    dictionary = fairseq.data.Dictionary.load(str(check.folder / "dict.txt"))
+    ids = [dictionary.index(word) for word in text]
     for adaptive in (True, False):
         kind = "adaptive" if adaptive else "plain"
         torch.manual_seed(0)
-        model = Language(words, adaptive)
-        perturb(model, lambda name: 0.1)
-        theirs = model.state()
+        model = language_model(fairseq, dictionary, adaptive)
+        theirs = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         save_file(theirs, check.folder / f"{kind}.safetensors")
         embedding = f"kind: {kind}" + (f", cutoffs: {list(CUTOFFS)}, factor: {FACTOR}" * adaptive)
         (check.folder / "lm.yaml").write_text(
             "task: word_lm\n"
             f"model: {{layers: {LAYERS}, width: {WIDTH}, ffn_width: {FFN}, heads: {HEADS},"
             f" embedding: {{{embedding}}}}}\n"
-            f"data: {{path: words, length: {len(ids)}}}\n")
-        # The rows are those of these words, not of fairseq's: no data when they are imported.
+            f"data: {{path: words, length: {TOKENS}}}\n")
         check.run("ssa-convert", "import", "--layout", "fairseq_lm", "--weights",
-                  f"{kind}.safetensors", "--config", "lm.yaml", "--set", "data.path=none",
-                  f"data.vocabulary={words}", "--run-dir", kind)
-        lines = check.predictions("--run", kind, "--split", "test", "--set", "data.path=words")
+                  f"{kind}.safetensors", "--config", "lm.yaml", "--run-dir", kind)
+        lines = check.predictions("--run", kind, "--split", "test")
         losses = torch.tensor([x for line in lines for x in line["losses"]], dtype=torch.float64)
-        with torch.no_grad():
-            scores = model.double()(torch.tensor([end, *ids[:-1]]))
-        expected = -scores[torch.arange(len(ids)), torch.tensor(ids)]
-        print(f"fairseq's names, {kind}: losses of {len(ids)} words, mean {float(expected.mean()):.3f}")
-        check.say("  ssa-eval against PyTorch in f64", float((losses - expected).abs().max()))
+        expected = losses_of_fairseq(model, ids, dictionary.eos())
+        print(f"fairseq, {kind}: losses of {len(ids)} words, mean {float(expected.mean()):.3f}")
+        check.say("  ssa-eval against fairseq in f64", float((losses - expected).abs().max()))
         check.run("ssa-convert", "export", "--run", kind, "--layout", "fairseq_lm", "--output",
                   f"{kind}-again.safetensors")
-        check.same_tensors("  the export", theirs, load_file(check.folder / f"{kind}-again.safetensors"))
+        again = load_file(check.folder / f"{kind}-again.safetensors")
+        for tensors in (theirs, again):  # a number that nobody sets, for its type
+            for name in [name for name in tensors if name.endswith("._float_tensor")]:
+                del tensors[name]
+        check.same_tensors("  the export", theirs, again)
+        other = language_model(fairseq, dictionary, adaptive)
+        other.load_state_dict(again, strict=False)
+        difference = (losses_of_fairseq(other, ids, dictionary.eos()) - expected).abs().max()
+        check.say("  fairseq with the export against fairseq", float(difference), 0)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin",
                         help="folder of the programs")
-    parser.add_argument("what", nargs="*", help="timm, fairseq; default: both")
+    parser.add_argument("--fairseq", type=pathlib.Path, metavar="FOLDER",
+                        help="check fairseq too, with the source of its ALiBi fork in this folder")
     options = parser.parse_args()
-    checks = {"timm": check_timm, "fairseq": check_fairseq}
+    checks = [check_timm]
+    if options.fairseq:
+        fairseq = import_fairseq(options.fairseq.resolve())
+        checks.append(lambda check: check_fairseq(check, fairseq))
     failed = False
-    for what in options.what or checks:
-        if what not in checks:
-            parser.error(f"there are {', '.join(checks)}, not {what}")
+    for run in checks:
         with tempfile.TemporaryDirectory() as folder:
             check = Check(options.bin, pathlib.Path(folder))
-            checks[what](check)
+            run(check)
             failed |= check.failed
     return 1 if failed else 0
 
