@@ -27,7 +27,7 @@ std::string counted(int64_t count, const char* what) {
 
 std::string layer_title(const PlanSpec& spec, size_t layer) {
   const std::string noise = is_unbiased(spec) ? fmt::format("{:.4g}% dropped", 100 * spec.drop)
-                                              : fmt::format("σ {:.4g}", spec.sigma);
+                                              : fmt::format("σ\u00a0{:.4g}", spec.sigma);
   std::string windows;
   if (has_swin_windows(spec)) {
     const int64_t cells = spec.window_rows * spec.window_columns;

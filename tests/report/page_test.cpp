@@ -138,8 +138,8 @@ TEST_CASE("sampled sources are shown for the plans there are") {
   const std::string maps = part(render_report({dense, local, tuned, unbiased}), "sources");
   CHECK(count(maps, "<figure>") == 3);  // two layers of `local` and `tuned` together, one of `u`
   CHECK_FALSE(contains(maps, "<details>"));
-  CHECK(contains(maps, "Layer 1: 4 windows, σ 0<"));
-  CHECK(contains(maps, "Layer 2: 4 windows, σ 0.2<"));
+  CHECK(contains(maps, "Layer 1: 4 windows, σ\u00a00<"));
+  CHECK(contains(maps, "Layer 2: 4 windows, σ\u00a00.2<"));
   CHECK(contains(maps, "Layer 2: 50% dropped"));
 }
 
@@ -153,7 +153,7 @@ TEST_CASE("a run of pictures is told in its own words") {
   CHECK(contains(part(page, "speed"), "sub-pixels per second"));
   const std::string maps = part(page, "sources");
   CHECK(count(maps, "<figure>") == 2);  // of all targets, and around one
-  CHECK(contains(maps, "Layer 2: 2 bands, σ 0.25<"));
+  CHECK(contains(maps, "Layer 2: 2 bands, σ\u00a00.25<"));
   CHECK(contains(maps, "Layer 2: around one target<"));
   CHECK(contains(maps, ">target row</text>"));
   CHECK(contains(maps, ">source column</text>"));

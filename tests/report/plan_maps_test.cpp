@@ -27,11 +27,11 @@ std::vector<PlanSpec> swin_blocks(F make) {
 TEST_CASE("of a decoder the first and the last layer that sample are drawn") {
   std::vector<PlanSpec> specs(3, ssa::testing::local_1d(64, 4, 0.1, true));
   CHECK(count(plan_maps(specs, 2, kKey, 5), "<figure>") == 1);
-  CHECK(contains(plan_maps(specs, 2, kKey, 5), "Layer 5: 4 windows, σ 0.1"));
+  CHECK(contains(plan_maps(specs, 2, kKey, 5), "Layer 5: 4 windows, σ\u00a00.1"));
   specs.front().sigma = 0.05;
   const std::string html = plan_maps(specs, 2, kKey, 5);
   CHECK(count(html, "<figure>") == 2);
-  CHECK(contains(html, "Layer 3: 4 windows, σ 0.05"));
+  CHECK(contains(html, "Layer 3: 4 windows, σ\u00a00.05"));
 }
 
 TEST_CASE("of a Swin transformer the first shifted window and the last window are drawn") {
@@ -40,8 +40,8 @@ TEST_CASE("of a Swin transformer the first shifted window and the last window ar
                                       }),
                                       0, kKey, 3);
   CHECK(count(local, "<figure>") == 2);
-  CHECK(contains(local, "Layer 2: 16 windows of 4 sub-windows, σ 0.75"));
-  CHECK(contains(local, "Layer 10: 1 window of 4 sub-windows, σ 0.75"));
+  CHECK(contains(local, "Layer 2: 16 windows of 4 sub-windows, σ\u00a00.75"));
+  CHECK(contains(local, "Layer 10: 1 window of 4 sub-windows, σ\u00a00.75"));
   const std::string unbiased =
       plan_maps(swin_blocks([](int64_t side, int64_t shift) {
                   return ssa::testing::unbiased_swin(side, 14, shift, 0.75);
