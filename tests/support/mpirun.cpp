@@ -1,5 +1,6 @@
 #include "support/mpirun.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -106,6 +107,15 @@ pid_t process_of_rank(const std::string& folder, int rank) {
     if (environment.find(variable) != std::string::npos) return std::stoi(entry.path().filename());
   }
   return -1;
+}
+
+void kill_launcher(const std::string& folder) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator("/proc", error)) {
+    if (fs::read_symlink(entry.path() / "exe", error).filename() != "orterun") continue;
+    if (text_of(entry.path() / "cmdline").find(folder) == std::string::npos) continue;
+    ::kill(std::stoi(entry.path().filename()), SIGKILL);
+  }
 }
 
 }  // namespace ssa::testing

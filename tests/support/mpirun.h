@@ -35,4 +35,7 @@ MpiJob mpirun(int ranks, const std::string& program, const std::vector<std::stri
 /// none.
 pid_t process_of_rank(const std::string& folder, int rank);
 
+/// Kills the mpirun, not the ranks, of the job that has this folder among its arguments.
+void kill_launcher(const std::string& folder);
+
 }  // namespace ssa::testing
