@@ -16,6 +16,7 @@
 #include "ssa/dist/launch.h"
 #include "ssa/report/published.h"
 #include "ssa/report/report.h"
+#include "ssa/storage/file_io.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/device_ranks.h"
 #include "ssa/train/trainer.h"
@@ -77,6 +78,15 @@ ProfileOptions profile_of(const Options& options) {
   throw ConfigError("--profile-steps {}: give the first and the last step, such as 100-103", text);
 }
 
+/// Throws ConfigError now, rather than an error of storage when the run has begun.
+void make_profile_folder(const std::string& folder) {
+  try {
+    make_directories(folder);
+  } catch (const Error& error) {
+    throw ConfigError("--profile {}: {}", folder, error.what());
+  }
+}
+
 /// What goes on with a stopped run, in one line for a shell.
 std::string resume_command(const Options& options, int ranks) {
   std::string command = ranks > 1 ? fmt::format("mpirun -n {} ", ranks) : std::string();
@@ -91,7 +101,10 @@ std::string resume_command(const Options& options, int ranks) {
 int train(const Config& config, const Options& options, Communicator& host) {
   DeviceRanks on_device(options.device, host);
   TrainOptions how{options.run_dir, options.resume, on_device.device(), &on_device.ranks()};
-  if (!options.profile.empty()) how.profile = profile_of(options);
+  if (!options.profile.empty()) {
+    how.profile = profile_of(options);
+    make_profile_folder(options.profile);
+  }
   Trainer trainer(config, how);
   const TrainOutcome outcome = trainer.train();
   if (outcome == TrainOutcome::interrupted) {

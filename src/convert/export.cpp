@@ -154,6 +154,9 @@ Config config_of_export(const LoadedCheckpoint& checkpoint) {
 }  // namespace
 
 void export_weights(const ExportOptions& options) {
+  if (options.output == "-") {
+    throw ConfigError("--output -: weights do not go to standard output; name a file");
+  }
   refuse_checkpoint(options.output);
   const LoadedCheckpoint checkpoint = given_checkpoint(options);
   const Config config = config_of_export(checkpoint);

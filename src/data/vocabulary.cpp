@@ -71,8 +71,12 @@ std::vector<int32_t> listed_ids(std::string_view text, int64_t size) {
     return c == ',' || std::isspace(static_cast<unsigned char>(c)) != 0;
   };
   std::vector<int32_t> ids;
+  bool comma_may_follow = false;
   for (size_t begin = 0; begin < text.size();) {
     if (separates(text[begin])) {
+      if (text[begin] == ',' && !std::exchange(comma_may_follow, false)) {
+        throw ConfigError("'{}': an id is missing before a comma; give ids as in 1,2,3", text);
+      }
       ++begin;
       continue;
     }
@@ -84,6 +88,7 @@ std::vector<int32_t> listed_ids(std::string_view text, int64_t size) {
       throw ConfigError("'{}' is no id; give numbers from 0 to {}, as in 1,2,3", one, size - 1);
     }
     ids.push_back(id);
+    comma_may_follow = true;
     begin += one.size();
   }
   return ids;

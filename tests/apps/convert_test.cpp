@@ -72,6 +72,8 @@ TEST_CASE("ssa-convert refuses what it cannot do") {
   refused({"export", "--run", run.dir / "run", "--layout", "ssa", "--output", own}, 2,
           "is part of a checkpoint");
   CHECK(read_bytes(own) == before);
+  refused({"export", "--run", run.dir / "run", "--layout", "ssa", "--output", "-"}, 2,
+          "standard output");
   refused({"export", "--run", run.dir / "run", "--layout", "ssa", "--output", out}, 0, "");
   refused(
       {"import", "--layout", "ssa", "--weights", out, "--run-dir", run.dir / "a", "--skip", "*"}, 2,

@@ -90,6 +90,9 @@ TEST_CASE("a model of ids is trained, scored, and writes ids") {
       run_program("ssa-generate", {"--run", run, "--length", "4", "--prompt-ids", "2,28"});
   CHECK(beyond.code == 2);
   CHECK(contains(beyond.err, "'28' is no id; give numbers from 0 to 27"));
+  CHECK_THROWS_WITH(Vocabulary::ids(28, 0).encode("1,,2"),
+                    Catch::Contains("'1,,2': an id is missing"));
+  CHECK_THROWS_WITH(Vocabulary::ids(28, 0).encode(" ,2"), Catch::Contains("an id is missing"));
 }
 
 TEST_CASE("with names a model of ids writes text") {

@@ -126,6 +126,11 @@ TEST_CASE("a profile of the steps that are asked for is a trace of that rank") {
   CHECK(bad.code == 2);
   CHECK(contains(bad.err, "--profile-steps 5-3"));
   CHECK(run.train("run", {"--profile-steps", "1-2"}).code == 2);  // where to?
+  testing::write_bytes(run.dir / "file", "");
+  const Finished nowhere = run.train("run", {"--profile", run.dir / "file/profile"});
+  CHECK(nowhere.code == 2);
+  CHECK(contains(nowhere.err, "--profile " + (run.dir / "file/profile")));
+  CHECK_FALSE(path_exists(run.dir / "run"));
   const Finished good = run.train(
       "run", kQuick + Overrides{"--profile", run.dir / "profile", "--profile-steps", "2-3"});
   CHECK(good.code == 0);
