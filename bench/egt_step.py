@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """A training step of EGT-Simple at its published size: ssa beside PyTorch, in turn.
 
-A step is forward, backward and Adam on a batch of molecules, in f32. Both sides get chains of the
-same numbers of atoms, those of `ssa-bench step`: 10 to 18, 14 in the mean as in PCQM4Mv2. Real
-batches have molecules of up to 20 atoms and more, to which PyTorch pads all the others: that favours
-it here. Not counted: reading molecules. ssa also runs with half of the atoms dropped; PyTorch has
-nothing like that.
+A step is forward, backward and Adam on a batch of molecules, in f32. With --data, ssa gets the first
+batch of a prepared folder of molecules; otherwise chains of 10 to 18 atoms, 14 in the mean as in
+PCQM4Mv2. PyTorch gets chains of the same numbers of atoms, padded to the largest. Not counted: reading
+molecules. ssa also runs with half of the atoms dropped; PyTorch has nothing like that.
 
-    python bench/egt_step.py --ssa-bench build/release/bin/ssa-bench
+    python bench/egt_step.py --ssa-bench build/release/bin/ssa-bench [--data data/pcqm4mv2]
     python bench/egt_step.py --render bench/results/FILE.json
 
 A turn is the median of a few steps; the figure of a side is the least over all turns, so that other
@@ -29,12 +28,8 @@ import tables
 
 CASES = {"s0": "pcqm4mv2_s0", "s6_u50": "pcqm4mv2_s6_u50"}
 PEERS = {"eager": False, "compile": True}  # compiled?
+VIRTUAL_NODES = 4
 TITLES = {"eager": "PyTorch, eager", "compile": "PyTorch, compiled"}
-
-
-def typical_sizes(graphs):
-    """Atoms of each molecule of a batch of ssa-bench step."""
-    return [14] if graphs == 1 else [10 + i * 5 % 9 for i in range(graphs)]
 
 
 class Ssa:
@@ -48,10 +43,14 @@ class Ssa:
                           "cpu", "--precision", "fp32", "--repeats", str(options.steps)]
         for setting in settings[: 3 if case == "s0" else 4]:
             self.arguments += ["--set", setting]
+        if options.data:
+            self.arguments += ["--data", "--set", f"data.path={options.data}"]
+        self.sizes = None  # atoms of each molecule, once a batch was trained on
 
     def measure(self):
         settings = sides.ssa_environment(self.options.threads, {})
         result, _ = sides.run_ssa_bench(self.options.ssa_bench, self.arguments, settings, 900)
+        self.sizes = [rows - VIRTUAL_NODES for rows in result["rows_of_graphs"]]
         return {"seconds": result["step_seconds"]} | {
             key: result[key] for key in ("resident_before_bytes", "peak_resident_bytes")}
 
@@ -62,9 +61,9 @@ class Ssa:
 class Torch:
     """pytorch_egt.py, started once."""
 
-    def __init__(self, options, peer):
+    def __init__(self, options, peer, sizes):
         self.steps = options.steps
-        job = {"shape": {"layers": options.layers}, "sizes": typical_sizes(options.batch),
+        job = {"shape": {"layers": options.layers}, "sizes": sizes,
                "threads": options.threads, "compiled": PEERS[peer]}
         command = [options.python, str(sides.HERE / "pytorch_egt.py"), json.dumps(job)]
         self.worker = sides.Worker(command, sides.torch_environment(options.threads, {}))
@@ -102,8 +101,9 @@ def table(record):
 def parse(arguments):
     parser = records.parser(__doc__)
     parser.add_argument("--python", default=sys.executable, help="one that has torch")
-    parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--data", help="a prepared folder of molecules")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--layers", type=int, default=6, help="fewer, to try the script")
     parser.add_argument("--threads", type=int, default=machine.cores())
@@ -119,8 +119,10 @@ def main(arguments=None):
     record = records.head(options)
     running = {case: Ssa(options, case) for case in options.cases}
     try:
+        first = next(iter(running.values()))
+        first.measure()
         for peer in options.peers:
-            running[peer] = Torch(options, peer)
+            running[peer] = Torch(options, peer, first.sizes)
         turns = {name: side.measure for name, side in running.items()}
         measured = rounds.in_turn(turns, options.rounds, lambda turn: f"{turn['seconds']:.3f} s")
     except sides.SideError as error:
@@ -131,7 +133,7 @@ def main(arguments=None):
     torch = [running[peer].first["torch"] for peer in options.peers]
     record |= {"torch": torch[0] if torch else None, "threads": options.threads,
                "batch": options.batch, "layers": options.layers, "rounds": options.rounds,
-               "steps": options.steps, "sizes": typical_sizes(options.batch), "sides": measured}
+               "steps": options.steps, "data": bool(options.data), "sizes": first.sizes, "sides": measured}
     records.save(records.path_of(options, record, "egt-step"), record)
     print(table(record))
     return 0

@@ -32,7 +32,7 @@ TINY = Shape(layers=2, width=16, ffn_width=8, heads=4, edge_width=8, virtual_nod
 FAKE_SSA = """#!/bin/sh
 if [ "$1" = --version ]; then echo 'ssa-bench 0 (commit none)'; exit; fi
 while [ "$1" != --json ]; do shift; done
-echo '{"step_seconds": 0.5, "resident_before_bytes": 1048576, "peak_resident_bytes": 3145728}' > "$2"
+echo '{"step_seconds": 0.5, "resident_before_bytes": 1048576, "peak_resident_bytes": 3145728, "rows_of_graphs": [14, 19]}' > "$2"
 """
 
 

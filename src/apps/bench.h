@@ -39,7 +39,7 @@ struct Options {
   // step, loader
   std::string config;
   std::vector<std::string> set;
-  bool compare = false;
+  bool compare = false, data = false;
   // collective
   int64_t min_bytes = int64_t{4} << 10, max_bytes = int64_t{64} << 20;
 };

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <numeric>
 #include <optional>
 
 #include <fmt/format.h>
@@ -62,16 +63,35 @@ struct StepRun {
   int64_t system_allocations = 0;           // after the second step
 };
 
-StepRun run_steps(const Config& config, Device device, int64_t repeats) {
+/// The micro-batches of a step: made up, or the first ones that a training reads.
+std::vector<Batch> batches_of_step(const Task& task, const TrainingSet* data) {
+  const TrainConfig& train = task.config().train;
+  std::vector<Batch> batches;
+  for (int64_t first = 0; first < train.batch_size; first += train.micro_batch) {
+    batches.push_back(data ? data->batch(first, train.micro_batch)
+                           : task.typical_batch(train.micro_batch));
+  }
+  return batches;
+}
+
+/// Rows of each graph of a batch of graphs, virtual nodes included; empty for other batches.
+std::vector<int32_t> rows_of_graphs(const Batch& batch) {
+  const auto is_nodes = [](const BatchField& field) { return field.name() == "nodes"; };
+  if (std::ranges::none_of(batch.fields(), is_nodes)) return {};
+  const std::span<const int32_t> begins = batch.field("nodes").values<int32_t>();
+  std::vector<int32_t> rows(begins.size());
+  std::adjacent_difference(begins.begin(), begins.end(), rows.begin());
+  rows.erase(rows.begin());
+  return rows;
+}
+
+/// A draw may add sources to the batches, so that each step begins with those given here.
+StepRun run_steps(const Config& config, const std::vector<Batch>& batches, Device device,
+                  int64_t repeats) {
   Config by_call = config;
   by_call.train.cuda_graphs = false;
   const auto task = make_task(config), task_by_call = make_task(by_call);
   std::optional<Stepper> stepper(std::in_place, *task, device);
-  // A draw may add sources to the batches, so that each begins with those of the data.
-  std::vector<Batch> batches;
-  for (int64_t first = 0; first < config.train.batch_size; first += config.train.micro_batch) {
-    batches.push_back(task->typical_batch(config.train.micro_batch));
-  }
   StepItem item;
   int64_t step = 0, allocations = 0;
   double plan_seconds = 0;
@@ -143,11 +163,19 @@ Config step_config(const Options& options) {
 
 int run_step(const Options& options) {
   if (options.compare) return run_compare(options);
-  const Config config = step_config(options);
+  Config config = step_config(options);
+  std::unique_ptr<TaskData> data;
+  std::unique_ptr<TrainingSet> training;
+  if (options.data) {
+    data = make_task(config)->open_data();
+    config = data->settled(config);
+    training = data->training(config);
+  }
   const Device device = device_from_name(options.device);
   const DType dtype = to_dtype(config.train.precision);
   const int64_t resident_before = process_bytes("VmRSS");
-  const StepRun run = run_steps(config, device, options.repeats);
+  const std::vector<Batch> batches = batches_of_step(*make_task(config), training.get());
+  const StepRun run = run_steps(config, batches, device, options.repeats);
   const int64_t resident_peak = process_bytes("VmHWM");
   // Measured after the steps, so that its memory does not count as theirs.
   const double peak = measured_peak(dtype, device), same = matmul_rate(config, dtype, device);
@@ -184,6 +212,7 @@ int run_step(const Options& options) {
                    {"matmul_flop_per_second", peak},
                    {"fraction_of_matmul_peak", rate / peak},
                    {"fraction_of_matmul_same_shapes", rate / same},
+                   {"rows_of_graphs", rows_of_graphs(batches.front())},
                    {"breakdown", run.breakdown}});
   return 0;
 }

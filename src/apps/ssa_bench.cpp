@@ -167,8 +167,13 @@ int main(int argc, char** argv) {
     ssa::bench::add_graph_options(*graphs, options->graph);
     CLI::App* step = add("step", "A whole training step with its breakdown", ssa::bench::run_step);
     ssa::bench::add_config(*step, *options);
-    step->add_flag("--compare", options->compare,
-                   "Against the same model with dense attention, fused and materialized");
+    CLI::Option* compare =
+        step->add_flag("--compare", options->compare,
+                       "Against the same model with dense attention, fused and materialized");
+    step->add_flag("--data", options->data,
+                   "Train on the first examples of the config's data, not on made-up ones. "
+                   "Operations are counted with made-up ones all the same")
+        ->excludes(compare);
     ssa::bench::add_plan_sizes(*add("plan", "Drawing one plan", ssa::bench::run_plan), *options);
     CLI::App* loader = app.add_subcommand("loader", "Reading training examples, without training");
     loader->callback([chosen] { *chosen = ssa::bench::run_loader; });
