@@ -81,6 +81,7 @@ def parse(arguments):
     add("--timeout", type=float, default=900, help="seconds a turn may take (default: %(default)s)")
     add("--output", type=pathlib.Path, metavar="DIR", help="default: bench/results")
     add("--document", type=pathlib.Path, metavar="PATH", help="default: docs/performance.md")
+    add("--suffix", metavar="TEXT", help="write between the markers NAME-TEXT, for a second machine")
     add("--no-document", action="store_true", help="print the tables only")
     add("--quick", action="store_true", help="tiny shapes, one round, into build/bench-quick")
     add("--render", type=pathlib.Path, metavar="FILE", help="tables from this, no measuring")
@@ -111,12 +112,18 @@ def completed(options):
     return options
 
 
+def place(name, options):
+    """The name of a block's markers."""
+    return f"{name}-{options.suffix}" if options.suffix else name
+
+
 def check(options):
     """Everything that can be known to fail before the minutes of measuring."""
     if options.document:
         blocks = [tables.block_of(dataclasses.asdict(case)) for case in options.cases]
         blocks += ["curves"] * options.curves
-        tables.require_markers(options.document, blocks if not options.render else [])
+        places = [place(name, options) for name in blocks]
+        tables.require_markers(options.document, places if not options.render else [])
     if options.render:
         return
     if not pathlib.Path(options.ssa_bench).is_file():
@@ -200,7 +207,7 @@ def main(arguments=None):
     for name, text in tables.blocks(record).items():
         print(text)
         if options.document:
-            tables.put(options.document, name, text)
+            tables.put(options.document, place(name, options), text)
     problems = failures(record)
     for problem in problems:
         say(f"compare.py: failed: {problem}")
