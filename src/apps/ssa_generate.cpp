@@ -2,16 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
-#include <iterator>
 #include <optional>
-#include <sstream>
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include "ssa/data/mapped_file.h"
 #include "ssa/eval/generate_pictures.h"
@@ -20,85 +15,13 @@
 #include "ssa/tasks/load.h"
 #include "ssa/train/checkpoint_config.h"
 #include "ssa/train/model_session.h"
-#include "ssa/train/progress.h"
-#include "ssa/train/run_vocabulary.h"
 #include "ssa/train/stop_signal.h"
 
 #include "apps/app.h"
+#include "apps/generate.h"
 #include "apps/whole_number.h"
 
-namespace ssa {
-namespace {
-
-struct Options {
-  std::string run;
-  std::string checkpoint = "latest";
-  std::string prompt;
-  std::string prompt_ids;
-  int64_t length = -1;  // not given
-  SamplingOptions sampling;
-  std::string mode = "renorm";
-  int64_t samples = 0;
-  int64_t slide = 0;
-  std::string device = "auto";
-  std::string weights = "full";
-  std::string output;
-  // Pictures:
-  int64_t count = 16;
-  int64_t columns = 8;
-  std::string complete;    // number in the test split, or a file
-  int64_t given_rows = 0;  // half of them
-};
-
-/// How often a word stands in a text, between whitespace.
-int64_t times_of_word(const std::string& text, std::string_view word) {
-  std::istringstream words(text);
-  return std::count(std::istream_iterator<std::string>(words), {}, word);
-}
-
-/// The prompt's tokens.
-std::vector<int32_t> tokens_of_prompt(const Vocabulary& vocabulary, const Options& options) {
-  if (vocabulary.kind() == TokenKind::ids) return vocabulary.encode(options.prompt_ids);
-  const std::string& prompt = options.prompt;
-  std::vector<int32_t> tokens = vocabulary.encode(prompt);
-  // Who writes <unk> means it.
-  const int64_t meant = times_of_word(prompt, kUnknown);
-  const int64_t unknown =
-      std::count(tokens.begin(), tokens.end(), vocabulary.unknown_token()) - meant;
-  if (vocabulary.kind() == TokenKind::words && unknown > 0) {
-    spdlog::warn("{} words of the prompt are not in the vocabulary: the model reads {} for them",
-                 unknown, kUnknown);
-  }
-  return tokens;
-}
-
-/// Throws ConfigError for a prompt that the model cannot read.
-void require_text_options(const Options& options, const Config& config) {
-  const bool ids = config.task == TaskKind::token_lm;
-  if (!options.complete.empty()) throw ConfigError("--complete is for pictures; see --prompt");
-  if (options.length < 0) throw ConfigError("--length N is needed: the tokens to add");
-  if (ids && !options.prompt.empty()) {
-    throw ConfigError(
-        "--prompt is for texts, but a model of task token_lm reads the ids of a tokenizer that is "
-        "not known here: encode the prompt with it, and give --prompt-ids 1,2,3");
-  }
-  if (!ids && !options.prompt_ids.empty()) {
-    throw ConfigError("--prompt-ids is for models of task token_lm; see --prompt");
-  }
-}
-
-/// Writes the prompt as the generated text will go on behind it.
-void write_prompt(std::ostream& out, const Vocabulary& vocabulary, const Options& options,
-                  const std::vector<int32_t>& tokens) {
-  if (vocabulary.kind() == TokenKind::ids) {
-    for (const int32_t token : tokens) out << vocabulary.decode(token);
-    return;
-  }
-  out << options.prompt;
-  // Words are separated by spaces. A prompt of bytes may end inside a word.
-  const bool apart = vocabulary.kind() == TokenKind::words && !options.prompt.empty();
-  if (apart && options.prompt.find_last_of(" \n") != options.prompt.size() - 1) out << ' ';
-}
+namespace ssa::generating {
 
 ReadingOptions reading_options(const Options& options, const Config& config) {
   return {.mode = options.mode == "ensemble" ? EvalMode::ensemble : EvalMode::renorm,
@@ -111,67 +34,7 @@ void warn_of_nothing_to_draw(const Config& config) {
   spdlog::warn("ssa.kind is none: the sub-models of the ensemble are all the same dense model");
 }
 
-/// Shows the progress unless the text itself appears on the terminal, and at the end the speed.
-class Pace {
- public:
-  Pace(const std::string& unit, int64_t total, bool text_is_seen)
-      : unit_(unit), progress_(unit, total), text_is_seen_(text_is_seen) {}
-  void count(int64_t more) {
-    tokens_ += more;
-    if (!text_is_seen_) progress_.update(tokens_, fmt::format("{:.0f}/s", rate()), false);
-  }
-  void finish() {
-    progress_.clear();
-    if (tokens_ == 0) return;
-    spdlog::info("{} {} in {:.1f} s: {:.0f} a second", tokens_, unit_, seconds(), rate());
-  }
-
- private:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
-  }
-  double rate() const { return static_cast<double>(tokens_) / std::max(seconds(), 1e-9); }
-  std::string unit_;
-  Progress progress_;
-  bool text_is_seen_;
-  int64_t tokens_ = 0;
-  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-};
-
-int write_text(const Options& options, const Config& config, const LoadedCheckpoint& checkpoint,
-               const DecoderLm& decoder, Device device) {
-  require_text_options(options, config);
-  const Vocabulary vocabulary = vocabulary_of_run(config, checkpoint);
-  std::vector<int32_t> tokens = tokens_of_prompt(vocabulary, options);
-  if (options.mode == "ensemble") warn_of_nothing_to_draw(config);
-  NextToken next(decoder, config, reading_options(options, config), device);
-
-  std::ofstream file;
-  if (!options.output.empty()) {
-    file.open(options.output, std::ios::binary);
-    if (!file) throw ConfigError("--output {}: cannot be written", options.output);
-  }
-  std::ostream& out = options.output.empty() ? std::cout : file;
-  write_prompt(out, vocabulary, options, tokens);
-  tokens.insert(tokens.begin(), vocabulary.start_token());  // as in training
-  Pace pace(std::string(traits_of(config.task).terms), options.length,
-            options.output.empty() && ::isatty(STDOUT_FILENO) != 0);
-  const auto emit = [&](int32_t token) {
-    out << vocabulary.decode(token);
-    out.flush();
-    pace.count(1);
-    return out && !StopSignal::requested();
-  };
-  generate(next, std::move(tokens), options.length, options.sampling, emit);
-  out << '\n';
-  out.flush();
-  pace.finish();
-  if (!out) {
-    throw ConfigError("the text could not be written to {}",
-                      options.output.empty() ? "standard output" : options.output);
-  }
-  return StopSignal::requested() ? static_cast<int>(ExitCode::interrupted) : 0;
-}
+namespace {
 
 /// Picture number `text` of the test split; nothing if the text is no number.
 std::optional<Picture> numbered_picture(const std::string& text, const Config& config) {
@@ -232,8 +95,8 @@ PictureOptions picture_options(const Options& options, const Task& task,
 
 void require_picture_options(const Options& options, int64_t side) {
   if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
-  if (!options.prompt.empty() || !options.prompt_ids.empty()) {
-    throw ConfigError("--prompt is for texts; see --complete");
+  if (!options.prompt.empty() || !options.prompt_ids.empty() || !options.prompts.empty()) {
+    throw ConfigError("prompts are for texts; see --complete");
   }
   if (options.length >= 0) throw ConfigError("--length is for texts; see --count");
   if (options.given_rows > 0 && options.complete.empty()) {
@@ -305,7 +168,7 @@ int run(const Options& options) {
   std::optional<ops::UseInt8Weights> int8;
   if (options.weights == "int8") int8.emplace();
   if (const auto* text = dynamic_cast<const DecoderLm*>(&session.model())) {
-    return write_text(options, config, checkpoint, *text, session.device());
+    return write_texts(options, config, checkpoint, *text, session.device());
   }
   if (const auto* pictures = dynamic_cast<const ImageDecoder*>(&session.model())) {
     return write_pictures(options, *task, *pictures, session.device());
@@ -315,7 +178,7 @@ int run(const Options& options) {
 }
 
 }  // namespace
-}  // namespace ssa
+}  // namespace ssa::generating
 
 int main(int argc, char** argv) {
   const ssa::AppInfo info{
@@ -324,19 +187,30 @@ int main(int argc, char** argv) {
       "  ssa-generate --run runs/a --length 500 --temperature 0.8 --top-p 0.95 --seed 7\n"
       "  ssa-generate --run runs/a --length 500 --mode ensemble --samples 10\n"
       "  ssa-generate --run runs/ids --prompt-ids 464,3290 --length 100\n"
+      "  ssa-generate --run runs/a --prompts prompts.txt --length 100 --output continued.jsonl\n"
       "  ssa-generate --run runs/cifar10_mini_s0 --count 64 --columns 8 --output samples.png\n"
       "  ssa-generate --run runs/cifar10_mini_s0 --complete 7 --given-rows 8 --output half.png\n"
       "  ssa-generate --run runs/cifar10_mini_s6_l4 --complete cat.png --mode ensemble --output "
       "a.png"};
   return ssa::run_app(argc, argv, info, [](CLI::App& app) -> std::function<int()> {
-    auto options = std::make_shared<ssa::Options>();
+    auto options = std::make_shared<ssa::generating::Options>();
     app.add_option("--run", options->run, "Run folder; its newest valid checkpoint is used")
         ->required();
     app.add_option("--checkpoint", options->checkpoint, "Of the run: best, latest or step-N")
         ->capture_default_str();
-    app.add_option("--prompt", options->prompt, "Text to continue");
-    app.add_option("--prompt-ids", options->prompt_ids,
-                   "Ids to continue, for models of task token_lm: 1,2,3");
+    CLI::Option* prompt = app.add_option("--prompt", options->prompt, "Text to continue");
+    CLI::Option* prompt_ids = app.add_option("--prompt-ids", options->prompt_ids,
+                                             "Ids to continue, for models of task token_lm: 1,2,3");
+    app.add_option(
+           "--prompts", options->prompts,
+           "File of prompts, one a line (ids: as --prompt-ids; - is standard input), that are "
+           "continued side by side. Writes a line of JSON for each, with prompt and text")
+        ->excludes(prompt, prompt_ids);
+    app.add_option(
+           "--batch", options->batch,
+           "Prompts of --prompts that are continued side by side (default: as many as half of "
+           "the free memory holds, at most 64)")
+        ->check(ssa::whole_number_from(1));
     app.add_option("--length", options->length, "Texts: tokens (bytes, words or ids) to add")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
     app.add_option("--temperature", options->sampling.temperature,
@@ -383,6 +257,6 @@ int main(int argc, char** argv) {
     app.add_option("--given-rows", options->given_rows,
                    "Rows of that picture that are given (0: half of them)")
         ->capture_default_str();
-    return [options] { return ssa::run(*options); };
+    return [options] { return ssa::generating::run(*options); };
   });
 }

@@ -104,13 +104,15 @@ std::vector<PlanSpec> specs_of(const Config& config, EvalMode mode) {
 }  // namespace
 
 NextToken::NextToken(const DecoderLm& model, const Config& config, const ReadingOptions& options,
-                     Device device)
+                     Device device, int64_t texts)
     : model_(model),
       options_(options),
       device_(device),
       specs_(specs_of(config, options.mode)),
       plan_seed_(config.train.seed),
-      cache_(model.make_cache(config.data.length, checked_samples(options))) {
+      texts_(texts),
+      samples_(checked_samples(options)),
+      cache_(model.make_cache(config.data.length, samples_ * texts)) {
   const int64_t length = config.data.length;
   if (options_.slide < 0 || options_.slide > length) {
     throw ConfigError("slide: {} is outside 0 … {}, the tokens of a context (data.length)",
@@ -122,13 +124,14 @@ NextToken::NextToken(const DecoderLm& model, const Config& config, const Reading
 void NextToken::start(int64_t window) {
   const RngKey key{
       .seed = plan_seed_, .purpose = RngPurpose::ensemble, .step = static_cast<uint32_t>(window)};
-  cache_.start(reading_plans(specs_, key, cache_.sub_models(), device_));
+  cache_.start(reading_plans(specs_, key, samples_, device_));
   window_ = window;
 }
 
-std::vector<double> NextToken::scores(const std::vector<int32_t>& text) {
-  SSA_CHECK(!text.empty(), "generate: nothing to continue");
-  const auto end = static_cast<int64_t>(text.size());
+std::vector<std::vector<double>> NextToken::scores(const std::vector<std::vector<int32_t>>& texts,
+                                                   int64_t end) {
+  SSA_CHECK(std::ssize(texts) == texts_, "generate: {} texts for {}", texts.size(), texts_);
+  SSA_CHECK(end > 0, "generate: nothing to continue");
   const int64_t over = std::max<int64_t>(0, end - cache_.capacity());
   const int64_t window = (over + options_.slide - 1) / options_.slide;
   if (window != window_) start(window);
@@ -138,25 +141,76 @@ std::vector<double> NextToken::scores(const std::vector<int32_t>& text) {
   SSA_CHECK(window_start + cache_.length() < end, "generate: a text that has not grown");
   for (int64_t at = window_start + cache_.length(); at < end;) {
     const int64_t stop = std::min(end, at + at_a_time);
-    last = model_.read({text.begin() + at, text.begin() + stop}, cache_);
+    std::vector<int32_t> tokens;  // sub-model by sub-model, so that those of a plan are successive
+    for (int64_t r = 0; r < samples_; ++r) {
+      for (const auto& text : texts) {
+        tokens.insert(tokens.end(), text.begin() + at, text.begin() + stop);
+      }
+    }
+    last = model_.read_each(tokens, stop - at, cache_);
     at = stop;
   }
-  const std::vector<double> scores = finite_scores(last, fmt::format("token {} of the text", end));
-  if (cache_.sub_models() == 1) return scores;
-  return mean_prediction(scores, std::ssize(scores) / cache_.sub_models());
+  const std::vector<double> all = finite_scores(last, fmt::format("token {} of the text", end));
+  const int64_t vocabulary = std::ssize(all) / cache_.sub_models();
+  std::vector<std::vector<double>> scores;
+  for (int64_t i = 0; i < texts_; ++i) {
+    const auto row = all.begin() + i * vocabulary;
+    scores.push_back(samples_ == 1 ? std::vector<double>(row, row + vocabulary)
+                                   : mean_prediction(all, vocabulary, i, texts_));
+  }
+  return scores;
+}
+
+std::vector<double> NextToken::scores(const std::vector<int32_t>& text) {
+  return scores(std::vector<std::vector<int32_t>>{text}, std::ssize(text)).front();
 }
 
 std::vector<int32_t> generate(NextToken& next, std::vector<int32_t> text, int64_t count,
                               const SamplingOptions& options,
                               const std::function<bool(int32_t)>& emit) {
+  std::function<bool(size_t, int32_t)> emit_one;
+  if (emit) emit_one = [&](size_t, int32_t token) { return emit(token); };
+  return generate_side_by_side(next, {std::move(text)}, {0}, count, options, emit_one).front();
+}
+
+std::vector<std::vector<int32_t>> generate_side_by_side(
+    NextToken& next, std::vector<std::vector<int32_t>> texts, const std::vector<uint32_t>& numbers,
+    int64_t count, const SamplingOptions& options,
+    const std::function<bool(size_t, int32_t)>& emit) {
   check(options);
-  const RngKey key{.seed = options.seed, .purpose = RngPurpose::generate};
-  const size_t prompt = text.size();
-  for (int64_t n = 0; n < count; ++n) {
-    text.push_back(pick_token(next.scores(text), options, key.word(static_cast<uint64_t>(n))));
-    if (emit && !emit(text.back())) break;
+  SSA_CHECK(!texts.empty() && numbers.size() == texts.size(), "generate: {} numbers for {} texts",
+            numbers.size(), texts.size());
+  std::vector<int64_t> given;
+  for (const auto& text : texts) given.push_back(std::ssize(text));
+  const auto [shortest, longest] = std::minmax_element(given.begin(), given.end());
+  std::vector<std::vector<int32_t>> drawn(texts.size());
+  const auto draw = [&](size_t i, const std::vector<double>& scores) {
+    const RngKey key{.seed = options.seed, .purpose = RngPurpose::generate, .step = numbers[i]};
+    drawn[i].push_back(pick_token(scores, options, key.word(drawn[i].size())));
+    texts[i].push_back(drawn[i].back());
+    return !emit || emit(i, drawn[i].back());
+  };
+  for (int64_t end = *shortest; end < *longest + count; ++end) {
+    const auto grows = [&](size_t i) { return given[i] <= end && end < given[i] + count; };
+    size_t growing = 0;
+    for (size_t i = 0; i < texts.size(); ++i) growing += grows(i) ? 1 : 0;
+    if (growing == 0) continue;  // all wait for the end of a longer prompt
+    for (auto& text : texts) {   // what is complete is read on all the same, beside the others
+      if (std::ssize(text) < end) text.resize(static_cast<size_t>(end), text.back());
+    }
+    const auto scores = next.scores(texts, end);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      if (grows(i) && !draw(i, scores[i])) return drawn;
+    }
   }
-  return std::vector<int32_t>(text.begin() + static_cast<std::ptrdiff_t>(prompt), text.end());
+  return drawn;
+}
+
+int64_t texts_side_by_side(const DecoderLm& model, const Config& config,
+                           const ReadingOptions& options, int64_t count, Device device) {
+  const int64_t samples = checked_samples(options);
+  return side_by_side(model.cache_bytes(config.data.length) * samples, free_on(device), count,
+                      "text", samples);
 }
 
 }  // namespace ssa

@@ -4,7 +4,6 @@
 
 #include "ssa/core/allocator.h"
 #include "ssa/core/error.h"
-#include "ssa/core/system_limits.h"
 #include "ssa/models/decoder_plans.h"
 
 #include "eval/reading.h"
@@ -80,24 +79,11 @@ std::vector<int32_t> pick(const NextSubPixels& next, const PictureOptions& optio
   return values;
 }
 
-/// Bytes that tensors can still take on a device.
-int64_t free_on(Device device) {
-  if (device != Device::cuda) return std::min(free_memory(), free_addresses());
-  return device_memory(device).capacity() - allocator(device).stats().total_bytes;
-}
-
 }  // namespace
 
 int64_t pictures_at_a_time(const ImageDecoder& model, const PictureOptions& options, int64_t free) {
-  const int64_t each = model.cache_bytes(options.samples);
-  if (each > free) {
-    throw OutOfMemoryError(fmt::format(
-        "out of memory: the keys and values of a picture need {:.0f} MiB for {} sub-models, but "
-        "only {:.0f} MiB are free. Free memory, raise its limit, or draw with fewer sub-models "
-        "(--samples)",
-        static_cast<double>(each) / 0x1p20, options.samples, static_cast<double>(free) / 0x1p20));
-  }
-  return std::clamp<int64_t>(free / 2 / each, 1, options.count);
+  return side_by_side(model.cache_bytes(options.samples), free, options.count, "picture",
+                      options.samples);
 }
 
 int64_t pictures_at_a_time(const ImageDecoder& model, const PictureOptions& options,

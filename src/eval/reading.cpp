@@ -4,6 +4,12 @@
 #include <cmath>
 #include <limits>
 
+#include <fmt/format.h>
+
+#include "ssa/core/allocator.h"
+#include "ssa/core/device_memory.h"
+#include "ssa/core/error.h"
+#include "ssa/core/system_limits.h"
 #include "ssa/models/decoder_plans.h"
 
 namespace ssa {
@@ -53,6 +59,22 @@ std::vector<double> mean_prediction(const std::vector<double>& scores, int64_t v
   }
   for (double& value : mean) value = std::log(value / static_cast<double>(averaged));
   return mean;
+}
+
+int64_t side_by_side(int64_t each, int64_t free, int64_t count, const char* what, int64_t samples) {
+  if (each > free) {
+    throw OutOfMemoryError(fmt::format(
+        "out of memory: the keys and values of a {} need {:.0f} MiB for {} sub-models, but "
+        "only {:.0f} MiB are free. Free memory, raise its limit, or draw with fewer sub-models "
+        "(--samples)",
+        what, static_cast<double>(each) / 0x1p20, samples, static_cast<double>(free) / 0x1p20));
+  }
+  return std::clamp<int64_t>(free / 2 / each, 1, count);
+}
+
+int64_t free_on(Device device) {
+  if (device != Device::cuda) return std::min(free_memory(), free_addresses());
+  return device_memory(device).capacity() - allocator(device).stats().total_bytes;
 }
 
 }  // namespace ssa

@@ -25,4 +25,13 @@ std::vector<double> finite_scores(const Tensor& on_device, const std::string& of
 std::vector<double> mean_prediction(const std::vector<double>& scores, int64_t vocabulary,
                                     int64_t first = 0, int64_t step = 1);
 
+/// How many texts or pictures, whose keys and values take `each` bytes, are continued side by side
+/// where `free` bytes are free: they take at most half of it, but for a single one. Throws
+/// OutOfMemoryError if not even one fits; `what` names it, `samples` is how many sub-models read
+/// it.
+int64_t side_by_side(int64_t each, int64_t free, int64_t count, const char* what, int64_t samples);
+
+/// Bytes that tensors can still take on a device.
+int64_t free_on(Device device);
+
 }  // namespace ssa

@@ -75,13 +75,25 @@ Variable DecoderLm::logits(const Input& input, const nn::Context& context) const
   return scores(hidden(input, context));
 }
 
+int64_t DecoderLm::cache_bytes(int64_t capacity) const {
+  return 2 * model_.layers * capacity * model_.width * static_cast<int64_t>(size_of(precision_));
+}
+
 Tensor DecoderLm::read(const std::vector<int32_t>& tokens, DecoderCache& cache) const {
-  const NoGrad guard;
-  SSA_CHECK(!tokens.empty(), "decoder: no token to read");
   std::vector<int32_t> ids;
   for (int64_t m = 0; m < cache.sub_models(); ++m)
     ids.insert(ids.end(), tokens.begin(), tokens.end());
-  return scores(decoder_->read(embedded(this->tokens(ids)), std::ssize(tokens), cache)).value();
+  return read_each(ids, std::ssize(tokens), cache);
+}
+
+Tensor DecoderLm::read_each(std::span<const int32_t> tokens, int64_t count,
+                            DecoderCache& cache) const {
+  const NoGrad guard;
+  SSA_CHECK(count > 0, "decoder: no token to read");
+  SSA_CHECK(std::ssize(tokens) == count * cache.sub_models(),
+            "decoder: {} tokens for {} sub-models of {}", tokens.size(), cache.sub_models(), count);
+  const std::vector<int32_t> ids(tokens.begin(), tokens.end());
+  return scores(decoder_->read(embedded(this->tokens(ids)), count, cache)).value();
 }
 
 Variable DecoderLm::losses(const Input& input, const Tensor& targets,

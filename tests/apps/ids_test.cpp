@@ -90,6 +90,11 @@ TEST_CASE("a model of ids is trained, scored, and writes ids") {
       run_program("ssa-generate", {"--run", run, "--length", "4", "--prompt-ids", "2,28"});
   CHECK(beyond.code == 2);
   CHECK(contains(beyond.err, "'28' is no id; give numbers from 0 to 27"));
+  write_bytes(files.dir / "prompts.txt", "2,3\n4,28\n");
+  const Finished of_file = run_program(
+      "ssa-generate", {"--run", run, "--length", "4", "--prompts", files.dir / "prompts.txt"});
+  CHECK(of_file.code == 2);
+  CHECK(contains(of_file.err, "prompts.txt, line 2: '28' is no id"));
   CHECK_THROWS_WITH(Vocabulary::ids(28, 0).encode("1,,2"),
                     Catch::Contains("'1,,2': an id is missing"));
   CHECK_THROWS_WITH(Vocabulary::ids(28, 0).encode(" ,2"), Catch::Contains("an id is missing"));

@@ -126,6 +126,50 @@ TEST_CASE("tokens are emitted as they are drawn, until emit() returns false") {
   CHECK_THROWS_AS(next.scores(kPrompt), ShapeError);  // not longer than what was read
 }
 
+TEST_CASE("texts that are continued side by side are those that are continued alone") {
+  const TinyModel tiny;
+  // Contexts of 32 tokens: the longest prompt ends behind the first window, and the shortest text
+  // is complete long before that prompt ends.
+  const std::vector<int32_t> train = tiny.text(Split::train);
+  const std::vector<std::vector<int32_t>> prompts = {kPrompt, part(train, 0, 1), part(train, 9, 50),
+                                                     part(train, 20, 28)};
+  const ReadingOptions reading =
+      GENERATE(ReadingOptions{}, ReadingOptions{.mode = EvalMode::ensemble, .samples = 3});
+  NextToken next(tiny.decoder(), tiny.config, reading, Device::cpu, 4);
+  std::vector<std::vector<int32_t>> emitted(4);
+  const auto drawn = generate_side_by_side(next, prompts, {0, 1, 7, 2}, 12, {.seed = 3},
+                                           [&](size_t i, int32_t token) {
+                                             emitted[i].push_back(token);
+                                             return true;
+                                           });
+  CHECK(drawn == emitted);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    CAPTURE(i);
+    CHECK(drawn[i].size() == 12);
+    NextToken alone(tiny.decoder(), tiny.config, reading, Device::cpu);
+    const std::vector<uint32_t> number = {std::vector<uint32_t>{0, 1, 7, 2}[i]};
+    CHECK(generate_side_by_side(alone, {prompts[i]}, number, 12, {.seed = 3}).front() == drawn[i]);
+  }
+  CHECK(continued(tiny, kPrompt, 12, {.seed = 3}, reading) == drawn[0]);
+}
+
+TEST_CASE("side by side, emit() stops all texts") {
+  const TinyModel tiny;
+  NextToken next(tiny.decoder(), tiny.config, {}, Device::cpu, 2);
+  int64_t tokens = 0;
+  const auto drawn = generate_side_by_side(next, {kPrompt, kPrompt}, {0, 1}, 9, {},
+                                           [&](size_t, int32_t) { return ++tokens < 5; });
+  CHECK(drawn[0].size() == 3);
+  CHECK(drawn[1].size() == 2);
+}
+
+TEST_CASE("texts side by side take half of the memory that is free at most") {
+  const TinyModel tiny;
+  CHECK(texts_side_by_side(tiny.decoder(), tiny.config, {}, 7, Device::cpu) == 7);
+  // Keys and values of 32 tokens in two layers, f32.
+  CHECK(tiny.decoder().cache_bytes(32) == 2 * 2 * 32 * tiny.config.model.width * 4);
+}
+
 TEST_CASE("reading options outside their ranges are named") {
   const TinyModel tiny;
   const auto refusal = [&](const ReadingOptions& options) {

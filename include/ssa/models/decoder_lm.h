@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "ssa/config/config.h"
@@ -56,9 +57,13 @@ class DecoderLm : public Model {
   DecoderCache make_cache(int64_t capacity, int64_t sub_models = 1) const {
     return decoder_->make_cache(capacity, sub_models, precision_);
   }
+  /// Bytes of the keys and values of a text in it, for one sub-model.
+  int64_t cache_bytes(int64_t capacity) const;
   /// Reads the tokens (n) after those in the cache. Returns each sub-model's scores of the next
   /// token, like logits(): (sub_models, V). No gradient.
   Tensor read(const std::vector<int32_t>& tokens, DecoderCache& cache) const;
+  /// The same for tokens of its own for each of the cache's sub-models: (sub_models, count).
+  Tensor read_each(std::span<const int32_t> tokens, int64_t count, DecoderCache& cache) const;
 
   /// Sets what the backward pass recomputes instead of keeping it.
   void set_activation_checkpointing(Checkpointing what) {

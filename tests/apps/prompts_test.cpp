@@ -1,0 +1,67 @@
+// ssa-generate --prompts: the lines of a file are continued side by side.
+
+#include <nlohmann/json.hpp>
+
+#include "apps/child_process.h"
+
+using namespace ssa;
+using namespace ssa::testing;
+using nlohmann::json;
+
+namespace {
+
+/// A trained model of bytes, and a file of prompts.
+struct PromptRun : AppRun {
+  std::string folder = dir / "run", prompts = dir / "prompts.txt";
+  PromptRun() {
+    REQUIRE(train("run").code == 0);
+    write_bytes(prompts, "the cat\n\nand\n");
+  }
+  Finished generate(const Overrides& more) const {
+    return run_program("ssa-generate", Overrides{"--run", folder, "--length", "9"} + more);
+  }
+};
+
+std::vector<json> lines_of(const std::string& text) {
+  std::vector<json> lines;
+  for (size_t at = 0, end = 0; at < text.size(); at = end + 1) {
+    end = text.find('\n', at);
+    REQUIRE(end != std::string::npos);
+    lines.push_back(json::parse(text.substr(at, end - at)));
+  }
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("prompts of a file are continued side by side, and written in their order") {
+  const PromptRun run;
+  const Finished together = run.generate({"--prompts", run.prompts});
+  REQUIRE(together.code == 0);
+  const std::vector<json> lines = lines_of(together.out);
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0]["prompt"] == "the cat");
+  CHECK(lines[1]["prompt"] == "");
+  CHECK(lines[2]["prompt"] == "and");
+  for (const json& line : lines) CHECK_FALSE(line["text"].get<std::string>().empty());
+  // Neither how many are continued at a time makes a difference, nor where they are written.
+  CHECK(run.generate({"--prompts", run.prompts, "--batch", "1"}).out == together.out);
+  const std::string output = run.dir / "continued.jsonl";
+  CHECK(run.generate({"--prompts", run.prompts, "--batch", "2", "--output", output}).code == 0);
+  CHECK(read_bytes(output) == together.out);
+}
+
+TEST_CASE("prompts that cannot be read are refused") {
+  const PromptRun run;
+  const auto refusal = [&](const Overrides& options) {
+    const Finished refused = run.generate(options);
+    CHECK(refused.code == 2);
+    return refused.err;
+  };
+  CHECK(contains(refusal({"--prompts", run.dir / "none"}), "--prompts " + run.dir / "none"));
+  write_bytes(run.dir / "empty", "");
+  CHECK(contains(refusal({"--prompts", run.dir / "empty"}), "no line"));
+  CHECK(contains(refusal({"--prompts", run.prompts, "--prompt", "a"}), "--prompt"));
+  CHECK(contains(refusal({"--prompt", "a", "--batch", "2"}), "--batch 2: of which prompts?"));
+  CHECK(contains(refusal({"--prompts", run.prompts, "--batch", "0"}), "--batch"));
+}
