@@ -101,10 +101,21 @@ Variable DecoderLm::losses(const Input& input, const Tensor& targets,
   return losses_of(hidden(input, context), targets, context);
 }
 
+namespace {
+
+/// From here on the logits of all tokens would be most of a step's memory. Computing those of a few
+/// tokens at a time costs one more product with the output matrix.
+constexpr int64_t kLargeVocabulary = 4096;
+
+}  // namespace
+
 Variable DecoderLm::losses_of(const Variable& x, const Tensor& targets,
                               const nn::Context& context) const {
-  if (!adaptive_output_) return ops::cross_entropy(scores(x), targets);
+  if (!adaptive_output_ && output_.weights.out() < kLargeVocabulary) {
+    return ops::cross_entropy(scores(x), targets);
+  }
   const VocabularyPart part;
+  if (!adaptive_output_) return ops::linear_cross_entropy(x, output_.weights, targets);
   // The dropout places after those of the blocks.
   return adaptive_output_->losses(x, targets, context, 1 + 2 * model_.layers);
 }

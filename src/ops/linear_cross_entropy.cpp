@@ -59,6 +59,7 @@ class ChunkedLoss {
     Tensor narrow;  // the gradient of a chunk of logits in the dtype of products
     if (data != lse_.dtype()) narrow = workspace(data);
     const GradSlot::Target grad_x = to_x.wanted() ? to_x.target() : GradSlot::Target{};
+    const auto plain = to_x.wanted() ? weights_.plain(data) : nullptr;  // one copy for all chunks
     for_chunks([&](int64_t first, int64_t rows, Tensor& logits) {
       compute().cross_entropy_backward(logits, targets_.slice(0, first, rows),
                                        lse_.slice(0, first, rows), grad_loss.slice(0, first, rows),
@@ -70,7 +71,7 @@ class ChunkedLoss {
       }
       if (to_x.wanted()) {
         compute().matmul({.a = grad,
-                          .packed_b = weights_.plain(data),
+                          .packed_b = plain,
                           .out = grad_x.tensor.slice(0, first, rows),
                           .accumulate = grad_x.accumulate});
       }
@@ -90,12 +91,11 @@ class ChunkedLoss {
   template <class F>
   void for_chunks(const F& function) const {
     const Tensor buffer = workspace(lse_.dtype());
+    const auto transposed = weights_.transposed(x_.dtype());
     for (int64_t first = 0; first < x_.dim(0); first += chunk_) {
       const int64_t rows = std::min(chunk_, x_.dim(0) - first);
       Tensor logits = buffer.slice(0, 0, rows);
-      compute().matmul({.a = x_.slice(0, first, rows),
-                        .packed_b = weights_.transposed(x_.dtype()),
-                        .out = logits});
+      compute().matmul({.a = x_.slice(0, first, rows), .packed_b = transposed, .out = logits});
       function(first, rows, logits);
     }
   }

@@ -1,5 +1,7 @@
 // The whole decoder against finite differences: every parameter, every way of running it.
 
+#include "ssa/ops/ops.h"
+
 #include "models/tiny_decoder.h"
 #include "support/gradient_check.h"
 
@@ -116,4 +118,32 @@ TEST_CASE("decoder gradients: two micro-batches add up to the whole batch", "[mo
 }
 
 }  // namespace
+TEST_CASE("decoder: of a large vocabulary, losses and gradients are those of all logits at once",
+          "[models]") {
+  ModelConfig model = tiny_model();
+  model.embedding.tie_weights = GENERATE(true, false);
+  TinyDecoder tiny(model, 5000);
+  tiny.disturb();
+  const std::vector<PlanTensors> plans = tiny_plans(SsaKind::local);
+  const Tensor seed = random_f64({kTinyBatch * kTinyLength}, 9);
+  const auto run = [&](const Variable& losses) {
+    std::vector<std::vector<double>> results = {values(losses.value())};
+    losses.backward(seed);
+    for (const auto& parameter : tiny.store.all()) {
+      results.push_back(values(parameter.variable.grad()));
+      parameter.variable.zero_grad();
+    }
+    return results;
+  };
+  const auto together =
+      run(ops::cross_entropy(tiny.decoder.logits(tiny.input(plans), {}), tiny.targets));
+  const auto chunks = run(tiny.decoder.losses(tiny.input(plans), tiny.targets, {}));
+  REQUIRE(chunks.size() == together.size());
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    for (size_t k = 0; k < chunks[i].size(); ++k) {
+      REQUIRE(chunks[i][k] == Approx(together[i][k]).epsilon(1e-11).margin(1e-13));
+    }
+  }
+}
+
 }  // namespace ssa

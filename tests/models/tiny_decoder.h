@@ -35,8 +35,9 @@ inline std::vector<PlanTensors> tiny_plans(SsaKind kind, uint32_t step = 0) {
 
 /// The tiny decoder in f64 with a batch.
 struct TinyDecoder {
-  explicit TinyDecoder(const ModelConfig& model = tiny_model())
-      : store(Device::reference, DType::f64, 1), decoder(model, kTinyVocabulary, store) {
+  explicit TinyDecoder(const ModelConfig& model = tiny_model(),
+                       int64_t vocabulary = kTinyVocabulary)
+      : store(Device::reference, DType::f64, 1), decoder(model, vocabulary, store) {
     std::vector<int32_t> tokens;
     for (uint64_t i = 0; i <= kTinyBatch * kTinyLength; ++i) {
       tokens.push_back(static_cast<int32_t>(RngKey{.seed = 8}.word(i) % kTinyVocabulary));

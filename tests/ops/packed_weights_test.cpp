@@ -2,8 +2,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "ssa/backend/counting.h"
 #include "ssa/core/allocator.h"
 #include "ssa/core/error.h"
+#include "ssa/ops/ops.h"
 
 namespace ssa {
 namespace {
@@ -49,6 +51,22 @@ TEST_CASE("packed copies for one use are released after it, and so are earlier o
   }
   packed.plain(DType::f32);
   CHECK(bytes_of_weights() > before);
+}
+
+TEST_CASE("the output layer packs its matrix once for all chunks of rows", "[ops]") {
+  constexpr int64_t kRows = 1000, kWords = 3000, kWidth = 8;
+  const Count count;
+  const auto zeros = [](const Shape& shape, DType dtype) {
+    return Tensor::zeros(shape, dtype, Device::counting);
+  };
+  const Variable x(zeros({kRows, kWidth}, DType::f32), true);
+  const ops::PackedWeights words({Variable(zeros({kWords, kWidth}, DType::f32), true)});
+  const ops::PackForOneUse guard;
+  const Variable losses =
+      ops::linear_cross_entropy(x, words, zeros({kRows}, DType::i32), 32 * kWords * 4);
+  losses.backward(zeros({kRows}, DType::f32));
+  // Forward; in backward for the logits, and for the gradient of x.
+  CHECK(count.tally().elements.at("pack") == 3 * kWords * kWidth);
 }
 
 TEST_CASE("int8 weights are used where asked for, and packed again after a write", "[ops]") {
