@@ -25,6 +25,9 @@ from pytorch_egt import ATOM_FEATURES, Egt, Shape, Trainer, chain, made_up
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests/fixtures/golden/egt.safetensors"
+# Of seven steps, as in tests/models/egt_golden_test.cpp.
+LOSSES = [5.160162264025, 4.617560102905, 4.076071238599, 3.538566176959, 3.005951904707, 2.480601921942,
+          1.961719429438]
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "I32": torch.int32}
 TINY = Shape(layers=2, width=16, ffn_width=8, heads=4, edge_width=8, virtual_nodes=2, hops=3)
 
@@ -70,13 +73,18 @@ def close(got, wanted, what):
     assert error < 1e-9, f"{what} is off by {error:.1e}"
 
 
-def check_golden():
+def golden_model():
     golden = read_safetensors(GOLDEN)
     weights = {n.removeprefix("weight."): t.double() for n, t in golden.items() if "weight." == n[:7]}
     rows = len(weights["embedding.atom.weight"])
     model = Egt(Shape(layers=3, width=48, ffn_width=48, heads=4, edge_width=16, hops=4,
                       atom_rows=rows)).double()
     model.load_ssa(weights)
+    return golden, model
+
+
+def check_golden():
+    golden, model = golden_model()
     out = model(**padded(golden))
     close(out, golden["prediction"], "the prediction")
     cotangent = torch.tensor([0.7, -1.3, 0.45], dtype=torch.float64)
@@ -93,6 +101,17 @@ def check_golden():
             close(got, golden[f"{kind}.{name}"], f"{kind} of {name}")
             compared += 1
         assert compared > 10, compared
+
+
+def check_training():
+    golden, model = golden_model()
+    batch, optimizer = padded(golden), torch.optim.Adam(model.parameters(), lr=1e-4)
+    for wanted in LOSSES:
+        loss = (model(**batch) - golden["target"]).abs().mean()
+        assert abs(float(loss.detach()) - wanted) < 1e-11, (float(loss.detach()), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 def check_padding():
@@ -147,6 +166,7 @@ def check_record():
 if __name__ == "__main__":
     sys.exit(checks.run({
         "predictions, loss and gradients of egt_pytorch": check_golden,
+        "the losses that tests/models/egt_golden_test.cpp has": check_training,
         "padding and batch mates do not show": check_padding,
         "parameters of the published size": check_parameters,
         "the made-up molecule": check_chain,
