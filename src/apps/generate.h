@@ -36,6 +36,9 @@ struct Options {
 
 ReadingOptions reading_options(const Options& options, const Config& config);
 void warn_of_nothing_to_draw(const Config& config);
+/// Throws ConfigError if --output cannot be written, so that nobody waits for what then is lost.
+/// What is in the file stays. A pipe is opened when there is something to write.
+void require_writable(const std::string& output);
 
 /// Shows the progress unless the text itself appears on the terminal, and at the end the speed.
 class Pace {

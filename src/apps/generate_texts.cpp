@@ -121,7 +121,10 @@ std::vector<std::string> lines_of(const std::string& path) {
   if (path != "-") file.open(path, std::ios::binary);
   std::istream& in = path == "-" ? std::cin : file;
   std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  for (std::string line; std::getline(in, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(line);
+  }
   if (lines.empty()) {
     throw ConfigError("--prompts {}: there is no line in it, or no such file", path);
   }
@@ -161,6 +164,7 @@ std::string json_lines(const std::vector<std::string>& prompts,
 /// Continues the prompts of a file side by side, those of like length together.
 int write_continuations(const Options& options, const Config& config, const Vocabulary& vocabulary,
                         const DecoderLm& decoder, Device device) {
+  if (!options.output.empty()) require_writable(options.output);
   const std::vector<std::string> prompts = lines_of(options.prompts);
   std::vector<std::vector<int32_t>> tokens = tokens_of_lines(vocabulary, prompts, options.prompts);
   for (auto& text : tokens) text.insert(text.begin(), vocabulary.start_token());  // as in training

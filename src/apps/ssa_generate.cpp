@@ -34,6 +34,12 @@ void warn_of_nothing_to_draw(const Config& config) {
   spdlog::warn("ssa.kind is none: the sub-models of the ensemble are all the same dense model");
 }
 
+void require_writable(const std::string& output) {
+  if (std::error_code ignored; std::filesystem::is_fifo(output, ignored)) return;
+  const std::ofstream file(output, std::ios::binary | std::ios::app);
+  if (!file) throw ConfigError("--output {}: cannot be written", output);
+}
+
 namespace {
 
 /// Picture number `text` of the test split; nothing if the text is no number.
@@ -107,14 +113,6 @@ void require_picture_options(const Options& options, int64_t side) {
     throw ConfigError("--given-rows {}: the pictures have {} rows; give 0 to {}",
                       options.given_rows, side, side - 1);
   }
-}
-
-/// So that nobody waits for pictures that cannot be written. What is in the file stays. A pipe is
-/// opened when there is something to write.
-void require_writable(const std::string& output) {
-  if (std::error_code ignored; std::filesystem::is_fifo(output, ignored)) return;
-  const std::ofstream file(output, std::ios::binary | std::ios::app);
-  if (!file) throw ConfigError("--output {}: cannot be written", output);
 }
 
 /// Draws pictures into one PNG. With --complete the picture itself comes first.

@@ -15,7 +15,7 @@ struct PromptRun : AppRun {
   std::string folder = dir / "run", prompts = dir / "prompts.txt";
   PromptRun() {
     REQUIRE(train("run").code == 0);
-    write_bytes(prompts, "the cat\n\nand\n");
+    write_bytes(prompts, "the cat\r\n\nand\n");
   }
   Finished generate(const Overrides& more) const {
     return run_program("ssa-generate", Overrides{"--run", folder, "--length", "9"} + more);
@@ -58,9 +58,11 @@ TEST_CASE("prompts that cannot be read are refused") {
     CHECK(refused.code == 2);
     return refused.err;
   };
-  CHECK(contains(refusal({"--prompts", run.dir / "none"}), "--prompts " + run.dir / "none"));
+  CHECK(contains(refusal({"--prompts", run.dir / "none"}), "--prompts " + (run.dir / "none")));
   write_bytes(run.dir / "empty", "");
   CHECK(contains(refusal({"--prompts", run.dir / "empty"}), "no line"));
+  CHECK(contains(refusal({"--prompts", run.prompts, "--output", run.dir / "none/text"}),
+                 "--output " + (run.dir / "none/text")));
   CHECK(contains(refusal({"--prompts", run.prompts, "--prompt", "a"}), "--prompt"));
   CHECK(contains(refusal({"--prompt", "a", "--batch", "2"}), "--batch 2: of which prompts?"));
   CHECK(contains(refusal({"--prompts", run.prompts, "--batch", "0"}), "--batch"));
