@@ -102,7 +102,7 @@ PictureOptions picture_options(const Options& options, const Task& task,
 void require_picture_options(const Options& options, int64_t side) {
   if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
   if (!options.prompt.empty() || !options.prompt_ids.empty() || !options.prompts.empty()) {
-    throw ConfigError("prompts are for texts; see --complete");
+    throw ConfigError("--prompt is for texts; see --complete");
   }
   if (options.length >= 0) throw ConfigError("--length is for texts; see --count");
   if (options.given_rows > 0 && options.complete.empty()) {
