@@ -228,9 +228,32 @@ std::string config_of_run(const std::string& run) {
                                      : "there is no such run folder");
 }
 
+namespace {
+
+/// While one lives, a pipe at `path` can be opened without waiting for its reader, who is there. If
+/// there is none, a signal, also an earlier one, ends the program instead of waiting with it.
+class ReaderOfPipe {
+ public:
+  explicit ReaderOfPipe(const std::string& path) {
+    std::error_code ignored;
+    if (!std::filesystem::is_fifo(path, ignored)) return;
+    descriptor_ = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor_ < 0) StopSignal::nothing_to_save();
+  }
+  ~ReaderOfPipe() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  ReaderOfPipe(const ReaderOfPipe&) = delete;
+  ReaderOfPipe& operator=(const ReaderOfPipe&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+}  // namespace
+
 void write_result(const std::string& path, std::string_view text) {
-  std::error_code ignored;
-  if (std::filesystem::is_fifo(path, ignored)) StopSignal::nothing_to_save();
+  const ReaderOfPipe reader(path);
   try {
     write_file_atomically(path, text);
   } catch (const CheckpointError& error) {

@@ -50,8 +50,9 @@ DType chosen_dtype(const Options& options, Device device);
 PlanSpec local_spec(const Options& options);
 
 void finish(const Options& options, const nlohmann::json& json);
-/// The config of --config with --set, --precision, and micro_batch resolved.
-Config step_config(const Options& options);
+/// The config of --config with --set, --precision, what the data know, if they are open, and
+/// micro_batch resolved.
+Config step_config(const Options& options, const TaskData* data = nullptr);
 /// Attention over one plan, forward and backward.
 int run_attention(const Options& options);
 /// Attention inside a batch of graphs, forward and backward.

@@ -150,27 +150,24 @@ void print_breakdown(const StepRun& run) {
 
 }  // namespace
 
-Config step_config(const Options& options) {
+Config step_config(const Options& options, const TaskData* data) {
   if (options.config.empty()) throw ConfigError("ssa-bench step needs --config FILE");
   std::vector<std::string> overrides = options.set;
   if (!options.precision.empty()) {
     overrides.push_back("train.precision=" + options.precision);
   }
   Config config = load_task_config(options.config, overrides);
+  if (data) config = data->settled(config);
   config.train.micro_batch = resolve_micro_batch(*make_task(config));
   return config;
 }
 
 int run_step(const Options& options) {
   if (options.compare) return run_compare(options);
-  Config config = step_config(options);
   std::unique_ptr<TaskData> data;
-  std::unique_ptr<TrainingSet> training;
-  if (options.data) {
-    data = make_task(config)->open_data();
-    config = data->settled(config);
-    training = data->training(config);
-  }
+  if (options.data) data = make_task(load_task_config(options.config, options.set))->open_data();
+  const Config config = step_config(options, data.get());
+  const auto training = data ? data->training(config) : nullptr;
   const Device device = device_from_name(options.device);
   const DType dtype = to_dtype(config.train.precision);
   const int64_t resident_before = process_bytes("VmRSS");

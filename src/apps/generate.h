@@ -52,7 +52,8 @@ class Pace {
   void finish() {
     progress_.clear();
     if (tokens_ == 0) return;
-    spdlog::info("{} {} in {:.1f} s: {:.0f} a second", tokens_, unit_, seconds(), rate());
+    spdlog::info("{} {} in {:.1f} s: {:.{}f} a second", tokens_, unit_, seconds(), rate(),
+                 rate() < 100 ? 2 : 0);
   }
 
  private:

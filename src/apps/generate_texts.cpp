@@ -1,6 +1,7 @@
 // Texts of ssa-generate: one that appears as it is drawn, or many side by side.
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -118,16 +119,21 @@ int write_text(const Options& options, const Config& config, const Vocabulary& v
 /// The lines of --prompts.
 std::vector<std::string> lines_of(const std::string& path) {
   std::ifstream file;
-  if (path != "-") file.open(path, std::ios::binary);
+  std::error_code ignored;  // then it cannot be opened either
+  if (path != "-" && !std::filesystem::is_directory(path, ignored)) {
+    file.open(path, std::ios::binary);
+  }
+  if (path != "-" && !file.is_open()) {
+    throw ConfigError("--prompts {}: there is no such file, or it cannot be read", path);
+  }
   std::istream& in = path == "-" ? std::cin : file;
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) {
     if (line.ends_with('\r')) line.pop_back();
     lines.push_back(line);
   }
-  if (lines.empty()) {
-    throw ConfigError("--prompts {}: there is no line in it, or no such file", path);
-  }
+  if (in.bad()) throw ConfigError("--prompts {}: it could not be read to its end", path);
+  if (lines.empty()) throw ConfigError("--prompts {}: there is no line in it", path);
   return lines;
 }
 
@@ -164,7 +170,6 @@ std::string json_lines(const std::vector<std::string>& prompts,
 /// Continues the prompts of a file side by side, those of like length together.
 int write_continuations(const Options& options, const Config& config, const Vocabulary& vocabulary,
                         const DecoderLm& decoder, Device device) {
-  if (!options.output.empty()) require_writable(options.output);
   const std::vector<std::string> prompts = lines_of(options.prompts);
   std::vector<std::vector<int32_t>> tokens = tokens_of_lines(vocabulary, prompts, options.prompts);
   for (auto& text : tokens) text.insert(text.begin(), vocabulary.start_token());  // as in training
@@ -175,8 +180,13 @@ int write_continuations(const Options& options, const Config& config, const Voca
   const ReadingOptions reading = reading_options(options, config);
   const int64_t all = std::ssize(prompts);
   const int64_t fit = texts_side_by_side(decoder, config, reading, all, device);
+  if (std::min(options.batch, all) > fit) {
+    throw ConfigError("--batch {}: half of the free memory holds keys, values and scores of {}",
+                      options.batch, fit);
+  }
   const int64_t at_a_time =
       std::min(all, options.batch > 0 ? options.batch : std::min(fit, kMostSideBySide));
+  if (!options.output.empty()) require_writable(options.output);
   std::vector<std::vector<int32_t>> drawn(prompts.size());
   Pace pace(std::string(traits_of(config.task).terms), options.length * all, false);
   for (int64_t first = 0; first < all && !StopSignal::requested(); first += at_a_time) {

@@ -101,8 +101,11 @@ PictureOptions picture_options(const Options& options, const Task& task,
 
 void require_picture_options(const Options& options, int64_t side) {
   if (options.output.empty()) throw ConfigError("--output FILE.png is needed for pictures");
-  if (!options.prompt.empty() || !options.prompt_ids.empty() || !options.prompts.empty()) {
-    throw ConfigError("--prompt is for texts; see --complete");
+  for (const auto& [name, given] : {std::pair("--prompt", !options.prompt.empty()),
+                                    std::pair("--prompt-ids", !options.prompt_ids.empty()),
+                                    std::pair("--prompts", !options.prompts.empty()),
+                                    std::pair("--batch", options.batch > 0)}) {
+    if (given) throw ConfigError("{} is for texts; see --complete and --count", name);
   }
   if (options.length >= 0) throw ConfigError("--length is for texts; see --count");
   if (options.given_rows > 0 && options.complete.empty()) {
@@ -154,6 +157,9 @@ int write_pictures(const Options& options, const Task& task, const ImageDecoder&
 }
 
 int run(const Options& options) {
+  if (options.output == "-") {
+    throw ConfigError("--output -: texts go to standard output without it; pictures need a file");
+  }
   const Config config = load_task_config(config_of_run(options.run));
   const LoadedCheckpoint checkpoint = checkpoint_of(options.run, options.checkpoint);
   if (const auto there = config_of(checkpoint)) {
@@ -203,7 +209,8 @@ int main(int argc, char** argv) {
            "--prompts", options->prompts,
            "File of prompts, one a line (ids: as --prompt-ids; - is standard input), that are "
            "continued side by side. Writes a line of JSON for each, with prompt and text")
-        ->excludes(prompt, prompt_ids);
+        ->excludes(prompt, prompt_ids)
+        ->check([](const std::string& file) { return file.empty() ? "name a file" : ""; });
     app.add_option(
            "--batch", options->batch,
            "Prompts of --prompts that are continued side by side (default: as many as half of "

@@ -209,8 +209,10 @@ std::vector<std::vector<int32_t>> generate_side_by_side(
 int64_t texts_side_by_side(const DecoderLm& model, const Config& config,
                            const ReadingOptions& options, int64_t count, Device device) {
   const int64_t samples = checked_samples(options);
-  return side_by_side(model.cache_bytes(config.data.length) * samples, free_on(device), count,
-                      "text", samples);
+  // The scores of the next token too, in f32 and again in f64.
+  const int64_t scores = 12 * model.vocabulary();
+  return side_by_side((model.cache_bytes(config.data.length) + scores) * samples, free_on(device),
+                      count, "text", samples);
 }
 
 }  // namespace ssa

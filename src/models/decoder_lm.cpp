@@ -9,7 +9,7 @@
 namespace ssa {
 
 DecoderLm::DecoderLm(const ModelConfig& model, int64_t vocabulary, ParameterStore& store)
-    : model_(model), device_(store.device()), precision_(store.dtype()) {
+    : model_(model), vocabulary_(vocabulary), device_(store.device()), precision_(store.dtype()) {
   build_input(vocabulary, store);
   decoder_.emplace(model, PositionShape{}, store);
   build_output(vocabulary, store);

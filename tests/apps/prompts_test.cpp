@@ -1,6 +1,13 @@
 // ssa-generate --prompts: the lines of a file are continued side by side.
 
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "apps/child_process.h"
 
@@ -66,4 +73,34 @@ TEST_CASE("prompts that cannot be read are refused") {
   CHECK(contains(refusal({"--prompts", run.prompts, "--prompt", "a"}), "--prompt"));
   CHECK(contains(refusal({"--prompt", "a", "--batch", "2"}), "--batch 2: of which prompts?"));
   CHECK(contains(refusal({"--prompts", run.prompts, "--batch", "0"}), "--batch"));
+  CHECK(contains(refusal({"--prompts", ""}), "name a file"));
+  CHECK(contains(refusal({"--prompts", run.folder}), "cannot be read"));
+  CHECK(contains(refusal({"--prompt", "a", "--output", "-"}), "--output -"));
+  CHECK_FALSE(path_exists(run.dir / "continued.jsonl"));
+  CHECK(contains(refusal({"--prompts", run.dir / "none", "--output", run.dir / "continued.jsonl"}),
+                 "no such file"));
+  CHECK_FALSE(path_exists(run.dir / "continued.jsonl"));
+}
+
+TEST_CASE("what was drawn before a signal goes into a pipe that somebody reads") {
+  const PromptRun run;
+  const std::string pipe = run.dir / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  Finished read;
+  // A signal that comes before the first token ends the program at once.
+  for (int wait = 250; read.out.empty() && wait <= 8000; wait *= 2) {
+    Child reader("/bin/cat", {pipe});
+    Child child("ssa-generate", {"--run", run.folder, "--prompts", run.prompts, "--length",
+                                 "1000000000", "--output", pipe});
+    child.wait_until([&] { return child.handles(SIGTERM); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait));
+    child.send(SIGTERM);
+    CHECK(child.wait().code == 75);
+    if (::kill(reader.pid(), 0) == 0) {  // nobody has opened its pipe: let it go
+      const int descriptor = ::open(pipe.c_str(), O_WRONLY | O_NONBLOCK);
+      if (descriptor >= 0) ::close(descriptor);
+    }
+    read = reader.wait();
+  }
+  CHECK(lines_of(read.out).size() == 3);
 }

@@ -57,6 +57,8 @@ class DecoderLm : public Model {
   DecoderCache make_cache(int64_t capacity, int64_t sub_models = 1) const {
     return decoder_->make_cache(capacity, sub_models, precision_);
   }
+  /// Tokens that can come next.
+  int64_t vocabulary() const { return vocabulary_; }
   /// Bytes of the keys and values of a text in it, for one sub-model.
   int64_t cache_bytes(int64_t capacity) const;
   /// Reads the tokens (n) after those in the cache. Returns each sub-model's scores of the next
@@ -82,6 +84,7 @@ class DecoderLm : public Model {
   Variable losses_of(const Variable& x, const Tensor& targets, const nn::Context& context) const;
 
   ModelConfig model_;
+  int64_t vocabulary_;
   Device device_;
   DType precision_;
   Variable embedding_;                                  // plain
