@@ -47,6 +47,8 @@ std::vector<double> nice_ticks(const Range& range, int most) {
   if (!(range.size() > 0) || !std::isfinite(range.size())) return {};
   // The step is finer than a double's precision, or than a label can show.
   if (range.size() < 1e-9 * std::max(std::abs(range.low), std::abs(range.high))) return {};
+  // Below this, doubles lose digits: the next nice step could be the same number, without end.
+  if (range.size() < 1e-300) return {};
   double step = nice_step_above(range.size() / (most + 1) * (1 - 1e-6));
   while (std::isfinite(step) && step > 0) {
     std::vector<double> ticks = multiples(range, step, most);

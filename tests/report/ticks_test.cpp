@@ -58,6 +58,7 @@ TEST_CASE("no ticks where there is no range") {
   CHECK(nice_ticks({std::nan(""), 1}, 5).empty());
   CHECK(nice_ticks({-1.7e308, 1.7e308}, 5).empty());
   CHECK(nice_ticks({1e16, 1e16 + 2}, 9).empty());  // doubles are 2 apart there
+  CHECK(nice_ticks({0, 160 * std::numeric_limits<double>::denorm_min()}, 7).empty());
   CHECK(tick_labels({}).empty());
 }
 
