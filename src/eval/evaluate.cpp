@@ -8,6 +8,7 @@
 #include "ssa/tasks/model_input.h"
 
 #include "eval/ensemble_curve.h"
+#include "eval/piece_batches.h"
 #include "eval/predicted.h"
 #include "eval/shared_work.h"
 
@@ -37,26 +38,35 @@ struct Job {
   }
   bool wants_predictions() const { return static_cast<bool>(options.on_prediction); }
   bool wants_likeliest() const { return wants_predictions() && options.likeliest; }
-  /// Computes `count` items from `first` on as one batch.
-  std::vector<Predicted> predictions(int64_t first, int64_t count, Sources sources,
+  /// Reads this rank's batches of `items_per_batch` items, each for `pieces_per_batch` pieces of
+  /// work, ahead of time.
+  PieceBatches batches(int64_t pieces, int64_t pieces_per_batch, int64_t items_per_batch) const {
+    return {[this, items_per_batch](int64_t number) {
+              const int64_t first = number * items_per_batch;
+              return set.batch(first, count_from(first, items_per_batch));
+            },
+            pieces, pieces_per_batch, ranks.rank(), ranks.size()};
+  }
+  /// Computes the items of a batch, `first` and those behind it.
+  std::vector<Predicted> predictions(int64_t first, const Batch& items, Sources sources,
                                      const RngKey& key) const;
   std::vector<Predicted> split_into_items(int64_t first, int64_t count, const Tensor& all,
                                           const LikelyClasses& likely) const;
 };
 
-std::vector<Predicted> Job::predictions(int64_t first, int64_t count, Sources sources,
+std::vector<Predicted> Job::predictions(int64_t first, const Batch& items, Sources sources,
                                         const RngKey& key) const {
-  std::vector<Batch> batch = {set.batch(first, count)};
+  std::vector<Batch> batch = {items};
   const auto plans = to_tensors(task.draw(batch, sources, Use::evaluation, key), device);
   const ModelInput input = to_input(batch.front(), plans, model, device);
   const bool beside_ensemble = options.mode == EvalMode::ensemble && sources == Sources::all;
   if (!wants_likeliest() || beside_ensemble) {
-    return split_into_items(first, count, model.predictions(input), {});
+    return split_into_items(first, items.examples(), model.predictions(input), {});
   }
   LikelyClasses likely;
   const int64_t most = options.mode == EvalMode::renorm ? 1 : LikelyMean::kMostPerTerm;
   const Tensor all = model.ranked_predictions(input, most, likely);
-  return split_into_items(first, count, all, likely);
+  return split_into_items(first, items.examples(), all, likely);
 }
 
 std::vector<Predicted> Job::split_into_items(int64_t first, int64_t count, const Tensor& all,
@@ -115,13 +125,12 @@ EvalResult renorm(const Job& job) {
   ScoreMeans means(counted, job.set.partitions());
   SharedWork work;
   work.items = (job.set.items() + items_per_piece - 1) / items_per_piece;
+  PieceBatches batches = job.batches(work.items, 1, items_per_piece);
   work.compute = [&](int64_t piece) {
-    const int64_t first = piece * items_per_piece, count = job.count_from(first, items_per_piece);
-    const auto predictions = job.predictions(first, count, Sources::all, RngKey{});
+    int64_t item = piece * items_per_piece;
     std::vector<double> numbers;
-    for (int64_t i = 0; i < count; ++i) {
-      const Predicted& one = predictions[static_cast<size_t>(i)];
-      append(numbers, job.set.score(first + i, one.numbers));
+    for (const Predicted& one : job.predictions(item, batches.of(piece), Sources::all, RngKey{})) {
+      append(numbers, job.set.score(item++, one.numbers));
       if (job.wants_predictions()) append(numbers, one);
     }
     return numbers;
@@ -177,15 +186,16 @@ EvalResult ensemble(const Job& job) {
   double value = 0;
   SharedWork work;
   work.items = (job.set.items() + items_per_piece - 1) / items_per_piece * models;
+  PieceBatches batches = job.batches(work.items, models, items_per_piece);
   work.compute = [&](int64_t piece) {
     const int64_t first = piece / models * items_per_piece, model = piece % models;
-    const int64_t count = job.count_from(first, items_per_piece);
-    if (model == 0) return packed(job.predictions(first, count, Sources::all, RngKey{}));
+    const Batch& items = batches.of(piece);
+    if (model == 0) return packed(job.predictions(first, items, Sources::all, RngKey{}));
     const RngKey key{.seed = job.task.config().train.seed,
                      .purpose = RngPurpose::ensemble,
                      .step = static_cast<uint32_t>(first),
                      .rank = static_cast<uint16_t>(model - 1)};
-    return packed(job.predictions(first, count, Sources::sampled, key));
+    return packed(job.predictions(first, items, Sources::sampled, key));
   };
   const auto terms_at_hand = [&] {
     int64_t terms = 0;
