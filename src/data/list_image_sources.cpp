@@ -276,6 +276,7 @@ class SourceLister {
     const std::string* class_name =
         image.split == Split::valid && labels_ ? labels_->find(image.file()) : nullptr;
     if (class_name) {
+      labels_are_used_ = true;
       add_image(std::move(image), *class_name);
     } else if (image.split == Split::test) {  // ImageNet's test set has no public labels
       ++unlabelled_;
@@ -339,6 +340,12 @@ class SourceLister {
     if (unlabelled_) {
       options_.note(fmt::format("left out: {} pictures of test, which have no class", unlabelled_));
     }
+    if (labels_ && !labels_are_used_) {
+      options_.note(
+          fmt::format("'{}' (--val-labels) is not used: every picture of val has its class from a "
+                      "folder or an archive",
+                      labels_->path()));
+    }
     if (result_.images.front().split != Split::train && options_.encoded.classes.empty()) {
       options_.note(
           fmt::format("there is no train split: the {} classes are numbered by their names alone. "
@@ -356,6 +363,7 @@ class SourceLister {
   const PrepareOptions& options_;
   ClassNumbers numbers_;
   std::optional<ImageLabels> labels_;
+  bool labels_are_used_ = false;
   ImageSources result_;
   std::vector<fs::path> canonical_;   // of the containers
   std::optional<Split> input_split_;  // of the current container's files, if no folder says it

@@ -121,6 +121,19 @@ TEST_CASE("imagenet: a flat val and an unlabelled test are told apart") {
   CHECK(prepare_encoded_images(options).ignored == 1);
   CHECK(listing(folder / "out") == kSmallListing);
   CHECK_THAT(told, Catch::Contains("left out: 1 pictures of test"));
+  CHECK_THAT(told, !Catch::Contains("not used"));
+}
+
+TEST_CASE("imagenet: labels that no picture needs are named") {
+  const TempDir folder;
+  write_tree(folder / "in", small_tree());
+  write_bytes(folder / "labels", "v.JPEG n01\nw.JPEG n02\n");
+  PrepareOptions options = imagenet({folder / "in"}, folder / "out");
+  options.encoded.val_labels = folder / "labels";
+  std::string told;
+  options.note = [&](const std::string& text) { told += text; };
+  prepare_encoded_images(options);
+  CHECK_THAT(told, Catch::Contains("labels' (--val-labels) is not used"));
 }
 
 TEST_CASE("imagenet: WebDataset's archives state classes by number or by name") {
