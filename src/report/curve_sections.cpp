@@ -194,6 +194,21 @@ Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std
   return plot;
 }
 
+/// The upper end of the axis of a metric of which less is better: what each run had reached after a
+/// third of its validations, so that the differences at the end can be seen.
+std::optional<double> upper_end_of(const Plot& plot) {
+  constexpr size_t kFewest = 6;
+  std::optional<double> end;
+  for (const Series& series : plot.series) {
+    const std::vector<Point>& points = series.points;
+    if (points.size() < kFewest) return std::nullopt;
+    for (size_t i = points.size() / 3; i < points.size(); ++i) {
+      if (std::isfinite(points[i].y)) end = std::max(end.value_or(points[i].y), points[i].y);
+    }
+  }
+  return end;
+}
+
 /// A metric of the validations; `axis` is "step" or "epoch".
 Plot metric_plot(const std::vector<Run>& runs, const Metric& metric, const std::string& axis,
                  const Position& position) {
@@ -209,6 +224,7 @@ Plot metric_plot(const std::vector<Run>& runs, const Metric& metric, const std::
          thinned(points_of(run, "valid", position, value), most_points(runs.size()) / 4)});
     mark_finetuning(plot, run, position);
   }
+  if (!metric.higher_is_better) plot.y_most = upper_end_of(plot);
   return plot;
 }
 
@@ -337,11 +353,9 @@ std::string loss_section(const std::vector<Run>& runs) {
           "Runs that lie together against steps but apart against time or compute learn the same "
           "at different cost. Validation is dense (renorm). Long training curves are smoothed: "
           "each point is the mean of neighbouring lines of the log, and the band of a page with "
-          "one "
-          "or two runs goes from the lowest of them to the highest. Compute counts the forward "
-          "matrix "
-          "products without the vocabulary layer; +FT marks where attention becomes dense. The "
-          "first losses may lie above the axis.</p>\n");
+          "one or two runs goes from the lowest of them to the highest. Compute counts the forward "
+          "matrix products without the vocabulary layer; +FT marks where attention becomes dense. "
+          "The first values may lie above the axis.</p>\n");
 }
 
 std::string speed_section(const std::vector<Run>& runs) {

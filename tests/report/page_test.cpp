@@ -88,6 +88,24 @@ TEST_CASE("curves of all runs are drawn, with +FT where a run has it") {
   check_self_contained(page);
 }
 
+TEST_CASE("the first validations do not set the axis of a metric of which less is better") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config("kind: none"));
+  const auto page_of = [&](int validations) {
+    std::string metrics;
+    for (int i = 1; i <= validations; ++i) {
+      metrics += metrics_line(10 * i, "valid", i < 3 ? 300 : 2 + 0.1 * i);
+    }
+    write_bytes(dir + "/metrics.jsonl", metrics);
+    const std::string loss = part(render_report({dir}), "loss");
+    return loss.substr(loss.find("Bits per byte against steps"));
+  };
+  const auto tick = [](const std::string& plot) { return contains(plot, ">400</text>"); };
+  CHECK(tick(page_of(5)));  // too few to leave any out
+  CHECK_FALSE(tick(page_of(8)));
+  CHECK(contains(page_of(8), ">4.0</text>"));
+}
+
 TEST_CASE("the ensemble curve has a band and the renorm line") {
   const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));
