@@ -77,6 +77,15 @@ inline void add_evaluations(const std::string& dir) {
               R"({"samples":3,"value":2.9756,"stderr":0.01}]})");
 }
 
+/// The cell after a heading in the summary of a single run.
+inline std::string cell(const std::string& page, const std::string& heading) {
+  const std::string before = ">" + heading + "</th><td>";
+  const size_t begin = page.find(before);
+  if (begin == std::string::npos) return "(no such row)";
+  const size_t value = begin + before.size();
+  return page.substr(value, page.find("</td>", value) - value);
+}
+
 inline size_t count(std::string_view text, std::string_view part) {
   size_t found = 0;
   for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1)) {
