@@ -124,8 +124,12 @@ Variable EgtAttention::operator()(const nn::Residual& residual, const nn::LayerN
   const Variable mixed =
       ops::graph_attention(heads(query_(x)), heads(key_(sources)), heads(value_(sources)),
                            {input.graphs, bias, gate, unscaled_nodes_, logit_clip_, dropout});
-  return residual([&](const Variable& base) {
-    return ops::linear(ops::reshape(mixed, x.shape()), output_.map(), base);
+  const auto wanted = [&](const Variable& rows) {
+    return input.wanted_rows.defined() ? ops::gather_rows(rows, 1, input.wanted_rows) : rows;
+  };
+  const nn::Residual of_wanted{wanted(residual.x), residual.dropout};
+  return of_wanted([&](const Variable& base) {
+    return ops::linear(wanted(ops::reshape(mixed, x.shape())), output_.map(), base);
   });
 }
 
@@ -201,34 +205,36 @@ Tensor optional_field(const ModelInput& input, const std::string& name) {
   return {};
 }
 
-EgtLayerInput layer_input(const ModelInput& input, int64_t layer) {
+EgtLayerInput input_of_layer(const ModelInput& input, int64_t layer) {
   const auto of_layer = [&](std::string_view name) {
     return optional_field(input, fmt::format("{}.{}", name, layer));
   };
   const Tensor &nodes = input.field("nodes"), &pairs = input.field("pairs");
   const Tensor &positions = input.field("positions"), &classes = input.field("classes");
+  EgtLayerInput layer_input;
+  layer_input.graphs = {nodes, nodes, positions, pairs, classes};
   if (const Tensor sampled = of_layer("sampled"); sampled.defined()) {
-    return {{nodes, sampled, of_layer("sources"), pairs, classes}, of_layer("source_rows")};
+    layer_input.graphs = {nodes, sampled, of_layer("sources"), pairs, classes};
+    layer_input.source_rows = of_layer("source_rows");
+  } else if (const Tensor visible = of_layer("classes"); visible.defined()) {
+    layer_input.graphs = {nodes, nodes, positions, pairs, visible};
+    layer_input.hides_pairs = true;
   }
-  if (const Tensor visible = of_layer("classes"); visible.defined()) {
-    return {{nodes, nodes, positions, pairs, visible}, {}, true};
-  }
-  return {{nodes, nodes, positions, pairs, classes}, {}};
+  return layer_input;
 }
 
 }  // namespace
 
 /// The final norm of the virtual nodes side by side, and three maps. In wide(data) after the first.
-Variable Egt::head(const Variable& x, const ModelInput& input) const {
-  const Variable nodes = (*final_norm_)(ops::gather_rows(x, 1, input.field("virtual_rows")));
+Variable Egt::head(const Variable& virtual_nodes, int64_t graphs) const {
   const Variable joined =
-      ops::reshape(nodes, {input.examples, shape_.virtual_nodes * shape_.width});
+      ops::reshape((*final_norm_)(virtual_nodes), {graphs, shape_.virtual_nodes * shape_.width});
   const Variable first = ops::wide_linear(joined, head_[0].map());
   const Variable second =
       ops::activation_linear(ops::Activated(shape_.activation), first, {}, head_[1].map());
   const Variable third =
       ops::activation_linear(ops::Activated(shape_.activation), second, {}, head_[2].map());
-  return ops::reshape(third, {input.examples});
+  return ops::reshape(third, {graphs});
 }
 
 Variable Egt::outputs(const ModelInput& input, const nn::Context& context) const {
@@ -240,10 +246,12 @@ Variable Egt::outputs(const ModelInput& input, const nn::Context& context) const
   if (shared) features = [once = features()] { return once; };
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
     const TraceRange range("layer", layer);
-    x = blocks_[static_cast<size_t>(layer)](x, features, layer_input(input, layer), context, layer,
-                                            checkpointing_);
+    EgtLayerInput own = input_of_layer(input, layer);
+    // The head reads virtual nodes only: nothing is computed of atoms that no layer looks at.
+    if (layer == shape_.layers - 1) own.wanted_rows = input.field("virtual_rows");
+    x = blocks_[static_cast<size_t>(layer)](x, features, own, context, layer, checkpointing_);
   }
-  return head(x, input);
+  return head(x, input.examples);
 }
 
 Variable Egt::losses(const ModelInput& input, const nn::Context& context) const {

@@ -44,6 +44,7 @@ struct EgtLayerInput {
   ops::PackedGraphs graphs;
   Tensor source_rows;  ///< (K) i32, the row of each source; undefined if all nodes are sources
   bool hides_pairs = false;  ///< class number C: a pair whose target does not see its source
+  Tensor wanted_rows;        ///< (W) i32, the rows that are read afterwards; undefined: all
 };
 
 /// The features of each class of pairs, from embeddings of distances, bonds and virtual nodes.
@@ -66,7 +67,8 @@ class EgtPairFeatures {
 class EgtAttention {
  public:
   EgtAttention(ParameterStore& store, const std::string& name, const EgtShape& shape);
-  /// x (R, width) → the same size. `pairs` (C, edge_width) are normed features of the classes.
+  /// x (R, width) → the rows that are wanted. `pairs` (C, edge_width) are normed features of the
+  /// classes.
   Variable operator()(const nn::Residual& residual, const nn::LayerNorm& norm,
                       const Variable& pairs, const EgtLayerInput& input,
                       const Dropout& dropout) const;
@@ -82,8 +84,8 @@ class EgtAttention {
 class EgtBlock {
  public:
   EgtBlock(ParameterStore& store, const std::string& name, const EgtShape& shape);
-  /// x (R, width) → the same size. `features` gives those of the pair classes; a layer that
-  /// recomputes its activations calls it again.
+  /// x (R, width) → the rows that are wanted. `features` gives those of the pair classes; a layer
+  /// that recomputes its activations calls it again.
   Variable operator()(const Variable& x, const std::function<Variable()>& features,
                       const EgtLayerInput& input, const nn::Context& context, int64_t layer,
                       Checkpointing checkpointing) const;
@@ -137,7 +139,8 @@ class Egt : public Model {
 
  private:
   Variable embedded(const ModelInput& input) const;
-  Variable head(const Variable& x, const ModelInput& input) const;
+  /// virtual_nodes (B·V, width) → (B)
+  Variable head(const Variable& virtual_nodes, int64_t graphs) const;
 
   EgtShape shape_;
   DType precision_;
