@@ -447,7 +447,7 @@ CLI::App* define_prepare(CLI::App& app, Options& options) {
   define_texts(*command, options);
   define_molecules(*command, options);
   command->add_flag("--replace", options.prepare.replace,
-                    "Replace a prepared data set of another name or other sources in --output");
+                    "Replace a prepared data set of another name, sources or content in --output");
   command->add_flag("--json", options.json, "Print what was made as JSON");
   define_encoded(*command, options);
   return command;

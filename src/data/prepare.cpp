@@ -75,49 +75,75 @@ std::string options_text(const TextOptions& texts) {
   return text;
 }
 
-/// What tells a data set from others.
-struct DataName {
+/// What tells a prepared data set from others.
+struct DataSet {
   std::string name;
   std::vector<std::string> sources;
-  bool operator==(const DataName&) const = default;
+  std::string checksum;
+  std::array<TokenRange, 3> splits;
 };
 
-/// Of the data set that a folder holds. Nothing if there is none, or a damaged
-/// one.
-std::optional<DataName> data_in(const std::string& folder) {
+template <class Info>
+DataSet data_set_of(const Info& info) {
+  return {info.name, info.sources, info.checksum, info.splits};
+}
+
+/// The data set that a folder holds. Nothing if there is none, or a damaged one.
+std::optional<DataSet> data_in(const std::string& folder) {
   std::error_code ignored;
   if (!fs::exists(fs::path(folder) / kDatasetFile, ignored)) return std::nullopt;
   try {
-    if (holds_encoded_images(folder)) {
-      const EncodedImages images = EncodedImages::open(folder);
-      return DataName{images.info().name, images.info().sources};
-    }
-    if (holds_images(folder)) {
-      const ImageDataset images = ImageDataset::open(folder);
-      return DataName{images.info().name, images.info().sources};
-    }
-    if (holds_molecules(folder)) {
-      const Molecules molecules = Molecules::open(folder);
-      return DataName{molecules.info().name, molecules.info().sources};
-    }
-    const TokenDataset tokens = TokenDataset::open(folder);
-    return DataName{tokens.info().name, tokens.info().sources};
+    if (holds_encoded_images(folder)) return data_set_of(EncodedImages::open(folder).info());
+    if (holds_images(folder)) return data_set_of(ImageDataset::open(folder).info());
+    if (holds_molecules(folder)) return data_set_of(Molecules::open(folder).info());
+    return data_set_of(TokenDataset::open(folder).info());
   } catch (const DataError&) {
     return std::nullopt;
   }
 }
 
+constexpr const char* kHowToReplace =
+    "Add --replace to put this one in its place, or give another --output";
+
 /// Throws if the output holds another data set: a run may still need it. What is damaged is of use
 /// to nobody.
 void refuse_other_data(const PrepareOptions& options, const std::vector<std::string>& sources) {
   if (options.replace) return;
-  const std::optional<DataName> there = data_in(options.output);
-  if (!there || *there == DataName{options.name, sources}) return;
+  const std::optional<DataSet> there = data_in(options.output);
+  if (!there || (there->name == options.name && there->sources == sources)) return;
   throw ConfigError(
-      "output '{}' holds another data set: '{}', made of {}, and not '{}', made of {}. Add "
-      "--replace to put this one in its place, or give another --output",
+      "output '{}' holds another data set: '{}', made of {}, and not '{}', made of {}. {}",
       options.output, there->name, fmt::join(there->sources, ", "), options.name,
-      fmt::join(sources, ", "));
+      fmt::join(sources, ", "), kHowToReplace);
+}
+
+std::string sizes_text(const std::array<TokenRange, 3>& splits) {
+  return fmt::format("{}/{}/{}", splits[0].size(), splits[1].size(), splits[2].size());
+}
+
+/// The same once the new data is made: inputs of the same names may hold something else, and other
+/// options may make something else of them.
+void refuse_other_content(const PrepareOptions& options, const DataSet& made) {
+  if (options.replace) return;
+  const std::optional<DataSet> there = data_in(options.output);
+  if (!there || (there->checksum == made.checksum && there->splits == made.splits)) return;
+  throw ConfigError(
+      "output '{}' holds a data set of this name, made of files of the same names, that has "
+      "another "
+      "content: checksum {} and splits of {}, where this command makes checksum {} and splits of "
+      "{}. {}",
+      options.output, there->checksum, sizes_text(there->splits), made.checksum,
+      sizes_text(made.splits), kHowToReplace);
+}
+
+/// Writes dataset.json and puts the folder in its place.
+template <class Info>
+void finish(const PrepareOptions& options, const Info& info, FolderWriter& writer) {
+  refuse_other_content(options, data_set_of(info));
+  writer.start_file(kDatasetFile);
+  writer.write(dataset_to_json(info));
+  writer.remove_file(kJournalFile);  // of images: there is nothing left to continue
+  writer.commit();
 }
 
 /// Makes data.bin.
@@ -189,9 +215,7 @@ ImageDatasetInfo prepare_images(const PrepareOptions& options) {
   if (info.split_size(Split::train) == 0) {
     throw DataError("no picture for the train split in {}", options.inputs.front());
   }
-  writer.start_file(kDatasetFile);
-  writer.write(dataset_to_json(info));
-  writer.commit();
+  finish(options, info, writer);
   return info;
 }
 
@@ -203,10 +227,7 @@ EncodedImagesInfo prepare_encoded_images(const PrepareOptions& options) {
   FolderWriter writer(options.output, kOurFiles, kContinuedFiles);
   EncodedImagesInfo info = write_encoded_images(options, writer);
   info.name = options.name;
-  writer.start_file(kDatasetFile);
-  writer.write(dataset_to_json(info));
-  writer.remove_file(kJournalFile);
-  writer.commit();
+  finish(options, info, writer);
   return info;
 }
 
@@ -220,9 +241,7 @@ MoleculesInfo prepare_molecules(const PrepareOptions& options, const MoleculeOpt
   MoleculesInfo info = make_molecules(options, molecules, writer);
   info.name = options.name;
   info.sources = sources;
-  writer.start_file(kDatasetFile);
-  writer.write(dataset_to_json(info));
-  writer.commit();
+  finish(options, info, writer);
   return info;
 }
 
@@ -240,9 +259,7 @@ DatasetInfo prepare_dataset(const PrepareOptions& options) {
   info.options = options_text(options.texts);
   info.name = options.name;
   info.sources = sources;
-  writer.start_file(kDatasetFile);
-  writer.write(dataset_to_json(info));
-  writer.commit();
+  finish(options, info, writer);
   return info;
 }
 

@@ -183,6 +183,39 @@ TEST_CASE("a prepared data set of another name or other sources is replaced only
   is_kept(prepare_images, tree(folder / "pets", out), "'cifar10', made of data_batch_2.bin");
 }
 
+TEST_CASE("a prepared data set of another content is replaced only if told to") {
+  const TempDir folder;
+  const std::string out = folder / "out";
+  fs::create_directories(folder / "a");
+  fs::create_directories(folder / "b");
+  write_bytes(folder / "a/book.txt", std::string(3'000, 'x'));
+  write_bytes(folder / "b/book.txt", std::string(3'000, 'y'));
+  PrepareOptions options = tree(folder / "a/book.txt", out);
+  options.name = "bytes";
+  prepare_dataset(options);
+  CHECK_NOTHROW(prepare_dataset(options));
+  const std::string before = read_bytes(out + "/dataset.json");
+  const auto is_refused = [&](PrepareOptions other) {
+    const std::string error = error_of(ExitCode::usage, [&] { prepare_dataset(other); });
+    CHECK(contains(error, "another content: checksum"));
+    CHECK(contains(error, "2700/150/150"));
+    CHECK(contains(error, "--replace"));
+    CHECK(read_bytes(out + "/dataset.json") == before);
+    CHECK_FALSE(fs::exists(out + ".partial"));
+    other.replace = true;
+    CHECK_NOTHROW(prepare_dataset(other));
+    CHECK(read_bytes(out + "/dataset.json") != before);
+    options.replace = true;
+    prepare_dataset(options);
+    options.replace = false;
+  };
+  PrepareOptions other_text = options, other_split = options;
+  other_text.inputs = {folder / "b/book.txt"};
+  is_refused(other_text);
+  other_split.texts.split = SplitShares::from_text("80/10/10");
+  is_refused(other_split);
+}
+
 TEST_CASE("leaving bad pictures out is refused where there are no files of pictures") {
   TempDir folder;
   write_bytes(folder / "data_batch_1.bin", row(3, 0));

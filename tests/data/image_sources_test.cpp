@@ -217,6 +217,7 @@ TEST_CASE("imagenet: a folder of classes needs its split, and may take its class
         std::vector<std::string>{"val/n02/a.JPEG 0", "val/n05/b.JPEG 1"});
   CHECK_THAT(told, Catch::Contains("there is no train split"));
 
+  options.replace = true;
   options.encoded.classes = folder / "synsets.txt";
   write_bytes(folder / "synsets.txt", "n01 tench\nn02 goldfish, Carassius\nn05 ray\r\n\n");
   const auto info = prepare_encoded_images(options);

@@ -25,6 +25,7 @@ class Fixture {
       molecules.target = "gap";
     }
     options.note = [this](const std::string& text) { told += text + "\n"; };
+    options.replace = true;  // cases prepare with other options into the same folder
   }
   Molecules prepare() {
     prepare_molecules(options, molecules);
