@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -18,7 +19,9 @@
 #include "ssa/sweep/manifest.h"
 #include "ssa/sweep/scored_split.h"
 #include "ssa/sweep/summary.h"
+#include "ssa/tasks/load.h"
 #include "ssa/train/model_session.h"
+#include "ssa/train/run_state.h"
 
 #include "apps/app.h"
 
@@ -35,12 +38,30 @@ struct Options {
   std::string json, csv, published;
 };
 
+/// Data by its path, each opened once.
+using DataByPath = std::map<std::string, DataIdentity>;
+
+/// How the data that the config names differs from what the run was trained on; empty if it does
+/// not, or nothing was saved yet. Data may move: only another path is looked into.
+std::string other_data(const std::string& run_dir, const Config& config, DataByPath& opened) {
+  const std::string config_path = run_dir + "/config.yaml", &path = config.data.path;
+  if (!path_exists(config_path) || load_config(config_path).data.path == path) return {};
+  if (!path_exists(run_dir + "/checkpoints/latest")) return {};
+  const RunState run = run_state_of(latest_checkpoint_of(run_dir));
+  if (!opened.contains(path)) opened[path] = make_task(config)->open_data()->identity();
+  const std::string difference = data_difference(run.data, opened[path]);
+  return difference.empty() ? "" : fmt::format("data.path: {} has {}", path, difference);
+}
+
 /// Checks all run folders before the first run starts. Throws ConfigError with all problems.
 void check_run_folders(const SweepOptions& options, const std::vector<SweepPoint>& points) {
   std::string problems;
+  DataByPath opened;
   for (const SweepPoint& point : points) {
     const std::string run_dir = options.run_dir(point);
-    const auto differences = config_differences(run_dir, point.config);
+    std::vector<std::string> differences = config_differences(run_dir, point.config);
+    const std::string data = other_data(run_dir, point.config, opened);
+    if (!data.empty()) differences.push_back(data);
     if (differences.empty()) continue;
     problems += fmt::format("\n{} holds a run of another config:\n  {}", run_dir,
                             fmt::join(differences, "\n  "));

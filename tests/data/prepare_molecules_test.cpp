@@ -333,6 +333,7 @@ TEST_CASE("molecules that are interrupted leave nothing behind") {
   // Another table does not take the folder's place, unless it is told to.
   fs::rename(fixture.folder / "data.csv", fixture.folder / "other.csv");
   fixture.options.inputs = {fixture.folder / "other.csv"};
+  fixture.options.replace = false;
   CHECK(contains(
       error_of(ExitCode::usage, [&] { prepare_molecules(fixture.options, fixture.molecules); }),
       "--replace"));

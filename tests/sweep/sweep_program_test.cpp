@@ -147,6 +147,20 @@ TEST_CASE("a folder with runs of another config is refused, a grown grid is note
       run.sweep({"--vary", "ssa.windows=2", "--eval", "none", "--set", "train.steps=9"});
   CHECK(other.code == 2);
   CHECK(contains(other.err, "train.steps: there 8, now 9"));
+  const std::string text = read_bytes(run.text_path);
+  const auto with_data = [&](const std::string& name, const std::string& content) {
+    write_bytes(run.dir / name, content);
+    return run.sweep(
+        {"--vary", "ssa.windows=2", "--eval", "none", "--set", "data.path=" + run.dir / name});
+  };
+  CHECK(with_data("moved.txt", text).code == 0);
+  const Finished other_text = with_data("other.txt", text + "more");
+  CHECK(other_text.code == 2);
+  CHECK(contains(other_text.err, "other.txt has"));
+  const Finished no_text = run.sweep(
+      {"--vary", "ssa.windows=2", "--eval", "none", "--set", "data.path=" + run.dir / "none.txt"});
+  CHECK(no_text.code == 3);
+  CHECK(contains(no_text.err, "none.txt"));
   const Finished grown = run.sweep({"--vary", "ssa.windows=2,4", "--eval", "none"});
   CHECK(grown.code == 0);
   CHECK(contains(grown.err, "new in this grid: windows-4"));
