@@ -1,10 +1,12 @@
 #include "apps/app.h"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "ssa/backend/backend.h"
+#include "ssa/core/edit_distance.h"
 #include "ssa/core/error.h"
 #include "ssa/core/out_of_memory.h"
 #include "ssa/core/system_limits.h"
@@ -78,6 +81,29 @@ int after_output(const std::string& program, int code) {
   return static_cast<int>(ExitCode::usage);
 }
 
+/// "unknown option --sample; did you mean --samples?"; CLI11's own words where no option is
+/// unknown.
+std::string message_of(const CLI::App& parsed, const CLI::Error& error) {
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
+  std::vector<std::string> left = parsed.remaining(true);
+  const auto unknown = std::ranges::find_if(
+      left, [](const std::string& argument) { return argument.starts_with("--"); });
+  if (unknown == left.end()) return error.what();
+  const std::string given = unknown->substr(0, unknown->find('='));
+  size_t nearest = 4;  // edits; more make another word
+  std::string meant;
+  std::vector<const CLI::App*> parts = {&parsed};
+  std::ranges::copy(parsed.get_subcommands(), std::back_inserter(parts));
+  for (const CLI::App* part : parts) {
+    for (const CLI::Option* option : part->get_options()) {
+      const size_t distance = edit_distance(given, option->get_name(), nearest);
+      if (distance < nearest) nearest = distance, meant = option->get_name();
+    }
+  }
+  return fmt::format("unknown option {}{}", given,
+                     meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
+}
+
 int parse_and_run(int argc, char** argv, const AppInfo& info,
                   const std::function<std::function<int()>(CLI::App&)>& define) {
   CLI::App app(info.summary, info.name);
@@ -96,7 +122,9 @@ int parse_and_run(int argc, char** argv, const AppInfo& info,
   app.failure_message([&info](const CLI::App* parsed, const CLI::Error& error) {
     std::string command = info.name;
     for (const CLI::App* part : parsed->get_subcommands()) command += " " + part->get_name();
-    return fmt::format("{}: error: {}. See {} --help\n", info.name, error.what(), command);
+    const std::string message = message_of(*parsed, error);
+    return fmt::format("{}: error: {}{} See {} --help\n", info.name, message,
+                       message.ends_with('?') ? "" : ".", command);
   });
   app.fallthrough();  // common options may stand behind a subcommand
   const std::function<int()> run = define(app);

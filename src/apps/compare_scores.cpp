@@ -14,7 +14,8 @@ constexpr double kTold = 2;
 
 /// What a comparison says: "a", "b", or "neither" if the difference may be chance.
 std::string_view better(const MetricValue& difference, const Metric& metric) {
-  if (!(std::abs(difference.value) > kTold * difference.stderr_) || difference.stderr_ == 0) {
+  const bool told = std::abs(difference.value) > kTold * difference.stderr_;  // not of NaN
+  if (!told || difference.stderr_ == 0) {
     return "neither";
   }
   return (difference.value > 0) == metric.higher_is_better ? "a" : "b";
@@ -86,9 +87,9 @@ void print(const Scored& a, const std::string& a_name, const OtherScore& b,
   std::cout << fmt::format("A  {}  {}  {}\n", metric.text(a.result.metrics.front()), a_name,
                            name_of(a));
   std::cout << fmt::format("B  {}  {}  {}\n", metric.text(b_value), b.name, b.what);
-  std::cout << fmt::format("A - B: {:+.4f} {}, standard error {:.4f} over {} {}\n{}\n",
-                           difference.value, metric.label, difference.stderr_, comparison.items,
-                           items_of(*a.traits), verdict(comparison, metric));
+  std::cout << fmt::format("A - B: {:+.4f} {}, standard error {} over {} {}\n{}\n",
+                           difference.value, metric.label, error_text(difference.stderr_),
+                           comparison.items, items_of(*a.traits), verdict(comparison, metric));
 }
 
 nlohmann::json to_json(const Scored& a, const OtherScore& b, const Comparison& comparison) {

@@ -41,6 +41,16 @@ EvalMode mode_for(const Options& options, const Config& config);
 int64_t samples_for(const Options& options, const Config& config);
 EvalWeights weights_for(const Options& options, const Config& config);
 
+/// Throws ConfigError for options that do not go together.
+void check_options(const Options& options);
+/// Throws ConfigError if the folder of --json cannot be written: it is known before the evaluation
+/// then. For rank 0, which writes.
+void check_result_path(const Options& options);
+/// Throws ConfigError for a --strongest that no target can have.
+void check_strongest(const Options& options, const Config& config);
+/// Options that change nothing in the mode that the config says.
+void warn_of_idle_options(const Options& options, const Config& config);
+
 /// A trained model, and the data that it was made for.
 struct OpenModel {
   LoadedCheckpoint checkpoint;

@@ -256,6 +256,14 @@ ComparedTerms terms_of(const OpenModel& model, const Target& target) {
           target.set->total_terms(), has_term_losses(*target.set) ? 0 : target.set->items()};
 }
 
+Config config_of_other(const Options& options) {
+  try {
+    return given_config(options);
+  } catch (const ConfigError& error) {
+    throw ConfigError("--compare: {}", error.what());
+  }
+}
+
 /// Opens B. Throws ConfigError if it is no score of the same terms, before A is scored.
 Other open_other(Communicator& ranks, const OpenModel& model, const Target& target,
                  const Options& options) {
@@ -275,7 +283,7 @@ Other open_other(Communicator& ranks, const OpenModel& model, const Target& targ
   other.options.checkpoint = other.options.config = "";
   other.options.predictions = other.options.per_token = "";
   other.options.no_analysis = true;
-  other.model.emplace(open_model(ranks, given_config(other.options), other.options));
+  other.model.emplace(open_model(ranks, config_of_other(other.options), other.options));
   other.target.emplace(target.text ? text_target(*other.model, *target.text)
                                    : open_split(*other.model, options.split, options));
   require_comparable(own, terms_of(*other.model, *other.target), options.compare);
@@ -393,12 +401,16 @@ void print(const CoverageResult& result, const Options& options) {
   std::cout << fmt::format(
       "sub-models sample {:.1f}% of the {} strongest connections of each target\n",
       100 * result.coverage, options.strongest);
+  if (result.windows == 0) {
+    std::cout << "no correlation of that with their loss: in no window do they sample different "
+                 "parts\n";
+    return;
+  }
   std::cout << fmt::format(
-      "correlation of that with their loss, within windows: Pearson {:+.3f} (standard error "
-      "{:.3f}), "
-      "Spearman {:+.3f} ({:.3f}), mean of {} windows\n",
-      result.pearson.value, result.pearson.stderr_, result.spearman.value, result.spearman.stderr_,
-      result.windows);
+      "correlation of that with their loss, within windows: Pearson {:+.3f} (standard error {}), "
+      "Spearman {:+.3f} ({}), mean of {} windows\n",
+      result.pearson.value, error_text(result.pearson.stderr_), result.spearman.value,
+      error_text(result.spearman.stderr_), result.windows);
 }
 
 }  // namespace

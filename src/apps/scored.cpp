@@ -1,5 +1,6 @@
 #include "apps/scored.h"
 
+#include <cmath>
 #include <iostream>
 
 #include <fmt/format.h>
@@ -60,9 +61,9 @@ void print_curve(const Scored& scored) {
   std::cout << fmt::format("samples  {:>10}  stderr   to renorm  stderr\n",
                            scored.traits->metric().label);
   for (const CurvePoint& point : scored.result.curve) {
-    std::cout << fmt::format("{:7}  {:10.4f}  {:.4f}  {:+10.4f}  {:.4f}\n", point.samples,
-                             point.metrics.front().value, point.metrics.front().stderr_,
-                             point.difference.value, point.difference.stderr_);
+    std::cout << fmt::format("{:7}  {:10.4f}  {:6}  {:+10.4f}  {:6}\n", point.samples,
+                             point.metrics.front().value, error_text(point.metrics.front().stderr_),
+                             point.difference.value, error_text(point.difference.stderr_));
   }
 }
 
@@ -74,9 +75,9 @@ void print_ensemble(const Scored& scored) {
                            result.seconds / static_cast<double>(scored.subject.samples + 1));
   const MetricValue& difference = result.curve.back().difference;
   std::cout << fmt::format(
-      "renorm on the same {}: {}; the ensemble less renorm: {:+.4f}, standard error {:.4f}\n",
+      "renorm on the same {}: {}; the ensemble less renorm: {:+.4f}, standard error {}\n",
       scored.traits->terms, metric.text(result.renorm.metrics.front().value), difference.value,
-      difference.stderr_);
+      error_text(difference.stderr_));
 }
 
 }  // namespace
@@ -107,6 +108,10 @@ nlohmann::json to_json(const Scored& scored) {
   if (scored.is_ensemble()) add_ensemble(json, scored);
   if (!scored.tables.empty()) json["analysis"] = to_json(scored.tables);
   return json;
+}
+
+std::string error_text(double standard_error) {
+  return std::isfinite(standard_error) ? fmt::format("{:.4f}", standard_error) : "–";
 }
 
 std::string name_of(const Scored& scored) {
@@ -153,11 +158,12 @@ void print_table(const std::vector<Scored>& all, bool curve) {
     std::cout << fmt::format("{:6}  {:12}  {:8.4f}", scored.subject.split, result.terms,
                              result.loss);
     for (size_t i = 0; i < traits.metrics.size(); ++i) {
-      std::cout << fmt::format("  {:10.4f}  {:.4f}", result.metrics[i], result.errors[i]);
+      std::cout << fmt::format("  {:10.4f}  {:6}", result.metrics[i], error_text(result.errors[i]));
     }
     if (scored.is_ensemble()) {
       const MetricValue& difference = result.curve.back().difference;
-      std::cout << fmt::format("  {:+10.4f}  {:.4f}", difference.value, difference.stderr_);
+      std::cout << fmt::format("  {:+10.4f}  {:6}", difference.value,
+                               error_text(difference.stderr_));
     }
     std::cout << '\n';
   }

@@ -34,6 +34,9 @@ struct Scored {
 /// The file of a score: docs/reference/run-folder.md.
 nlohmann::json to_json(const Scored& scored);
 
+/// "0.0123"; a dash where there is no standard error, or another number that does not exist.
+std::string error_text(double standard_error);
+
 /// "test ensemble of 10 of step 600"
 std::string name_of(const Scored& scored);
 /// Prints a score for people, with the scores of 1, 2, … samples if `curve`.

@@ -123,7 +123,7 @@ void add_graph_options(CLI::App& command, GraphOptions& options) {
   command.add_option("--nodes", options.nodes, "LO-HI: nodes of a graph, virtual ones included")
       ->capture_default_str();
   command.add_option("--virtual-nodes", options.virtual_nodes, "Virtual nodes of a graph")
-      ->check(CLI::Range(0, 200))
+      ->check(whole_number_between(0, 200))
       ->capture_default_str();
   command.add_option("--drop", options.drop, "Part of the real nodes that are no sources")
       ->check(CLI::Range(0.0, 1.0))

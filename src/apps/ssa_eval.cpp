@@ -18,6 +18,7 @@
 #include "apps/app.h"
 #include "apps/early_config.h"
 #include "apps/score_model.h"
+#include "apps/whole_number.h"
 
 namespace ssa {
 
@@ -118,26 +119,6 @@ Config config_of_training(const LoadedCheckpoint& checkpoint, const std::string&
   return data ? data->settled(config) : config;
 }
 
-/// What takes one split only.
-void check_one_split(const Options& options) {
-  if (options.split != "all") return;
-  for (const auto& [option, given] : {std::pair("--predictions", !options.predictions.empty()),
-                                      std::pair("--per-token", !options.per_token.empty()),
-                                      std::pair("--coverage", !options.coverage.empty()),
-                                      std::pair("--compare", !options.compare.empty())}) {
-    if (given) throw ConfigError("{} takes one split: --split train, valid or test", option);
-  }
-}
-
-void check_text(const Options& options) {
-  if (options.text.empty()) {
-    if (options.per_line) throw ConfigError("--per-line is for a text: --text FILE");
-    return;
-  }
-  if (!options.coverage.empty()) throw ConfigError("--coverage is for a split, not for --text");
-  if (options.max_tokens > 0) throw ConfigError("--text is scored whole, without --max-tokens");
-}
-
 bool is_language_model(TaskKind task) {
   return task == TaskKind::byte_lm || task == TaskKind::word_lm || task == TaskKind::token_lm;
 }
@@ -159,11 +140,7 @@ Config given_config(const Options& options) {
         "--checkpoint DIR with --config FILE; or as --checkpoint a file that `ssa-convert export "
         "--layout ssa` has written");
   }
-  if (options.json == "-" && options.predictions == "-") {
-    throw ConfigError("--json - and --predictions -: only one of them fits on standard output");
-  }
-  check_one_split(options);
-  check_text(options);
+  check_options(options);
   if (has_config) return config_in_weights_file(options.checkpoint, options.set);
   return load_task_config(options.run.empty() ? options.config : config_of_run(options.run),
                           options.set);
@@ -209,6 +186,11 @@ int scored(Communicator& ranks, const OpenModel& model, const Options& options) 
 }
 
 int run(Communicator& ranks, const Config& given, const Options& options) {
+  check_strongest(options, given);
+  if (ranks.rank() == 0) {
+    check_result_path(options);
+    warn_of_idle_options(options, given);
+  }
   require_same_command(ranks, options, given);
   const std::string_view option = options.coverage.empty() ? "--text" : "--coverage";
   const bool needs_text = !options.text.empty() || !options.coverage.empty();
@@ -248,14 +230,14 @@ int main(int argc, char** argv) {
     app.add_option("--mode", options->mode, "renorm or ensemble (default: eval.mode)")
         ->check(CLI::IsMember({"renorm", "ensemble"}));
     app.add_option("--samples", options->samples, "Sub-models drawn (default: eval.samples)")
-        ->check(CLI::Range(int64_t{1}, ssa::kMostSamples));
+        ->check(ssa::whole_number_between(1, ssa::kMostSamples));
     auto* const split =
         app.add_option("--split", options->split, "Part of the data to score; all: each of them")
             ->check(CLI::IsMember({"train", "valid", "test", "all"}))
             ->capture_default_str();
     app.add_option("--max-tokens", options->max_tokens,
                    "Score only N tokens, images or graphs of the split (0: all)")
-        ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+        ->check(ssa::whole_number_between(0, int64_t{1} << 60))
         ->capture_default_str();
     app.add_option("--set", options->set, "key=value …: override keys of the config");
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
@@ -279,12 +261,14 @@ int main(int argc, char** argv) {
     app.add_option("--text", options->text,
                    "Score this file of text in place of the data (- is standard input)")
         ->excludes(split);
-    app.add_option("--coverage", options->coverage,
-                   "Write a JSON line for each window and sub-model: its loss, and which part of "
-                   "the strongest connections its plans have sampled (- is standard output)");
+    auto* const coverage = app.add_option(
+        "--coverage", options->coverage,
+        "Write a JSON line for each window and sub-model: its loss, and which part of "
+        "the strongest connections its plans have sampled (- is standard output)");
     app.add_option("--strongest", options->strongest,
                    "Sources of each target that --coverage counts as strong")
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+        ->needs(coverage)
+        ->check(ssa::whole_number_between(1, int64_t{1} << 20))
         ->capture_default_str();
     app.add_flag("--per-line", options->per_line, "The score of each line of --text");
     return [options] {

@@ -217,7 +217,7 @@ int main(int argc, char** argv) {
            "the free memory holds, at most 64)")
         ->check(ssa::whole_number_from(1));
     app.add_option("--length", options->length, "Texts: tokens (bytes, words or ids) to add")
-        ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+        ->check(ssa::whole_number_between(0, int64_t{1} << 40));
     app.add_option("--temperature", options->sampling.temperature,
                    "Below 1 sharper, above 1 flatter, 0 always the likeliest")
         ->capture_default_str();
@@ -234,12 +234,12 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"renorm", "ensemble"}))
         ->capture_default_str();
     app.add_option("--samples", options->samples, "Sub-models (default: eval.samples)")
-        ->check(CLI::Range(int64_t{1}, ssa::kMostSamples));
+        ->check(ssa::whole_number_between(1, ssa::kMostSamples));
     app.add_option("--slide", options->slide,
                    "Tokens dropped at a time once data.length of them are in the context; what is "
                    "left is then read again. 1: always the most context, but all of it is read "
                    "for each token (0: half)")
-        ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+        ->check(ssa::whole_number_between(0, int64_t{1} << 40))
         ->capture_default_str();
     app.add_option("--device", options->device, "auto, cpu, cuda or reference")
         ->capture_default_str();
@@ -251,10 +251,10 @@ int main(int argc, char** argv) {
     app.add_option("--output", options->output,
                    "File for the text (default: standard output), or PNG file for the pictures");
     app.add_option("--count", options->count, "Pictures to draw")
-        ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+        ->check(ssa::whole_number_between(1, 65536))
         ->capture_default_str();
     app.add_option("--columns", options->columns, "Pictures in a row of the PNG")
-        ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+        ->check(ssa::whole_number_between(1, 65536))
         ->capture_default_str();
     app.add_option("--complete", options->complete,
                    "Complete this picture, which is drawn first: its number in the test split, "

@@ -24,6 +24,7 @@
 #include "ssa/train/run_state.h"
 
 #include "apps/app.h"
+#include "apps/whole_number.h"
 
 namespace ssa {
 namespace {
@@ -251,7 +252,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_flag("--prepare", options.prepare,
                "slurm: write the job array's script and do not submit it");
   app.add_option("--jobs", sweep.jobs, "Points at a time (default: 1; slurm: no limit)")
-      ->check(CLI::Range(1, 4096));
+      ->check(whole_number_between(1, 4096));
   app.add_option("--eval", options.evaluations,
                  "Score the points after training: renorm, ensemble, both or none")
       ->check(CLI::IsMember({"renorm", "ensemble", "both", "none"}))

@@ -24,6 +24,7 @@
 #include "apps/app.h"
 #include "apps/dry_run.h"
 #include "apps/early_config.h"
+#include "apps/whole_number.h"
 
 namespace ssa {
 namespace {
@@ -250,7 +251,7 @@ int main(int argc, char** argv) {
     app.add_flag("--dry-run", options->dry_run,
                  "Print what the run takes (compute, memory, time, disk), and stop");
     app.add_option("--ranks", options->ranks, "--dry-run: as one of so many ranks")
-        ->check(CLI::Range(1, 65536));
+        ->check(ssa::whole_number_between(1, 65536));
     app.add_option("--device-memory", options->device_memory,
                    "--dry-run: memory of each rank's device, as in 80GiB (default: this machine's)")
         ->transform(CLI::AsSizeValue(true))

@@ -105,7 +105,7 @@ StoredLosses read_term_losses(const std::string& path) {
       return found == file.metadata().end() ? std::string() : found->second;
     };
     if (entry("format") != kFormat) {
-      throw ConfigError("{}: not a file that `ssa-eval --per-token` has written", path);
+      throw ConfigError("--compare {}: not a file that `ssa-eval --per-token` has written", path);
     }
     const Tensor loss = file.load("loss", Device::cpu, MemoryCategory::data);
     const auto* first = loss.data<double>();
@@ -121,7 +121,7 @@ StoredLosses read_term_losses(const std::string& path) {
                      .name = entry("data_name")},
             .loss = {first, first + loss.numel()}};
   } catch (const CheckpointError& error) {
-    throw ConfigError("--compare: {}", error.what());
+    throw ConfigError("--compare takes a run folder, or a file of --per-token: {}", error.what());
   } catch (const ShapeError& error) {
     throw ConfigError("--compare {}: {}", path, error.what());
   }

@@ -8,8 +8,10 @@
 
 namespace ssa {
 
-/// Checks that an option is a whole number from `least` up. The message of CLI11's own checks ends
-/// with the largest double, in 309 digits.
+// CLI11's own checks say "not in range" of what is no number, and end with the largest double, in
+// 309 digits.
+
+/// Checks that an option is a whole number from `least` up.
 inline CLI::Validator whole_number_from(int64_t least) {
   return {[least](std::string& text) -> std::string {
             int64_t value = 0;
@@ -17,6 +19,17 @@ inline CLI::Validator whole_number_from(int64_t least) {
             return fmt::format("'{}' should be a whole number from {} up", text, least);
           },
           fmt::format("{} or more", least)};
+}
+
+/// The same for one from `least` to `most`.
+inline CLI::Validator whole_number_between(int64_t least, int64_t most) {
+  return {[least, most](std::string& text) -> std::string {
+            int64_t value = 0;
+            const bool is_number = CLI::detail::lexical_cast(text, value);
+            if (is_number && value >= least && value <= most) return {};
+            return fmt::format("'{}' should be a whole number from {} to {}", text, least, most);
+          },
+          fmt::format("{} to {}", least, most)};
 }
 
 }  // namespace ssa

@@ -148,7 +148,8 @@ class Study {
   std::vector<size_t> layers_;  // that sample
 };
 
-Correlation over_windows(const ItemMean& of_windows) {
+Correlation over_windows(const ItemMean& of_windows, int64_t windows) {
+  if (windows == 0) return {};
   return {of_windows.mean(), of_windows.standard_error()};
 }
 
@@ -184,8 +185,8 @@ CoverageResult measure_coverage(const Model& model, const Task& task, const Eval
   work.go_on = [&] { return !options.progress || options.progress(item); };
   result.complete = share_work(alone ? *alone : *options.ranks, work);
   result.coverage = coverages.mean();
-  result.pearson = over_windows(pearsons);
-  result.spearman = over_windows(spearmans);
+  result.pearson = over_windows(pearsons, result.windows);
+  result.spearman = over_windows(spearmans, result.windows);
   return result;
 }
 

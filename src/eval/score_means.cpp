@@ -1,10 +1,14 @@
 #include "ssa/eval/score_means.h"
 
 #include <cmath>
+#include <limits>
 
 namespace ssa {
 
 namespace {
+
+/// Of a mean over a single item.
+constexpr double kNoError = std::numeric_limits<double>::quiet_NaN();
 
 /// The value of a metric that follows from the loss, with its standard error.
 MetricValue from_loss(const Metric& metric, const ItemMean& loss) {
@@ -24,7 +28,7 @@ double ItemMean::mean() const { return terms_ > 0 ? total_ / terms_ : 0.0; }
 
 double ItemMean::standard_error() const {
   const auto n = static_cast<double>(items_.size());
-  if (items_.size() < 2) return 0.0;
+  if (items_.size() < 2) return kNoError;
   const double centre = mean();
   double squares = 0;
   for (const auto& [sum, terms] : items_) {
@@ -50,7 +54,7 @@ MetricValue ItemMean::difference(const ItemMean& other, const Metric& metric) co
   SSA_CHECK(items_.size() == other.items_.size(), "difference: {} items against {}", items_.size(),
             other.items_.size());
   const double a = mean(), b = other.mean();
-  MetricValue difference{value_at(metric, a) - value_at(metric, b), 0};
+  MetricValue difference{value_at(metric, a) - value_at(metric, b), kNoError};
   const auto n = static_cast<double>(items_.size());
   if (items_.size() < 2) return difference;
   double squares = 0;

@@ -5,6 +5,8 @@
 
 #include "ssa/core/error.h"
 
+#include "storage/checkpoint_folder.h"
+
 namespace ssa {
 
 namespace {
@@ -63,8 +65,9 @@ WeightsFileInfo weights_file_info(const SafetensorsFile& file) {
 
 bool names_weights_file(const std::string& path) {
   std::error_code ignored;  // what is not there is no file
-  return std::filesystem::path(path).filename() != "latest" &&
-         std::filesystem::is_regular_file(path, ignored);
+  const std::filesystem::path name = std::filesystem::path(path).filename();
+  const bool is_pointer = name == kLatest || name == kBest;
+  return !is_pointer && std::filesystem::is_regular_file(path, ignored);
 }
 
 }  // namespace ssa

@@ -150,8 +150,8 @@ void require_task(TokenKind kind, TaskKind task, const std::string& path) {
   const auto held = std::ranges::find(kTextKinds, kind, &TextKind::kind);
   const auto wanted = std::ranges::find(kTextKinds, task, &TextKind::task);
   if (held == wanted) return;
-  throw ConfigError("task is {}, but data.path '{}' holds {}. Set task: {}, or {}", name(task),
-                    path, held->tokens, name(held->task), wanted->making);
+  throw ConfigError("task is {}, but data.path '{}' holds {}. A new run can have task: {}; or {}",
+                    name(task), path, held->tokens, name(held->task), wanted->making);
 }
 
 }  // namespace
@@ -163,8 +163,9 @@ Config LanguageModelData::settled(Config config) const {
   if (info.kind == TokenKind::bytes) return config;
   if (config.data.vocabulary != 0 && config.data.vocabulary != info.vocabulary) {
     throw ConfigError(
-        "data.vocabulary is {}, but the vocabulary of data.path '{}' has {} tokens. Leave it at 0 "
-        "to take the data's",
+        "data.vocabulary is {}, but the vocabulary of data.path '{}' has {} tokens. A new "
+        "run takes the data's with 0; a trained one needs data of its own words: `ssa-data prepare "
+        "… --vocabulary RUN`",
         config.data.vocabulary, path(), info.vocabulary);
   }
   config.data.vocabulary = info.vocabulary;

@@ -31,7 +31,9 @@ void Task::check(ConfigCheck& check) const {
 
 void Task::check_geometry(ConfigCheck& check, Use use) const {
   std::vector<std::string_view> keys = geometry_keys(use);
-  if (!check.usable(keys) || !check.usable({"ssa.kind", "ssa.layers"})) return;
+  if (!check.usable(keys) || !check.usable({"ssa.kind", "ssa.layers", "model.layers"})) {
+    return;
+  }
   try {
     for (const PlanSpec& spec : plan_specs(Sources::sampled, use)) validate(spec);
   } catch (const ConfigError& error) {

@@ -37,6 +37,16 @@ constexpr int64_t kBesidePlan = int64_t{64} << 20;
 /// `--resume` names a checkpoint.
 bool names_checkpoint(const std::string& resume) { return resume != "none" && resume != "auto"; }
 
+LoadedCheckpoint named_checkpoint(const std::string& resume) {
+  if (!path_exists(resume)) {
+    throw CheckpointError(
+        "--resume {}: there is no such checkpoint. Give auto (the newest one of the run folder), "
+        "none, or a checkpoint's folder",
+        resume);
+  }
+  return open_checkpoint(resume);
+}
+
 bool lies_in(const std::string& checkpoint, const std::string& folder) {
   std::error_code error;  // set if the folder does not exist
   const auto parent = std::filesystem::canonical(checkpoint, error).parent_path();
@@ -63,7 +73,7 @@ void refuse_existing_run(const RunFolder& folder, const std::string& resume) {
 /// The checkpoint that `resume` means, before the run folder is locked; nothing if there is none.
 std::optional<LoadedCheckpoint> checkpoint_to_resume(const TrainOptions& options) {
   if (options.resume == "none") return std::nullopt;
-  if (names_checkpoint(options.resume)) return open_checkpoint(options.resume);
+  if (names_checkpoint(options.resume)) return named_checkpoint(options.resume);
   return find_latest_checkpoint(options.run_dir, nullptr);
 }
 
@@ -196,7 +206,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
       watch_(ranks_) {
   ranks_.set_timeout(std::chrono::duration<double>(config_.distributed.timeout_seconds));
   // Checks come before the folder is made: a wrong config or checkpoint leaves no folder behind.
-  if (names_checkpoint(options.resume)) restore(open_checkpoint(options.resume));
+  if (names_checkpoint(options.resume)) restore(named_checkpoint(options.resume));
   if (!config_.train.init_from.empty()) start_from_weights();
   together(ranks_, "claiming the run folder", [this] { claim_folder(); });
   log_ = std::make_unique<LogFile>(

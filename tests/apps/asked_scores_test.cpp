@@ -223,6 +223,44 @@ TEST_CASE("another text is scored with a model of bytes, line by line, without t
   runs.check_refused({"--per-line"}, 2, "--per-line is for a text");
 }
 
+TEST_CASE("ssa-eval refuses or names what would change nothing, before it computes") {
+  const TwoRuns runs;
+  const std::string file = runs.dir / "x";
+  const Finished idle = runs.score(runs.a, {"--mode", "renorm", "--samples", "3", "--curve"});
+  CHECK(idle.code == 0);
+  CHECK(contains(idle.err, "--samples changes nothing"));
+  CHECK(contains(idle.err, "--curve changes nothing"));
+  runs.check_refused({"--strongest", "4"}, 2, "requires --coverage");
+  runs.check_refused({"--coverage", file, "--per-token", file + "2"}, 2, "go with --per-token");
+  runs.check_refused({"--coverage", file, "--predictions", "-"}, 2, "go with --predictions");
+  runs.check_refused({"--coverage", file, "--compare", runs.b}, 2, "go with --compare");
+  runs.check_refused({"--coverage", file, "--curve"}, 2, "go with --curve");
+  runs.check_refused({"--coverage", file, "--mode", "renorm"}, 2, "go with --mode renorm");
+  runs.check_refused({"--coverage", file, "--strongest", "4000"}, 2, "eval.length");
+  runs.check_refused({"--compare", runs.b, "--curve"}, 2, "go with --curve");
+  runs.check_refused({"--json", runs.dir / "nowhere/x.json"}, 2, "nowhere/x.json: the folder");
+  runs.check_refused({"--compare", runs.dir / "nothing"}, 2, "--compare: " + runs.dir / "nothing");
+  write_bytes(file, "no losses");
+  runs.check_refused({"--compare", file}, 2, "or a file of --per-token");
+  runs.check_refused({"--smaples", "3"}, 2, "unknown option --smaples; did you mean --samples?");
+  runs.check_refused({"--samples", "ten"}, 2, "'ten' should be a whole number from 1 to 65536");
+}
+
+TEST_CASE("ssa-eval gives no standard error of a single window, and no correlation of none") {
+  const TwoRuns runs;
+  const json score =
+      runs.printed(runs.a, {"--mode", "ensemble", "--samples", "2", "--max-tokens", "8"});
+  CHECK(score["stderr"]["bits_per_byte"].is_null());
+  CHECK(score["difference"]["stderr"].is_null());
+  const Finished shown =
+      runs.score(runs.a, {"--mode", "ensemble", "--samples", "2", "--max-tokens", "8", "--curve"});
+  CHECK(contains(shown.out, "standard error –"));
+  const json coverage =
+      runs.printed(runs.a, {"--coverage", runs.dir / "c", "--samples", "1", "--max-tokens", "8"});
+  CHECK(coverage["windows"] == 0);
+  CHECK(coverage["pearson"]["value"].is_null());
+}
+
 TEST_CASE("ssa-eval --coverage writes a line for each window and sub-model") {
   const TwoRuns runs;
   const std::string file = runs.dir / "coverage.jsonl";

@@ -9,30 +9,6 @@
 
 using namespace ssa;
 
-TEST_CASE("edit distance counts swaps of neighbours as one", "[config]") {
-  CHECK(edit_distance("", "") == 0);
-  CHECK(edit_distance("", "abc") == 3);
-  CHECK(edit_distance("abc", "") == 3);
-  CHECK(edit_distance("kitten", "sitting") == 3);
-  CHECK(edit_distance("steps", "setps") == 1);
-  CHECK(edit_distance("ca", "abc") == 3);
-}
-
-TEST_CASE("an edit distance up to the given one is exact, and others are above it", "[config]") {
-  const std::vector<std::string> words = {"",      "a",     "ab",         "ba",     "steps",
-                                          "setps", "stesp", "batch_size", "widths", "batch_sise"};
-  for (const std::string& a : words) {
-    for (const std::string& b : words) {
-      const size_t whole = edit_distance(a, b);
-      for (size_t most = 0; most < 12; ++most) {
-        CAPTURE(a, b, most);
-        const size_t found = edit_distance(a, b, most);
-        CHECK((whole <= most ? found == whole : found > most));
-      }
-    }
-  }
-}
-
 TEST_CASE("the nearest key is offered", "[config]") {
   Config config;
   FieldList fields;
@@ -44,6 +20,7 @@ TEST_CASE("the nearest key is offered", "[config]") {
   const auto [given, nearest] = GENERATE(values<Case>({
       {"train.batch_sise", "train.batch_size"},
       {"train.batch-size", "train.batch_size"},
+      {"evl.mode", "eval.mode"},               // the slip is in the section
       {"eval.batch_sise", "eval.batch_size"},  // the same name in two sections
       {"model.layer", "model.layers"},
       {"ssa.layer", "ssa.layers"},

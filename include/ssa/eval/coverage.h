@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 
 #include "ssa/dist/communicator.h"
 #include "ssa/tasks/task.h"
@@ -32,9 +33,10 @@ struct CoverageOptions {
 };
 
 /// A correlation within windows: the mean over the windows, and its standard error. Between windows
-/// it would say how hard the texts are.
+/// it would say how hard the texts are. NaN where there is none: of no window, and of a single one.
 struct Correlation {
-  double value = 0, stderr_ = 0;
+  double value = std::numeric_limits<double>::quiet_NaN();
+  double stderr_ = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct CoverageResult {

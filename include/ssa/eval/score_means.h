@@ -6,7 +6,7 @@
 
 namespace ssa {
 
-/// A metric with its standard error over the items.
+/// A metric with its standard error over the items, NaN if there is a single one.
 struct MetricValue {
   double value = 0;
   double stderr_ = 0;
@@ -25,6 +25,7 @@ class ItemMean {
  public:
   void add(double sum, double terms);
   double mean() const;
+  /// NaN of fewer than two items.
   double standard_error() const;
   /// f(this mean) - f(the other's mean) for a metric that follows from the loss, or for `scale`
   /// times the means. The standard error is that of the difference: both means are over the same
