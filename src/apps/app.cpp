@@ -81,25 +81,36 @@ int after_output(const std::string& program, int code) {
   return static_cast<int>(ExitCode::usage);
 }
 
-/// "unknown option --sample; did you mean --samples?"; CLI11's own words where no option is
-/// unknown.
-std::string message_of(const CLI::App& parsed, const CLI::Error& error) {
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
-  std::vector<std::string> left = parsed.remaining(true);
-  const auto unknown = std::ranges::find_if(
-      left, [](const std::string& argument) { return argument.starts_with("--"); });
-  if (unknown == left.end()) return error.what();
-  const std::string given = unknown->substr(0, unknown->find('='));
-  size_t nearest = 4;  // edits; more make another word
-  std::string meant;
+/// The option whose name is nearest to an unknown one; empty if none is near.
+std::string nearest_option(const CLI::App& parsed, std::string_view given) {
   std::vector<const CLI::App*> parts = {&parsed};
   std::ranges::copy(parsed.get_subcommands(), std::back_inserter(parts));
+  size_t nearest = edits_of_another_word(given.size());
+  std::string meant;
   for (const CLI::App* part : parts) {
     for (const CLI::Option* option : part->get_options()) {
-      const size_t distance = edit_distance(given, option->get_name(), nearest);
-      if (distance < nearest) nearest = distance, meant = option->get_name();
+      if (option->get_lnames().empty()) continue;
+      const std::string& name = option->get_lnames().front();
+      const size_t distance = edit_distance(given, name, nearest);
+      if (distance < nearest) nearest = distance, meant = "--" + name;
     }
   }
+  return meant;
+}
+
+/// "unknown option --sample; did you mean --samples?"; CLI11's own words where no option is
+/// unknown. One that is required may be missing because of a slip.
+std::string message_of(const CLI::App& parsed, const CLI::Error& error) {
+  const bool may_be_unknown = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
+                              dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  const std::vector<std::string> left =
+      may_be_unknown ? parsed.remaining(true) : std::vector<std::string>();
+  const auto unknown = std::ranges::find_if(left, [](const std::string& argument) {
+    return argument.size() > 2 && argument.starts_with("--") && argument[2] != '=';
+  });
+  if (unknown == left.end()) return error.what();
+  const std::string given = unknown->substr(0, unknown->find('='));
+  const std::string meant = nearest_option(parsed, std::string_view(given).substr(2));
   return fmt::format("unknown option {}{}", given,
                      meant.empty() ? "" : fmt::format("; did you mean {}?", meant));
 }
@@ -279,6 +290,19 @@ class ReaderOfPipe {
 };
 
 }  // namespace
+
+void check_result_path(std::string_view option, const std::string& path) {
+  std::error_code ignored;
+  const auto type = std::filesystem::status(path, ignored).type();
+  using Type = std::filesystem::file_type;
+  if (path.empty() || path == "-") return;
+  if (type == Type::fifo || type == Type::character || type == Type::socket) return;
+  try {
+    const FileReplacement tried(path);  // nothing is left of it
+  } catch (const CheckpointError& error) {
+    throw ConfigError("{} {}: cannot be written: {}", option, path, error.what());
+  }
+}
 
 void write_result(const std::string& path, std::string_view text) {
   const ReaderOfPipe reader(path);

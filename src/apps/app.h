@@ -33,6 +33,10 @@ int run_on_ranks(const std::string& program, const std::function<int(Communicato
 /// The config.yaml of a run folder, for --run. Throws ConfigError if there is none.
 std::string config_of_run(const std::string& run);
 
+/// Throws ConfigError if the file of an option cannot be written: it is known before a long
+/// computation then. "-" and the empty path are none; what is no regular file is not tried.
+void check_result_path(std::string_view option, const std::string& path);
+
 /// Writes a result to the file that the command line names, atomically. A signal ends the program
 /// while it waits for the reader of a pipe. Throws ConfigError if the file cannot be written.
 void write_result(const std::string& path, std::string_view text);

@@ -4,10 +4,10 @@
 #include "apps/eval_options.h"
 
 #include <array>
-#include <filesystem>
+#include <tuple>
+#include <utility>
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include "ssa/core/error.h"
 
@@ -16,6 +16,8 @@ namespace ssa {
 namespace {
 
 using Given = std::pair<const char*, bool>;
+/// An option, whether it is given, whether it changes nothing then, and why.
+using Idle = std::tuple<const char*, bool, bool, const char*>;
 
 /// What takes one split only.
 void check_one_split(const Options& options) {
@@ -69,27 +71,22 @@ void check_options(const Options& options) {
   check_alone(options);
 }
 
-void check_result_path(const Options& options) {
-  const std::string& path = options.json;
-  if (path.empty() || path == "-") return;
-  std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (folder.empty()) folder = ".";
-  if (::access(folder.c_str(), W_OK | X_OK) == 0) return;
-  throw ConfigError("--json {}: the folder cannot be written: {}", path,
-                    std::error_code(errno, std::generic_category()).message());
-}
-
 void check_strongest(const Options& options, const Config& config) {
-  if (options.coverage.empty() || options.strongest <= config.eval.length) return;
-  throw ConfigError("--strongest {}: a target has {} sources at most (eval.length)",
-                    options.strongest, config.eval.length);
+  if (options.coverage.empty()) return;
+  const int64_t length = config.eval.length > 0 ? config.eval.length : config.data.length;
+  if (options.strongest <= length) return;
+  throw ConfigError("--strongest {}: a target has {} sources at most", options.strongest, length);
 }
 
 void warn_of_idle_options(const Options& options, const Config& config) {
-  if (!options.coverage.empty() || mode_for(options, config) == EvalMode::ensemble) return;
-  for (const auto& [option, given] :
-       std::array{Given("--samples", options.samples > 0), Given("--curve", options.curve)}) {
-    if (given) spdlog::warn("{} changes nothing: renorm is one dense pass", option);
+  const bool of_coverage = !options.coverage.empty(), of_text = !options.text.empty();
+  const bool dense = !of_coverage && mode_for(options, config) == EvalMode::renorm;
+  for (const auto& [option, given, idle, why] : std::array{
+           Idle("--samples", options.samples > 0, dense, "renorm is one dense pass"),
+           Idle("--curve", options.curve, dense, "renorm is one dense pass"),
+           Idle("--curve", options.curve, !dense && of_text, "a text has no curve"),
+           Idle("--no-analysis", options.no_analysis, of_coverage, "--coverage has no analysis")}) {
+    if (given && idle) spdlog::warn("{} changes nothing: {}", option, why);
   }
 }
 

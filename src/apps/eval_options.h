@@ -43,9 +43,6 @@ EvalWeights weights_for(const Options& options, const Config& config);
 
 /// Throws ConfigError for options that do not go together.
 void check_options(const Options& options);
-/// Throws ConfigError if the folder of --json cannot be written: it is known before the evaluation
-/// then. For rank 0, which writes.
-void check_result_path(const Options& options);
 /// Throws ConfigError for a --strongest that no target can have.
 void check_strongest(const Options& options, const Config& config);
 /// Options that change nothing in the mode that the config says.

@@ -402,15 +402,16 @@ void print(const CoverageResult& result, const Options& options) {
       "sub-models sample {:.1f}% of the {} strongest connections of each target\n",
       100 * result.coverage, options.strongest);
   if (result.windows == 0) {
-    std::cout << "no correlation of that with their loss: in no window do they sample different "
-                 "parts\n";
+    std::cout << "no correlation of that with their loss: it takes a window in which sub-models "
+                 "differ in both\n";
     return;
   }
   std::cout << fmt::format(
       "correlation of that with their loss, within windows: Pearson {:+.3f} (standard error {}), "
-      "Spearman {:+.3f} ({}), mean of {} windows\n",
+      "Spearman {:+.3f} ({}), mean of {} {}\n",
       result.pearson.value, error_text(result.pearson.stderr_), result.spearman.value,
-      error_text(result.spearman.stderr_), result.windows);
+      error_text(result.spearman.stderr_), result.windows,
+      result.windows == 1 ? "window" : "windows");
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ struct Scored {
 /// The file of a score: docs/reference/run-folder.md.
 nlohmann::json to_json(const Scored& scored);
 
-/// "0.0123"; a dash where there is no standard error, or another number that does not exist.
+/// "0.0123"; a dash where there is no standard error.
 std::string error_text(double standard_error);
 
 /// "test ensemble of 10 of step 600"

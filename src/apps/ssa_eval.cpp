@@ -186,17 +186,17 @@ int scored(Communicator& ranks, const OpenModel& model, const Options& options) 
 }
 
 int run(Communicator& ranks, const Config& given, const Options& options) {
-  check_strongest(options, given);
-  if (ranks.rank() == 0) {
-    check_result_path(options);
-    warn_of_idle_options(options, given);
-  }
   require_same_command(ranks, options, given);
   const std::string_view option = options.coverage.empty() ? "--text" : "--coverage";
   const bool needs_text = !options.text.empty() || !options.coverage.empty();
   if (needs_text && !is_language_model(given.task)) {
     throw ConfigError("{} is for models of texts; the task of this one is {}", option,
                       name(given.task));
+  }
+  check_strongest(options, given);
+  if (ranks.rank() == 0) {
+    check_result_path("--json", options.json);
+    warn_of_idle_options(options, given);
   }
   const OpenModel model = open_model(ranks, config_for(given, options), options);
   if (ranks.rank() == 0 && !needs_text) warn_of_read_only(options.run);

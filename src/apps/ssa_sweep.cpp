@@ -6,6 +6,7 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -17,11 +18,11 @@
 #include "ssa/storage/run_folder.h"
 #include "ssa/sweep/child_process.h"
 #include "ssa/sweep/manifest.h"
+#include "ssa/sweep/point_state.h"
 #include "ssa/sweep/scored_split.h"
 #include "ssa/sweep/summary.h"
 #include "ssa/tasks/load.h"
 #include "ssa/train/model_session.h"
-#include "ssa/train/run_state.h"
 
 #include "apps/app.h"
 #include "apps/whole_number.h"
@@ -39,18 +40,26 @@ struct Options {
   std::string json, csv, published;
 };
 
-/// Data by its path, each opened once.
-using DataByPath = std::map<std::string, DataIdentity>;
+/// What lies at a data.path; nothing if it cannot be opened.
+using DataByPath = std::map<std::string, std::optional<DataIdentity>>;
 
 /// How the data that the config names differs from what the run was trained on; empty if it does
-/// not, or nothing was saved yet. Data may move: only another path is looked into.
+/// not, or nobody knows. Data may move, and may lie on other machines only. Throws DataError if
+/// there is none at a data.path that is not the run's.
 std::string other_data(const std::string& run_dir, const Config& config, DataByPath& opened) {
-  const std::string config_path = run_dir + "/config.yaml", &path = config.data.path;
-  if (!path_exists(config_path) || load_config(config_path).data.path == path) return {};
-  if (!path_exists(run_dir + "/checkpoints/latest")) return {};
-  const RunState run = run_state_of(latest_checkpoint_of(run_dir));
-  if (!opened.contains(path)) opened[path] = make_task(config)->open_data()->identity();
-  const std::string difference = data_difference(run.data, opened[path]);
+  const DataIdentity run = data_of_run(run_dir);
+  if (run.bytes == 0) return {};
+  const std::string& path = config.data.path;
+  if (!opened.contains(path)) {
+    try {
+      opened[path] = make_task(config)->open_data()->identity();
+    } catch (const DataError&) {
+      if (load_config(run_dir + "/config.yaml").data.path != path) throw;
+      opened[path] = std::nullopt;
+    }
+  }
+  const std::optional<DataIdentity>& data = opened[path];
+  const std::string difference = data ? data_difference(run, *data) : "";
   return difference.empty() ? "" : fmt::format("data.path: {} has {}", path, difference);
 }
 
@@ -64,7 +73,7 @@ void check_run_folders(const SweepOptions& options, const std::vector<SweepPoint
     const std::string data = other_data(run_dir, point.config, opened);
     if (!data.empty()) differences.push_back(data);
     if (differences.empty()) continue;
-    problems += fmt::format("\n{} holds a run of another config:\n  {}", run_dir,
+    problems += fmt::format("\n{} holds a run of another config, or of other data:\n  {}", run_dir,
                             fmt::join(differences, "\n  "));
   }
   if (problems.empty()) return;
@@ -206,6 +215,8 @@ int run(Options options) {
   std::vector<Variation> variations;
   const SweepGrid grid = read_grid(sweep, variations);
   sweep.split = split_for(options, grid);
+  check_result_path("--json", options.json);
+  check_result_path("--csv", options.csv);
   check_run_folders(sweep, grid.points);
   check_programs(sweep.program_dir);
   const bool whole_grid = sweep.only.empty();

@@ -201,8 +201,7 @@ std::string nearest_key(const FieldList& fields, std::string_view path, std::str
   for (const auto& [synonym, key] : kSynonyms) {
     if (last_part(path) == synonym && fields.find(key)) return std::string(key);
   }
-  const size_t length = last_part(path).size();
-  size_t best = length <= 3 ? 2 : std::max<size_t>(3, length / 3 + 1);  // only closer ones count
+  size_t best = edits_of_another_word(last_part(path).size());
   std::string nearest;
   for (const Field& candidate : fields.all()) {
     const size_t distance = distance_to(candidate, path, section, best);

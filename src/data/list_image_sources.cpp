@@ -342,8 +342,8 @@ class SourceLister {
     }
     if (labels_ && !labels_are_used_) {
       options_.note(
-          fmt::format("'{}' (--val-labels) is not used: every picture of val has its class from a "
-                      "folder or an archive",
+          fmt::format("'{}' (--val-labels) is not used: no picture of val lacks the folder of its "
+                      "class",
                       labels_->path()));
     }
     if (result_.images.front().split != Split::train && options_.encoded.classes.empty()) {

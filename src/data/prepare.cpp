@@ -81,11 +81,18 @@ struct DataSet {
   std::vector<std::string> sources;
   std::string checksum;
   std::array<TokenRange, 3> splits;
+  std::vector<std::string> classes;  ///< of pictures
+  std::string vocabulary_checksum;   ///< of words and ids
 };
 
 template <class Info>
 DataSet data_set_of(const Info& info) {
-  return {info.name, info.sources, info.checksum, info.splits};
+  DataSet set{info.name, info.sources, info.checksum, info.splits, {}, {}};
+  if constexpr (requires { info.classes; }) set.classes = info.classes;
+  if constexpr (requires { info.vocabulary_checksum; }) {
+    set.vocabulary_checksum = info.vocabulary_checksum;
+  }
+  return set;
 }
 
 /// The data set that a folder holds. Nothing if there is none, or a damaged one.
@@ -117,8 +124,19 @@ void refuse_other_data(const PrepareOptions& options, const std::vector<std::str
       fmt::join(sources, ", "), kHowToReplace);
 }
 
-std::string sizes_text(const std::array<TokenRange, 3>& splits) {
-  return fmt::format("{}/{}/{}", splits[0].size(), splits[1].size(), splits[2].size());
+/// What is different in the content of two data sets of the same name and sources; empty: nothing.
+std::string content_difference(const DataSet& there, const DataSet& made) {
+  const auto sizes = [](const DataSet& set) {
+    return fmt::format("{}/{}/{}", set.splits[0].size(), set.splits[1].size(),
+                       set.splits[2].size());
+  };
+  if (there.splits != made.splits) {
+    return fmt::format("its splits have {}, not {}", sizes(there), sizes(made));
+  }
+  if (there.classes != made.classes) return "it has other classes";
+  if (there.vocabulary_checksum != made.vocabulary_checksum) return "it has another vocabulary";
+  if (there.checksum == made.checksum) return {};
+  return fmt::format("its checksum is {}, not {}", there.checksum, made.checksum);
 }
 
 /// The same once the new data is made: inputs of the same names may hold something else, and other
@@ -126,14 +144,17 @@ std::string sizes_text(const std::array<TokenRange, 3>& splits) {
 void refuse_other_content(const PrepareOptions& options, const DataSet& made) {
   if (options.replace) return;
   const std::optional<DataSet> there = data_in(options.output);
-  if (!there || (there->checksum == made.checksum && there->splits == made.splits)) return;
+  const std::string difference = there ? content_difference(*there, made) : "";
+  if (difference.empty()) return;
+  const bool goes_on = is_encoded_image_dataset(options.name);
   throw ConfigError(
-      "output '{}' holds a data set of this name, made of files of the same names, that has "
-      "another "
-      "content: checksum {} and splits of {}, where this command makes checksum {} and splits of "
-      "{}. {}",
-      options.output, there->checksum, sizes_text(there->splits), made.checksum,
-      sizes_text(made.splits), kHowToReplace);
+      "output '{0}' holds another data set, though of the same name and made of files of the same "
+      "names: {1}. {2}{3}",
+      options.output, difference, kHowToReplace,
+      goes_on ? fmt::format(". What was made waits in '{}.partial': --replace goes on from there, "
+                            "or remove it",
+                            options.output)
+              : "");
 }
 
 /// Writes dataset.json and puts the folder in its place.

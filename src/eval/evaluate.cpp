@@ -56,7 +56,7 @@ struct Job {
 
 std::vector<Predicted> Job::predictions(int64_t first, const Batch& items, Sources sources,
                                         const RngKey& key) const {
-  std::vector<Batch> batch = {items};
+  std::vector<Batch> batch(1, items);
   const auto plans = to_tensors(task.draw(batch, sources, Use::evaluation, key), device);
   const ModelInput input = to_input(batch.front(), plans, model, device);
   const bool beside_ensemble = options.mode == EvalMode::ensemble && sources == Sources::all;

@@ -10,9 +10,9 @@
 
 namespace ssa {
 
-/// The batches that a rank's pieces of shared work are computed from, read while the piece before
-/// them is being computed. Pieces that follow each other and are of one batch, such as the
-/// sub-models of an ensemble on the same items, read it once.
+/// The batches that a rank's pieces of shared work are computed from, up to two of them read while
+/// pieces of one before are being computed. Pieces that follow each other and are of one batch,
+/// such as the sub-models of an ensemble on the same items, read it once.
 class PieceBatches {
  public:
   /// `read(number)` reads batch `number`, on another thread. The rank's pieces are `rank`,

@@ -194,13 +194,14 @@ Plot loss_plot(const std::vector<Run>& runs, const std::string& title, const std
   return plot;
 }
 
-/// The upper end of the axis of a metric of which less is better: what each run had reached after a
-/// third of its validations, so that the differences at the end can be seen.
+/// The upper end of the axis of a metric of which less is better: the highest value of the last two
+/// thirds of any run's validations, so that the differences at the end can be seen.
 std::optional<double> upper_end_of(const Plot& plot) {
   constexpr size_t kFewest = 6;
   std::optional<double> end;
   for (const Series& series : plot.series) {
     const std::vector<Point>& points = series.points;
+    if (points.empty()) continue;  // a run that is not counted in epochs
     if (points.size() < kFewest) return std::nullopt;
     for (size_t i = points.size() / 3; i < points.size(); ++i) {
       if (std::isfinite(points[i].y)) end = std::max(end.value_or(points[i].y), points[i].y);

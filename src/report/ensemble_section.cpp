@@ -91,14 +91,15 @@ void add_curve(Plot& plot, const Run& run, const Evaluation& ensemble, const Met
   for (const EnsemblePoint& point : ensemble.curve) {
     const auto samples = static_cast<double>(point.samples);
     series.points.push_back({samples, point.value});
+    const std::optional<double> error = point.paired_error ? point.paired_error : point.error;
+    if (!error) continue;  // of a single item
     band.x.push_back(samples);
-    const double error = point.paired_error.value_or(point.error);
-    band.low.push_back(point.value - error);
-    band.high.push_back(point.value + error);
+    band.low.push_back(point.value - *error);
+    band.high.push_back(point.value + *error);
   }
   if (series.points.size() > kMostDots) series.line = LineStyle::spaced;
   plot.series.push_back(std::move(series));
-  plot.bands.push_back(std::move(band));
+  if (!band.x.empty()) plot.bands.push_back(std::move(band));
   if (const auto value = dense_value(run, ensemble, metric)) {
     plot.horizontal.push_back({*value, run.style, "renorm"});
   }

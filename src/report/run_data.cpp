@@ -66,8 +66,7 @@ std::vector<EnsemblePoint> read_curve(const json& object) {
     const auto samples = whole(item, "samples");
     const auto value = number(item, "value");
     if (!samples || *samples < 1 || !value) continue;
-    curve.push_back({*samples, *value, std::abs(number(item, "stderr").value_or(0.0)),
-                     number(item, "difference_stderr")});
+    curve.push_back({*samples, *value, number(item, "stderr"), number(item, "difference_stderr")});
     if (curve.size() == kMaxCurvePoints) break;
   }
   std::stable_sort(curve.begin(), curve.end(),

@@ -112,7 +112,9 @@ class Drawing {
     for (const Mark& mark : plot_.horizontal) extent.add(mark.at);
     if (!extent.seen()) return {};
     Range range = drawable(extent.range());
-    if (plot_.y_most && *plot_.y_most > range.low) range.high = std::min(range.high, *plot_.y_most);
+    if (plot_.y_most && *plot_.y_most > range.low) {
+      range = drawable({range.low, std::min(range.high, *plot_.y_most)});
+    }
     const double margin = (plot_.horizontal.empty() ? 0.05 : 0.1) * range.size();
     if (plot_.y_from_zero && range.low >= 0) return {0, range.high + margin};
     return {range.low - margin, range.high + margin};

@@ -21,6 +21,8 @@ inline constexpr const char* kConfigFile = "config.yaml";
 inline constexpr const char* kManifestFile = "manifest.json";
 inline constexpr std::string_view kLatest = "latest";
 inline constexpr std::string_view kBest = "best";
+/// Whether a file of this name says which checkpoint is meant.
+inline bool is_pointer(std::string_view name) { return name == kLatest || name == kBest; }
 inline constexpr std::string_view kPartial = ".partial";
 inline constexpr std::string_view kReplaced = ".replaced";
 

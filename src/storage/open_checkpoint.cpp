@@ -169,8 +169,7 @@ bool has_checkpoints(const std::string& run_dir) {
 LoadedCheckpoint open_checkpoint(const std::string& path) {
   const std::filesystem::path given(path);
   std::error_code error;  // ignored: reading the file reports the same problem
-  const bool is_pointer = given.filename() == kLatest || given.filename() == kBest;
-  if (!is_pointer || std::filesystem::is_directory(given, error)) {
+  if (!is_pointer(given.filename().string()) || std::filesystem::is_directory(given, error)) {
     if (!path_exists(path)) throw CheckpointError("there is no checkpoint '{}'", path);
     if (names_weights_file(path)) return open_file(path);
     if (std::filesystem::is_directory(checkpoints_dir(path), error) && has_checkpoints(path)) {

@@ -65,9 +65,8 @@ WeightsFileInfo weights_file_info(const SafetensorsFile& file) {
 
 bool names_weights_file(const std::string& path) {
   std::error_code ignored;  // what is not there is no file
-  const std::filesystem::path name = std::filesystem::path(path).filename();
-  const bool is_pointer = name == kLatest || name == kBest;
-  return !is_pointer && std::filesystem::is_regular_file(path, ignored);
+  return !is_pointer(std::filesystem::path(path).filename().string()) &&
+         std::filesystem::is_regular_file(path, ignored);
 }
 
 }  // namespace ssa

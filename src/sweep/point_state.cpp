@@ -186,6 +186,20 @@ void record_failure(const std::string& run_dir, const PointFailure& failure) {
 
 void clear_failure(const std::string& run_dir) { remove_tree(failure_path(run_dir)); }
 
+DataIdentity data_of_run(const std::string& run_dir) {
+  const auto record = read_object(run_dir + "/start.json");
+  if (!record || !record->contains("data") || !(*record)["data"].is_object()) return {};
+  const json& data = (*record)["data"];
+  DataIdentity identity;
+  if (const auto bytes = data.find("bytes"); bytes != data.end() && bytes->is_number_integer()) {
+    identity.bytes = bytes->get<int64_t>();
+  }
+  if (const auto sum = data.find("checksum"); sum != data.end() && sum->is_string()) {
+    identity.checksum = sum->get<std::string>();
+  }
+  return identity;
+}
+
 std::vector<std::string> config_differences(const std::string& run_dir, const Config& config) {
   const std::string path = run_dir + "/config.yaml";
   if (!path_exists(path)) return {};

@@ -164,9 +164,10 @@ Config LanguageModelData::settled(Config config) const {
   if (config.data.vocabulary != 0 && config.data.vocabulary != info.vocabulary) {
     throw ConfigError(
         "data.vocabulary is {}, but the vocabulary of data.path '{}' has {} tokens. A new "
-        "run takes the data's with 0; a trained one needs data of its own words: `ssa-data prepare "
-        "… --vocabulary RUN`",
-        config.data.vocabulary, path(), info.vocabulary);
+        "run takes the data's with 0; a trained one needs data of its own {}",
+        config.data.vocabulary, path(), info.vocabulary,
+        info.kind == TokenKind::words ? "words: `ssa-data prepare words --vocabulary RUN`"
+                                      : "tokenizer");
   }
   config.data.vocabulary = info.vocabulary;
   return config;

@@ -236,13 +236,14 @@ TEST_CASE("ssa-eval refuses or names what would change nothing, before it comput
   runs.check_refused({"--coverage", file, "--compare", runs.b}, 2, "go with --compare");
   runs.check_refused({"--coverage", file, "--curve"}, 2, "go with --curve");
   runs.check_refused({"--coverage", file, "--mode", "renorm"}, 2, "go with --mode renorm");
-  runs.check_refused({"--coverage", file, "--strongest", "4000"}, 2, "eval.length");
+  runs.check_refused({"--coverage", file, "--strongest", "4000"}, 2, "32 sources at most");
   runs.check_refused({"--compare", runs.b, "--curve"}, 2, "go with --curve");
-  runs.check_refused({"--json", runs.dir / "nowhere/x.json"}, 2, "nowhere/x.json: the folder");
+  runs.check_refused({"--json", runs.dir / "nowhere/x.json"}, 2, "nowhere/x.json: cannot be");
+  runs.check_refused({"--json", runs.dir / "."}, 2, "cannot be written");
+  CHECK(runs.score(runs.a, {"--max-tokens", "8", "--json", "/dev/null"}).code == 0);
   runs.check_refused({"--compare", runs.dir / "nothing"}, 2, "--compare: " + runs.dir / "nothing");
   write_bytes(file, "no losses");
   runs.check_refused({"--compare", file}, 2, "or a file of --per-token");
-  runs.check_refused({"--smaples", "3"}, 2, "unknown option --smaples; did you mean --samples?");
   runs.check_refused({"--samples", "ten"}, 2, "'ten' should be a whole number from 1 to 65536");
 }
 
@@ -259,6 +260,14 @@ TEST_CASE("ssa-eval gives no standard error of a single window, and no correlati
       runs.printed(runs.a, {"--coverage", runs.dir / "c", "--samples", "1", "--max-tokens", "8"});
   CHECK(coverage["windows"] == 0);
   CHECK(coverage["pearson"]["value"].is_null());
+}
+
+TEST_CASE("ssa-eval --coverage takes the length of training where eval.length is left at 0") {
+  const TwoRuns runs;
+  const json coverage =
+      runs.printed(runs.a, {"--coverage", runs.dir / "c", "--samples", "2", "--max-tokens", "64",
+                            "--set", "eval.length=0", "eval.overlap=0"});
+  CHECK(coverage["strongest"] == 8);
 }
 
 TEST_CASE("ssa-eval --coverage writes a line for each window and sub-model") {

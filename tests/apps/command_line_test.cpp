@@ -65,6 +65,25 @@ TEST_CASE("a wrong command line is code 2 for every program") {
   CHECK(contains(refusal(2, "ssa-bench", {"graph-attention", "--nodes", "9x"}), "should be LO-HI"));
 }
 
+TEST_CASE("an unknown option is named, and the one that was probably meant") {
+  const auto message = [](const std::string& program, const std::vector<std::string>& arguments) {
+    return refusal(2, program, arguments);
+  };
+  CHECK(contains(message("ssa-eval", {"--run", "a", "--smaples", "3"}),
+                 "unknown option --smaples; did you mean --samples? See"));
+  CHECK(contains(message("ssa-eval", {"--run=a", "--jsn=x"}), "--jsn; did you mean --json?"));
+  // A required option is missing because of the slip.
+  CHECK(contains(message("ssa-sweep", {"--confg", "c", "--vary", "a=1"}),
+                 "--confg; did you mean --config?"));
+  CHECK(contains(message("ssa-data", {"prepare", "bytes", "--imput", "a", "--output", "b"}),
+                 "--imput; did you mean --input? See ssa-data prepare --help"));
+  for (const std::string far : {"--foo", "--no-such-option"}) {
+    const std::string text = message("ssa-eval", {"--run", "a", far});
+    CHECK(contains(text, "unknown option " + far + ". See"));
+    CHECK_FALSE(contains(text, "did you mean"));
+  }
+}
+
 TEST_CASE("ssa-bench refuses sizes that cannot be, and options that would do nothing") {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{"plan", "--windows", "0"}, "--windows: '0' should be a whole number from 1 up"},
@@ -203,6 +222,8 @@ TEST_CASE("a config that is not there, or asks for what there is not") {
                                                        "--json", run.dir / "no/such/folder.json"});
   CHECK(unwritten.code == 2);
   CHECK(contains(unwritten.err, "error: " + run.dir / "no/such/folder.json: cannot be written"));
+  CHECK(contains(refusal(4, "ssa-train", run.train_arguments("run", {"--resume", "yes"})),
+                 "--resume yes: there is no such checkpoint. Give auto"));
   CHECK_FALSE(path_exists(run.dir / "run"));
 }
 

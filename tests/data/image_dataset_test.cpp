@@ -195,10 +195,9 @@ TEST_CASE("a prepared data set of another content is replaced only if told to") 
   prepare_dataset(options);
   CHECK_NOTHROW(prepare_dataset(options));
   const std::string before = read_bytes(out + "/dataset.json");
-  const auto is_refused = [&](PrepareOptions other) {
+  const auto is_refused = [&](PrepareOptions other, const std::string& difference) {
     const std::string error = error_of(ExitCode::usage, [&] { prepare_dataset(other); });
-    CHECK(contains(error, "another content: checksum"));
-    CHECK(contains(error, "2700/150/150"));
+    CHECK(contains(error, difference));
     CHECK(contains(error, "--replace"));
     CHECK(read_bytes(out + "/dataset.json") == before);
     CHECK_FALSE(fs::exists(out + ".partial"));
@@ -211,9 +210,29 @@ TEST_CASE("a prepared data set of another content is replaced only if told to") 
   };
   PrepareOptions other_text = options, other_split = options;
   other_text.inputs = {folder / "b/book.txt"};
-  is_refused(other_text);
+  is_refused(other_text, "its checksum is");
   other_split.texts.split = SplitShares::from_text("80/10/10");
-  is_refused(other_split);
+  is_refused(other_split, "its splits have 2700/150/150, not 2400/300/300");
+}
+
+TEST_CASE("data that differs in its words or classes alone is another data set") {
+  const TempDir folder;
+  const auto is_refused = [](const auto& prepare, const auto& options, const char* difference) {
+    const std::string error = error_of(ExitCode::usage, [&] { prepare(options); });
+    CHECK(contains(error, difference));
+  };
+  write_bytes(folder / "a.txt", "one two one two\n");
+  PrepareOptions words = tree(folder / "a.txt", folder / "words");
+  words.name = "words";
+  words.texts.split = SplitShares::from_text("none");
+  prepare_dataset(words);
+  write_bytes(folder / "a.txt", "six ten six ten\n");
+  is_refused(prepare_dataset, words, "it has another vocabulary");
+
+  write_picture(folder / "pets/train/cat/1.png", 2, 2, 10);
+  prepare_images(tree(folder / "pets", folder / "pictures"));
+  fs::rename(folder / "pets/train/cat", folder / "pets/train/dog");
+  is_refused(prepare_images, tree(folder / "pets", folder / "pictures"), "it has other classes");
 }
 
 TEST_CASE("leaving bad pictures out is refused where there are no files of pictures") {

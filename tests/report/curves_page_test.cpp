@@ -67,6 +67,18 @@ TEST_CASE("the first validations do not set the axis of a metric of which less i
   CHECK(contains(page_of(8), ">4.0</text>"));
 }
 
+TEST_CASE("an axis that is cut to equal values has labels") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config("kind: none"));
+  std::string metrics;
+  for (int i = 1; i <= 9; ++i) metrics += metrics_line(10 * i, "valid", i < 4 ? 300 : 2);
+  write_bytes(dir + "/metrics.jsonl", metrics);
+  const std::string loss = part(render_report({dir}), "loss");
+  std::string plot = loss.substr(loss.find("Bits per byte against steps"));
+  plot.resize(plot.find("class=\"axis\""));  // what comes before is the y axis
+  CHECK(count(plot, "class=\"tick\"") >= 3);
+}
+
 TEST_CASE("accuracies have curves over steps and epochs, the best one beside the last") {
   const TempDir folder;
   const std::string dir = make_run(folder, "a", classification_config());

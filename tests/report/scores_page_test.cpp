@@ -21,6 +21,18 @@ TEST_CASE("the ensemble curve has a band and the renorm line") {
   CHECK(contains(ensemble, "bits per byte"));
 }
 
+TEST_CASE("the curve of a single item has no band") {
+  const TempDir folder;
+  const std::string dir = make_run(folder, "a", tiny_config(kLocal));
+  write_bytes(dir + "/eval-ensemble-valid.json",
+              R"({"mode":"ensemble","split":"valid","samples":2,"step":100,"tokens":32,"loss":2,)"
+              R"("bits_per_byte":3.0,"curve":[{"samples":1,"value":3.1,"stderr":null,)"
+              R"("difference_stderr":null},{"samples":2,"value":3.0,"stderr":null}]})");
+  const std::string ensemble = part(render_report({dir}), "ensemble");
+  CHECK(contains(ensemble, "<path class=\"dot c0\""));
+  CHECK(count(ensemble, "class=\"band") == 0);
+}
+
 TEST_CASE("an ensemble that knows renorm on its items has that line and the paired band") {
   const TempDir folder;
   const std::string dir = make_run(folder, "a", tiny_config(kLocal));

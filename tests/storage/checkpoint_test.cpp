@@ -5,6 +5,7 @@
 
 #include "ssa/core/version.h"
 #include "ssa/storage/run_folder.h"
+#include "ssa/storage/weights_file.h"
 
 #include "storage/checkpoint_fixture.h"
 
@@ -380,6 +381,8 @@ TEST_CASE("the best checkpoint and those of round steps stay beside the newest")
   CHECK(open_checkpoint(run.path(), "best").step == 3);
   CHECK(open_checkpoint(run.path(), "best").newest_step == 9);
   CHECK(open_checkpoint(run / "checkpoints/best").step == 3);
+  CHECK_FALSE(names_weights_file(run / "checkpoints/best"));  // it names a folder
+  CHECK(names_weights_file(run / "checkpoints/step-3/model.safetensors"));
   CHECK(open_checkpoint(run.path(), "latest").step == 9);
   CHECK(open_checkpoint(run.path(), "step-4").step == 4);
   require_checkpoint_error([&] { open_checkpoint(run.path(), "step-5"); },

@@ -154,6 +154,10 @@ TEST_CASE("a folder with runs of another config is refused, a grown grid is note
         {"--vary", "ssa.windows=2", "--eval", "none", "--set", "data.path=" + run.dir / name});
   };
   CHECK(with_data("moved.txt", text).code == 0);
+  write_bytes(run.text_path, text + "more");  // under the same path
+  CHECK(contains(run.sweep({"--vary", "ssa.windows=2,4", "--eval", "none"}).err,
+                 "another config, or of other data"));
+  write_bytes(run.text_path, text);
   const Finished other_text = with_data("other.txt", text + "more");
   CHECK(other_text.code == 2);
   CHECK(contains(other_text.err, "other.txt has"));

@@ -85,7 +85,7 @@ TEST_CASE("a text that does not fit the task is refused, and the data set the vo
   CHECK(data->settled(run.config()).data.vocabulary == WordRun::kVocabulary);
   Config bytes = run.config();
   bytes.task = TaskKind::byte_lm;
-  CHECK(contains(message_of<ConfigError>([&] { data->settled(bytes); }), "Set task: word_lm"));
+  CHECK(contains(message_of<ConfigError>([&] { data->settled(bytes); }), "can have task: word_lm"));
   CHECK(contains(message_of<ConfigError>([&] { data->settled(run.config({"data.vocabulary=9"})); }),
                  "has 14 tokens"));
 }

@@ -121,6 +121,12 @@ TEST_CASE("a task of its own is asked for its own geometry", "[tasks]") {
   CHECK(refusal(yaml, {"ssa.kind=local"}) != "");
 }
 
+TEST_CASE("more sampling layers than layers are one problem, not also one of the windows",
+          "[tasks]") {
+  CHECK(refusal(kRequired + "ssa: {kind: local, layers: 17, windows: 4}\n") ==
+        "c.yaml:3: ssa.layers: ssa.layers 17 is more than model.layers 16; valid: 0 (all) to 16");
+}
+
 TEST_CASE("every file in configs/ passes its task's rules", "[tasks]") {
   for (const auto& entry :
        std::filesystem::directory_iterator(std::string(SSA_SOURCE_DIR) + "/configs")) {

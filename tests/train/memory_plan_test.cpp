@@ -10,6 +10,7 @@
 
 #include "ssa/data/lm_batch.h"
 #include "ssa/tasks/language_model.h"
+#include "ssa/tasks/load.h"
 #include "ssa/train/counted_step.h"
 #include "ssa/train/gradient_reducer.h"
 #include "ssa/train/stepper.h"
@@ -419,6 +420,24 @@ TEST_CASE("a signal ends the counting of a model") {
     code = error.code();
   }
   CHECK(code == ExitCode::interrupted);
+}
+
+TEST_CASE("an EGT's last layer multiplies for virtual nodes only, where no other layer looks") {
+  const Config config = parse_config(
+      "task: graph_regression\ndata: {path: d}\n"
+      "model: {layers: 2, width: 16, ffn_width: 40, heads: 2, egt: {virtual_nodes: 3}}\n",
+      "c.yaml", {}, [](ConfigCheck& check) { check_task(check); });
+  const Tally tally = count_step(*make_task(config), 2).tally;
+  std::map<int64_t, int64_t> times;  // the feed-forward part's first map, by its rows
+  for (const auto& [product, count] : tally.products) {
+    const bool is_weights = product.kind == CountedProduct::Kind::weights;
+    if (is_weights && product.n == 40 && product.k == 16) times[product.m] += count;
+  }
+  REQUIRE(times.size() == 2);
+  CHECK(times.begin()->first == 2 * 3);  // two graphs
+  // Each map forward, and the second one's input gradient, which has the same shape.
+  CHECK(times.begin()->second == 2);
+  CHECK(times.rbegin()->second == 2);
 }
 
 TEST_CASE("the products of a step are those of its layers and its vocabulary") {

@@ -17,7 +17,7 @@ namespace ssa::report {
 struct EnsemblePoint {
   int64_t samples = 0;
   double value = 0;
-  double error = 0;  ///< standard error
+  std::optional<double> error = {};  ///< standard error; not there: of a single item
   /// Standard error of the difference to renorm on the same items. Older files lack it.
   std::optional<double> paired_error = {};
 };

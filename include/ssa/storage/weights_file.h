@@ -25,7 +25,8 @@ SafetensorsMetadata to_metadata(const WeightsFileInfo& info);
 /// Throws CheckpointError if this is the file of another program, or a key is missing.
 WeightsFileInfo weights_file_info(const SafetensorsFile& file);
 
-/// Whether a path names a file, not the folder of a checkpoint or the file `latest`.
+/// Whether a path names a file, not the folder of a checkpoint, or one of the files `latest` and
+/// `best`, which name one.
 bool names_weights_file(const std::string& path);
 
 }  // namespace ssa

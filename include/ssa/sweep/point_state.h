@@ -8,6 +8,7 @@
 
 #include "ssa/config/config.h"
 #include "ssa/data/dataset_info.h"
+#include "ssa/tasks/task.h"
 
 namespace ssa {
 
@@ -58,6 +59,9 @@ void clear_failure(const std::string& run_dir);
 /// Empty if there is no run. Keys that do not change the weights, such as train.log_every, are
 /// ignored.
 std::vector<std::string> config_differences(const std::string& run_dir, const Config& config);
+
+/// Size and checksum of the data that the run was last started on; 0 bytes if nobody knows.
+DataIdentity data_of_run(const std::string& run_dir);
 
 /// The last `lines` lines of a text file that are not blank; none if it cannot be read.
 std::vector<std::string> last_lines(const std::string& path, size_t lines);

@@ -95,7 +95,8 @@ class EvalSet {
   virtual int64_t terms(int64_t item) const = 0;
   /// Of all items.
   virtual int64_t total_terms() const = 0;
-  /// Items first … first+count-1 as a batch.
+  /// Items first … first+count-1 as a batch. Called on another thread than the rest, at the same
+  /// time.
   virtual Batch batch(int64_t first, int64_t count) const = 0;
   /// Items that may share the sources drawn for a sub-model of an ensemble.
   virtual int64_t items_per_draw() const { return 1; }
