@@ -121,7 +121,7 @@ TEST_CASE("data of another kind than the task's are refused with what helps") {
   };
   CHECK(contains(refusal("data.path=" + files.text_path), "ssa-data prepare ids"));
   REQUIRE(files.prepare({}).code == 0);
-  CHECK(contains(refusal("task=word_lm"), "Set task: token_lm"));
+  CHECK(contains(refusal("task=word_lm"), "can have task: token_lm"));
   CHECK(contains(refusal("data.vocabulary=29"), "has 28 tokens"));
 }
 

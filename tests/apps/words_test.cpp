@@ -20,10 +20,13 @@ struct WordFiles : WordRun {
   std::string config_path = dir / "words.yaml";
   WordFiles() { write_bytes(config_path, yaml()); }
 
-  Finished prepare(const std::string& name, const std::string& output) const {
-    return run_program("ssa-data",
-                       {"prepare", name, "--input", dir / "train.txt", "--input", dir / "valid.txt",
-                        "--input", dir / "test.txt", "--output", output});
+  Finished prepare(const std::string& name, const std::string& output,
+                   const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments = {
+        "prepare",         name,      "--input",        dir / "train.txt", "--input",
+        dir / "valid.txt", "--input", dir / "test.txt", "--output",        output};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program("ssa-data", arguments);
   }
   /// Trains in the folder `run`.
   void train() const {
@@ -96,7 +99,10 @@ TEST_CASE("the same words in another order are not taken for the run's") {
   std::string text = sample_text(4000, 9);
   text.resize(text.find_last_of(" \n"));
   write_bytes(files.dir / "train.txt", text + "\n");
-  REQUIRE(files.prepare("words", files.words_path).code == 0);
+  const Finished kept = files.prepare("words", files.words_path);
+  CHECK(kept.code == 2);
+  CHECK(contains(kept.err, "--replace"));
+  REQUIRE(files.prepare("words", files.words_path, {"--replace"}).code == 0);
   const DatasetInfo now = TokenDataset::open(files.words_path).info();
   REQUIRE(now.vocabulary == WordRun::kVocabulary);
   REQUIRE(now.vocabulary_checksum != before);

@@ -3,13 +3,13 @@
 
 #include <array>
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include "dist/peer_report.h"
 #include "dist/roll_call_client.h"
 #include "dist/roll_call_server.h"
+#include "dist/sockets.h"
 #include "fuzz/frames.h"
 #include "fuzz/support.h"
 
@@ -22,14 +22,13 @@ namespace {
 constexpr int kRanks = 4;
 constexpr std::chrono::seconds kPatience{10};
 
+/// A connection to this machine. It is the engine's own, which libFuzzer's alarm does not disturb.
 Descriptor connect_to_port(int port) {
-  Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const auto* there = reinterpret_cast<const sockaddr*>(&address);
-  require(::connect(socket.number(), there, sizeof(address)) == 0, "rank 0 listens");
+  std::string why;
+  const std::vector<Endpoint> here = resolve("127.0.0.1", port, &why);
+  require(!here.empty(), "this machine has an address");
+  Descriptor socket = connect_to(here.front(), deadline_in(kPatience), &why);
+  require(static_cast<bool>(socket), "rank 0 listens");
   return socket;
 }
 

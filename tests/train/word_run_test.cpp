@@ -84,6 +84,7 @@ TEST_CASE("a run of words that is resumed ends as one that was not stopped") {
   options.name = "words";
   options.output = run.words_path;
   options.inputs = {run.dir / "train.txt", run.dir / "valid.txt", run.dir / "test.txt"};
+  options.replace = true;
   prepare_dataset(options);
   const std::string message =
       message_of<ConfigError>([&] { train(config, run.dir / "third", middle); });
