@@ -24,8 +24,11 @@ namespace {
 
 constexpr int64_t kMostPixels = int64_t{1} << 28;
 /// Huffman codes take a bit at least for each block of 8 x 8 pixels, so a picture of more pixels is
-/// not whole. Arithmetic codes may take less.
+/// not whole.
 constexpr int64_t kMostPixelsPerByte = 8 * 8 * 8;
+/// Arithmetic codes may take less for a picture of one colour, of this size at most: a few bytes
+/// that claim more would cost a gigabyte.
+constexpr int64_t kMostArithmeticPixels = int64_t{1} << 24;
 
 struct ErrorManager {
   jpeg_error_mgr base;  // first: libjpeg knows only this part
@@ -142,10 +145,12 @@ class Jpeg {
  public:
   Jpeg(std::span<const uint8_t> bytes, const std::string& path) : path_(path) {
     if (!read_header(decoder_, bytes)) fail(decoder_.errors.message.data());
-    if (height() * width() > kMostPixels) {
+    const int64_t pixels = height() * width();
+    if (pixels > kMostPixels) {
       fail(fmt::format("{} x {} pixels are too many", width(), height()));
     }
-    if (!decoder_.info.arith_code && height() * width() / kMostPixelsPerByte > std::ssize(bytes)) {
+    if (pixels / kMostPixelsPerByte > std::ssize(bytes) &&
+        (!decoder_.info.arith_code || pixels > kMostArithmeticPixels)) {
       fail(fmt::format("it ends early: {} bytes for {} x {} pixels", bytes.size(), width(),
                        height()));
     }

@@ -44,6 +44,16 @@ TEST_CASE("what is no picture, or ends early, is refused with its name") {
              Catch::Contains("torn.jpg"));
 }
 
+TEST_CASE("a picture of more pixels than its bytes can hold is refused before it takes memory") {
+  const std::string folder = SSA_SOURCE_DIR "/tests/fuzz/corpus/picture/";
+  for (const std::string name : {"too_large_for_its_bytes.jpg", "far_too_large_arithmetic.jpg"}) {
+    const std::string text = read_bytes(folder + name);
+    const auto bytes = std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+    CHECK_THAT(error_of(ExitCode::data, [&] { picture_box(bytes, name); }),
+               Catch::Contains(name) && Catch::Contains("ends early") && Catch::Contains(" x "));
+  }
+}
+
 TEST_CASE("a part that is decoded alone has the pixels that it has in its picture") {
   const RngKey key{.seed = 3};
   for (const auto& file : picture_fixture().at("files")) {
