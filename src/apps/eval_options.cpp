@@ -9,6 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ssa/config/eval_length.h"
 #include "ssa/core/error.h"
 
 namespace ssa {
@@ -73,7 +74,7 @@ void check_options(const Options& options) {
 
 void check_strongest(const Options& options, const Config& config) {
   if (options.coverage.empty()) return;
-  const int64_t length = config.eval.length > 0 ? config.eval.length : config.data.length;
+  const int64_t length = eval_length(config).tokens;
   if (options.strongest <= length) return;
   throw ConfigError("--strongest {}: a target has {} sources at most", options.strongest, length);
 }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "ssa/config/eval_length.h"
 #include "ssa/storage/checksum.h"
 #include "ssa/train/run_state.h"
 
@@ -96,7 +97,7 @@ nlohmann::json to_json(const ScoreSubject& subject) {
                   {"vocabulary_checksum", subject.data.vocabulary_checksum}};
   const Config& config = subject.config;
   if (value_of_key(config, "eval.overlap")) {
-    json["window"] = config.eval.length > 0 ? config.eval.length : config.data.length;
+    json["window"] = eval_length(config).tokens;
     json["overlap"] = config.eval.overlap;
   }
   return json;

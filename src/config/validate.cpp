@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "ssa/config/eval_length.h"
 #include "ssa/core/valid_neighbours.h"
 
 namespace ssa {
@@ -98,13 +99,12 @@ void check_schedule(ConfigCheck& check) {
 
 void check_overlap(ConfigCheck& check) {
   if (!check.usable({"eval.length", "eval.overlap", "data.length"})) return;
-  const EvalConfig& eval = check.config().eval;
-  const int64_t length = eval.length > 0 ? eval.length : check.config().data.length;
-  if (eval.overlap < length) return;
-  const std::string_view key = eval.length > 0 ? "eval.length" : "data.length";
-  check.fail({"eval.overlap", key},
-             fmt::format("eval.overlap {} must be less than {} {}; valid: 0 to {}", eval.overlap,
-                         key, length, length - 1));
+  const int64_t overlap = check.config().eval.overlap;
+  const EvalLength length = eval_length(check.config());
+  if (overlap < length.tokens) return;
+  check.fail({"eval.overlap", length.key},
+             fmt::format("eval.overlap {} must be less than {} {}; valid: 0 to {}", overlap,
+                         length.key, length.tokens, length.tokens - 1));
 }
 
 }  // namespace

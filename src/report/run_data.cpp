@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ssa/config/differences.h"
+#include "ssa/config/eval_length.h"
 #include "ssa/core/error.h"
 #include "ssa/report/report.h"
 #include "ssa/storage/file_io.h"
@@ -410,7 +411,7 @@ bool decides_validation(const std::string& key) {
 }
 
 Config with_window(Config config) {
-  if (config.eval.length == 0) config.eval.length = config.data.length;
+  config.eval.length = eval_length(config).tokens;
   return config;
 }
 

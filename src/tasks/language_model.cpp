@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "ssa/config/eval_length.h"
 #include "ssa/data/data_name.h"
 #include "ssa/data/lm_sampler.h"
 #include "ssa/models/decoder_plans.h"
@@ -26,8 +27,8 @@ std::unique_ptr<Model> LanguageModelTask::make_model(ParameterStore& store) cons
 }
 
 std::vector<PlanSpec> LanguageModelTask::plan_specs(Sources sources, Use use) const {
-  const bool own_length = use == Use::evaluation && config().eval.length > 0;
-  return specs_for(sources, own_length ? config().eval.length : config().data.length);
+  const bool evaluates = use == Use::evaluation;
+  return specs_for(sources, evaluates ? eval_length(config()).tokens : config().data.length);
 }
 
 std::vector<PlanSpec> LanguageModelTask::specs_for(Sources sources, int64_t length) const {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ssa/config/config_check.h"
+#include "ssa/config/eval_length.h"
 #include "ssa/tasks/language_model.h"
 
 namespace ssa {
@@ -69,8 +70,7 @@ void LanguageModelTask::check(ConfigCheck& check) const {
 
 std::vector<std::string_view> LanguageModelTask::geometry_keys(Use use) const {
   std::vector<std::string_view> keys = Task::geometry_keys(use);
-  const bool own_length = use == Use::evaluation && config().eval.length > 0;
-  keys.push_back(own_length ? "eval.length" : "data.length");
+  keys.push_back(use == Use::evaluation ? eval_length(config()).key : "data.length");
   return keys;
 }
 

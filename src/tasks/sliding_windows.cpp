@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ssa/config/eval_length.h"
 #include "ssa/tasks/language_model.h"
 #include "ssa/tasks/token_analysis.h"
 
@@ -11,22 +12,18 @@ namespace ssa {
 
 namespace {
 
-int64_t evaluation_length(const Config& config) {
-  return config.eval.length > 0 ? config.eval.length : config.data.length;
-}
-
 /// The length of windows over so many tokens.
 int64_t cut_length(const Config& config, int64_t tokens) {
   const int64_t windows = config.ssa.kind == SsaKind::local ? config.ssa.windows : 1;
   const int64_t whole_text = (tokens + windows - 1) / windows * windows;
-  return std::min(evaluation_length(config), std::max(whole_text, config.data.length));
+  return std::min(eval_length(config).tokens, std::max(whole_text, config.data.length));
 }
 
 }  // namespace
 
 SlidingWindows::SlidingWindows(const Config& config, TokenSequence tokens)
     : tokens_(std::move(tokens)), length_(cut_length(config, tokens_.size)) {
-  const bool is_cut = length_ < evaluation_length(config);
+  const bool is_cut = length_ < eval_length(config).tokens;
   windows_ = sliding_windows(tokens_.size, length_, is_cut ? 0 : config.eval.overlap);
 }
 
