@@ -22,10 +22,34 @@ constexpr std::array kSameFunction = {"model.attention"sv, "model.dropout"sv,
 constexpr std::array kFunction = {"task"sv, "data.vocabulary"sv, "data.image_size"sv,
                                   "data.augment"sv};
 
+/// What is_bookkeeping() names beside the sections that it tells by their names.
+constexpr std::array kBookkeeping = {
+    "train.micro_batch"sv,    "train.cuda_graphs"sv,      "train.eval_every"sv,
+    "train.evaluate_first"sv, "train.samples"sv,          "train.sample_length"sv,
+    "train.sample_prompt"sv,  "train.checkpoint_every"sv, "train.max_hours"sv,
+    "data.workers"sv,         "eval.batch_size"sv};
+
 template <size_t size>
 bool contains(const std::array<std::string_view, size>& keys, std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
+
+/// Sets a member to what the same member of another config is.
+struct CopyValue {
+  const FieldRef& from;
+
+  void operator()(std::monostate) const {}  // a section
+  void operator()(const ChoiceRef& to) const {
+    to.set(to.target, std::get<ChoiceRef>(from).get(std::get<ChoiceRef>(from).target));
+  }
+  void operator()(const ChoicesRef& to) const {
+    to.set(to.target, std::get<ChoicesRef>(from).get(std::get<ChoicesRef>(from).target));
+  }
+  template <class T>
+  void operator()(T* to) const {
+    *to = *std::get<T*>(from);
+  }
+};
 
 }  // namespace
 
@@ -54,6 +78,24 @@ std::optional<std::string> value_of_key(const Config& config, std::string_view k
   const Field* field = fields.find(key);
   if (!field || field->is_section() || !field->rule.tasks.has(config.task)) return std::nullopt;
   return format_value(*field);
+}
+
+bool is_bookkeeping(std::string_view key) {
+  if (key == "distributed.reduce_precision") return false;  // bf16 rounds the gradients
+  return key.starts_with("distributed.") || key.starts_with("train.keep_") ||
+         key.starts_with("train.log_") || contains(kBookkeeping, key);
+}
+
+Config with_defaults(Config config, const std::function<bool(std::string_view)>& which) {
+  Config defaults;
+  FieldList to, from;  // the same keys in the same order
+  config.fields(to);
+  defaults.fields(from);
+  for (size_t i = 0; i < to.all().size(); ++i) {
+    const Field& field = to.all()[i];
+    if (which(field.path)) std::visit(CopyValue{from.all()[i].value}, field.value);
+  }
+  return config;
 }
 
 bool changes_function(std::string_view key) {

@@ -278,15 +278,13 @@ void name_runs(std::vector<Run>& runs) {
   }
 }
 
-/// Runs that differ in the seed only share a style, unless that is all that differs.
+/// Runs that differ in the seed only, bookkeeping aside, share a style, unless all of them do.
 void style_runs(std::vector<Run>& runs) {
-  const auto without_seed = [](Config config) {
-    config.train.seed = 0;
-    return config;
-  };
   std::vector<Config> seen;
   for (Run& run : runs) {
-    const Config config = without_seed(run.config);
+    const Config config = with_defaults(run.config, [](std::string_view key) {
+      return key == "train.seed" || is_bookkeeping(key);
+    });
     run.style = static_cast<size_t>(std::ranges::find(seen, config) - seen.begin());
     if (run.style == seen.size()) seen.push_back(config);
   }
@@ -366,26 +364,19 @@ std::optional<double> Run::flop_until(double step) const {
 }
 
 std::optional<size_t> dense_partner(const std::vector<Config>& configs, const Config& config) {
-  const auto stripped = [](Config other, int level) {
-    other.ssa = SsaConfig{};
-    if (level >= 1) other.train.seed = 0;
-    if (level < 2) return other;
-    const TrainConfig defaults;
-    other.eval = EvalConfig{};
-    other.data.path.clear();
-    other.train.micro_batch = defaults.micro_batch;
-    other.train.log_every = defaults.log_every;
-    other.train.eval_every = defaults.eval_every;
-    other.train.eval_tokens = defaults.eval_tokens;
-    other.train.samples = defaults.samples;
-    other.train.checkpoint_every = defaults.checkpoint_every;
-    other.train.keep_checkpoints = defaults.keep_checkpoints;
-    return other;
+  const auto may_differ = [](std::string_view key, int level) {
+    if (key.starts_with("ssa.")) return true;
+    if (level >= 1 && key == "train.seed") return true;
+    return level >= 2 && (is_bookkeeping(key) || key.starts_with("eval.") || key == "data.path" ||
+                          key == "train.eval_tokens");
   };
   for (int level = 0; level < 3; ++level) {
-    const Config wanted = stripped(config, level);
+    const auto stripped = [&](const Config& other) {
+      return with_defaults(other, [&](std::string_view key) { return may_differ(key, level); });
+    };
+    const Config wanted = stripped(config);
     for (size_t i = 0; i < configs.size(); ++i) {
-      if (configs[i].ssa.kind == SsaKind::none && stripped(configs[i], level) == wanted) return i;
+      if (configs[i].ssa.kind == SsaKind::none && stripped(configs[i]) == wanted) return i;
     }
   }
   return std::nullopt;

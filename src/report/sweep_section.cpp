@@ -2,13 +2,13 @@
 // make one point, with their spread.
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <map>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "ssa/config/differences.h"
 #include "ssa/config/idle_keys.h"
 #include "ssa/report/numbers.h"
 
@@ -32,13 +32,8 @@ struct SweptKey {
 
 /// Whether people vary a key to get another model, and not only for speed or comfort.
 bool is_of_interest(std::string_view key) {
-  constexpr auto kOthers = std::to_array<std::string_view>(
-      {"train.seed", "train.micro_batch", "train.log_every", "train.log_norms", "train.eval_every",
-       "train.evaluate_first", "train.samples", "train.sample_length", "train.sample_prompt",
-       "train.checkpoint_every", "train.max_hours", "train.cuda_graphs", "data.name", "data.path",
-       "data.workers"});
-  return !key.starts_with("distributed.") && !key.starts_with("train.keep_") &&
-         !key.starts_with("eval.") && std::ranges::find(kOthers, key) == kOthers.end();
+  return !is_bookkeeping(key) && !key.starts_with("eval.") && key != "train.seed" &&
+         key != "data.name" && key != "data.path";
 }
 
 /// The config's keys and values; both ends of σ as one key where they are the same.

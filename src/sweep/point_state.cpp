@@ -203,31 +203,15 @@ DataIdentity data_of_run(const std::string& run_dir) {
 std::vector<std::string> config_differences(const std::string& run_dir, const Config& config) {
   const std::string path = run_dir + "/config.yaml";
   if (!path_exists(path)) return {};
-  constexpr std::array<std::string_view, 20> kHarmless = {"train.log_every",
-                                                          "train.log_norms",
-                                                          "train.evaluate_first",
-                                                          "train.sample_length",
-                                                          "train.sample_prompt",
-                                                          "train.keep_best",
-                                                          "train.keep_every",
-                                                          "train.max_hours",
-                                                          "train.eval_every",
-                                                          "train.eval_tokens",
-                                                          "train.samples",
-                                                          "train.checkpoint_every",
-                                                          "train.keep_checkpoints",
-                                                          "train.micro_batch",
-                                                          "data.vocabulary",
-                                                          "data.path",
-                                                          "data.name",
-                                                          "eval.mode",
-                                                          "eval.samples",
-                                                          "eval.batch_size"};
+  constexpr std::array<std::string_view, 6> kHarmless = {"train.eval_tokens", "data.vocabulary",
+                                                         "data.path",         "data.name",
+                                                         "eval.mode",         "eval.samples"};
   Config now = config;
   now.train.init_from = stated_path(config.train.init_from);  // as the run has written it
   std::vector<std::string> differences;
   for (const ConfigDifference& one : config_differences(load_config(path), now)) {
-    const bool harmless = std::ranges::find(kHarmless, one.key) != kHarmless.end();
+    const bool harmless =
+        is_bookkeeping(one.key) || std::ranges::find(kHarmless, one.key) != kHarmless.end();
     if (!harmless) differences.push_back(to_text(one));
   }
   return differences;

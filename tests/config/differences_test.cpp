@@ -45,3 +45,37 @@ TEST_CASE("the function of the weights depends on the model, but not on how it i
     CHECK_FALSE(changes_function(key));
   }
 }
+
+TEST_CASE("bookkeeping is what neither the training nor its score depends on") {
+  for (const char* key : {"train.keep_best", "train.log_norms", "train.micro_batch", "data.workers",
+                          "eval.batch_size", "distributed.overlap"}) {
+    CAPTURE(key);
+    CHECK(is_bookkeeping(key));
+  }
+  for (const char* key : {"train.seed", "train.steps", "train.patience", "data.path", "eval.length",
+                          "distributed.reduce_precision", "ssa.kind", "model.attention"}) {
+    CAPTURE(key);
+    CHECK_FALSE(is_bookkeeping(key));
+  }
+}
+
+TEST_CASE("chosen keys go back to their defaults, of every type, and others stay") {
+  Config config;
+  config.train.keep_best = true;
+  config.train.log_every = 7;
+  config.data.name = "mine";
+  config.train.precision = Precision::bf16;
+  config.train.optimizer.lr = 0.5;
+  config.train.optimizer.betas = {0.5, 0.5};
+  config.train.init_skip = {"head"};
+  config.data.augment = {};
+  config.train.seed = 3;
+  config.ssa.windows = 8;
+  Config expected;
+  expected.train.seed = 3;
+  expected.ssa.windows = 8;
+  CHECK(with_defaults(config, [](std::string_view key) {
+          return key != "train.seed" && !key.starts_with("ssa.");
+        }) == expected);
+  CHECK(with_defaults(config, [](std::string_view) { return false; }) == config);
+}

@@ -93,4 +93,10 @@ TEST_CASE("runs that differ in the seed only share a style, unless nothing else 
   CHECK((runs[0].style == 0 && runs[1].style == 0 && runs[2].style == 1));
   runs = load_runs({a, b});
   CHECK((runs[0].style == 0 && runs[1].style == 1));
+  std::string config = tiny_config(local(2, 0.1));  // bookkeeping does not tell runs apart
+  config.replace(config.find("steps: 100"), 10,
+                 "seed: 2, steps: 100, keep_best: true, log_every: 1, micro_batch: 1");
+  write_bytes(b + "/config.yaml", config);
+  runs = load_runs({a, b, c});
+  CHECK((runs[0].style == 0 && runs[1].style == 0 && runs[2].style == 1));
 }
