@@ -22,7 +22,9 @@ constexpr std::array kSameFunction = {"model.attention"sv, "model.dropout"sv,
 constexpr std::array kFunction = {"task"sv, "data.vocabulary"sv, "data.image_size"sv,
                                   "data.augment"sv};
 
-/// What is_bookkeeping() names beside the sections that it tells by their names.
+/// What is_bookkeeping() names beside the sections that it tells by their names. How often the
+/// valid split is scored is among them, though with train.patience it also decides when a run may
+/// stop.
 constexpr std::array kBookkeeping = {
     "train.micro_batch"sv,    "train.cuda_graphs"sv,      "train.eval_every"sv,
     "train.evaluate_first"sv, "train.samples"sv,          "train.sample_length"sv,
